@@ -1,0 +1,68 @@
+"""The exceptions: each keeps its facts as fields and builds its text when it is shown.
+
+Every mistake of a user is a `ScaleRulesError`; the command line prints its text without a traceback
+and ends with `exit_status`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ScaleRulesError(Exception):
+    """Something is wrong, where it is, why, and what to do about it.
+
+    `what` says what is wrong; `where` is a node, a parameter or another place in the graph; `hint` says
+    what to do; `file`, `line` and `column` are set when the graph came from a file.
+    """
+
+    exit_status = 2
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        hint: str | None = None,
+        file: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.what, self.where, self.hint = what, where, hint
+        self.file, self.line, self.column = file, line, column
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        head = ": ".join(part for part in (place, self.where) if part)
+        text = f"{head}: {self.what}" if head else self.what
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class GraphError(ScaleRulesError):
+    """A graph is not well formed: an unknown op, axis or scale, a shape that does not fit, a cycle."""
+
+
+class UnknownName(ScaleRulesError):
+    """A name that is not known, with the nearest one that is."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], **place: str | int | None) -> None:
+        self.kind, self.name, self.known = kind, name, sorted(known)
+        super().__init__(f"unknown {kind} {name!r}", hint=nearest(name, self.known), **place)  # type: ignore[arg-type]
+
+
+class MissingExtra(ScaleRulesError):
+    """A part of the project that is installed with an extra is needed and is not there."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs the extra {extra!r}", hint=f"pip install 'scalerules[{extra}]'")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The valid name nearest to `name`, or the list of all valid ones, as a hint."""
+    options = sorted(known)
+    match = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    if match:
+        return f"did you mean {match[0]!r}?"
+    return "one of: " + ", ".join(options) if options else "there are none"

@@ -1,0 +1,248 @@
+"""The computation graph: named axes, parameters and nodes of elementary operations, validated.
+
+Everything else reads this: the calculus propagates sizes through it, the backends run and export it. A graph
+is data (pydantic), the same in Python, YAML and JSON; `scalerules.build.Builder` writes one that reads like the paper.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import networkx as nx
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
+
+from .errors import GraphError, UnknownName, nearest
+from .ops import OPS
+from .scale import Length, parse_length
+
+MAX_NODES = 20_000
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _words(value: object) -> object:
+    """Axes may be written as one string: `"batch time n"`."""
+    return value.split() if isinstance(value, str) else value
+
+
+Axes = Annotated[list[str], BeforeValidator(_words)]
+
+
+class Parameter(_Data):
+    """A trained tensor. `axes` names its axes, without the depth axis of a repeat that it stands in.
+
+    `init`: `normal` (independent entries whose std is derived), `zeros`, `ones`, or a fixed structure along
+    the last axis: `range` (1, 2, 3, ...), `log_range` (log 1, log 2, ...).
+    """
+
+    axes: Axes
+    init: Literal["normal", "zeros", "ones", "range", "log_range"] = "normal"
+    trained: bool = True
+
+
+class Node(_Data):
+    """One elementary operation. Operands are `inputs` (nodes), then `parameters`.
+
+    Which other fields an op takes is listed by `scalerules list ops`:
+    `equation` (einsum, words are axis labels: `"b t n, m n -> b t m"`), `axes` (of an input or a reshaped tensor),
+    `axis` (the axis that a softmax, norm, mean, concat, slice, window or repeat works on), `factor` (a fixed number,
+    a product of axes and scales: `"head^(-1/2)"`), `free` (its exponent is solved for), `body` and `result` (repeat).
+    """
+
+    op: str
+    inputs: list[str] = []
+    parameters: list[str] = []
+    equation: str | None = None
+    axes: Axes | None = None
+    axis: str | None = None
+    factor: str | float | None = None
+    free: bool | None = None
+    kind: Literal["normal", "tokens"] | None = None
+    causal: bool | None = None
+    offset: str | int | None = None
+    discretisation: Literal["zoh", "euler", "bilinear"] | None = None
+    body: dict[str, Node] | None = None
+    result: str | None = None
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """Names of the nodes and then of the parameters that it reads."""
+        return (*self.inputs, *self.parameters)
+
+    def labels(self) -> tuple[list[list[str]], list[str]]:
+        """The labels of an einsum: one list per operand, and those of the result."""
+        left, _, right = (self.equation or "").partition("->")
+        return [part.split() for part in left.split(",")], right.split()
+
+
+class Graph(_Data):
+    """An architecture: scales with the family's default direction, axes as products of them, parameters, nodes.
+
+    Raises `GraphError` (or `UnknownName`, with the nearest valid name) when it is not well formed.
+    """
+
+    name: str
+    scales: dict[str, Fraction] = Field(default_factory=lambda: {"width": Fraction(1)})
+    axes: dict[str, str | int]
+    parameters: dict[str, Parameter]
+    nodes: dict[str, Node]
+    outputs: list[str]
+    loss: Literal["mse", "cross_entropy"] = "mse"
+    sizes: dict[str, float] = {}
+    """Values of the scales that a reader would start from (the base sizes); 64 where none is given."""
+
+    _axes_of: dict[str, tuple[str, ...]] = PrivateAttr(default_factory=dict)
+    _repeat_of: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> Graph:
+        for axis, length in self.lengths.items():
+            for scale in length.scales - set(self.scales):
+                raise UnknownName("scale", scale, [*self.scales, *self.axes], where=f"axis {axis!r}")
+        for name, parameter in self.parameters.items():
+            self._known_axes(parameter.axes, f"parameter {name!r}")
+        self._check_nodes(self.nodes, outer={}, repeat=None)
+        used = {p for node in self.walk() for p in node[1].parameters}
+        for name in self.parameters:
+            if name not in used:
+                raise GraphError("is never used", where=f"parameter {name!r}", hint="remove it, or read it in a node")
+        for name in self.outputs:
+            if name not in self.nodes:
+                raise UnknownName("output", name, self.nodes)
+        if not self.outputs:
+            raise GraphError("has no outputs", where=f"graph {self.name!r}", hint="name the nodes that the loss reads")
+        return self
+
+    @cached_property
+    def lengths(self) -> dict[str, Length]:
+        """The length of every axis; an axis may be written with axes that stand before it."""
+        lengths: dict[str, Length] = {}
+        for axis, text in self.axes.items():
+            lengths[axis] = parse_length(text, lengths, where=f"axis {axis!r}")
+        return lengths
+
+    def length(self, text: str | int | float, where: str) -> Length:
+        """A product of axes and scales, such as the factor of a `scale` node."""
+        length = parse_length(text if isinstance(text, str) else repr(text), self.lengths, where=where)
+        for scale in length.scales - set(self.scales):
+            raise UnknownName("scale or axis", scale, [*self.scales, *self.axes], where=where)
+        return length
+
+    def axes_of(self, name: str) -> tuple[str, ...]:
+        """Axes of the value of a node (inside a repeat: without the depth axis)."""
+        return self._axes_of[name]
+
+    def repeat_of(self, parameter: str) -> str | None:
+        """The axis along which a parameter is stacked: that of the repeat it is used in, or None."""
+        return self._repeat_of.get(parameter)
+
+    def shape_of(self, parameter: str) -> tuple[str, ...]:
+        """Axes of a parameter, the depth axis of its repeat first."""
+        axis = self.repeat_of(parameter)
+        return (*([axis] if axis else []), *self.parameters[parameter].axes)
+
+    def walk(self) -> Iterator[tuple[str, Node]]:
+        """Every node with its name, those in the bodies of repeats included, in order."""
+        yield from _walk(self.nodes)
+
+    def base_sizes(self) -> dict[str, float]:
+        """The value of every scale at the base size."""
+        return {scale: self.sizes.get(scale, 64) for scale in self.scales}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The graph as plain data, defaults left out."""
+        return self.model_dump(mode="json", exclude_defaults=True, exclude_none=True) | {
+            "scales": {name: str(growth) for name, growth in self.scales.items()}
+        }
+
+    def to_json(self) -> str:
+        """The graph as JSON; `scalerules.graph` reads it back without loss."""
+        import json
+
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    def to_yaml(self) -> str:
+        """The graph as YAML; `scalerules.graph` reads it back without loss."""
+        from .lookup import dump_yaml
+
+        return dump_yaml(self.to_dict())
+
+    def _known_axes(self, axes: list[str], where: str) -> None:
+        for axis in axes:
+            if axis not in self.axes:
+                raise UnknownName("axis", axis, self.axes, where=where)
+
+    def _check_nodes(self, nodes: Mapping[str, Node], outer: Mapping[str, object], repeat: str | None) -> None:
+        if sum(1 for _ in _walk(nodes)) > MAX_NODES:
+            raise GraphError(f"has more than {MAX_NODES} nodes", where=f"graph {self.name!r}")
+        for name in _ordered(nodes, outer):
+            self._check_node(name, nodes[name], repeat)
+
+    def _check_node(self, name: str, node: Node, repeat: str | None) -> None:
+        where = f"node {name!r}"
+        if name in self._axes_of:
+            raise GraphError("stands twice", where=where, hint="names are unique, in the bodies of repeats too")
+        if node.op not in OPS:
+            raise UnknownName("op", node.op, OPS, where=where)
+        op = OPS[node.op]
+        op.check_fields(node, where)
+        for parameter in node.parameters:
+            if parameter not in self.parameters:
+                raise UnknownName("parameter", parameter, self.parameters, where=where)
+            if self._repeat_of.setdefault(parameter, repeat or "") != (repeat or ""):
+                raise GraphError(f"parameter {parameter!r} is used inside and outside of a repeat", where=where)
+        for axis in [*(node.axes or []), *([node.axis] if node.axis else [])]:
+            self._known_axes([axis], where)
+        if node.factor is not None:
+            self.length(node.factor, where)
+        if node.body is not None:
+            self._axes_of["stream"] = self._axes_of[node.inputs[0]]
+            self._check_nodes(node.body, {"stream": None}, node.axis)
+            if node.result not in node.body:
+                raise UnknownName("result", str(node.result), node.body, where=where)
+        shapes = [self._axes_of[i] for i in node.inputs]
+        shapes += [tuple(self.parameters[p].axes) for p in node.parameters]
+        self._axes_of[name] = tuple(op.axes(node, shapes, self, where))
+
+
+def _walk(nodes: Mapping[str, Node]) -> Iterator[tuple[str, Node]]:
+    for name, node in nodes.items():
+        if node.body is not None:
+            yield from _walk(node.body)
+        yield name, node
+
+
+def _ordered(nodes: Mapping[str, Node], outer: Mapping[str, object]) -> list[str]:
+    """The nodes in an order in which each stands behind its inputs; written order where that is one."""
+    order = nx.DiGraph()
+    order.add_nodes_from(nodes)
+    for name, node in nodes.items():
+        for source in node.inputs:
+            if source in nodes:
+                order.add_edge(source, name)
+            elif source not in outer:
+                names = [*nodes, *outer]
+                hint = nearest(source, names) if difflib.get_close_matches(source, names) else (
+                    "a node reads nodes of its own graph or body; a body reads the outside only as 'stream'"
+                )
+                raise GraphError(f"reads the unknown node {source!r}", where=f"node {name!r}", hint=hint)
+    if not nx.is_directed_acyclic_graph(order):
+        cycle = [edge[0] for edge in nx.find_cycle(order)]
+        raise GraphError(
+            "the nodes form a cycle: " + " -> ".join([*cycle, cycle[0]]),
+            where=f"node {cycle[0]!r}",
+            hint="a loop over time is a scan, a loop over depth is a repeat",
+        )
+    position = {name: index for index, name in enumerate(nodes)}
+    return list(nx.lexicographical_topological_sort(order, key=position.__getitem__))
+
+
+def ordered(nodes: Mapping[str, Node]) -> list[str]:
+    """Names of `nodes` (a graph's, or a repeat's body) in an order in which each stands behind its inputs."""
+    return _ordered(nodes, {"stream": None})

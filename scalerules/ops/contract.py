@@ -1,0 +1,52 @@
+"""Every contraction: dense layers, embeddings, convolutions over channels, attention scores, gains, gates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import GraphError
+from .registry import register, with_axis
+
+if TYPE_CHECKING:
+    from ..graph import Graph, Node
+
+
+def _einsum_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+    operands, result = node.labels()
+    if len(operands) != len(shapes):
+        raise GraphError(f"{node.equation!r} has {len(operands)} operands, the node {len(shapes)}", where=where)
+    axis_of: dict[str, str] = {}
+    for name, labels, axes in zip(node.operands, operands, shapes, strict=True):
+        if len(labels) != len(axes):
+            raise GraphError(
+                f"{' '.join(labels)!r} names {len(labels)} axes, {name!r} has {len(axes)}: {' '.join(axes)}",
+                where=where,
+            )
+        if len(set(labels)) < len(labels):
+            raise GraphError(f"the label {labels!r} stands twice in one operand", where=where)
+        for label, axis in zip(labels, axes, strict=True):
+            known = axis_of.setdefault(label, axis)
+            if graph.lengths[known] != graph.lengths[axis]:
+                lengths = f"{known} = {graph.lengths[known]} and {axis} = {graph.lengths[axis]}"
+                raise GraphError(f"label {label!r} joins axes of different lengths: {lengths}", where=where)
+    for label in result:
+        if label not in axis_of:
+            raise GraphError(f"the result label {label!r} is in no operand", where=where)
+    return [axis_of[label] for label in result]
+
+
+def _mean_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+    with_axis(node, shapes, graph, where)
+    return [axis for axis in shapes[0] if axis != node.axis]
+
+
+register(
+    "einsum",
+    "A sum of products over the axes that are not in the result: entries that share no source of randomness add up "
+    "like their number, independent ones like its root.",
+    _einsum_axes,
+    operands=(1, None),
+    required=["equation"],
+)
+register("mean", "A sum over one axis divided by its length.", _mean_axes, required=["axis"])

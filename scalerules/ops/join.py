@@ -1,0 +1,82 @@
+"""Operations that put tensors together or change how they are laid out; none changes a size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import GraphError
+from ..scale import Length
+from .registry import register, same_axes, with_axis
+
+if TYPE_CHECKING:
+    from ..graph import Graph, Node
+
+
+def _given(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+    return node.axes or []
+
+
+def _reshaped(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+    new = node.axes or []
+    sizes = {name: 997.0 + 113 * index for index, name in enumerate(graph.scales)}
+
+    def total(axes: Sequence[str]) -> float:
+        product = 1.0
+        for axis in axes:
+            product *= graph.lengths[axis].value(sizes)
+        return product
+
+    if abs(total(new) / total(shapes[0]) - 1) > 1e-9:
+        raise GraphError(f"cannot reshape {list(shapes[0])} into {list(new)}: the lengths differ", where=where)
+    return new
+
+
+def _concatenated(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+    axis = str(node.axis)
+    position = [i for i, (a, b) in enumerate(zip(shapes[0], shapes[-1], strict=True)) if a != b]
+    at = position[0] if position else len(shapes[0]) - 1
+    summed = Length(tuple(m for shape in shapes for m in graph.lengths[shape[at]].monomials))
+    sizes = {name: 997.0 + 113 * index for index, name in enumerate(graph.scales)}
+    if abs(summed.value(sizes) - graph.lengths[axis].value(sizes)) > 1e-6:
+        raise GraphError(f"the parts have length {summed}, the axis {axis!r} {graph.lengths[axis]}", where=where)
+    return [*shapes[0][:at], axis, *shapes[0][at + 1 :]]
+
+
+def _sliced(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+    return [*shapes[0][:-1], str(node.axis)]
+
+
+def _windowed(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+    if len(shapes[0]) < 2:
+        raise GraphError("needs a time axis before the last axis", where=where)
+    return [*shapes[0][:-1], str(node.axis), shapes[0][-1]]
+
+
+register(
+    "input", "Data: entries of size 0.", _given, operands=(0, 0), required=["axes"], optional=["kind"]
+)
+register("add", "A sum is as large as its largest term.", same_axes, operands=(1, None))
+register(
+    "residual",
+    "A stream plus a branch; inside a repeat the branches of all blocks add up along the depth axis, as a contraction.",
+    same_axes,
+    operands=(2, 2),
+)
+register(
+    "scale",
+    "A constant factor shifts every size by its exponent.",
+    same_axes,
+    optional=["factor", "free"],
+)
+register("reshape", "Merging or splitting axes changes no entry.", _reshaped, required=["axes"])
+register("concat", "Side by side along an axis: the terms of all parts.", _concatenated, operands=(2, None),
+         required=["axis"])
+register("slice", "A part of the last axis: the same terms.", _sliced, required=["axis"], optional=["offset"])
+register(
+    "window",
+    "The last few time steps side by side, as a causal convolution reads them; time does not grow.",
+    _windowed,
+    required=["axis"],
+)
+register("shift", "One step back along an axis (zeros come in); no entry changes.", with_axis, required=["axis"])

@@ -1,0 +1,88 @@
+"""The table of elementary operations: what each takes, the axes of its result, and its laws.
+
+Every file of this folder registers its operations here; an operation without a reason (a docstring) is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..errors import GraphError, nearest
+
+if TYPE_CHECKING:
+    from ..graph import Graph, Node
+
+AxesRule = Callable[["Node", list[tuple[str, ...]], "Graph", str], Sequence[str]]
+
+OPS: dict[str, Op] = {}
+_COMMON = {"op", "inputs", "parameters"}
+
+
+@dataclass(frozen=True)
+class Op:
+    """An elementary operation: number of operands, fields it takes, the axes of its result, its laws.
+
+    `laws` holds the rule of each pass (see `scalerules.propagate`); `reason` is what a derivation prints.
+    """
+
+    name: str
+    reason: str
+    axes: AxesRule
+    least: int = 1
+    most: int | None = 1
+    required: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
+    laws: Any = field(default=None, repr=False)
+
+    def check_fields(self, node: Node, where: str) -> None:
+        """Raises `GraphError` unless the node has the fields and the number of operands that the op takes."""
+        given = {name for name in node.model_fields_set if getattr(node, name) is not None}
+        for extra in sorted(given - _COMMON - self.required - self.optional):
+            known = sorted(_COMMON | self.required | self.optional)
+            raise GraphError(f"op {self.name!r} takes no field {extra!r}", where=where, hint=nearest(extra, known))
+        for missing in sorted(self.required - given):
+            raise GraphError(f"op {self.name!r} needs the field {missing!r}", where=where)
+        count = len(node.operands)
+        if count < self.least or (self.most is not None and count > self.most):
+            wanted = f"{self.least}" if self.least == self.most else f"{self.least} or more"
+            raise GraphError(f"op {self.name!r} takes {wanted} operands, not {count}", where=where)
+
+
+def register(
+    name: str,
+    reason: str | None,
+    axes: AxesRule,
+    *,
+    operands: tuple[int, int | None] = (1, 1),
+    required: Sequence[str] = (),
+    optional: Sequence[str] = (),
+    laws: Any = None,
+) -> Op:
+    """Adds an operation to the table. Raises `ValueError` without a reason, or when the name is taken."""
+    if not reason or not reason.strip():
+        raise ValueError(f"op {name!r} has no reason: a rule without one is not registered")
+    if name in OPS:
+        raise ValueError(f"op {name!r} is registered twice")
+    OPS[name] = Op(name, " ".join(reason.split()), axes, *operands, frozenset(required), frozenset(optional), laws)
+    return OPS[name]
+
+
+def same_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+    """The result has the axes of the first operand, which every other operand may only have part of."""
+    whole = max(shapes, key=len)
+    for shape in shapes:
+        for axis in shape:
+            if axis not in whole:
+                raise GraphError(f"the axes {list(shape)} do not fit into {list(whole)}", where=where)
+    return whole
+
+
+def with_axis(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+    """The result has the axes of the operand, `axis` among them."""
+    if node.axis not in shapes[0]:
+        raise GraphError(
+            f"has no axis {node.axis!r}, only {list(shapes[0])}", where=where, hint=nearest(str(node.axis), shapes[0])
+        )
+    return shapes[0]

@@ -1,0 +1,138 @@
+"""Scales and the lengths of axes: products of scales and constants, and their growth along a direction.
+
+A *scale* is a number that grows (width, state size, depth); a *direction* says how fast each scale grows,
+`{"width": 1, "state": 1/4}`; the *growth* of an axis is the exponent with which its length then grows.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from .errors import ScaleRulesError
+
+Direction = Mapping[str, Fraction]
+"""Growth of every scale that grows; a scale that is absent is held fixed."""
+
+_FACTOR = re.compile(
+    r"\s*(?P<op>[*/]?)\s*(?:(?P<number>\d+(?:\.\d+)?)|(?P<name>[A-Za-z_]\w*))"
+    r"(?:\s*(?:\^|\*\*)\s*(?P<power>-?\d+|\(\s*-?\d+(?:\s*/\s*\d+)?\s*\)))?\s*"
+)
+
+
+@dataclass(frozen=True)
+class Monomial:
+    """`constant * product of scales**powers`, such as `4 * width**(1/2)`."""
+
+    constant: Fraction
+    powers: tuple[tuple[str, Fraction], ...]
+
+    def growth(self, direction: Direction) -> Fraction:
+        """The exponent with which this grows along `direction`."""
+        return sum((power * direction.get(name, Fraction(0)) for name, power in self.powers), Fraction(0))
+
+    def value(self, sizes: Mapping[str, float]) -> float:
+        """The number at the given scale values."""
+        return float(self.constant) * math.prod(sizes[name] ** float(power) for name, power in self.powers)
+
+    def __str__(self) -> str:
+        factors = [] if self.constant == 1 and self.powers else [str(self.constant)]
+        for name, power in self.powers:
+            factors.append(name if power == 1 else f"{name}^{power if power.denominator == 1 else f'({power})'}")
+        return "*".join(factors)
+
+
+@dataclass(frozen=True)
+class Length:
+    """A sum of monomials: the length of an axis, or a factor in the forward pass."""
+
+    monomials: tuple[Monomial, ...]
+
+    @property
+    def scales(self) -> frozenset[str]:
+        """Names of the scales that occur."""
+        return frozenset(name for monomial in self.monomials for name, _ in monomial.powers)
+
+    def leading(self, direction: Direction) -> Monomial:
+        """The monomial that grows fastest along `direction` (the first one among equals)."""
+        return max(self.monomials, key=lambda monomial: monomial.growth(direction))
+
+    def growth(self, direction: Direction) -> Fraction:
+        """The exponent with which this grows along `direction`."""
+        return self.leading(direction).growth(direction)
+
+    def value(self, sizes: Mapping[str, float]) -> float:
+        """The number at the given scale values, not rounded."""
+        return sum(monomial.value(sizes) for monomial in self.monomials)
+
+    def at(self, sizes: Mapping[str, float]) -> int:
+        """The length as a whole number, at least 1 (rounded up, as `ceil(width / 16)` is)."""
+        return max(1, math.ceil(self.value(sizes) - 1e-9))
+
+    def __str__(self) -> str:
+        return " + ".join(str(monomial) for monomial in self.monomials)
+
+
+def parse_length(text: str | int, known: Mapping[str, Length] | None = None, *, where: str | None = None) -> Length:
+    """The length written in `text`: `64*width`, `width/4`, `width^(1/2)`, `rank + 2*state`.
+
+    A name in `known` (another axis) is replaced by its length; every other name is a scale.
+    Raises `ScaleRulesError` if the text is not a sum of products.
+    """
+    parts = str(text).split("+")
+    return Length(tuple(_parse_monomial(part, known or {}, str(text), where) for part in parts))
+
+
+def _parse_monomial(text: str, known: Mapping[str, Length], whole: str, where: str | None) -> Monomial:
+    constant, powers, position = Fraction(1), dict[str, Fraction](), 0
+    while position < len(text):
+        match = _FACTOR.match(text, position)
+        if match is None or bool(match["op"]) != (position > 0):
+            break
+        power = Fraction((match["power"] or "1").strip("() ").replace(" ", ""))
+        power = -power if match["op"] == "/" else power
+        if match["number"]:
+            if power.denominator != 1:
+                break
+            constant *= Fraction(match["number"]) ** int(power)
+        else:
+            for name, inner in _factors(match["name"], known, power, whole, where):
+                if name:
+                    powers[name] = powers.get(name, Fraction(0)) + inner
+                else:
+                    constant *= inner
+        position = match.end()
+    if position == 0 or position < len(text):
+        raise ScaleRulesError(
+            f"cannot read the length {whole!r}",
+            where=where,
+            hint="a length is a sum of products of scales and constants, such as '64*width' or 'width/4'",
+        )
+    return Monomial(constant, tuple(sorted((n, p) for n, p in powers.items() if p)))
+
+
+def _factors(
+    name: str, known: Mapping[str, Length], power: Fraction, whole: str, where: str | None
+) -> list[tuple[str, Fraction]]:
+    """The scales (and, under the empty name, the constant) that `name**power` stands for."""
+    if name not in known:
+        return [(name, power)]
+    monomials = known[name].monomials
+    constant = monomials[0].constant
+    exact = power.denominator == 1
+    if len(monomials) > 1 or not (exact or constant == 1):
+        root = _exact_power(constant, power) if len(monomials) == 1 else None
+        if root is None:
+            raise ScaleRulesError(f"cannot raise the axis {name!r} to the power {power} in {whole!r}", where=where)
+        factor = root
+    else:
+        factor = constant ** int(power) if exact else Fraction(1)
+    return [("", factor)] + [(scale, inner * power) for scale, inner in monomials[0].powers]
+
+
+def _exact_power(constant: Fraction, power: Fraction) -> Fraction | None:
+    """`constant**power` to fifteen digits: a constant factor carries no size, only a number."""
+    return Fraction(float(constant) ** float(power)).limit_denominator(10**15) if constant > 0 else None
