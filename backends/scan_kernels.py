@@ -9,6 +9,9 @@ target splits or widens as it can. Channels come in *blocks* of that many lanes,
 `CHUNK` steps; the states at the start of each chunk are the only ones kept for the backward pass.
 """
 
+# pyright: reportCallIssue=false, reportOptionalCall=false
+# (an intrinsic is called without the typing context that its definition has)
+
 import cmath
 import math
 import operator
@@ -22,7 +25,7 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
 CHUNK = 32  # time steps between two kept states; a multiple of every lane count
-TILE = 4  # blocks of channels whose gradients of B and C are summed by one task
+TILE = 8  # blocks of channels whose gradients of B and C are summed by one task
 LANE_BYTES = 64
 EULER, ZOH, BILINEAR = 0, 1, 2
 
@@ -111,6 +114,13 @@ def _store(builder, kind, value, pointer):
     builder.store(value, pointer).align = kind.bits // 8
 
 
+def _splat(builder, kind, number):
+    index, nothing = ir.IntType(32), ir.Constant(_vector(kind), ir.Undefined)
+    first = builder.insert_element(nothing, number, ir.Constant(index, 0))
+    mask = ir.Constant(ir.VectorType(index, kind.count), [0] * kind.count)
+    return builder.shuffle_vector(first, nothing, mask)
+
+
 @intrinsic
 def load(typing, buffer, row):
     """Row `row` of a contiguous buffer whose last axis is one vector long."""
@@ -136,23 +146,69 @@ def store(typing, buffer, row, lanes):
 
 
 @intrinsic
+def add_to(typing, array, offset, lanes):
+    """Add one vector to a contiguous array, from element `offset` on."""
+
+    def codegen(context, builder, sig, args):
+        pointer = _pointer(context, builder, array, args[0], args[1])
+        _store(builder, lanes, builder.fadd(_load(builder, lanes, pointer), args[2]), pointer)
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp, lanes), codegen
+
+
+@intrinsic
 def splat(typing, number):
     """One number in every lane."""
     kind = Lanes(number)
 
     def codegen(context, builder, sig, args):
-        first = builder.insert_element(
-            ir.Constant(_vector(kind), ir.Undefined), args[0], ir.Constant(ir.IntType(32), 0)
-        )
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
-        return builder.shuffle_vector(first, ir.Constant(_vector(kind), ir.Undefined), mask)
+        return _splat(builder, kind, args[0])
 
     return kind(number), codegen
 
 
 @intrinsic
+def one_of(typing, lanes, number):
+    """A number (float64), rounded to the element type of `lanes`."""
+
+    def codegen(context, builder, sig, args):
+        return context.cast(builder, args[1], types.float64, lanes.element)
+
+    return lanes.element(lanes, types.float64), codegen
+
+
+@intrinsic
+def spread(typing, array, index):
+    """Element `index` of a contiguous array, in every lane."""
+    kind = Lanes(array.dtype)
+
+    def codegen(context, builder, sig, args):
+        data = context.make_array(array)(context, builder, args[0]).data
+        return _splat(builder, kind, builder.load(builder.gep(data, [args[1]])))
+
+    return kind(array, types.intp), codegen
+
+
+@intrinsic
+def prefetch(typing, array, offset):
+    """Ask for the cache line of element `offset` of a contiguous array."""
+
+    def codegen(context, builder, sig, args):
+        byte, integer = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function_type = ir.FunctionType(ir.VoidType(), [byte, integer, integer, integer])
+        function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
+        hints = [ir.Constant(integer, hint) for hint in (0, 2, 1)]  # read, second level, data
+        pointer = _pointer(context, builder, array, args[0], args[1])
+        builder.call(function, [builder.bitcast(pointer, byte), *hints])
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp), codegen
+
+
+@intrinsic
 def fma(typing, a, b, c):
-    """a * b + c, rounded once where the machine can."""
+    """The sum a * b + c, rounded once where the machine can."""
 
     def codegen(context, builder, sig, args):
         return _call(builder, "fmuladd", a, *args)
@@ -240,7 +296,7 @@ def exp2_and_less_one(typing, x):
 
 @intrinsic
 def slope(typing, x, scale, closed):
-    """scale ((x - 1) e^x + 1) / x^2 by series where |x| < 1, else the `closed` form given."""
+    """By series scale ((x - 1) e^x + 1) / x^2 where |x| < 1, else the `closed` form given."""
 
     def codegen(context, builder, sig, args):
         series = builder.fmul(args[1], _polynomial(builder, x, SLOPE[x.bits], args[0]))
@@ -252,16 +308,16 @@ def slope(typing, x, scale, closed):
 
 def _exchange(builder, kind, vectors, combine):
     """Swap lane bits with vector bits, one at a time; `combine` gets both halves of each pair."""
-    count, stride = kind.count, 1
+    count, stride = kind.count, kind.count // 2
     undefined = ir.VectorType(ir.IntType(32), count)
-    while stride < count:
+    while stride:
         low = [lane if not lane & stride else count + lane - stride for lane in range(count)]
         high = [lane + stride if not lane & stride else count + lane for lane in range(count)]
         masks = [ir.Constant(undefined, mask) for mask in (low, high)]
         vectors = combine(vectors, stride, lambda a, b, masks=masks: [
             builder.shuffle_vector(a, b, mask) for mask in masks
         ])  # fmt: skip
-        stride *= 2
+        stride //= 2
     return vectors
 
 
@@ -290,7 +346,7 @@ def read_square(typing, source, offset, stride, buffer, row):
     def codegen(context, builder, sig, args):
         pointers = _strided(context, builder, source, args[0], args[1], args[2], kind.count)
         vectors = _transposed(builder, kind, [_load(builder, kind, pointer) for pointer in pointers])
-        start, one = builder.mul(args[4], ir.Constant(args[4].type, kind.count)), args[4].type(kind.count)
+        start, one = builder.mul(args[4], args[4].type(kind.count)), args[4].type(kind.count * SLOTS)
         targets = _strided(context, builder, buffer, args[3], start, one, kind.count)
         for vector, target in zip(vectors, targets, strict=True):
             _store(builder, kind, vector, target)
@@ -305,7 +361,7 @@ def write_square(typing, target, offset, stride, buffer, row):
     kind = Lanes(buffer.dtype)
 
     def codegen(context, builder, sig, args):
-        start, one = builder.mul(args[4], ir.Constant(args[4].type, kind.count)), args[4].type(kind.count)
+        start, one = builder.mul(args[4], args[4].type(kind.count)), args[4].type(kind.count * SLOTS)
         pointers = _strided(context, builder, buffer, args[3], start, one, kind.count)
         vectors = _transposed(builder, kind, [_load(builder, kind, pointer) for pointer in pointers])
         targets = _strided(context, builder, target, args[0], args[1], args[2], kind.count)
@@ -322,11 +378,11 @@ def sums_of_rows(typing, buffer, row):
     kind = Lanes(buffer.dtype)
 
     def codegen(context, builder, sig, args):
-        start, one = builder.mul(args[1], ir.Constant(args[1].type, kind.count)), args[1].type(kind.count)
+        start, one = builder.mul(args[1], args[1].type(kind.count)), args[1].type(kind.count * SLOTS)
         pointers = _strided(context, builder, buffer, args[0], start, one, kind.count)
 
         def combine(vectors, stride, halves):
-            return [builder.fadd(*halves(*vectors[i : i + 2])) for i in range(0, len(vectors), 2)]
+            return [builder.fadd(*halves(vectors[i], vectors[i + stride])) for i in range(stride)]
 
         return _exchange(builder, kind, [_load(builder, kind, p) for p in pointers], combine)[0]
 
@@ -334,30 +390,130 @@ def sums_of_rows(typing, buffer, row):
 
 
 @njit
-def read_block(source, offset, length, used, steps, buffer):
-    """`used` channels and `steps` steps of `source` (channels `length` apart) to (step, lane)."""
-    width = buffer.shape[1]
-    whole = steps // width * width if used == width else 0
-    for step in range(0, whole, width):
-        read_square(source, offset + step, length, buffer, step)
-    for lane in range(used):
-        for step in range(whole, steps):
-            buffer[step, lane] = source[offset + lane * length + step]
+def scratch(rows, like):
+    """Zeros (rows, lanes), aligned so that no vector crosses a cache line."""
+    width = LANE_BYTES // like.itemsize
+    memory = np.zeros((rows + 1) * width, like.dtype)
+    shift = (-memory.ctypes.data % LANE_BYTES) // like.itemsize
+    return memory[shift : shift + rows * width].reshape((rows, width))
 
 
 @njit
-def write_block(target, offset, length, used, steps, buffer):
+def copy_rows(source, source_row, target, target_row, count):
+    """Copy `count` vectors, one after the other in both."""
+    for i in range(count):
+        store(target, target_row + i, load(source, source_row + i))
+
+
+@njit
+def clear(buffer, rows):
+    """Zero the first `rows` vectors."""
+    for i in range(rows):
+        store(buffer, i, splat(buffer.dtype.type(0)))
+
+
+@njit
+def read_block(source, offset, length, used, steps, buffer, row):
+    """`used` channels and `steps` steps of `source` (channels `length` apart) to (row + step, lane)."""
+    width = buffer.shape[1]
+    whole = steps // width * width if used == width else 0
+    for step in range(0, whole, width):
+        read_square(source, offset + step, length, buffer, row + step * SLOTS)
+    for lane in range(used):
+        for step in range(whole, steps):
+            buffer[row + step * SLOTS, lane] = source[offset + lane * length + step]
+
+
+@njit
+def write_block(target, offset, length, used, steps, buffer, row):
     """The reverse of `read_block`."""
     width = buffer.shape[1]
     whole = steps // width * width if used == width else 0
     for step in range(0, whole, width):
-        write_square(target, offset + step, length, buffer, step)
+        write_square(target, offset + step, length, buffer, row + step * SLOTS)
     for lane in range(used):
         for step in range(whole, steps):
-            target[offset + lane * length + step] = buffer[step, lane]
+            target[offset + lane * length + step] = buffer[row + step * SLOTS, lane]
 
 
-# --- real A ------------------------------------------------------------------------------------------
+# --- real A: one step of one state -------------------------------------------------------------------
+#
+# `advance_*` goes one step forward: (decay, what the way back needs besides, new state), from dt, x (dt u
+# for Euler, else u), b, the state h and the constants of a, which are (a, a log2(e), 1 / a, a / 2).
+#
+# `retreat_*` goes one step back: what is to be added to the gradients of dt, x, a is added to `to_dt`,
+# `to_x`, `to_a`, and the gradients of b and of the earlier state are returned with them. g is the gradient
+# of the new state, h the earlier state.
+
+
+@njit(forceinline=True)
+def constants(a):
+    """Give a, a log2(e), 1 / a, a / 2."""
+    log2e, half = splat(one_of(a, LOG2E)), splat(one_of(a, 0.5))
+    return a, a * log2e, splat(one_of(a, 1.0)) / a, a * half
+
+
+@njit(forceinline=True)
+def advance_euler(dt, x, b, h, rate):
+    """Decay exp(dt a), weight dt."""
+    decay = exp2(dt * rate[1])
+    return decay, decay, fma(decay, h, x * b)
+
+
+@njit(forceinline=True)
+def retreat_euler(g, dt, x, b, h, decay, extra, rate, to_dt, to_x, to_a):
+    """The way back of `advance_euler`."""
+    flow = g * decay
+    pull = flow * h
+    return fma(pull, rate[0], to_dt), fma(g, b, to_x), fma(pull, dt, to_a), g * x, flow
+
+
+@njit(forceinline=True)
+def advance_zoh(dt, x, b, h, rate):
+    """Decay exp(dt a), weight (exp(dt a) - 1) / a."""
+    decay, less = exp2_and_less_one(dt * rate[1])
+    weight = less * rate[2]
+    return decay, weight, fma(decay, h, weight * (x * b))
+
+
+@njit(forceinline=True)
+def retreat_zoh(g, dt, x, b, h, decay, weight, rate, to_dt, to_x, to_a):
+    """The way back of `advance_zoh`."""
+    flow, gb = g * decay, g * b
+    gxb = gb * x
+    turn = slope(dt * rate[0], dt * dt, (dt * decay - weight) * rate[2])
+    to_dt = fma(decay, fma(g * h, rate[0], gxb), to_dt)
+    to_a = fma(flow * h, dt, fma(gxb, turn, to_a))
+    return to_dt, fma(gb, weight, to_x), to_a, g * x * weight, flow
+
+
+@njit(forceinline=True)
+def advance_bilinear(dt, x, b, h, rate):
+    """Decay (1 + dt a / 2) / (1 - dt a / 2), weight dt / (1 - dt a / 2)."""
+    one = splat(one_of(dt, 1.0))
+    v = one / (one - rate[3] * dt)
+    rise = fma(rate[3], dt, one)
+    return rise * v, v, v * fma(rise, h, dt * (x * b))
+
+
+@njit(forceinline=True)
+def retreat_bilinear(g, dt, x, b, h, decay, v, rate, to_dt, to_x, to_a):
+    """The way back of `advance_bilinear`."""
+    gw = g * v * dt
+    pull, gxb, square = g * h, g * x * b, v * v
+    to_dt = fma(square, fma(pull, rate[0], gxb), to_dt)
+    to_a = fma(square * dt, fma(dt * splat(one_of(dt, 0.5)), gxb, pull), to_a)
+    return to_dt, fma(gw, b, to_x), to_a, gw * x, g * decay
+
+
+# --- real A: the passes ------------------------------------------------------------------------------
+
+# Scratch memory: for each step of a chunk these vectors, next to each other so that their addresses do not
+# agree in the low bits, which would make loads wait for stores. Two states go side by side, which halves
+# loads and stores.
+DT, X, U, UP, TO_X, TO_DT, DECAY, BEFORE, EXTRA = 0, 1, 2, 3, 4, 5, 6, 8, 10
+SLOTS = 12
+ROWS = SLOTS * CHUNK
 
 
 @cache
@@ -366,7 +522,8 @@ def forward(method: int, fixed_b: bool, fixed_c: bool):
 
     Shapes: u, delta, y flat (batch * dim * length,); B, C (batch, groups, state, length), or
     (blocks, state, lanes) where fixed; A (blocks, state, lanes); D (blocks, lanes); first and last
-    state (batch, blocks, state, lanes); marks (batch, blocks, chunks or 0, state, lanes).
+    state (batch, blocks, state, lanes); marks (batch, blocks, chunks or 0, state, lanes). The number of
+    states is even.
     """
 
     @njit(cache=True, nogil=True)
@@ -374,59 +531,65 @@ def forward(method: int, fixed_b: bool, fixed_c: bool):
         dim, groups, length = size
         blocks, states, width = A.shape
         per_group, channels = blocks // groups, dim // groups
-        dt, x = np.zeros((CHUNK, width), u.dtype), np.zeros((CHUNK, width), u.dtype)
-        out, h = np.zeros((CHUNK, width), u.dtype), np.zeros((states, width), u.dtype)
-        log2e = splat(u.dtype.type(LOG2E))
-        one, half = splat(u.dtype.type(1)), splat(u.dtype.type(0.5))
-        chunks = marks.shape[2]
+        work = scratch(ROWS + states, u)
         for task in range(begin, end):
             batch, block = task // blocks, task % blocks
             group, start = block // per_group, block % per_group * width
             used = min(width, channels - start)
             origin = (batch * dim + group * channels + start) * length
-            h[:] = first_state[batch, block]
-            dt[:] = 0
-            x[:] = 0
+            copy_rows(first_state, task * states, work, np.intp(ROWS), states)
+            clear(work, ROWS)
+            skip = load(D, block)
             for time in range(0, length, CHUNK):
                 steps = min(CHUNK, length - time)
-                if chunks > 0:
-                    marks[batch, block, time // CHUNK] = h
-                read_block(delta, origin + time, length, used, steps, dt)
-                read_block(u, origin + time, length, used, steps, x)
-                skip = load(D, block)
+                if marks.shape[2] > 0:
+                    mark = (task * marks.shape[2] + time // CHUNK) * states
+                    copy_rows(work, np.intp(ROWS), marks, mark, states)
+                read_block(delta, origin + time, length, used, steps, work, np.intp(DT))
+                read_block(u, origin + time, length, used, steps, work, np.intp(X))
                 for step in range(steps):
-                    xt = load(x, step)
-                    store(out, step, skip * xt)
+                    at = step * SLOTS
+                    x = load(work, at + X)
+                    store(work, at + UP, skip * x)
                     if method == EULER:
-                        store(x, step, xt * load(dt, step))
-                for n in range(states):
+                        store(work, at + X, x * load(work, at + DT))
+                for n in range(0, states, 2):
+                    if time + 2 * CHUNK <= length:
+                        for lane in range(n * used // states, (n + 2) * used // states):
+                            for ahead in range(CHUNK, 2 * CHUNK, width):
+                                offset = origin + time + lane * length + ahead
+                                prefetch(delta, offset)
+                                prefetch(u, offset)
+                                prefetch(y, offset)
                     row = block * states + n
-                    a = load(A, row)
-                    rate, inverse = a * log2e, one / a
-                    half_a = a * half
-                    hn = load(h, n)
+                    shared = ((batch * groups + group) * states + n) * length + time
+                    rate1, rate2 = constants(load(A, row)), constants(load(A, row + 1))
+                    h1, h2 = load(work, ROWS + n), load(work, ROWS + n + 1)
                     if fixed_b:
-                        b = load(B, row)
+                        b1, b2 = load(B, row), load(B, row + 1)
                     if fixed_c:
-                        c = load(C, row)
+                        c1, c2 = load(C, row), load(C, row + 1)
                     for step in range(steps):
+                        at = step * SLOTS
                         if not fixed_b:
-                            b = splat(B[batch, group, n, time + step])
+                            b1, b2 = spread(B, shared + step), spread(B, shared + length + step)
                         if not fixed_c:
-                            c = splat(C[batch, group, n, time + step])
+                            c1, c2 = spread(C, shared + step), spread(C, shared + length + step)
+                        dt, x = load(work, at + DT), load(work, at + X)
                         if method == EULER:
-                            hn = fma(exp2(load(dt, step) * rate), hn, load(x, step) * b)
+                            _, _, h1 = advance_euler(dt, x, b1, h1, rate1)
+                            _, _, h2 = advance_euler(dt, x, b2, h2, rate2)
                         elif method == ZOH:
-                            decay, less = exp2_and_less_one(load(dt, step) * rate)
-                            hn = fma(decay, hn, less * inverse * (load(x, step) * b))
+                            _, _, h1 = advance_zoh(dt, x, b1, h1, rate1)
+                            _, _, h2 = advance_zoh(dt, x, b2, h2, rate2)
                         else:
-                            dtt = load(dt, step)
-                            v = one / (one - half_a * dtt)
-                            hn = v * fma(fma(half_a, dtt, one), hn, dtt * (load(x, step) * b))
-                        store(out, step, fma(c, hn, load(out, step)))
-                    store(h, n, hn)
-                write_block(y, origin + time, length, used, steps, out)
-            last_state[batch, block] = h
+                            _, _, h1 = advance_bilinear(dt, x, b1, h1, rate1)
+                            _, _, h2 = advance_bilinear(dt, x, b2, h2, rate2)
+                        store(work, at + UP, fma(c2, h2, fma(c1, h1, load(work, at + UP))))
+                    store(work, ROWS + n, h1)
+                    store(work, ROWS + n + 1, h2)
+                write_block(y, origin + time, length, used, steps, work, np.intp(UP))
+            copy_rows(work, np.intp(ROWS), last_state, task * states, states)
 
     return scan_forward
 
@@ -441,172 +604,174 @@ def backward(method: int, fixed_b: bool, fixed_c: bool):
     """
 
     @njit(cache=True, nogil=True)
-    def scan_backward(
-        begin, end, size, u, delta, A, B, C, D, marks, dy, dlast, du, ddelta, dA, dB, dC, dD, dfirst
-    ):
+    def scan_backward(begin, end, size, u, delta, A, B, C, D, marks, dy, dlast, du, ddelta, dA, dB, dC, dD, dfirst):
         dim, groups, length = size
         blocks, states, width = A.shape
         per_group, channels = blocks // groups, dim // groups
         tiles = (per_group + TILE - 1) // TILE
-        shape = (CHUNK, width)
-        dt, x, w = np.zeros(shape, u.dtype), np.zeros(shape, u.dtype), np.zeros(shape, u.dtype)
-        up, dx, ddt = np.zeros(shape, u.dtype), np.zeros(shape, u.dtype), np.zeros(shape, u.dtype)
-        decays, before = np.zeros(shape, u.dtype), np.zeros(shape, u.dtype)
-        inputs = np.zeros(shape, u.dtype)
-        sums_b = np.zeros((states, CHUNK, width), u.dtype)
-        sums_c = np.zeros((states, CHUNK, width), u.dtype)
-        carry = np.zeros((TILE, states, width), u.dtype)
-        log2e = splat(u.dtype.type(LOG2E))
-        one, half, zero = splat(u.dtype.type(1)), splat(u.dtype.type(0.5)), splat(u.dtype.type(0))
+        work = scratch(ROWS + states, u)
+        zero = splat(u.dtype.type(0))
         for task in range(begin, end):
             batch, tile = task // (groups * tiles), task % (groups * tiles)
             group, tile = tile // tiles, tile % tiles
-            first_block = group * per_group + tile * TILE
-            count = min(TILE, per_group - tile * TILE)
-            for i in range(count):
-                carry[i] = dlast[batch, first_block + i]
-            last_chunk = (length - 1) // CHUNK
-            for chunk in range(last_chunk, -1, -1):
-                time = chunk * CHUNK
-                steps = min(CHUNK, length - time)
-                if not fixed_b:
-                    sums_b[:] = 0
-                if not fixed_c:
-                    sums_c[:] = 0
-                for i in range(count):
-                    block = first_block + i
-                    start = (tile * TILE + i) * width
-                    used = min(width, channels - start)
-                    origin = (batch * dim + group * channels + start) * length + time
-                    if used < width:
-                        dt[:] = 0
-                        x[:] = 0
-                        up[:] = 0
-                    read_block(delta, origin, length, used, steps, dt)
-                    read_block(u, origin, length, used, steps, x)
-                    read_block(dy, origin, length, used, steps, up)
-                    skip_sum = zero
+            for inner in range(tile * TILE, min(per_group, (tile + 1) * TILE)):
+                block = group * per_group + inner
+                place = batch * blocks + block
+                used = min(width, channels - inner * width)
+                clear(work, ROWS)
+                copy_rows(dlast, place * states, work, np.intp(ROWS), states)
+                skip, skip_sum = load(D, block), zero
+                for chunk in range((length - 1) // CHUNK, -1, -1):
+                    time = chunk * CHUNK
+                    steps = min(CHUNK, length - time)
+                    origin = (batch * dim + group * channels + inner * width) * length + time
+                    read_block(delta, origin, length, used, steps, work, np.intp(DT))
+                    read_block(u, origin, length, used, steps, work, np.intp(U))
+                    read_block(dy, origin, length, used, steps, work, np.intp(UP))
+                    skip_part = zero
                     for step in range(steps):
-                        xt = load(x, step)
-                        skip_sum = fma(xt, load(up, step), skip_sum)
-                        store(w, step, xt)
-                        if method == EULER:
-                            store(x, step, xt * load(dt, step))
-                        store(dx, step, zero)
-                        store(ddt, step, zero)
-                    place = batch * blocks + block
-                    store(dD, place, load(dD, place) + skip_sum)
-                    for n in range(states):
+                        at = step * SLOTS
+                        x = load(work, at + U)
+                        skip_part = fma(x, load(work, at + UP), skip_part)
+                        store(work, at + X, x * load(work, at + DT) if method == EULER else x)
+                        store(work, at + TO_X, zero)
+                        store(work, at + TO_DT, zero)
+                    skip_sum = skip_sum + skip_part
+                    for n in range(0, states, 2):
+                        if time >= CHUNK:
+                            for lane in range(n * used // states, (n + 2) * used // states):
+                                for ahead in range(0, CHUNK, width):
+                                    offset = origin + lane * length - CHUNK + ahead
+                                    prefetch(delta, offset)
+                                    prefetch(u, offset)
+                                    prefetch(dy, offset)
+                                    prefetch(du, offset)
+                                    prefetch(ddelta, offset)
                         row = block * states + n
-                        a = load(A, row)
-                        rate, inverse = a * log2e, one / a
-                        half_a = a * half
+                        shared = ((batch * groups + group) * states + n) * length + time
                         mark = (place * marks.shape[2] + chunk) * states + n
-                        hn = load(marks, mark)
+                        rate1, rate2 = constants(load(A, row)), constants(load(A, row + 1))
+                        h1, h2 = load(marks, mark), load(marks, mark + 1)
                         if fixed_b:
-                            b = load(B, row)
+                            b1, b2 = load(B, row), load(B, row + 1)
                         if fixed_c:
-                            c = load(C, row)
+                            c1, c2 = load(C, row), load(C, row + 1)
                         for step in range(steps):
+                            at = step * SLOTS
                             if not fixed_b:
-                                b = splat(B[batch, group, n, time + step])
-                            dtt = load(dt, step)
-                            store(before, step, hn)
+                                b1, b2 = spread(B, shared + step), spread(B, shared + length + step)
+                            dt, x = load(work, at + DT), load(work, at + X)
+                            store(work, at + BEFORE, h1)
+                            store(work, at + BEFORE + 1, h2)
                             if method == EULER:
-                                decay = exp2(dtt * rate)
-                                hn = fma(decay, hn, load(x, step) * b)
+                                decay1, extra1, h1 = advance_euler(dt, x, b1, h1, rate1)
+                                decay2, extra2, h2 = advance_euler(dt, x, b2, h2, rate2)
                             elif method == ZOH:
-                                decay, less = exp2_and_less_one(dtt * rate)
-                                weight = less * inverse
-                                store(inputs, step, weight)
-                                hn = fma(decay, hn, weight * (load(x, step) * b))
+                                decay1, extra1, h1 = advance_zoh(dt, x, b1, h1, rate1)
+                                decay2, extra2, h2 = advance_zoh(dt, x, b2, h2, rate2)
                             else:
-                                v = one / (one - half_a * dtt)
-                                decay = fma(half_a, dtt, one) * v
-                                store(inputs, step, v)
-                                hn = v * fma(fma(half_a, dtt, one), hn, dtt * (load(x, step) * b))
-                            store(decays, step, decay)
-                        flow = load(carry, i * states + n)
-                        sum_a, sum_b, sum_c = zero, zero, zero
-                        for back in range(steps):
-                            step = steps - 1 - back
+                                decay1, extra1, h1 = advance_bilinear(dt, x, b1, h1, rate1)
+                                decay2, extra2, h2 = advance_bilinear(dt, x, b2, h2, rate2)
+                            store(work, at + DECAY, decay1)
+                            store(work, at + DECAY + 1, decay2)
+                            if method != EULER:
+                                store(work, at + EXTRA, extra1)
+                                store(work, at + EXTRA + 1, extra2)
+                        flow1, flow2 = load(work, ROWS + n), load(work, ROWS + n + 1)
+                        to_a1, to_a2, to_b1, to_b2, to_c1, to_c2 = zero, zero, zero, zero, zero, zero
+                        for back in range(1, steps + 1):
+                            step = steps - back
+                            at = step * SLOTS
                             if not fixed_b:
-                                b = splat(B[batch, group, n, time + step])
+                                b1, b2 = spread(B, shared + step), spread(B, shared + length + step)
                             if not fixed_c:
-                                c = splat(C[batch, group, n, time + step])
-                            dyt, dtt, xt = load(up, step), load(dt, step), load(x, step)
-                            g = fma(dyt, c, flow)
+                                c1, c2 = spread(C, shared + step), spread(C, shared + length + step)
+                            up, dt, x = load(work, at + UP), load(work, at + DT), load(work, at + X)
+                            to_dt, to_x = load(work, at + TO_DT), load(work, at + TO_X)
+                            uph1, uph2 = up * h1, up * h2
+                            g1, g2 = fma(up, c1, flow1), fma(up, c2, flow2)
+                            h1, h2 = load(work, at + BEFORE), load(work, at + BEFORE + 1)
+                            decay1, decay2 = load(work, at + DECAY), load(work, at + DECAY + 1)
                             if fixed_c:
-                                sum_c = fma(dyt, hn, sum_c)
+                                to_c1, to_c2 = to_c1 + uph1, to_c2 + uph2
                             else:
-                                store(sums_c, n * CHUNK + step, fma(dyt, hn, load(sums_c, n * CHUNK + step)))
-                            hn = load(before, step)
-                            decay = load(decays, step)
-                            flow = g * decay
+                                store(work, at + BEFORE, uph1)
+                                store(work, at + BEFORE + 1, uph2)
                             if method == EULER:
-                                pull = flow * hn
-                                store(ddt, step, fma(pull, a, load(ddt, step)))
-                                sum_a = fma(pull, dtt, sum_a)
-                                store(dx, step, fma(g, b, load(dx, step)))
-                                gx = g * xt
-                            elif method == ZOH:
-                                weight = load(inputs, step)
-                                gx = g * xt
-                                gxb = gx * b
-                                gx = gx * weight
-                                store(dx, step, fma(g * b, weight, load(dx, step)))
-                                store(ddt, step, fma(decay, fma(g * hn, a, gxb), load(ddt, step)))
-                                closed = (dtt * decay - weight) * inverse
-                                turn = slope(dtt * a, dtt * dtt, closed)
-                                sum_a = fma(flow * hn, dtt, fma(gxb, turn, sum_a))
+                                to_dt, to_x, to_a1, gx1, flow1 = retreat_euler(
+                                    g1, dt, x, b1, h1, decay1, decay1, rate1, to_dt, to_x, to_a1
+                                )
+                                to_dt, to_x, to_a2, gx2, flow2 = retreat_euler(
+                                    g2, dt, x, b2, h2, decay2, decay2, rate2, to_dt, to_x, to_a2
+                                )
                             else:
-                                v = load(inputs, step)
-                                gw = g * v * dtt
-                                store(dx, step, fma(gw, b, load(dx, step)))
-                                gx = gw * xt
-                                gxb = g * xt * b
-                                pull = g * hn
-                                square = v * v
-                                store(ddt, step, fma(square, fma(pull, a, gxb), load(ddt, step)))
-                                sum_a = fma(square * dtt, fma(dtt * half, gxb, pull), sum_a)
+                                extra1, extra2 = load(work, at + EXTRA), load(work, at + EXTRA + 1)
+                                if method == ZOH:
+                                    to_dt, to_x, to_a1, gx1, flow1 = retreat_zoh(
+                                        g1, dt, x, b1, h1, decay1, extra1, rate1, to_dt, to_x, to_a1
+                                    )
+                                    to_dt, to_x, to_a2, gx2, flow2 = retreat_zoh(
+                                        g2, dt, x, b2, h2, decay2, extra2, rate2, to_dt, to_x, to_a2
+                                    )
+                                else:
+                                    to_dt, to_x, to_a1, gx1, flow1 = retreat_bilinear(
+                                        g1, dt, x, b1, h1, decay1, extra1, rate1, to_dt, to_x, to_a1
+                                    )
+                                    to_dt, to_x, to_a2, gx2, flow2 = retreat_bilinear(
+                                        g2, dt, x, b2, h2, decay2, extra2, rate2, to_dt, to_x, to_a2
+                                    )
+                            store(work, at + TO_DT, to_dt)
+                            store(work, at + TO_X, to_x)
                             if fixed_b:
-                                sum_b = sum_b + gx
+                                to_b1, to_b2 = to_b1 + gx1, to_b2 + gx2
                             else:
-                                store(sums_b, n * CHUNK + step, load(sums_b, n * CHUNK + step) + gx)
-                        store(carry, i * states + n, flow)
+                                store(work, at + DECAY, gx1)
+                                store(work, at + DECAY + 1, gx2)
+                        store(work, ROWS + n, flow1)
+                        store(work, ROWS + n + 1, flow2)
                         row = place * states + n
-                        store(dA, row, load(dA, row) + sum_a)
+                        store(dA, row, load(dA, row) + to_a1)
+                        store(dA, row + 1, load(dA, row + 1) + to_a2)
+                        summed = (((batch * groups + group) * tiles + tile) * states + n) * length + time
                         if fixed_b:
-                            store(dB, row, load(dB, row) + sum_b)
+                            store(dB, row, load(dB, row) + to_b1)
+                            store(dB, row + 1, load(dB, row + 1) + to_b2)
+                        else:
+                            add_up(work, np.intp(DECAY), steps, dB, summed)
+                            add_up(work, np.intp(DECAY + 1), steps, dB, summed + length)
                         if fixed_c:
-                            store(dC, row, load(dC, row) + sum_c)
-                    skip = load(D, block)
+                            store(dC, row, load(dC, row) + to_c1)
+                            store(dC, row + 1, load(dC, row + 1) + to_c2)
+                        else:
+                            add_up(work, np.intp(BEFORE), steps, dC, summed)
+                            add_up(work, np.intp(BEFORE + 1), steps, dC, summed + length)
                     for step in range(steps):
+                        at = step * SLOTS
+                        to_x = load(work, at + TO_X)
                         if method == EULER:
-                            store(ddt, step, fma(load(dx, step), load(w, step), load(ddt, step)))
-                            store(dx, step, load(dx, step) * load(dt, step))
-                        store(dx, step, fma(skip, load(up, step), load(dx, step)))
-                    write_block(du, origin, length, used, steps, dx)
-                    write_block(ddelta, origin, length, used, steps, ddt)
-                if not fixed_b:
-                    add_up(sums_b, dB[batch, group, tile], time, steps, w)
-                if not fixed_c:
-                    add_up(sums_c, dC[batch, group, tile], time, steps, w)
-            for i in range(count):
-                dfirst[batch, first_block + i] = carry[i]
+                            to_dt = fma(to_x, load(work, at + U), load(work, at + TO_DT))
+                            store(work, at + TO_DT, to_dt)
+                            to_x = to_x * load(work, at + DT)
+                        store(work, at + TO_X, fma(skip, load(work, at + UP), to_x))
+                    write_block(du, origin, length, used, steps, work, np.intp(TO_X))
+                    write_block(ddelta, origin, length, used, steps, work, np.intp(TO_DT))
+                copy_rows(work, np.intp(ROWS), dfirst, place * states, states)
+                store(dD, place, skip_sum)
 
     return scan_backward
 
 
 @njit
-def add_up(sums, target, time, steps, scratch):
-    """Write the sums over lanes of (state, step, lane) to target (state, length), from `time` on."""
-    width = sums.shape[2]
-    for n in range(sums.shape[0]):
-        for step in range(0, steps, width):
-            store(scratch, 0, sums_of_rows(sums, n * CHUNK + step))
-            for j in range(min(width, steps - step)):
-                target[n, time + step + j] = scratch[0, j]
+def add_up(work, row, steps, target, offset):
+    """Add the sums over lanes of `steps` rows to a contiguous target, from element `offset` on."""
+    width = work.shape[1]
+    for step in range(0, steps, width):
+        if step + width <= steps:
+            add_to(target, offset + step, sums_of_rows(work, row + step * SLOTS))
+        else:
+            store(work, row, sums_of_rows(work, row + step * SLOTS))
+            for j in range(steps - step):
+                target[offset + step + j] += work[row, j]
 
 
 # --- complex A ---------------------------------------------------------------------------------------
@@ -646,14 +811,15 @@ def series(x):
 def complex_forward(begin, end, method, u, delta, A, B, C, D, first_state, y, marks, last_state):
     """As `forward`, one channel at a time: y = 2 Re(C h) + D u.
 
-    Shapes: u, delta, y (batch, dim, length); A (dim, state); B, C (batch, dim, state, length), with
-    strides of 0 where they are shared; D (dim,); states (batch, dim, state); marks (batch, dim,
+    Shapes: u, delta, y (batch, dim, length); A (dim, state); B, C (batch, groups, channels, state, length)
+    with strides of 0 where they are shared; D (dim,); states (batch, dim, state); marks (batch, dim,
     chunks or 0, state).
     """
     dim, states = A.shape
     length = u.shape[2]
     for task in range(begin, end):
         batch, channel = task // dim, task % dim
+        group, inner = channel // B.shape[2], channel % B.shape[2]
         h = first_state[batch, channel].copy()
         for time in range(length):
             if time % CHUNK == 0 and marks.shape[2] > 0:
@@ -661,28 +827,26 @@ def complex_forward(begin, end, method, u, delta, A, B, C, D, first_state, y, ma
             total = 0.0
             for n in range(states):
                 step = complex_step(method, A[channel, n], delta[batch, channel, time])
-                h[n] = step[0] * h[n] + step[1] * u[batch, channel, time] * B[batch, channel, n, time]
-                total += (C[batch, channel, n, time] * h[n]).real
+                h[n] = step[0] * h[n] + step[1] * u[batch, channel, time] * B[batch, group, inner, n, time]
+                total += (C[batch, group, inner, n, time] * h[n]).real
             y[batch, channel, time] = 2 * total + D[channel] * u[batch, channel, time]
         last_state[batch, channel] = h
 
 
 @njit(cache=True, nogil=True)
-def complex_backward(
-    begin, end, method, tile, u, delta, A, B, C, D, marks, dy, dlast, du, ddelta, dA, dB, dC, dD, dfirst
-):
-    """As `backward`; one task is `tile` channels, which add to the same dB and dC.
+def complex_backward(begin, end, method, u, delta, A, B, C, D, marks, dy, dlast, du, ddelta, dA, dB, dC, dD, dfirst):
+    """As `backward`; one task is one group of channels, which add to the same dB and dC.
 
-    dA, dB, dC, dD have a leading batch axis, else the shapes of their arguments; dB and dC have strides of
-    0 where a tile shares them. Gradients are torch's: d/d Re + i d/d Im.
+    dA and dD have a leading batch axis, else all have the shapes of their arguments. Gradients are
+    torch's: d/d Re + i d/d Im.
     """
-    dim, states = A.shape
-    length = u.shape[2]
-    tiles = dim // tile
+    states, length = A.shape[1], u.shape[2]
+    groups, channels = B.shape[1:3]
     before = np.zeros((CHUNK + 1, states), A.dtype)
     for task in range(begin, end):
-        batch, first = task // tiles, task % tiles * tile
-        for channel in range(first, first + tile):
+        batch, group = task // groups, task % groups
+        for inner in range(channels):
+            channel = group * channels + inner
             g = dlast[batch, channel].copy()
             for chunk in range((length - 1) // CHUNK, -1, -1):
                 start = chunk * CHUNK
@@ -693,7 +857,7 @@ def complex_backward(
                     ut, dt = u[batch, channel, time], delta[batch, channel, time]
                     for n in range(states):
                         parts = complex_step(method, A[channel, n], dt)
-                        inputs = parts[1] * ut * B[batch, channel, n, time]
+                        inputs = parts[1] * ut * B[batch, group, inner, n, time]
                         before[step + 1, n] = parts[0] * before[step, n] + inputs
                 for step in range(steps - 1, -1, -1):
                     time = start + step
@@ -701,20 +865,16 @@ def complex_backward(
                     to_u, to_dt = D[channel] * up, 0.0 * up
                     dD[batch, channel] += up * ut
                     for n in range(states):
-                        decay, weight, decay_dt, decay_a, weight_dt, weight_a = complex_step(
-                            method, A[channel, n], dt
-                        )
-                        b = B[batch, channel, n, time]
-                        dC[batch, channel, n, time] += 2 * up * before[step + 1, n].conjugate()
-                        flow = g[n] + 2 * up * C[batch, channel, n, time].conjugate()
+                        decay, weight, decay_dt, decay_a, weight_dt, weight_a = complex_step(method, A[channel, n], dt)
+                        b = B[batch, group, inner, n, time]
+                        dC[batch, group, inner, n, time] += 2 * up * before[step + 1, n].conjugate()
+                        flow = g[n] + 2 * up * C[batch, group, inner, n, time].conjugate()
                         to_decay = flow * before[step, n].conjugate()
                         to_weight = flow * (ut * b).conjugate()
                         to_u += (flow * (weight * b).conjugate()).real
                         to_dt += (to_decay * decay_dt.conjugate() + to_weight * weight_dt.conjugate()).real
-                        dA[batch, channel, n] += (
-                            to_decay * decay_a.conjugate() + to_weight * weight_a.conjugate()
-                        )
-                        dB[batch, channel, n, time] += flow * (weight * ut).conjugate()
+                        dA[batch, channel, n] += to_decay * decay_a.conjugate() + to_weight * weight_a.conjugate()
+                        dB[batch, group, inner, n, time] += flow * (weight * ut).conjugate()
                         g[n] = flow * decay.conjugate()
                     du[batch, channel, time] = to_u
                     ddelta[batch, channel, time] = to_dt

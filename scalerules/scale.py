@@ -17,9 +17,12 @@ from .errors import ScaleRulesError
 Direction = Mapping[str, Fraction]
 """Growth of every scale that grows; a scale that is absent is held fixed."""
 
+MAX_POWER = 64
+"""No length of an axis is a higher power of a scale."""
+
 _FACTOR = re.compile(
-    r"\s*(?P<op>[*/]?)\s*(?:(?P<number>\d+(?:\.\d+)?)|(?P<name>[A-Za-z_]\w*))"
-    r"(?:\s*(?:\^|\*\*)\s*(?P<power>-?\d+|\(\s*-?\d+(?:\s*/\s*\d+)?\s*\)))?\s*"
+    r"\s*(?P<op>[*/]?)\s*(?:(?P<number>\d{1,15}(?:\.\d{1,15})?)|(?P<name>[A-Za-z_]\w*))"
+    r"(?:\s*(?:\^|\*\*)\s*(?P<power>-?\d{1,3}|\(\s*-?\d{1,3}(?:\s*/\s*0*[1-9]\d{0,2})?\s*\)))?\s*"
 )
 
 
@@ -105,7 +108,9 @@ def _parse_monomial(text: str, known: Mapping[str, Length], whole: str, where: s
                 else:
                     constant *= inner
         position = match.end()
-    if position == 0 or position < len(text):
+    # A number such as 9^999, or a chain of axes with powers, must neither fill the memory nor overflow.
+    too_large = constant.numerator.bit_length() > 512 or any(abs(power) > MAX_POWER for power in powers.values())
+    if position == 0 or position < len(text) or too_large:
         raise ScaleRulesError(
             f"cannot read the length {whole!r}",
             where=where,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import GraphError
+from .forms import Contraction, Mean
 from .registry import register, with_axis
 
 if TYPE_CHECKING:
@@ -48,5 +49,6 @@ register(
     _einsum_axes,
     operands=(1, None),
     required=["equation"],
+    laws=Contraction(),
 )
-register("mean", "A sum over one axis divided by its length.", _mean_axes, required=["axis"])
+register("mean", "A sum over one axis divided by its length.", _mean_axes, required=["axis"], laws=Mean())

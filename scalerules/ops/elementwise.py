@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from ..terms import SUMMABLE, Term, few_sources, largest, merged
+from .forms import Point, fitted
+from .laws import Labels, Operand, contract, explicit
 from .registry import register, same_axes
+
+if TYPE_CHECKING:
+    from ..lower import Site
 
 
 @dataclass(frozen=True)
@@ -18,6 +25,8 @@ class Function:
     parity: Literal["odd", "even", "generic"] = "generic"
     vanishes: bool = True
     homogeneous: bool = False
+    exponential: bool = False
+    """Turns an entry that grows like `log i` along an axis into one that grows like `i`."""
 
 
 FUNCTIONS: dict[str, Function] = {
@@ -38,10 +47,96 @@ FUNCTIONS: dict[str, Function] = {
     "erf": Function("odd"),
     "sigmoid": Function(vanishes=False),
     "softplus": Function(vanishes=False),
-    "exp": Function(vanishes=False),
-    "negative_exp": Function(vanishes=False),
+    "exp": Function(vanishes=False, exponential=True),
+    "negative_exp": Function(vanishes=False, exponential=True),
 }
 """Every elementwise function by name; `negative_exp` is -exp(x), as in `A = -exp(A_log)`."""
+
+
+def powers(at: Point, terms: list[Term], parity: str, homogeneous: bool, constant: bool) -> list[Term]:
+    """The terms of a function of `terms`: themselves (odd), products of pairs and a constant (even), or both.
+
+    Pairs of a homogeneous function are as large as the smaller one of the two, those of a smooth one as the product.
+    """
+    kept = list(terms) if parity != "even" else []
+    if parity != "odd":
+        top = largest(terms)
+        for i, a in enumerate(terms):
+            for b in terms[i + 1 :] if a is not top else (a, *terms[i + 1 :]):
+                signs = tuple(x ^ y for x, y in zip(a.signs, b.signs, strict=True))
+                if few_sources(signs):
+                    kept.append(_pair(a, b, signs, homogeneous))
+        if constant and terms:
+            kept.append(Term(0, (0,) * len(terms[0].signs)))
+    return merged(kept, at.reach)
+
+
+def _pair(a: Term, b: Term, signs: tuple[int, ...], homogeneous: bool) -> Term:
+    if homogeneous:
+        small = a if a.size <= b.size else b
+        return small.derived(signs=signs, mirror=None)
+    return Term(a.size + b.size, signs, (a, b), log=a.log or b.log)
+
+
+def times(at: Point, labels: Labels, a: list[Term], b: list[Term]) -> list[Term]:
+    """Entry by entry."""
+    return contract(at, [(labels, [a]), (labels, [b])], labels)
+
+
+class Elementwise:
+    """f(x), f'(x) dx and f'(x) d, with f' of the opposite parity."""
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+
+    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        f = self.function
+        x, ramps = self._argument(at, site, operands)
+        if not x and not ramps and f.vanishes:
+            return []
+        terms = powers(at, x, f.parity, f.homogeneous, constant=False)
+        if not f.vanishes:
+            terms.append(Term(0, (0,) * len(site.result)))
+        return merged([*_ramped(terms, ramps)], at.reach)
+
+    def derivative(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        """Terms of f'(x)."""
+        f = self.function
+        x, ramps = self._argument(at, site, operands)
+        parity = {"odd": "even", "even": "odd", "generic": "generic"}[f.parity]
+        if f.homogeneous:
+            top = largest(x)
+            x = [] if top is None else [t.derived(size=t.size - top.size, minus=(top,)) for t in x]
+        terms = powers(at, x, parity, homogeneous=False, constant=False)
+        if parity != "odd":
+            terms.append(Term(0, (0,) * len(site.result)))
+        return merged([*_ramped(terms, ramps)], at.reach)
+
+    def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
+        dx = fitted(at, explicit(at, v, site.labels[k]), site.labels[k], site.result)
+        return times(at, site.result, self.derivative(at, site, operands), dx)
+
+    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+        return times(at, site.result, self.derivative(at, site, operands), d)
+
+    def _argument(self, at: Point, site: Site, operands: Sequence[Operand]) -> tuple[list[Term], list[Term]]:
+        """The terms of the argument, and apart from them those that grow like a logarithm of the index."""
+        x = fitted(at, explicit(at, operands[0], site.labels[0]), site.labels[0], site.result)
+        if not self.function.exponential:
+            return x, []
+        return [t for t in x if not t.ramp], [t for t in x if t.ramp]
+
+
+def _ramped(terms: list[Term], ramps: list[Term]) -> list[Term]:
+    """exp(x + log i) is i exp(x): the profile of the ramp goes to every term."""
+    if not ramps:
+        return terms
+    profile = (*((0,) * (len(ramps[0].signs) - 1)), -2)
+    return [t.derived(profile=_added(t.profile, profile)) for t in terms]
+
+
+def _added(a: tuple[int, ...] | None, b: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(min(x + y, SUMMABLE) for x, y in zip(a or (0,) * len(b), b, strict=True))
 
 
 def _reason(name: str, function: Function) -> str:
@@ -53,4 +148,4 @@ def _reason(name: str, function: Function) -> str:
 
 
 for _name, _function in FUNCTIONS.items():
-    register(_name, _reason(_name, _function), same_axes)
+    register(_name, _reason(_name, _function), same_axes, laws=Elementwise(_function))

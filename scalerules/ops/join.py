@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import GraphError
 from ..scale import Length
+from .forms import Factor, Layout, Sum
 from .registry import register, same_axes, with_axis
 
 if TYPE_CHECKING:
@@ -53,30 +54,42 @@ def _windowed(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: st
     return [*shapes[0][:-1], str(node.axis), shapes[0][-1]]
 
 
-register(
-    "input", "Data: entries of size 0.", _given, operands=(0, 0), required=["axes"], optional=["kind"]
-)
-register("add", "A sum is as large as its largest term.", same_axes, operands=(1, None))
+register("input", "Data: entries of size 0.", _given, operands=(0, 0), required=["axes"], optional=["kind"])
+register("add", "A sum is as large as its largest term.", same_axes, operands=(1, None), laws=Sum())
 register(
     "residual",
     "A stream plus a branch; inside a repeat the branches of all blocks add up along the depth axis, as a contraction.",
     same_axes,
     operands=(2, 2),
+    laws=Sum(),
 )
 register(
     "scale",
     "A constant factor shifts every size by its exponent.",
     same_axes,
     optional=["factor", "free"],
+    laws=Factor(),
 )
-register("reshape", "Merging or splitting axes changes no entry.", _reshaped, required=["axes"])
-register("concat", "Side by side along an axis: the terms of all parts.", _concatenated, operands=(2, None),
-         required=["axis"])
-register("slice", "A part of the last axis: the same terms.", _sliced, required=["axis"], optional=["offset"])
+register("reshape", "Merging or splitting axes changes no entry.", _reshaped, required=["axes"], laws=Layout())
+register(
+    "concat",
+    "Side by side along an axis: the terms of all parts.",
+    _concatenated,
+    operands=(2, None),
+    required=["axis"],
+    laws=Layout(),
+)
+register(
+    "slice", "A part of the last axis: the same terms.", _sliced, required=["axis"], optional=["offset"], laws=Layout()
+)
 register(
     "window",
     "The last few time steps side by side, as a causal convolution reads them; time does not grow.",
     _windowed,
     required=["axis"],
+    laws=Layout(),
 )
-register("shift", "One step back along an axis (zeros come in); no entry changes.", with_axis, required=["axis"])
+register(
+    "shift", "One step back along an axis (zeros come in); no entry changes.", with_axis, required=["axis"],
+    laws=Layout(),
+)

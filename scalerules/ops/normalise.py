@@ -2,11 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from ..terms import Term, largest, merged
+from .elementwise import Elementwise, Function
+from .forms import Point, shifted
+from .laws import Operand, contract, explicit
 from .registry import register, with_axis
 
-register("rms_norm", "Divides by the root mean square along the axis: by the tensor's own size.", with_axis,
-         required=["axis"])
-register("layer_norm", "Subtracts the mean and divides by the standard deviation along the axis.", with_axis,
-         required=["axis"])
-register("softmax", "A generic function of its argument over an axis that does not grow.", with_axis,
-         required=["axis"], optional=["causal"])
+if TYPE_CHECKING:
+    from ..lower import Site
+
+
+class Norm:
+    """x / |x|: the change and the gradient lose the part along x, which comes back with the signs of x."""
+
+    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        return self._divided(explicit(at, operands[0], site.labels[0]), operands, at, site)
+
+    def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
+        return self._linear(at, site, operands, explicit(at, v, site.labels[0]))
+
+    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+        return self._linear(at, site, operands, d)
+
+    def _divided(self, terms: list[Term], operands: Sequence[Operand], at: Point, site: Site) -> list[Term]:
+        top = largest(explicit(at, operands[0], site.labels[0]))
+        return [] if top is None else [t.derived(size=t.size - top.size, minus=(top,)) for t in terms]
+
+    def _linear(self, at: Point, site: Site, operands: Sequence[Operand], v: list[Term]) -> list[Term]:
+        direct = self._divided(v, operands, at, site)
+        y = self.value(at, site, operands)
+        gone = [label for label in site.result if label.partition("|")[0] == site.node.axis]
+        left = tuple(label for label in site.result if label not in gone)
+        along = contract(at, [(site.result, [y]), (site.result, [direct])], left)
+        shift = tuple((("growth", label.partition("|")[0]), Fraction(-1)) for label in gone)
+        along = shifted(along, -sum(at.ticks(label) for label in gone), shift)
+        radial = contract(at, [(site.result, [y]), (left, [along])], site.result)
+        return merged([*direct, *radial], at.reach)
+
+
+class Softmax(Elementwise):
+    """Over a fixed axis a generic function; over a growing one, entries of size minus its growth."""
+
+    def __init__(self) -> None:
+        super().__init__(Function(vanishes=False))
+
+    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        return self._spread(at, site, super().value(at, site, operands))
+
+    def derivative(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        return self._spread(at, site, super().derivative(at, site, operands))
+
+    def _spread(self, at: Point, site: Site, terms: list[Term]) -> list[Term]:
+        over = [label for label in site.result if label.partition("|")[0] == site.node.axis]
+        shift = tuple((("growth", label.partition("|")[0]), Fraction(-1)) for label in over)
+        return shifted(terms, -sum(at.ticks(label) for label in over), shift) if over else terms
+
+
+register(
+    "rms_norm",
+    "Divides by the root mean square along the axis: by the tensor's own size, and so does the gradient.",
+    with_axis,
+    required=["axis"],
+    laws=Norm(),
+)
+register(
+    "layer_norm",
+    "Subtracts the mean and divides by the standard deviation along the axis: by the tensor's own size.",
+    with_axis,
+    required=["axis"],
+    laws=Norm(),
+)
+register(
+    "softmax",
+    "A generic function of its argument over a fixed axis; over a growing axis, entries as small as it is long.",
+    with_axis,
+    required=["axis"],
+    optional=["causal"],
+    laws=Softmax(),
+)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 AxesRule = Callable[["Node", list[tuple[str, ...]], "Graph", str], Sequence[str]]
 
 OPS: dict[str, Op] = {}
+LAWS: dict[str, Op] = {}
 _COMMON = {"op", "inputs", "parameters"}
 
 
@@ -67,6 +68,17 @@ def register(
         raise ValueError(f"op {name!r} is registered twice")
     OPS[name] = Op(name, " ".join(reason.split()), axes, *operands, frozenset(required), frozenset(optional), laws)
     return OPS[name]
+
+
+def internal(name: str, reason: str, laws: Any) -> Op:
+    """A law of a site that only appears when a scan is opened; it cannot be written in a graph."""
+    LAWS[name] = Op(name, " ".join(reason.split()), same_axes, laws=laws)
+    return LAWS[name]
+
+
+def law_of(name: str) -> Op:
+    """The operation, or the internal law, called `name`."""
+    return OPS.get(name) or LAWS[name]
 
 
 def same_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:

@@ -1,0 +1,55 @@
+# Every target sets up .venv by itself; PYTHON is any Python >= 3.11 with the venv module.
+PYTHON ?= python3
+VENV ?= .venv
+# The exact version has a CPU build where the extra's range might choose one of several GB.
+TORCH ?= torch==2.13.0
+JOBS ?= 2
+BIN = $(VENV)/bin
+READY = $(VENV)/.ready
+
+.PHONY: help setup demo test quick lint types check docs wheel clean
+.DEFAULT_GOAL := help
+
+help:             ## this list
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
+
+setup: $(READY)   ## .venv with everything that the other targets need
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11: make PYTHON=python3.11 ..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+demo: $(READY)    ## derive the rules of Mamba, explain one, write them as PyTorch code, measure them
+	$(BIN)/scalerules derive mamba --scale width --scale state=1/4
+	$(BIN)/scalerules explain mlp h1
+	$(BIN)/scalerules emit mlp --to pytorch
+	$(BIN)/scalerules verify mlp --sizes 64,128,256 --seeds 2
+
+test: $(READY)    ## all tests, code blocks of README and docs included
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q
+
+quick: $(READY)   ## the tests that take seconds
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q -m "not slow"
+
+lint: $(READY)    ## ruff
+	$(BIN)/ruff check .
+
+types: $(READY)   ## pyright, strict for the engine
+	$(BIN)/pyright
+
+check: $(READY)   ## derivations/ is what the engine gives now
+	$(BIN)/scalerules check
+
+docs: $(READY)    ## writes derivations/ again
+	$(BIN)/scalerules check --write
+
+wheel: $(READY)   ## dist/*.whl
+	rm -rf build
+	$(BIN)/python -m build --wheel --outdir dist .
+
+clean:            ## removes what was built, not .venv
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

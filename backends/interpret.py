@@ -1,0 +1,257 @@
+"""Runs a Graph itself in torch: parameters and data at given scale values, forward with every intermediate.
+
+`verify` and `transfer` train through this, so that what is measured is the graph that was derived and not a
+translation of it. Operations are in `operations.py`, optimizer steps in `training.py`.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scalerules.errors import GraphError
+from scalerules.graph import Graph, Node, ordered
+
+from .natural import natural_std
+from .operations import TABLE, Call
+
+Swap = Mapping[tuple[str, str], Tensor]
+"""(node, parameter) -> the value that this node alone reads instead of the parameter's."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Fixed random data: the input nodes' values, and one target tensor per output."""
+
+    inputs: dict[str, Tensor]
+    targets: list[Tensor]
+
+
+@dataclass
+class Run:
+    """One forward pass: the values of the top level, and of each repeat's body, block by block."""
+
+    parameters: Mapping[str, Tensor]
+    values: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    blocks: dict[str, list[dict[str, Tensor]]] = field(default_factory=dict[str, list[dict[str, Tensor]]])
+
+    def all_values(self) -> dict[str, Tensor]:
+        """Every node's value by name, detached; nodes of a body are stacked over the blocks (first dimension)."""
+        stacked = {name: value.detach() for name, value in self.values.items()}
+        for blocks in self.blocks.values():
+            for name in blocks[0]:
+                if name != "stream":
+                    stacked[name] = torch.stack([block[name].detach() for block in blocks])
+        return stacked
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The top level of a graph (`repeat` and `block` None), or one block of a repeat, while it is computed."""
+
+    run: Run
+    values: dict[str, Tensor]
+    repeat: str | None = None
+    block: int | None = None
+    swap: Swap = field(default_factory=dict[tuple[str, str], Tensor])
+
+
+@dataclass(frozen=True)
+class Program:
+    """A graph at given values of its scales, with the numbers of a solution.
+
+    `sizes` and `base` are values of the scales; a number of the solution is its natural constant at the base
+    size times `(size/base)**exponent`. `solution` is a `scalerules.derivation.Solution` (or has its
+    `parameters` and `multipliers`).
+    """
+
+    graph: Graph
+    solution: Any
+    sizes: Mapping[str, float]
+    base: Mapping[str, float]
+    dtype: torch.dtype = torch.float32
+
+    @cached_property
+    def ratios(self) -> dict[str, float]:
+        """Size over base size, per scale."""
+        return {scale: self.sizes[scale] / self.base[scale] for scale in self.graph.scales}
+
+    @cached_property
+    def lengths(self) -> dict[str, int]:
+        """The number of entries along every axis."""
+        return {axis: length.at(self.sizes) for axis, length in self.graph.lengths.items()}
+
+    @cached_property
+    def factors(self) -> dict[str, float]:
+        """The number that every `scale` node multiplies with: a fixed factor at the actual size, a free one scaled."""
+        return {name: self._factor(name, node) for name, node in self.graph.walk() if node.op == "scale"}
+
+    def _factor(self, name: str, node: Node) -> float:
+        if not node.free:
+            return self.number(node.factor if node.factor is not None else 1)
+        start = self.number(node.factor, self.base) if node.factor is not None else 1.0
+        exponents = self.solution.multipliers.get(name)
+        return start * (exponents.factor(self.ratios) if exponents is not None else 1.0)
+
+    @cached_property
+    def _mult(self) -> dict[str, float]:
+        rules = self.solution.parameters
+        return {name: rules[name].mult.factor(self.ratios) if name in rules else 1.0 for name in self.graph.parameters}
+
+    @cached_property
+    def _order(self) -> dict[str | None, list[str]]:
+        bodies = {name: node.body for name, node in self.graph.nodes.items() if node.body is not None}
+        return {None: ordered(self.graph.nodes)} | {name: ordered(body) for name, body in bodies.items()}
+
+    def number(self, text: str | float | None, sizes: Mapping[str, float] | None = None) -> float:
+        """A length or factor written in axes and scales (`"head^(-1/2)"`), at these scale values."""
+        return self.graph.length(text or 0, self.graph.name).value(sizes or self.sizes) if text else 0.0
+
+    def shape(self, parameter: str) -> list[int]:
+        """The shape of a parameter, the blocks of its repeat first."""
+        return [self.lengths[axis] for axis in self.graph.shape_of(parameter)]
+
+    # --- parameters and data -----------------------------------------------------------------------
+
+    def initial(self, seed: int) -> dict[str, Tensor]:
+        """The parameters at initialisation, by name; the same numbers for the same seed, name and shape."""
+        return {name: self._initial(name, _generator(seed, name)) for name in self.graph.parameters}
+
+    def _initial(self, name: str, generator: torch.Generator) -> Tensor:
+        shape, kind = self.shape(name), self.graph.parameters[name].init
+        rule = self.solution.parameters.get(name)
+        factor = rule.init.factor(self.ratios) if rule is not None and kind != "zeros" else 1.0
+        if kind == "normal":
+            std = natural_std(self.graph, name, self.base) * factor
+            return torch.randn(shape, generator=generator, dtype=self.dtype) * std
+        if kind in ("zeros", "ones"):
+            return torch.full(shape, 0.0 if kind == "zeros" else factor, dtype=self.dtype)
+        numbers = torch.arange(1, shape[-1] + 1, dtype=self.dtype)
+        return ((numbers.log() if kind == "log_range" else numbers) * factor).expand(shape).clone()
+
+    def data(self, seed: int) -> Data:
+        """Normal inputs, random tokens as one-hot vectors, and random targets of order one."""
+        inputs: dict[str, Tensor] = {}
+        for name, node in self.graph.nodes.items():
+            if node.op == "input":
+                inputs[name] = self._draw([self.lengths[a] for a in node.axes or []], node.kind == "tokens", seed, name)
+        return Data(inputs, [self._target(name, seed) for name in self.graph.outputs])
+
+    def _draw(self, shape: list[int], tokens: bool, seed: int, name: str) -> Tensor:
+        generator = _generator(seed, f"data {name}")
+        if not tokens:
+            return torch.randn(shape, generator=generator, dtype=self.dtype)
+        chosen = torch.randint(shape[-1], shape[:-1], generator=generator)
+        return torch.nn.functional.one_hot(chosen, shape[-1]).to(self.dtype)
+
+    def _target(self, output: str, seed: int) -> Tensor:
+        shape = [self.lengths[axis] for axis in self.graph.axes_of(output)]
+        return self._draw(shape, self.graph.loss == "cross_entropy", seed, f"target {output}")
+
+    def loss(self, run: Run, data: Data) -> Tensor:
+        """The loss, a sum over the last axis and a mean over the others that do not grow.
+
+        Every output entry then has a gradient of order one at every size.
+        """
+        total = torch.zeros((), dtype=self.dtype)
+        for output, target in zip(self.graph.outputs, data.targets, strict=True):
+            value = run.values[output]
+            if self.graph.loss == "cross_entropy":
+                terms = -(target * torch.log_softmax(value, -1)).sum(-1)
+            else:
+                terms = (value - target).square().sum(-1) / 2
+            front = self.graph.axes_of(output)[:-1]
+            fixed = [self.lengths[axis] for axis in front if not self.graph.lengths[axis].scales]
+            total = total + terms.sum() / math.prod(fixed)
+        return total
+
+    # --- forward -----------------------------------------------------------------------------------
+
+    def forward(self, parameters: Mapping[str, Tensor], data: Data, swap: Swap | None = None) -> Run:
+        """Computes every node. `swap` gives single nodes other values of a parameter that they read."""
+        run = Run(parameters, dict(data.inputs))
+        self._walk(Scope(run, run.values, swap=swap or {}))
+        return run
+
+    def _walk(self, scope: Scope) -> None:
+        nodes = self._nodes(scope.repeat)
+        for name in self._order[scope.repeat]:
+            scope.values[name] = self._compute(scope, name, nodes[name])
+
+    def _compute(self, scope: Scope, name: str, node: Node) -> Tensor:
+        operands = [scope.values[source] for source in node.inputs]
+        for parameter in node.parameters:
+            value = scope.swap.get((name, parameter), scope.run.parameters[parameter])
+            value = value if scope.block is None else value[scope.block]
+            operands.append(value if self._mult[parameter] == 1 else value * self._mult[parameter])
+        before = {"stream": self.graph.nodes[scope.repeat].inputs[0]} if scope.repeat else {}
+        axes = [self.graph.axes_of(before.get(source, source)) for source in node.inputs]
+        axes += [tuple(self.graph.parameters[parameter].axes) for parameter in node.parameters]
+        return TABLE[node.op](Call(self, name, node, operands, axes, scope))
+
+    def repeat(self, outer: Scope, name: str, node: Node, stream: Tensor) -> Tensor:
+        """The stream after all blocks of the repeat `name`; the values of every block are kept in the run."""
+        outer.run.blocks[name] = []
+        for block in range(self.lengths[str(node.axis)]):
+            inner = Scope(outer.run, {"stream": stream}, name, block, outer.swap)
+            self._walk(inner)
+            outer.run.blocks[name].append(inner.values)
+            stream = inner.values[str(node.result)]
+        return stream
+
+    def _nodes(self, repeat: str | None) -> Mapping[str, Node]:
+        return self.graph.nodes if repeat is None else self.graph.nodes[repeat].body or {}
+
+    # --- a parameter's own contribution ------------------------------------------------------------
+
+    def readers(self, parameter: str) -> list[str]:
+        """The nodes that read a parameter directly."""
+        return [name for name, node in self.graph.walk() if parameter in node.parameters]
+
+    def own(self, run: Run, data: Data, initial: Mapping[str, Tensor], parameter: str, node: str) -> Tensor:
+        """What `node` is minus what it would be had it read the initial value of `parameter`.
+
+        If `node` reads the parameter directly, only there; otherwise the nodes that read it see the initial value
+        and what lies between them and `node` follows, all other inputs staying as they are. Blocks are stacked.
+        """
+        readers = [node] if node in self.readers(parameter) else self.readers(parameter)
+        swap = {(reader, parameter): initial[parameter] for reader in readers}
+        repeat, target = self._scope(readers[0]), node.removesuffix(".state")
+        if target not in self._nodes(repeat):
+            return run.all_values()[node] - self.forward(run.parameters, data, swap).all_values()[node]
+        scopes = [run.values] if repeat is None else run.blocks[repeat]
+        parts: list[Tensor] = []
+        for index, values in enumerate(scopes):
+            # a run of its own: a repeat on the way must not overwrite the blocks of this one
+            scope = Scope(Run(run.parameters), dict(values), repeat, None if repeat is None else index, swap)
+            self._rerun(scope, target)
+            parts.append(values[node] - scope.values[node])
+        return parts[0].detach() if repeat is None else torch.stack(parts).detach()
+
+    def _rerun(self, scope: Scope, target: str) -> None:
+        nodes, stale = self._nodes(scope.repeat), {reader for reader, _ in scope.swap}
+        for name in self._order[scope.repeat]:
+            if name in stale or stale.intersection(nodes[name].inputs):
+                stale.add(name)
+                scope.values[name] = self._compute(scope, name, nodes[name])
+            if name == target:
+                return
+
+    def _scope(self, node: str) -> str | None:
+        for name, outer in self.graph.nodes.items():
+            if outer.body is not None and node in outer.body:
+                return name
+        if node not in self.graph.nodes:
+            raise GraphError("is in no graph or body", where=f"node {node!r}")
+        return None
+
+
+def _generator(seed: int, name: str) -> torch.Generator:
+    return torch.Generator().manual_seed(zlib.crc32(f"{seed} {name}".encode()))

@@ -1,0 +1,219 @@
+"""Every elementary operation in torch: a table from the name of an op to the function that computes it.
+
+The interpreter walks the graph and calls these; a new op of `scalerules.ops` is one entry of `TABLE` here.
+Axes go by name: an operand is a tensor whose dimensions are named by `Call.axes`.
+"""
+
+from __future__ import annotations
+
+import math
+import string
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from scalerules.errors import MissingExtra
+from scalerules.graph import Node
+
+if TYPE_CHECKING:
+    from .interpret import Program, Scope
+
+TINY = 1e-30
+"""Added under the root of a norm: against 0/0 only, so that it is nothing at any size."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One node about to be computed: its operands as tensors, with the names of their axes."""
+
+    program: Program
+    name: str
+    node: Node
+    operands: list[Tensor]
+    axes: list[tuple[str, ...]]
+    scope: Scope
+    """Where the node stands; a scan adds `NAME.state` to its values."""
+
+    @property
+    def dim(self) -> int:
+        """The dimension of the first operand that the node works along (the last of that name)."""
+        return last_index(self.axes[0], str(self.node.axis))
+
+    def length(self, axis: str) -> int:
+        """The number of entries along an axis."""
+        return self.program.lengths[axis]
+
+
+Operation = Callable[[Call], Tensor]
+
+
+def last_index(axes: Sequence[str], axis: str) -> int:
+    """The last position of `axis` in `axes` (attention weights have the axis time twice)."""
+    return len(axes) - 1 - list(axes)[::-1].index(axis)
+
+
+def aligned(tensor: Tensor, axes: Sequence[str], whole: Sequence[str]) -> Tensor:
+    """The tensor with a dimension for every axis of `whole`, of length 1 where it has none."""
+    if tuple(axes) == tuple(whole):
+        return tensor
+    position = [last_index(whole, axis) for axis in axes]
+    ordered = tensor.permute(sorted(range(len(axes)), key=position.__getitem__))
+    shape = [1] * len(whole)
+    for size, index in zip(ordered.shape, sorted(position), strict=True):
+        shape[index] = size
+    return ordered.reshape(shape)
+
+
+def _einsum(call: Call) -> Tensor:
+    operands, result = call.node.labels()
+    letters = dict(zip(dict.fromkeys(label for part in operands for label in part), string.ascii_letters, strict=False))
+    left = ",".join("".join(letters[label] for label in part) for part in operands)
+    return torch.einsum(f"{left}->{''.join(letters[label] for label in result)}", *call.operands)
+
+
+def _mean(call: Call) -> Tensor:
+    return call.operands[0].mean([i for i, axis in enumerate(call.axes[0]) if axis == call.node.axis])
+
+
+def _add(call: Call) -> Tensor:
+    whole = max(call.axes, key=len)
+    terms = [aligned(x, axes, whole) for x, axes in zip(call.operands, call.axes, strict=True)]
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
+def _scale(call: Call) -> Tensor:
+    return call.operands[0] * call.program.factors[call.name]
+
+
+def _reshape(call: Call) -> Tensor:
+    return call.operands[0].reshape([call.length(axis) for axis in call.node.axes or []])
+
+
+def _concat(call: Call) -> Tensor:
+    first, last = call.axes[0], call.axes[-1]
+    different = [i for i, (a, b) in enumerate(zip(first, last, strict=True)) if a != b]
+    return torch.cat(call.operands, different[0] if different else -1)
+
+
+def _slice(call: Call) -> Tensor:
+    offset = call.program.number(call.node.offset or 0)
+    return call.operands[0].narrow(-1, math.ceil(offset - 1e-9), call.length(str(call.node.axis)))
+
+
+def _window(call: Call) -> Tensor:
+    taps = call.length(str(call.node.axis))
+    padded = functional.pad(call.operands[0], (0, 0, taps - 1, 0))
+    return padded.unfold(-2, taps, 1).transpose(-1, -2)
+
+
+def _shift(call: Call) -> Tensor:
+    x, dim = call.operands[0], call.dim
+    return torch.cat([torch.zeros_like(x.narrow(dim, 0, 1)), x.narrow(dim, 0, x.shape[dim] - 1)], dim)
+
+
+def _rms_norm(call: Call) -> Tensor:
+    x = call.operands[0]
+    return x * torch.rsqrt(x.square().mean(call.dim, keepdim=True) + TINY)
+
+
+def _layer_norm(call: Call) -> Tensor:
+    x = call.operands[0]
+    x = x - x.mean(call.dim, keepdim=True)
+    return x * torch.rsqrt(x.square().mean(call.dim, keepdim=True) + TINY)
+
+
+def _softmax(call: Call) -> Tensor:
+    x, dim = call.operands[0], call.dim
+    if call.node.causal:
+        earlier = [i for i, axis in enumerate(call.axes[0]) if axis == call.node.axis and i != dim]
+        query = earlier[-1] if earlier else dim - 1
+        keys, queries = torch.arange(x.shape[dim]), torch.arange(x.shape[query])
+        future = (keys[None, :] > queries[:, None]) if query < dim else (keys[:, None] > queries[None, :])
+        shape = [size if i in (dim, query) else 1 for i, size in enumerate(x.shape)]
+        x = x.masked_fill(future.reshape(shape), -math.inf)
+    return torch.softmax(x, dim)
+
+
+def _scan(call: Call) -> Tensor:
+    try:
+        from .scan import selective_scan
+    except ModuleNotFoundError as error:
+        raise MissingExtra("running a scan", "torch") from error
+    u, dt, A, B, C = call.operands
+    if A.ndim == 1:  # one rate per state, shared by all channels; the kernel would read one per head
+        A = A.expand(u.shape[-1], -1)
+    B, C = (x.transpose(1, 2) if x.ndim == 3 else x for x in (B, C))
+    result = selective_scan(
+        u.transpose(1, 2), dt.transpose(1, 2), A, B, C,
+        return_last_state=True, discretisation=str(call.node.discretisation),
+    )  # fmt: skip
+    call.scope.values[f"{call.name}.state"] = result[1]
+    return result[0].transpose(1, 2)
+
+
+def _input(call: Call) -> Tensor:
+    return call.scope.values[call.name]
+
+
+def _repeat(call: Call) -> Tensor:
+    return call.program.repeat(call.scope, call.name, call.node, call.operands[0])
+
+
+def _residual(call: Call) -> Tensor:
+    return call.operands[0] + call.operands[1]
+
+
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": lambda x: x,
+    "negative": torch.neg,
+    "abs": torch.abs,
+    "relu": torch.relu,
+    "leaky_relu": functional.leaky_relu,
+    "gelu": functional.gelu,
+    "silu": functional.silu,
+    "elu": functional.elu,
+    "mish": functional.mish,
+    "relu_squared": lambda x: torch.relu(x).square(),
+    "square": torch.square,
+    "tanh": torch.tanh,
+    "sin": torch.sin,
+    "cos": torch.cos,
+    "erf": torch.erf,
+    "sigmoid": torch.sigmoid,
+    "softplus": functional.softplus,
+    "exp": torch.exp,
+    "negative_exp": lambda x: -torch.exp(x),
+}
+
+
+def _elementwise(function: Callable[[Tensor], Tensor]) -> Operation:
+    return lambda call: function(call.operands[0])
+
+
+TABLE: dict[str, Operation] = {
+    "einsum": _einsum,
+    "mean": _mean,
+    "input": _input,
+    "add": _add,
+    "residual": _residual,
+    "scale": _scale,
+    "reshape": _reshape,
+    "concat": _concat,
+    "slice": _slice,
+    "window": _window,
+    "shift": _shift,
+    "rms_norm": _rms_norm,
+    "layer_norm": _layer_norm,
+    "softmax": _softmax,
+    "scan": _scan,
+    "repeat": _repeat,
+    **{name: _elementwise(function) for name, function in FUNCTIONS.items()},
+}
+"""What computes each op of `scalerules.ops.OPS`; the tests check that none is missing."""

@@ -1,0 +1,95 @@
+"""PyTorch: `emit` writes a solution as a self-contained Python file, `apply` sets up a live model by parameter name.
+
+`emit` only writes text and needs no torch; the file that it writes needs torch and nothing else.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from scalerules.errors import ScaleRulesError, UnknownName
+from scalerules.graph import Graph
+
+from .pytorch_apply import Groups, apply
+from .pytorch_helpers import HELPERS
+from .pytorch_recipe import demo, groups, init
+from .pytorch_source import Writer, axis_lengths, factors, model
+from .pytorch_text import law
+
+if TYPE_CHECKING:
+    from scalerules.derivation import Solution
+
+__all__ = ["Groups", "apply", "emit"]
+
+
+def emit(solution: Solution, to: str = "pytorch", *, graph: Graph | None = None) -> str:
+    """A Python module with the model, its initialisation, its parameter groups and a small training run.
+
+    `graph` is needed where the solution does not carry it (after `Solution.from_json`). Raises `ScaleRulesError` for a
+    graph that is missing or is not the solution's, and for a parameter that torch modules cannot name.
+    """
+    if to != "pytorch":
+        raise UnknownName("target", to, ["pytorch"])
+    w = _writer(solution, graph)
+    # the parts say which helpers they call while they are written, so the helpers are chosen last
+    parts = [axis_lengths(w), factors(w), model(w), init(w), groups(w), demo(w)]
+    if solution.optimizer.startswith("muon"):
+        w.helpers.add("Muon")
+    helpers = [text.strip() for name, text in HELPERS.items() if name in w.helpers]
+    code = [*helpers, *("\n".join(part) for part in parts if part)]
+    body = "\n\n\n".join(code)
+    return f'"""{_docstring(w)}"""\n\n{_imports(body)}\n\n\n{body}\n'
+
+
+def _writer(solution: Solution, graph: Graph | None) -> Writer:
+    graph = graph or getattr(solution, "architecture", None)
+    if graph is None:
+        raise ScaleRulesError(
+            "the solution does not carry its graph", where=f"solution of {solution.graph!r}", hint="give it: graph=..."
+        )
+    for name in solution.parameters:
+        if name not in graph.parameters:
+            raise UnknownName("parameter", name, graph.parameters, where=f"graph {graph.name!r}")
+    return Writer(graph, solution, graph.base_sizes())
+
+
+def _imports(body: str) -> str:
+    lines = ["import math", ""] if "math." in body else []
+    lines += ["import torch", "from torch import Tensor, nn"]
+    return "\n".join([*lines, *(["from torch.nn import functional"] if "functional." in body else [])])
+
+
+def _docstring(w: Writer) -> str:
+    s = w.solution
+    direction = ", ".join(f"{scale}^{growth}" for scale, growth in s.direction.items())
+    base = ", ".join(f"{scale} = {size:g}" for scale, size in w.base.items())
+    first = next(iter(s.scales), "width")
+    parts = [
+        f"The graph {s.graph!r} with its scaling rules for {s.optimizer}, written by scalerules.",
+        f"The rules say how initialisation, factors and rates change with {', '.join(s.scales)} "
+        f"(direction {direction}; mode {s.mode}; gauge {s.gauge}), so that what is tuned at the base size ({base}) "
+        f"holds at other sizes. Tune `lr` there, then change the sizes:",
+        f"    model = Model({first}=...)\n"
+        f"    optimizer = ...(parameter_groups(model, lr=..., weight_decay=...))",
+        _table(w),
+    ]
+    notes = [*(f"Assumed: {text}" for text in s.assumptions), *(f"Warning: {text}" for text in s.warnings)]
+    if s.cone:
+        notes.insert(0, f"Valid for growths with {', '.join(map(str, s.cone))}.")
+    wrapped = [part if part.startswith("    ") else textwrap.fill(part, 118) for part in [*parts, *notes]]
+    return "\n\n".join(wrapped).replace("\\", "\\\\").replace('"""', "'''") + "\n"
+
+
+def _table(w: Writer) -> str:
+    """The exponents of every parameter, aligned."""
+    rows = [["parameter", "axes", "init", "factor", "lr", "eps", "weight decay"]]
+    for name, rule in w.solution.parameters.items():
+        numbers = (rule.init, rule.mult, rule.lr, rule.eps, rule.wd)
+        rows.append([name, " ".join(w.graph.shape_of(name)), *(law(exponents) for exponents in numbers)])
+    rows += [[name, "(a factor)", "", law(e), "", "", ""] for name, e in w.solution.multipliers.items()]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(f"    {line}" for line in lines)
+
+

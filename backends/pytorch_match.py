@@ -1,0 +1,128 @@
+"""Which rule each parameter of a live model follows: by its name, never by a mark on the Parameter.
+
+Exact names first; then `blocks.3.attention.W_Q` follows the stacked rule `attention.W_Q`; `names=` overrides both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from scalerules.errors import ScaleRulesError, nearest
+
+if TYPE_CHECKING:
+    from torch.nn import Module, Parameter
+
+WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+"""What torch.compile, FSDP and checkpointing put between the parts of a name (DataParallel's `module` only leads)."""
+
+
+class Unmatched(ScaleRulesError):
+    """A parameter of the model without a rule, or a rule without a parameter."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """What is known of names: the rules, those that are stacked along a depth axis, and the user's own mapping."""
+
+    rules: frozenset[str]
+    stacked: frozenset[str]
+    given: Mapping[str, str]
+
+    def mapped(self, name: str) -> str | None:
+        """What the user's mapping says of a parameter; `*` stands for anything."""
+        keys = (key for key in self.given if name == key or fnmatchcase(bare(name), key))
+        return next((self.given[key] for key in keys), None)
+
+    def rule(self, name: str) -> str | None:
+        """The rule that the parameter `name` follows, or None. Raises `Unmatched` if there are several."""
+        if (given := self.mapped(name)) is not None:
+            if given not in self.rules:
+                raise Unmatched(f"names= gives it the unknown rule {given!r}", where=f"parameter {name!r}",
+                                hint=nearest(given, self.rules))  # fmt: skip
+            return given
+        for exact in (name, bare(name)):
+            if exact in self.rules:
+                return exact
+        found = sorted({tail for tail in _behind_indices(bare(name)) if tail in self.stacked})
+        if len(found) > 1:
+            raise Unmatched(
+                f"could follow {' or '.join(map(repr, found))}", where=f"parameter {name!r} of the model",
+                hint=f"say which: names={{{name!r}: {found[0]!r}}}",
+            )  # fmt: skip
+        return found[0] if found else None
+
+
+def bare(name: str) -> str:
+    """The name without what wrappers put into it."""
+    parts = [part for part in name.split(".") if part not in WRAPPERS]
+    return ".".join(parts[1:] if parts[0] == "module" and len(parts) > 1 else parts)
+
+
+def _behind_indices(name: str) -> Iterable[str]:
+    """`a.0.b.3.c` -> `b.3.c`, `c`, and with the indices left out `a.b.c`."""
+    parts = name.split(".")
+    for i, part in enumerate(parts):
+        if part.isdigit():
+            yield ".".join(parts[i + 1 :])
+    yield ".".join(part for part in parts if not part.isdigit())
+
+
+def match(model: Module, names: Names, silent: Iterable[str] = ()) -> dict[str, tuple[str, Parameter]]:
+    """Name of every parameter of the model -> (its rule, the parameter), tied ones once.
+
+    `silent` are parameters of the graph that no rule is needed for (they are not trained). Raises `Unmatched`.
+    """
+    aliases: dict[int, list[str]] = {}
+    parameters: dict[int, Parameter] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        aliases.setdefault(id(parameter), []).append(name)
+        parameters[id(parameter)] = parameter
+    matched: dict[str, tuple[str, Parameter]] = {}
+    unknown: list[str] = []
+    for key, called in aliases.items():
+        rules = {name: rule for name in called if (rule := names.rule(name)) is not None}
+        if len(set(rules.values())) > 1:
+            raise Unmatched(
+                f"is one tied parameter, and follows the rules {', '.join(map(repr, sorted(set(rules.values()))))}",
+                where=f"parameter {' = '.join(map(repr, called))} of the model",
+                hint="tie them in the graph too: read one parameter in both nodes",
+            )
+        if rules:
+            name, rule = next(iter(rules.items()))
+            matched[name] = (rule, parameters[key])
+        elif not any(bare(name) in silent for name in called):
+            unknown.append(called[0])
+    _complete(names, {rule for rule, _ in matched.values()}, unknown)
+    _one_pattern(matched, names)
+    return matched
+
+
+def _complete(names: Names, covered: set[str], unknown: list[str]) -> None:
+    """Every parameter has a rule, every rule a parameter; if not, what is left over on one side suits the other."""
+    left = sorted(names.rules - covered)
+    if unknown:
+        name, rules = unknown[0], left or sorted(names.rules)
+        near = nearest(bare(name).rpartition(".")[2], rules)
+        hint = f"{near}; names={{{name!r}: {rules[0]!r}}} would say that it follows that rule"
+        raise Unmatched("has no rule", where=f"parameter {name!r} of the model", hint=hint)
+    if left:
+        hint = f"names={{...: {left[0]!r}}} says which parameter follows it"
+        raise Unmatched("has no parameter in the model", where=f"rule {left[0]!r}", hint=hint)
+
+
+def _one_pattern(matched: Mapping[str, tuple[str, Parameter]], names: Names) -> None:
+    """Two stacks of blocks must not both follow one rule only because their parameters end alike."""
+    patterns: dict[str, dict[str, str]] = {}
+    for name, (rule, _) in matched.items():
+        if not names.mapped(name):
+            pattern = ".".join("*" if part.isdigit() else part for part in bare(name).split("."))
+            patterns.setdefault(rule, {})[pattern] = name
+    for rule, found in patterns.items():
+        if len(found) > 1:
+            raise Unmatched(
+                f"could be that of {' and of '.join(map(repr, found))}", where=f"rule {rule!r}",
+                hint=f"say which follow it: names={{{next(iter(found))!r}: {rule!r}, ...}}",
+            )  # fmt: skip

@@ -1,0 +1,238 @@
+"""The numbers of an emitted file: `init_`, `parameter_groups` and a small training run, each line with its reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .natural import count, fan_in, matrix, uses
+from .pytorch_reasons import reason
+from .pytorch_source import Writer
+from .pytorch_text import commented, fractions, item, law, number, quoted, scaled
+
+if TYPE_CHECKING:
+    from scalerules.derivation import Rule
+
+
+@dataclass(frozen=True)
+class Torch:
+    """How the training run of an emitted file takes an optimizer: a call, the epsilon's default, a base rate."""
+
+    call: str
+    eps: float | None
+    lr: float
+    note: str = ""
+
+
+OPTIMIZERS = {
+    "sgd": Torch("torch.optim.SGD(groups)", None, 0.05),
+    "adam": Torch("torch.optim.AdamW(groups)", 1e-8, 3e-3),
+    "adamw": Torch("torch.optim.AdamW(groups)", 1e-8, 3e-3),
+    "rmsprop": Torch("torch.optim.RMSprop(groups)", 1e-8, 1e-3),
+    "adagrad": Torch("torch.optim.Adagrad(groups)", 1e-10, 1e-2),
+    "muon": Torch("Muon(groups)", None, 0.02),
+    "muon-spectral": Torch('Muon(groups, adjust="spectral")', None, 0.02),
+    "muon-original": Torch('Muon(groups, adjust="original")', None, 0.02),
+    "muon-match-rms": Torch('Muon(groups, adjust="match_rms")', None, 0.005),
+}
+"""The optimizers that torch has, and Muon, which an emitted file brings along (torch's takes no stacked matrices)."""
+
+STAND_IN = Torch("torch.optim.AdamW(groups)", None, 3e-3, "stands in for {}, whose steps are as large as the rate")
+"""For Lion and every other rule whose entries move by the rate."""
+
+
+def init(w: Writer) -> list[str]:
+    """The function that initialises a model by name."""
+    tables = [
+        ("std", ("normal",), "parameter.normal_(0.0, std[name])"),
+        ("constant", ("zeros", "ones"), "parameter.fill_(constant[name])"),
+        ("along_last_axis", ("range", "log_range"), "parameter.copy_(along_last_axis[name])"),
+    ]
+    body: list[str] = []
+    branches: list[str] = []
+    for table, kinds, use in tables:
+        names = [name for name, parameter in w.graph.parameters.items() if parameter.init in kinds]
+        if names:
+            entries = [line for name in names for line in _initial(w, name)]
+            body += [f"    {table} = {{", *entries, "    }"]
+            branches += [f"        if name in {table}:", f"            {use}"]
+    return [
+        "@torch.no_grad()",
+        "def init_(model: Model) -> None:",
+        '    """Fills every parameter by name: what it has at the base size, times powers of size over base size."""',
+        *_ratios(w, body),
+        *body,
+        "    for name, parameter in model.named_parameters():",
+        *branches,
+    ]
+
+
+def _initial(w: Writer, name: str) -> list[str]:
+    parameter, rule = w.graph.parameters[name], w.solution.parameters.get(name)
+    exponents = rule.init if rule is not None and parameter.init != "zeros" else None
+    if parameter.init == "normal":
+        terms = fan_in(w.graph, name, w.base)
+        start, text = ("1.0", law(exponents)) if terms == 1 else (f"1 / math.sqrt({terms})", law(exponents))
+        text = f"{_sum(w, name, terms)}; away from the base size {text}" if text != "1" else _sum(w, name, terms)
+        why = f"{text}. {reason(w.solution, name, 'init')}"
+    elif parameter.init in ("zeros", "ones"):
+        start, why = {"zeros": "0.0", "ones": "1.0"}[parameter.init], ""
+    else:
+        numbers = f"torch.arange(1.0, model.lengths[{quoted(parameter.axes[-1])}] + 1)"
+        start = numbers + (".log()" if parameter.init == "log_range" else "")
+        why = f"{'log 1, log 2, ...' if parameter.init == 'log_range' else '1, 2, ...'} along {parameter.axes[-1]}"
+    code = scaled(start, exponents, w.scale)
+    return [*(commented(f"{name}: {why.strip()}", 8) if why else []), *item(f"{quoted(name)}: ", code, ",", 8)]
+
+
+def _sum(w: Writer, name: str, terms: int) -> str:
+    """What the constant at the base size is, in words."""
+    found = uses(w.graph, name)
+    if terms == 1:
+        return "rows are looked up, no sum" if any(use.lookup for use in found) else "no sum over it"
+    largest = next(use for use in found if not use.lookup and count(w.graph, name, use.summed, w.base) == terms)
+    summed = [w.graph.parameters[name].axes[i] for i in largest.summed]
+    return f"a sum over {' and '.join(summed)}, {terms} terms at the base size"
+
+
+def groups(w: Writer) -> list[str]:
+    """The function that returns the optimizer's parameter groups: one per distinct rate, epsilon and decay."""
+    optimizer = OPTIMIZERS.get(w.solution.optimizer, STAND_IN)
+    trained = {n: r for n, r in w.solution.parameters.items() if n in w.graph.parameters
+               and w.graph.parameters[n].trained}  # fmt: skip
+    shared: dict[tuple[Any, ...], list[str]] = {}
+    for name, rule in trained.items():
+        eps = rule.eps if optimizer.eps is not None else {}
+        key = tuple(tuple(sorted(fractions(exponents).items())) for exponents in (rule.lr, eps, rule.wd))
+        shared.setdefault(key, []).append(name)
+    body = [line for names in shared.values() for line in _group(w, optimizer, names)]
+    eps = f", eps: float = {optimizer.eps!r}" if optimizer.eps is not None else ""
+    matrices = ['        group["matrices"] = [MATRICES.get(name) for name in group["names"]]']
+    return [
+        *(_matrices(w) if w.solution.optimizer.startswith("muon") else []),
+        f"def parameter_groups(model: Model, lr: float, weight_decay: float = 0.0{eps}) -> list[dict]:",
+        '    """The optimizer\'s parameter groups; `lr` and the others are the values tuned at the base size."""',
+        *_ratios(w, body),
+        "    result = [",
+        *body,
+        "    ]",
+        "    for group in result:",
+        '        group["params"] = [model.get_parameter(name) for name in group["names"]]',
+        *(matrices if w.solution.optimizer.startswith("muon") else []),
+        "    return result",
+    ]
+
+
+def _group(w: Writer, optimizer: Torch, names: list[str]) -> list[str]:
+    rules: Mapping[str, Rule] = w.solution.parameters
+    rule = rules[names[0]]
+    comments = [line for name in names for line in commented(_rate(w, name), 12)]
+    numbers = [("lr", "lr", rule.lr), ("weight_decay", "weight_decay", rule.wd)]
+    if optimizer.eps is not None:
+        numbers.insert(1, ("eps", "eps", rule.eps))
+    return [
+        "        {",
+        *comments,
+        *item('"names": ', f"[{', '.join(map(quoted, names))}]", ",", 12),
+        *(line for key, start, e in numbers for line in item(f"{quoted(key)}: ", scaled(start, e, w.scale), ",", 12)),
+        "        },",
+    ]
+
+
+def _rate(w: Writer, name: str) -> str:
+    """The rate of one parameter and why, in one line."""
+    rule = w.solution.parameters[name]
+    logs = f" Up to logarithms: {', '.join(f'{key} {value}' for key, value in rule.log.items())}." if rule.log else ""
+    return f"{name}: {law(rule.lr)}. {reason(w.solution, name, 'lr')}{logs}".strip()
+
+
+def _matrices(w: Writer) -> list[str]:
+    entries: list[str] = []
+    for name in w.graph.parameters:
+        use, stacked = matrix(w.graph, name), bool(w.graph.repeat_of(name))
+        if use is not None:
+            out, into = (tuple(i + stacked for i in part) for part in (use.brought, use.summed))
+            entries += item(f"{quoted(name)}: ", f"({out}, {into})", ",", 4)
+    return [
+        "MATRICES = {",
+        *entries,
+        "}",
+        '"""The dimensions (fan-out, fan-in) of every parameter that moves as a matrix; all others are a batch."""',
+        "",
+        "",
+    ]
+
+
+def _ratios(w: Writer, body: Iterable[str]) -> list[str]:
+    """The ratio of size and base size of every scale that the lines use."""
+    code = "\n".join(line for line in body if not line.lstrip().startswith("#"))
+    used = set(re.findall(r"[^\W\d]\w*", re.sub(r'"[^"]*"', "", code)))
+    lines: list[str] = []
+    for scale, base in w.base.items():
+        if w.scale(scale) in used:
+            ratio = f"model.sizes[{quoted(scale)}] / {number(base)}"
+            lines.append(f"    {w.scale(scale)} = {ratio}  # how many times its base size")
+    return lines
+
+
+def demo(w: Writer) -> list[str]:
+    """A training run of twenty steps on one random batch, at the base size and at twice the base size."""
+    optimizer = OPTIMIZERS.get(w.solution.optimizer, STAND_IN)
+    inputs = {name: node for name, node in w.graph.nodes.items() if node.op == "input"}
+    drawn = [line for name, node in inputs.items() for line in item(
+        f"{w.value(name)} = ", _draw(node.axes or [], node.kind == "tokens"), "", 4)]  # fmt: skip
+    first = next((scale for scale in w.solution.scales if scale in w.base), next(iter(w.base)))
+    note = f"  # {optimizer.note.format(w.solution.optimizer)}" if optimizer.note else ""
+    sizes = ", ".join(f"{number(w.base[first] * times)}" for times in (1, 2))
+    return [
+        f"def train(steps: int = 20, lr: float = {optimizer.lr!r}, **sizes: float) -> list[float]:",
+        '    """The losses of a short training run on one random batch."""',
+        "    torch.manual_seed(0)",
+        "    model = Model(**sizes)",
+        "    length = model.lengths",
+        *drawn,
+        *(_target(w, name, i) for i, name in enumerate(w.graph.outputs)),
+        "    groups = parameter_groups(model, lr)",
+        f"    optimizer = {optimizer.call}{note}",
+        "    losses = []",
+        "    for _ in range(steps):",
+        *_loss(w, ", ".join(w.value(name) for name in inputs)),
+        "        optimizer.zero_grad()",
+        "        loss.backward()",
+        "        optimizer.step()",
+        "        losses.append(loss.item())",
+        "    return losses",
+        "",
+        "",
+        'if __name__ == "__main__":',
+        f"    for size in ({sizes}):",
+        f"        losses = train({w.scale(first)}=size)",
+        f'        print(f"{first} {{size}}: loss {{losses[0]:.4f}} -> {{losses[-1]:.4f}}")',
+    ]
+
+
+def _draw(axes: list[str], tokens: bool) -> str:
+    shape = ", ".join(f"length[{quoted(axis)}]" for axis in (axes[:-1] if tokens else axes))
+    if not tokens:
+        return f"torch.randn({shape})"
+    return f"torch.randint(length[{quoted(axes[-1])}], ({shape}{',' if len(axes) == 2 else ''}))"
+
+
+def _target(w: Writer, output: str, index: int) -> str:
+    tokens = w.graph.loss == "cross_entropy"
+    return f"    target{index or ''} = {_draw(list(w.graph.axes_of(output)), tokens)}"
+
+
+def _loss(w: Writer, inputs: str) -> list[str]:
+    outputs = [f"output{i or ''}" for i in range(len(w.graph.outputs))]
+    one = {
+        "cross_entropy": "functional.cross_entropy({o}.flatten(0, -2), {t}.flatten())",
+        "mse": "functional.mse_loss({o}, {t})",
+    }[w.graph.loss]
+    terms = [one.format(o=o, t=o.replace("output", "target")) for o in outputs]
+    return [
+        f"        {', '.join(outputs)} = model({inputs})",
+        *item("loss = ", " + ".join(terms), "", 8),
+    ]

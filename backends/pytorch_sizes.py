@@ -1,0 +1,57 @@
+"""A solution at a base size and at another one, as `apply` reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scalerules.errors import ScaleRulesError, UnknownName
+from scalerules.graph import Graph
+
+if TYPE_CHECKING:
+    from scalerules.derivation import Exponents, Solution
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """A solution at a base size and at another one."""
+
+    solution: Solution
+    graph: Graph | None
+    base: Mapping[str, float]
+    sizes: Mapping[str, float]
+
+    @classmethod
+    def of(
+        cls, solution: Solution, graph: Graph | None, base: Mapping[str, float], sizes: Mapping[str, float]
+    ) -> Sizes:
+        """Checks the names of scales; those that are not given stay as they are."""
+        scales = graph.scales if graph is not None else solution.scales
+        for name in (*base, *sizes):
+            if name not in scales and name not in solution.scales:
+                raise UnknownName("scale", name, scales, where=f"graph {solution.graph!r}")
+            if name not in base or name not in sizes:
+                lacks = "sizes" if name in base else "base"
+                raise ScaleRulesError(f"{lacks}= has no value for it", where=f"scale {name!r}", hint="give both")
+            if min(base[name], sizes[name]) <= 0:
+                raise ScaleRulesError("is not a positive number", where=f"scale {name!r}")
+            if name not in solution.scales and base[name] != sizes[name]:
+                hint = f"derive(graph, scales={{{name!r}: 1, ...}})"
+                raise ScaleRulesError("changes, but the solution holds it fixed", where=f"scale {name!r}", hint=hint)
+        start = graph.base_sizes() if graph is not None else dict.fromkeys(solution.scales, 1.0)
+        return cls(solution, graph, {**start, **base}, {**start, **base, **sizes})
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """Size over base size."""
+        return {scale: self.sizes[scale] / base for scale, base in self.base.items()}
+
+    @property
+    def changed(self) -> bool:
+        """Whether this is another size than the base size."""
+        return any(ratio != 1 for ratio in self.ratios.values())
+
+    def factor(self, exponents: Exponents | None) -> float:
+        """Ratios to the power of the exponents."""
+        return exponents.factor(self.ratios) if exponents is not None else 1.0

@@ -1,0 +1,239 @@
+"""The commands, one function each; a command whose parts are not there is not offered.
+
+To add one: write a function with a docstring (its help) and put `@command(...)` above it, naming the public names
+(see `scalerules.__all__`) or modules that it needs.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
+
+from cyclopts import Parameter
+
+from .cli import destination, write
+from .errors import ScaleRulesError, UnknownName
+from .question import Question, numbers
+
+F = TypeVar("F", bound=Callable[..., int])
+
+COMMANDS: dict[str, Callable[..., int]] = {}
+
+
+def _output(_: object, file: str | None) -> None:
+    destination(file)  # a place that cannot be written is told before the work, not after it
+
+
+Output = Annotated[
+    str | None,
+    Parameter(name=["-o", "--output"], validator=_output, help="The file to write, whole or not at all."),
+]
+GraphName = Annotated[str, Parameter(help="A catalogue name, a path to .py, .yaml or .json, or module:factory.")]
+Asked = Question()
+
+
+def there(*modules: str) -> bool:
+    """Whether all these modules of the package exist; nothing is imported."""
+    return all(importlib.util.find_spec(f"scalerules.{module}") is not None for module in modules)
+
+
+def command(*modules: str) -> Callable[[F], F]:
+    """Offers the function as a command if the modules that it needs are there."""
+
+    def offer(function: F) -> F:
+        if there(*modules):
+            COMMANDS[function.__name__.rstrip("_")] = function
+        return function
+
+    return offer
+
+
+def version() -> str:
+    """The installed version."""
+    from importlib import metadata
+
+    return metadata.version("scalerules")
+
+
+@command()
+def list_(kind: Literal["graphs", "optimizers", "gauges", "ops", "backends"] = "graphs", /) -> int:
+    """What there is: graphs, optimizers, gauges, ops or backends, each with a line that says what it is.
+
+    For example:
+      scalerules list
+      scalerules list optimizers
+    """
+    from . import listing
+
+    rows = listing.LISTS[kind]()
+    width = max((len(name) for name, _ in rows), default=0)
+    write("".join(f"{name:<{width}}  {text}".rstrip() + "\n" for name, text in rows), None)
+    return 0
+
+
+@command("derivation")
+def derive(
+    graph: GraphName,
+    /,
+    *,
+    question: Question = Asked,
+    format: Literal["table", "md", "latex", "json"] = "table",
+    output: Output = None,
+) -> int:
+    """Derives how the initialisation, multiplier, learning rate, epsilon and weight decay of every parameter scale.
+
+    For example:
+      scalerules derive mlp
+      scalerules derive mamba --scale width --scale state=1/4
+      scalerules derive mamba --set discretisation=euler
+      scalerules derive my_arch.yaml --optimizer sgd --format json -o rules.json
+    """
+    from .listing import table
+
+    _, solution = question.solve(graph)
+    _warn(solution.warnings)
+    texts = {"table": table, "md": _call("to_markdown"), "latex": _call("to_latex"), "json": _call("to_json")}
+    write(_ended(texts[format](solution)), output)
+    return 0
+
+
+@command("derivation")
+def explain(graph: GraphName, parameter: str, /, *more: str, question: Question = Asked, output: Output = None) -> int:
+    """Shows the steps from which the sizes of a parameter follow, each with its reason.
+
+    For example:
+      scalerules explain mlp h1
+      scalerules explain mamba W_B A_log --optimizer sgd
+    """
+    built, solution = question.solve(graph)
+    for name in (parameter, *more):
+        if name not in solution.parameters:
+            raise UnknownName("parameter", name, solution.parameters, where=f"graph {built.name!r}")
+    write("\n".join(_ended(str(solution.explain(name))) for name in (parameter, *more)), output)
+    return 0
+
+
+@command("classify")
+def classify(
+    graph: GraphName,
+    /,
+    *,
+    question: Question = Asked,
+    format: Literal["table", "json"] = "table",
+    output: Output = None,
+) -> int:
+    """Says what a given parametrization does: unstable (where), learning features, or lazy (where).
+
+    Ends with status 1 if it is unstable.
+
+    For example:
+      scalerules classify mlp --given ntk --optimizer sgd
+      scalerules classify transformer --given sizes.yaml
+    """
+    import scalerules
+
+    if question.given is None:
+        raise ScaleRulesError("classify needs --given", hint="a FILE, or standard, ntk, mean-field, mup")
+    built = question.graph(graph)
+    asked = {key: value for key, value in question.asked(built).items() if key != "gauge"}
+    report = scalerules.classify(built, given=question.sizes_given(), **asked)
+    write(_ended(report.to_json() if format == "json" else str(report)), output)
+    return 0 if report.stable else 1
+
+
+@command("derivation", "backends.pytorch")
+def emit(graph: GraphName, /, *, to: str = "pytorch", question: Question = Asked, output: Output = None) -> int:
+    """Writes the rules as readable, self-contained source code.
+
+    For example:
+      scalerules emit mlp --to pytorch
+      scalerules emit mamba --to pytorch --optimizer adamw -o mamba_rules.py
+    """
+    from . import lookup
+
+    lookup.backend(to)  # a wrong name is told before the work
+    built, solution = question.solve(graph)
+    _warn(solution.warnings)
+    write(_ended(lookup.emit(solution, to, graph=built)), output)
+    return 0
+
+
+@command("derivation", "verify")
+def verify(
+    graph: GraphName,
+    /,
+    *,
+    sizes: Annotated[str | None, Parameter(help="Values of the first scale, the base first: 64,128,256.")] = None,
+    seeds: Annotated[int, Parameter(help="Runs per size.")] = 4,
+    plot: Annotated[str | None, Parameter(validator=_output, help="A file for a figure of the slopes.")] = None,
+    question: Question = Asked,
+    format: Literal["table", "json"] = "table",
+    output: Output = None,
+) -> int:
+    """Trains the architecture at several sizes and holds the measured slopes against the derived sizes.
+
+    Ends with status 1 if they disagree. Needs the extra torch.
+
+    For example:
+      scalerules verify mlp
+      scalerules verify mlp --sizes 64,128,256,512 --seeds 4 --plot slopes.png
+    """
+    import scalerules
+
+    chosen = numbers(sizes, "--sizes")
+    built, solution = question.solve(graph)
+    _warn(solution.warnings)
+    report = scalerules.verify(built, solution, sizes=chosen, seeds=seeds, steps=question.steps)
+    if plot is not None:
+        report.plot(plot)
+    write(_ended(report.to_json() if format == "json" else _rich(report.to_table())), output)
+    return 0 if report.verdict else 1
+
+
+@command("derivation", "pages")
+def check(*, write: Annotated[bool, Parameter(negative="", help="Write the folder again instead.")] = False) -> int:
+    """Compares the folder derivations/ with what the engine gives now; ends with status 1 if they differ.
+
+    For example:
+      scalerules check
+      scalerules check --write
+    """
+    from . import pages
+
+    if write:
+        for name in pages.regenerate():
+            print(f"wrote {name}", file=sys.stderr)
+        return 0
+    drift = pages.drift()
+    print("\n".join(drift) if drift else "derivations/ is what the engine gives")
+    return 1 if drift else 0
+
+
+def _call(method: str) -> Callable[[Any], str]:
+    return lambda solution: getattr(solution, method)()
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith("\n") else text + "\n"
+
+
+def _warn(warnings: list[str]) -> None:
+    for warning in warnings:
+        print(f"scalerules: warning: {warning}", file=sys.stderr)
+
+
+def _rich(renderable: Any) -> str:
+    """What rich draws, as text: as wide as the terminal, and never cut off where it goes into a file or a pipe."""
+    import io
+    import shutil
+
+    from rich.console import Console
+
+    wide = shutil.get_terminal_size().columns if sys.stdout.isatty() else 200
+    console = Console(file=io.StringIO(), width=wide, force_terminal=sys.stdout.isatty())
+    console.print(renderable)
+    stream = console.file
+    assert isinstance(stream, io.StringIO)
+    return "".join(line.rstrip() + "\n" for line in stream.getvalue().splitlines())

@@ -1,0 +1,97 @@
+"""What is asked of a parametrization, as data: each equation knows the event, and so the steps, that it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from .propagate import Event, Run
+from .simplex import Vector
+from .terms import Symbol
+
+UNKNOWNS = ("init", "lr", "mult")
+
+Vectors = dict[Symbol, Vector]
+"""Every unknown: its size along the direction, then its exponent for each scale."""
+
+
+@dataclass(frozen=True)
+class Equation:
+    """A linear form in the unknowns and growths that has to be at most 0 (`stable`) or at least 0 (`maximal`).
+
+    `earlier` is set where the growth from one step to the next is what must not happen.
+    """
+
+    relation: Literal["stable", "maximal"]
+    event: Event
+    earlier: Event | None = None
+
+    @property
+    def form(self) -> dict[Symbol, Fraction]:
+        """The linear form; of a growth from step to step, the difference of the two."""
+        form = dict(self.event.form)
+        for symbol, value in (self.earlier.form if self.earlier else {}).items():
+            form[symbol] = form.get(symbol, Fraction(0)) - value
+        return {symbol: value for symbol, value in form.items() if value}
+
+    @property
+    def words(self) -> str:
+        """The equation in words."""
+        event = self.event
+        when = "at initialisation" if event.step == 0 else f"after step {event.step}"
+        what = {
+            "value": f"the value of {event.node!r} {when}",
+            "change": f"the change of {event.node!r} {when}",
+            "own": f"the own contribution of {event.parameter!r} at {event.node!r}",
+            "loss": f"what {event.parameter!r} alone changes in the loss through {event.node!r}",
+            "gradient": f"the gradient of {event.parameter!r}",
+        }[event.kind]
+        if self.earlier is not None:
+            return f"{what} does not grow from step to step"
+        if self.relation == "maximal":
+            return f"{what} has size 0 at some step"
+        return f"{what} has size at most 0"
+
+
+def vector_of(form: Mapping[Symbol, Fraction], known: Vectors, run: Run, scales: Sequence[str]) -> Vector:
+    """A linear form with the `known` unknowns put in: its size along the direction, then its exponent for each scale."""
+    direction, graph = run.point.direction, run.point.graph
+    exponents = dict.fromkeys(scales, Fraction(0))
+    total = Fraction(0)
+    for (kind, name), coefficient in form.items():
+        if kind == "growth":
+            for scale, power in graph.lengths[name].leading(direction).powers:
+                if scale in exponents:
+                    exponents[scale] += coefficient * power
+            total += coefficient * run.point.growths[name]
+        elif kind == "scale":
+            if name in exponents:
+                exponents[name] += coefficient
+            total += coefficient * direction.get(name, Fraction(0))
+        elif (kind, name) in known:
+            size, *shares = known[kind, name]
+            total += coefficient * size
+            for scale, share in zip(scales, shares, strict=True):
+                exponents[scale] += coefficient * share
+    return (total, *exponents.values())
+
+
+def value_of(form: Mapping[Symbol, Fraction], known: Vectors, run: Run, scales: Sequence[str]) -> Fraction:
+    """A linear form with the `known` unknowns put in: its size along the direction."""
+    return vector_of(form, known, run, scales)[0]
+
+
+def unknowns_of(form: Mapping[Symbol, Fraction]) -> list[Symbol]:
+    """The unknowns that occur in a linear form."""
+    return [symbol for symbol in form if symbol[0] in UNKNOWNS]
+
+
+def own_contributions(run: Run) -> dict[str, list[Event]]:
+    """The events in which each parameter's own contribution is asked to reach size 0."""
+    owns: dict[str, list[Event]] = {}
+    for event in run.events:
+        if event.kind == "own" and event.first:
+            owns.setdefault(str(event.parameter), []).append(event)
+    return owns

@@ -1,0 +1,236 @@
+"""Graphs and backends found by name, by path, or by `module:factory`; nothing is registered anywhere.
+
+`graph("mlp")` is `build()` of `graphs/mlp.py`: a new file there is found by its name. A user's own file has the same
+form and is given by its path.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from .errors import GraphError, ScaleRulesError, UnknownName, nearest
+
+if TYPE_CHECKING:
+    from .derivation import Solution
+    from .graph import Graph
+
+
+def catalogue() -> list[str]:
+    """Names of the architectures that come with the package."""
+    return _names("graphs")
+
+
+def backends() -> list[str]:
+    """Names of the files that carry a solution into a framework: those with a function `emit`."""
+    with_emit = re.compile(r"^def emit\b|^from .* import .*\bemit\b", re.MULTILINE)
+    files = {name: folder("backends") / f"{name}.py" for name in _names("backends")}
+    return [name for name, file in files.items() if with_emit.search(file.read_text(encoding="utf-8"))]
+
+
+def graph(spec: str | Path, **options: Any) -> Graph:
+    """The graph that `spec` names; `options` go to its `build()` (or factory).
+
+    `spec` is a name of `catalogue()`, a path to a `.py` file with `build() -> Graph`, a path to `.yaml`, `.yml` or
+    `.json`, or `module:factory` (`file.py:factory` too). Raises `ScaleRulesError` with file and line, and with the
+    nearest valid name where a name is not known.
+    """
+    text = str(spec)
+    place, _, factory = text.rpartition(":")
+    if place and factory.isidentifier():
+        if place.endswith(".py"):
+            return _call(_load(_existing(place)), factory, options, place)
+        return _call(_import(place), factory, options, place)
+    if text.endswith(".py"):
+        return _call(_load(_existing(text)), "build", options, text)
+    if text.lower().endswith((".yaml", ".yml", ".json")):
+        return _from_data(_existing(text), options)
+    if text not in catalogue():
+        hint = nearest(text, catalogue()) + "; or a path to .py, .yaml or .json, or module:factory"
+        raise GraphError(f"unknown graph {text!r}", hint=hint)
+    return _call(importlib.import_module(f"scalerules.graphs.{text}"), "build", options, text)
+
+
+def backend(name: str) -> ModuleType:
+    """The module `backends/<name>.py`. Raises `UnknownName`."""
+    if name not in backends():
+        raise UnknownName("backend", name, backends())
+    return importlib.import_module(f"scalerules.backends.{name}")
+
+
+def emit(solution: Solution, to: str = "pytorch", *, graph: Graph | None = None) -> str:
+    """The rules of `solution` as readable, self-contained source code for the backend `to`.
+
+    `graph` is needed where the solution does not carry it (after `Solution.from_json`).
+    """
+    return backend(to).emit(solution, to, graph=graph)
+
+
+def apply(
+    model: Any,
+    solution: Solution,
+    *,
+    base: Mapping[str, float],
+    sizes: Mapping[str, float],
+    lr: float,
+    weight_decay: float = 0.0,
+    **options: Any,
+) -> list[dict[str, Any]]:
+    """Initialises the parameters of a torch `model` by name, in place; returns the optimizer's parameter groups.
+
+    `base` are the sizes (values of the scales) that `lr` was tuned at, `sizes` those of `model`.
+    """
+    given = {"base": base, "sizes": sizes, "lr": lr, "weight_decay": weight_decay, **options}
+    return backend("pytorch").apply(model, solution, **given)
+
+
+def dump_yaml(data: Mapping[str, Any]) -> str:
+    """`data` as YAML that reads back without loss."""
+    from .specification import dump_yaml
+
+    return dump_yaml(data)
+
+
+def folder(part: str) -> Path:
+    """The folder of `scalerules.graphs` or `scalerules.backends`, in a checkout or in site-packages."""
+    spec = importlib.util.find_spec(f"scalerules.{part}")
+    if spec is None or not spec.submodule_search_locations:
+        raise ScaleRulesError(f"the folder {part}/ is not installed", hint="pip install --editable . in the checkout")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _names(part: str) -> list[str]:
+    return sorted(file.stem for file in folder(part).glob("[a-z]*.py"))
+
+
+def _existing(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_file():
+        near = [file.name for file in path.parent.glob(f"*{path.suffix}")] if path.parent.is_dir() else []
+        raise GraphError("there is no such file", file=text, hint=nearest(path.name, near) if near else None)
+    return path
+
+
+def _load(path: Path) -> ModuleType:
+    """The module in a user's file; a file of the catalogue is imported as what it is."""
+    if path.resolve().parent == folder("graphs").resolve():
+        return importlib.import_module(f"scalerules.graphs.{path.stem}")
+    spec = importlib.util.spec_from_file_location(f"scalerules_user_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise GraphError("cannot be imported", file=str(path))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pydantic look their module up
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise _from_user(error, str(path)) from error
+    return module
+
+
+def _import(name: str) -> ModuleType:
+    """The module `name`, looked for in the current folder first, as `python -m` does."""
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(error.name + ".")):
+            raise GraphError(f"there is no module {error.name!r}", hint="run in the folder that holds it") from None
+        raise _from_user(error, name) from error
+    except (Exception, SystemExit) as error:
+        raise _from_user(error, name) from error
+
+
+def _call(module: ModuleType, factory: str, options: Mapping[str, Any], text: str) -> Graph:
+    """What the factory of a module returns, as a graph; `text` is what the user calls the module."""
+    function = getattr(module, factory, None)
+    if not callable(function):
+        raise GraphError(f"has no function {factory!r}", file=text, hint=_other_function(module, factory))
+    _check_options(function, options, text)
+    try:
+        made = function(**options)
+    except (Exception, SystemExit) as error:
+        raise _from_user(error, text if text.endswith(".py") else module.__file__ or text) from error
+    return _as_graph(made, f"{factory}() of {text}")
+
+
+def _other_function(module: ModuleType, factory: str) -> str:
+    """The function of a module that was meant, or what it should hold."""
+    own = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+    near = difflib.get_close_matches(factory, [name for name in own if callable(vars(module)[name])], n=1)
+    return f"did you mean {near[0]!r}?" if near else f"it should hold {factory}(), which returns a Graph"
+
+
+def _as_graph(made: object, where: str) -> Graph:
+    """What a factory made, as a graph; a `torch.nn.Module` will be traced here."""
+    from .graph import Graph
+
+    if isinstance(made, Graph):
+        return made
+    raise GraphError(f"returns {_kind(made)}, not a Graph", where=where, hint="return Builder(...).build(...)")
+
+
+def _kind(value: object) -> str:
+    """How a message names a value: `nothing`, `a torch.nn.Linear` or `a dict`."""
+    kind = type(value)
+    return "nothing" if value is None else f"a {kind.__qualname__}"
+
+
+def _check_options(function: Any, options: Mapping[str, Any], text: str) -> None:
+    parameters = inspect.signature(function).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for name in options:
+        if name not in parameters:
+            raise UnknownName("option", name, parameters, where=f"graph {text!r}")
+    for name, parameter in parameters.items():
+        needed = parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
+        if needed and name not in options:
+            raise GraphError(f"needs the option {name!r}", where=f"graph {text!r}", hint=f"--set {name}=...")
+
+
+def _from_data(path: Path, options: Mapping[str, Any]) -> Graph:
+    from .specification import read_graph
+
+    for name in options:
+        raise GraphError(f"takes no option {name!r}", file=str(path), hint="only a Python file has options")
+    return read_graph(path)
+
+
+def _from_user(error: Exception | SystemExit, file: str) -> ScaleRulesError:
+    """An exception of a user's file (or of the builder that it calls) as a message with file, line and column."""
+    from pydantic import ValidationError
+
+    from .specification import invalid
+
+    if isinstance(error, ValidationError):
+        mine = invalid(error)
+    elif isinstance(error, ScaleRulesError):
+        mine = error
+    else:
+        text = error.msg if isinstance(error, SyntaxError) else str(error)
+        mine = GraphError(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+    if mine.line is None:
+        mine.file = file
+        if isinstance(error, SyntaxError) and Path(error.filename or file).absolute() == Path(file).absolute():
+            mine.line, mine.column = error.lineno, error.offset
+        else:
+            mine.line, mine.column = _innermost(error, file)
+    return mine
+
+
+def _innermost(error: BaseException, file: str) -> tuple[int | None, int | None]:
+    """Line and column of the innermost call of `error` that stands in `file`."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == Path(file).absolute()]
+    if not frames:
+        return None, None
+    return frames[-1].lineno, None if frames[-1].colno is None else frames[-1].colno + 1

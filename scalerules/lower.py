@@ -1,0 +1,237 @@
+"""From a graph to the sites that the calculus works on: only growing axes, scans opened, repeats folded.
+
+A repeat stands in as two copies of its body, the blocks before and the blocks after, whose parameters carry the depth
+axis: a residual is then a contraction over depth, and the cost does not depend on the number of blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from .errors import GraphError
+from .graph import Graph, Node, ordered
+from .ops.laws import Labels
+
+COPIES = ("", "'")
+
+
+@dataclass(frozen=True)
+class Site:
+    """One elementary operation with the labels of its growing axes.
+
+    `name` is the node's (both copies of a repeated node share it). `judged`: its value and changes have to be stable;
+    `carries`: a parameter's own change is followed through it to what reads it; `joins`: a residual that sums over depth.
+    """
+
+    key: str
+    name: str
+    op: str
+    node: Node
+    inputs: tuple[str, ...]
+    parameters: tuple[str, ...]
+    labels: tuple[Labels, ...]
+    result: Labels
+    judged: bool = True
+    carries: bool = False
+    joins: str | None = None
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """Keys of the sites and then of the parameters that it reads."""
+        return (*self.inputs, *self.parameters)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A parameter (one per copy of a repeat): its key, its name, the axes that grow, and how a matrix reads them.
+
+    `fan_in` are its growing axes that the node that reads it sums over, `fan_out` those that it keeps; `matrix`: it has
+    axes of both kinds, growing or not.
+    """
+
+    key: str
+    name: str
+    axes: tuple[str, ...]
+    depth: str | None
+    fan_in: tuple[str, ...] = ()
+    fan_out: tuple[str, ...] = ()
+    matrix: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The sites in order, the parameters by key, and the keys of the outputs."""
+
+    sites: tuple[Site, ...]
+    parameters: Mapping[str, Held]
+    outputs: tuple[str, ...]
+
+
+def lower(graph: Graph, growing: frozenset[str]) -> Plan:
+    """The plan of a graph in which the axes `growing` grow."""
+    plan = _Lowering(graph, growing)
+    plan.body(graph.nodes, {}, "", None)
+    sites = _judged(plan.sites)
+    return Plan(tuple(sites), plan.parameters, tuple(plan.keys[name] for name in graph.outputs))
+
+
+class _Lowering:
+    def __init__(self, graph: Graph, growing: frozenset[str]) -> None:
+        self.graph, self.growing = graph, growing
+        self.sites: list[Site] = []
+        self.parameters: dict[str, Held] = {}
+        self.keys: dict[str, str] = {}
+        self.axes: dict[str, tuple[str, ...]] = {}
+        """Growing axes of the value of every site; the depth axis first where it has one."""
+
+    def body(self, nodes: Mapping[str, Node], outside: Mapping[str, str], copy: str, depth: str | None) -> None:
+        self.keys.update(outside)
+        for name in ordered(nodes):
+            node = nodes[name]
+            if node.op == "repeat":
+                self.repeat(name, node)
+            elif node.op == "scan":
+                self.scan(name, node, copy, depth)
+            else:
+                self.site(name, node, copy, depth)
+
+    def repeat(self, name: str, node: Node) -> None:
+        stream = self.keys[node.inputs[0]]
+        grows = node.axis if node.axis in self.growing else None
+        for copy in COPIES:
+            self.body(node.body or {}, {"stream": stream}, copy, grows)
+            stream = self.keys[str(node.result)]
+            if grows and grows in self.axes[stream]:
+                raise GraphError(
+                    f"the axis {grows!r} grows, but {node.result!r} is not a residual",
+                    where=f"node {name!r}",
+                    hint="a repeated block has to pass on its stream through residuals",
+                )
+        self.keys[name] = stream
+
+    def site(self, name: str, node: Node, copy: str, depth: str | None) -> None:
+        inputs = tuple(self.keys[source] for source in node.inputs)
+        parameters = tuple(self.parameter(p, copy, depth, node, k) for k, p in enumerate(node.parameters))
+        held = [self.axes[key] for key in inputs] + [self.parameters[key].axes for key in parameters]
+        if node.op == "einsum":
+            labels, result = self.einsum_labels(node, held, depth)
+        else:
+            labels = [_numbered(axes) for axes in held]
+            result = _numbered(self.result_axes(name, node, held, depth))
+        joins = depth if node.op == "residual" and depth and depth in held[1] else None
+        self.add(Site(name + copy, name, node.op, node, inputs, parameters, tuple(labels), result, joins=joins))
+
+    def result_axes(self, name: str, node: Node, held: Sequence[Sequence[str]], depth: str | None) -> list[str]:
+        axes = [axis for axis in self.graph.axes_of(name) if axis in self.growing]
+        stacked = depth is not None and node.op != "residual" and any(depth in operand for operand in held)
+        return [*([depth] if stacked and depth else []), *axes]
+
+    def einsum_labels(
+        self, node: Node, held: Sequence[Sequence[str]], depth: str | None
+    ) -> tuple[list[Labels], Labels]:
+        words, result = node.labels()
+        axis_of: dict[str, str] = {}
+        shapes = [self.graph.axes_of(i) for i in node.inputs]
+        shapes += [tuple(self.graph.parameters[p].axes) for p in node.parameters]
+        for operand, axes in zip(words, shapes, strict=True):
+            for word, axis in zip(operand, axes, strict=True):
+                axis_of.setdefault(word, axis)
+        labels: list[Labels] = []
+        for operand, axes, grown in zip(words, shapes, held, strict=True):
+            first = (f"{depth}|depth",) if depth and depth in grown else ()
+            pairs = zip(operand, axes, strict=True)
+            labels.append((*first, *(f"{axis_of[w]}|{w}" for w, axis in pairs if axis in self.growing)))
+        stacked = any(operand and operand[0] == f"{depth}|depth" for operand in labels)
+        grown_words = (f"{axis_of[w]}|{w}" for w in result if axis_of[w] in self.growing)
+        return labels, (*((f"{depth}|depth",) if stacked else ()), *grown_words)
+
+    def parameter(self, name: str, copy: str, depth: str | None, node: Node, k: int) -> str:
+        axes = self.graph.parameters[name].axes
+        fan_in: list[str] = []
+        fan_out: list[str] = []
+        if node.op == "einsum":
+            words, result = node.labels()
+            elsewhere = {w for i, operand in enumerate(words) if i != len(node.inputs) + k for w in operand}
+            for word, axis in zip(words[len(node.inputs) + k], axes, strict=True):
+                if word not in result:
+                    fan_in.append(axis)
+                elif word not in elsewhere:
+                    fan_out.append(axis)
+        key = f"@{name}{copy}"
+        held = Held(
+            key,
+            name,
+            (*([depth] if depth else []), *(axis for axis in axes if axis in self.growing)),
+            depth,
+            tuple(axis for axis in fan_in if axis in self.growing),
+            tuple(axis for axis in fan_out if axis in self.growing),
+            bool(fan_in and fan_out),
+        )
+        self.parameters.setdefault(key, held)
+        return key
+
+    def add(self, site: Site) -> None:
+        self.sites.append(site)
+        self.keys[site.name] = site.key
+        self.axes[site.key] = tuple(label.partition("|")[0] for label in site.result)
+
+    def scan(self, name: str, node: Node, copy: str, depth: str | None) -> None:
+        """Opens a scan into its decay, its step (the discretisation), its input, its state, and the reading of it."""
+        u, dt, a, b, c = (self.keys[source] for source in node.inputs)
+        labels = [tuple(f"{axis}|{axis}" for axis in self.axes[key]) for key in (u, dt, a, b, c)]
+        state = tuple(dict.fromkeys(label for operand in labels[:4] for label in operand))
+        both = tuple(label for label in state if label in {*labels[1], *labels[2]})
+        result = tuple(label for label in state if label in labels[0])
+
+        def inner(
+            part: str, op: str, inputs: tuple[str, ...], operands: Sequence[Labels], out: Labels, judged: bool = False
+        ) -> str:
+            key = f"{name}.{part}{copy}" if part else name + copy
+            full = f"{name}.{part}" if part else name
+            self.add(Site(key, full, op, node, inputs, (), tuple(operands), out, judged, carries=bool(part)))
+            return key
+
+        decay = inner("decay", "decay", (dt, a), labels[1:3], both)
+        step = inner("step", f"step_{node.discretisation}", (dt, a), labels[1:3], both)
+        driven = inner("input", "einsum", (u, step, b), [labels[0], both, labels[3]], state)
+        held = inner("state", "recurrence", (decay, driven), [both, state], state, judged=True)
+        inner("", "einsum", (held, c), [state, labels[4]], result, judged=True)
+        for key in (a, b, c):
+            self._transparent(key)
+
+    def _transparent(self, key: str) -> None:
+        """What is read only through a scan is judged at what it is read into, where it has a growing axis."""
+        for index, site in enumerate(self.sites):
+            if site.key == key and site.result:
+                self.sites[index] = replace(site, judged=False, carries=True)
+
+
+def _numbered(axes: Sequence[str]) -> Labels:
+    """Labels of axes by name; the second axis of the same name gets another label."""
+    seen: dict[str, int] = {}
+    labels: list[str] = []
+    for axis in axes:
+        labels.append(f"{axis}|{seen.get(axis, 0)}")
+        seen[axis] = seen.get(axis, 0) + 1
+    return tuple(labels)
+
+
+def _judged(sites: list[Site]) -> list[Site]:
+    """A value that is read only through a multiplier is judged behind it.
+
+    Unless a parameter of its own sets its size: then the multiplier is left to what comes behind.
+    """
+    readers: dict[str, list[Site]] = {}
+    uses: dict[str, int] = {}
+    for site in sites:
+        for key in site.inputs:
+            readers.setdefault(key, []).append(site)
+        for key in site.parameters:
+            uses[key] = uses.get(key, 0) + 1
+
+    def open_(site: Site) -> bool:
+        scaled = site.key in readers and all(reader.op == "scale" for reader in readers[site.key])
+        return scaled and not any(uses[key] == 1 for key in site.parameters)
+
+    return [replace(site, judged=False, carries=True) if open_(site) else site for site in sites]

@@ -1,0 +1,137 @@
+"""The two forms that the laws of an operation take: a multilinear map, or a function with a derivative.
+
+Every operation answers three questions. `value`: the terms of its result. `push`: the change of the result when operand
+`k` changes by `v` (the other operands as given). `pull`: the gradient at operand `k` when the gradient at the result is `d`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Protocol
+
+from ..terms import Shift, Term, merged
+from .laws import Labels, Operand, Scope, contract, explicit
+
+if TYPE_CHECKING:
+    from ..lower import Site
+
+
+class Point(Scope, Protocol):
+    """What the laws ask beyond growths: exponents of unknowns and of fixed factors."""
+
+    def unknown(self, kind: str, name: str) -> int: ...
+    def factor(self, site: Site) -> tuple[int, Shift]: ...
+
+
+class Law(Protocol):
+    """The laws of one operation."""
+
+    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]: ...
+    def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]: ...
+    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]: ...
+
+
+def fitted(at: Scope, terms: list[Term], labels: Labels, wanted: Labels) -> list[Term]:
+    """Summed over the labels that are not wanted, constant along those that are missing."""
+    kept = tuple(label for label in wanted if label in labels)
+    if kept != labels:
+        terms = contract(at, [(labels, [terms])], kept)
+    if kept == wanted:
+        return terms
+    place = [kept.index(label) if label in kept else None for label in wanted]
+    return [
+        term.derived(
+            signs=tuple(0 if i is None else term.signs[i] for i in place),
+            profile=term.profile and tuple(0 if i is None else term.profile[i] for i in place),
+        )
+        for term in terms
+    ]
+
+
+def shifted(terms: list[Term], ticks: int, shift: Shift) -> list[Term]:
+    """Every term times a constant factor."""
+    return [term.derived(size=term.size + ticks, shift=shift) for term in terms]
+
+
+class Contraction:
+    """einsum, over the labels of the site."""
+
+    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        return contract(at, list(zip(site.labels, operands, strict=True)), site.result)
+
+    def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
+        return self.value(at, site, [v if i == k else operand for i, operand in enumerate(operands)])
+
+    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+        parts: list[tuple[Labels, Operand]] = [(site.result, [d])]
+        parts += [(site.labels[i], operand) for i, operand in enumerate(operands) if i != k]
+        known = {label for labels, _ in parts for label in labels}
+        there = tuple(label for label in site.labels[k] if label in known)
+        return fitted(at, contract(at, parts, there), there, site.labels[k])
+
+
+class Mean(Contraction):
+    """A sum over one axis divided by its length."""
+
+    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        return self._divided(at, site, super().value(at, site, operands))
+
+    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+        return self._divided(at, site, super().pull(at, site, operands, k, d))
+
+    def _divided(self, at: Point, site: Site, terms: list[Term]) -> list[Term]:
+        gone = [label for label in site.labels[0] if label not in site.result]
+        shift = tuple((("growth", label.partition("|")[0]), Fraction(-1)) for label in gone)
+        return shifted(terms, -sum(at.ticks(label) for label in gone), shift)
+
+
+class Sum:
+    """Addition: the terms of all operands; a residual sums its branch over depth."""
+
+    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        return merged(
+            (term for k, operand in enumerate(operands) for term in self.push(at, site, operands, k, operand)), at.reach
+        )
+
+    def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
+        return fitted(at, explicit(at, v, site.labels[k]), site.labels[k], site.result)
+
+    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+        return fitted(at, d, site.result, site.labels[k])
+
+
+class Factor(Sum):
+    """A constant factor, given or solved for."""
+
+    def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
+        return shifted(super().push(at, site, operands, k, v), *at.factor(site))
+
+    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+        return shifted(super().pull(at, site, operands, k, d), *at.factor(site))
+
+
+class Layout(Sum):
+    """Another arrangement of the same entries: axes are matched in order, sources go with the entries."""
+
+    def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
+        return self._moved(explicit(at, v, site.labels[k]), site.labels[k], site.result)
+
+    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+        return self._moved(d, site.result, site.labels[k])
+
+    @staticmethod
+    def _moved(terms: list[Term], labels: Labels, wanted: Labels) -> list[Term]:
+        if len(labels) == len(wanted):
+            return terms
+        moved: list[Term] = []
+        lead = 0
+        while lead < min(len(labels), len(wanted)) and labels[lead] == wanted[lead]:
+            lead += 1
+        for term in terms:
+            rest = 0
+            for mask in term.signs[lead:]:
+                rest |= mask
+            signs = (*term.signs[:lead], *([rest] * (len(wanted) - lead)))
+            moved.append(term.derived(signs=signs, profile=None, mirror=None))
+        return moved

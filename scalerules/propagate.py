@@ -1,0 +1,419 @@
+"""The passes: forward, backward, update and change, step by step, at one point of the unknowns.
+
+A `Point` fixes a direction and a value for every unknown; `propagate` runs `T` training steps there and returns the
+events: the size of every value, gradient, own contribution and change, each as a term that knows how it came about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import lcm
+from .graph import Graph
+from .lower import Held, Plan, Site, lower
+from .ops.forms import Law
+from .ops.laws import Operand, Outer, Piece, contract, explicit
+from .ops.registry import law_of
+from .optimizers import Optimizer, entries, explicit_if_summed
+from .scale import Direction
+from .terms import Step, Symbol, Term, largest, merged
+
+Alignments = Mapping[str, tuple[Fraction, Fraction, Fraction]]
+"""Prescribed exponents of `dW x`, `W dx` and `dW dx` per parameter."""
+
+
+class Point:
+    """A direction and a value for every unknown, in ticks: whole numbers, so that nothing is rounded."""
+
+    def __init__(self, graph: Graph, direction: Direction, unknowns: Mapping[Symbol, Fraction]) -> None:
+        self.graph, self.direction, self.unknowns = graph, direction, unknowns
+        self.growths = {axis: length.growth(direction) for axis, length in graph.lengths.items()}
+        denominators = [g.denominator for g in (*self.growths.values(), *direction.values(), *unknowns.values())]
+        self.per_unit = 8 * lcm(*denominators)
+        self.reach = int(Fraction(3, 2) * self.per_unit * max([*self.growths.values(), Fraction(1, 8)]))
+        self._ticks: dict[str, int] = {}
+        self._bits: dict[tuple[object, ...], int] = {}
+        self._factors: dict[str, tuple[int, tuple[tuple[Symbol, Fraction], ...]]] = {}
+
+    def ticks(self, label: str) -> int:
+        """Growth of the axis of a label."""
+        known = self._ticks.get(label)
+        if known is None:
+            known = self._ticks[label] = int(self.growths[label.partition("|")[0]] * self.per_unit)
+        return known
+
+    def bit(self, *key: object) -> int:
+        """The bit of a source of randomness."""
+        return self._bits.setdefault(key, 1 << len(self._bits))
+
+    def unknown(self, kind: str, name: str) -> int:
+        """The value of an unknown, 0 where it has none."""
+        value = self.unknowns.get((kind, name))
+        return int(value * self.per_unit) if value else 0
+
+    def factor(self, site: Site) -> tuple[int, tuple[tuple[Symbol, Fraction], ...]]:
+        """The exponent of a constant factor: of a free one its unknown, of a fixed one its growth."""
+        if site.name not in self._factors:
+            if site.node.free:
+                found = self.unknown("mult", site.name), ((("mult", site.name), Fraction(1)),)
+            elif site.node.factor is None:
+                found = 0, ()
+            else:
+                leading = self.graph.length(site.node.factor, site.name).leading(self.direction)
+                powers = tuple((("scale", scale), power) for scale, power in leading.powers)
+                found = int(leading.growth(self.direction) * self.per_unit), powers
+            self._factors[site.name] = found
+        return self._factors[site.name]
+
+    def size(self, ticks: int) -> Fraction:
+        """Ticks as a size."""
+        return Fraction(ticks, self.per_unit)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The size of one quantity: its largest term (None: exactly zero) and the size of its root mean square, in ticks.
+
+    `kind` is `value`, `gradient`, `own`, `change`, or `loss` (the change of the loss by one parameter alone); `first` marks an own contribution where it is asked to be maximal.
+    """
+
+    kind: str
+    node: str
+    step: int
+    term: Term | None
+    ticks: int
+    parameter: str | None = None
+    judged: bool = True
+    first: bool = False
+    site: str = ""
+    discount: tuple[tuple[Symbol, Fraction], ...] = ()
+    terms: tuple[Term, ...] = ()
+
+    @property
+    def unstable(self) -> bool:
+        """Whether this has to be at most of size 0, and is not."""
+        return self.judged and self.term is not None and self.ticks > 0
+
+    @property
+    def form(self) -> dict[Symbol, Fraction]:
+        """The size as a linear form in unknowns and growths."""
+        form = dict(self.term.form) if self.term else {}
+        for symbol, share in self.discount:
+            form[symbol] = form.get(symbol, Fraction(0)) + share
+        return {symbol: value for symbol, value in form.items() if value}
+
+
+@dataclass
+class Run:
+    """What `propagate` returns: the point, its plan, and the events in the order in which they happened."""
+
+    point: Point
+    plan: Plan
+    events: list[Event] = field(default_factory=list)
+
+
+def root_mean_square(at: Point, term: Term, labels: Sequence[str]) -> tuple[int, tuple[tuple[Symbol, Fraction], ...]]:
+    """Size of the root mean square over all entries, and what it lies below the first entries of the profile."""
+    if not term.profile:
+        return term.size, ()
+    ticks, discount = term.size, []
+    for label, halves in zip(labels, term.profile, strict=True):
+        share = Fraction(min(halves, 1), 2)
+        ticks -= int(at.ticks(label) * share)
+        if share and at.ticks(label):
+            discount.append((("growth", label.partition("|")[0]), -share))
+    return ticks, tuple(discount)
+
+
+def propagate(
+    graph: Graph,
+    plan: Plan,
+    point: Point,
+    optimizer: Optimizer,
+    steps: int,
+    *,
+    isolated: bool = False,
+    until: Callable[[list[Event]], bool] | None = None,
+    alignments: Alignments | None = None,
+) -> Run:
+    """Runs `steps` training steps of the calculus, or up to the first whose events `until` answers with True.
+
+    `isolated`: one step, each parameter alone; its own contribution and, to first order, what it changes in the loss are
+    judged, propagated changes are ignored. `alignments` prescribes, for the parameters
+    it names, the exponents with which `dW x`, `W dx` and `dW dx` grow with the fan-in (Everett et al., arXiv 2407.05872);
+    all others are derived.
+    """
+    return _Propagation(graph, plan, point, optimizer, isolated, alignments or {}).run(1 if isolated else steps, until)
+
+
+class _Propagation:
+    def __init__(
+        self, graph: Graph, plan: Plan, point: Point, optimizer: Optimizer, isolated: bool,
+        alignments: Alignments,
+    ) -> None:
+        self.graph, self.plan, self.at, self.optimizer, self.isolated = graph, plan, point, optimizer, isolated
+        self.alignments = alignments
+        self.result = Run(point, plan)
+        self.laws: dict[str, Law] = {site.op: law_of(site.op).laws for site in plan.sites}
+        self.reasons = {site.op: law_of(site.op).reason for site in plan.sites}
+        self.initial: dict[str, list[Piece]] = {}
+        self.change: dict[str, list[Piece]] = {}
+        self.own: dict[str, dict[str, tuple[list[Term], bool]]] = {}
+        self.time = 0
+        for held in plan.parameters.values():
+            self.initial[held.key] = [self._initial(held)]
+            self.change[held.key] = []
+
+    def run(self, steps: int, until: Callable[[list[Event]], bool] | None) -> Run:
+        self.forward()
+        seen = 0
+        while self.time < steps and not (until and until(self.result.events[seen:])):
+            seen = len(self.result.events)
+            self.time += 1
+            self.backward()
+            self.changes()
+        return self.result
+
+    # one pass each
+
+    def forward(self) -> None:
+        for site in self.plan.sites:
+            if site.op == "input":
+                terms = [Term(0, tuple(self.at.bit("data", site.key, i) for i in range(len(site.result))))]
+            else:
+                terms = self.laws[site.op].value(self.at, site, self._operands(site, self.initial))
+            self._because(terms, "forward", site)
+            self.initial[site.key], self.change[site.key] = [terms], []
+            self._record("value", site, terms, site.result, judged=site.judged)
+
+    def backward(self) -> None:
+        gradients: dict[str, list[Term]] = {}
+        self.gradients = gradients
+        for key in self.plan.outputs:
+            gradients[key] = [Term(0, (0,) * len(next(s for s in self.plan.sites if s.key == key).result))]
+        pieces: dict[str, list[Piece]] = {key: [] for key in self.plan.parameters}
+        for site in reversed(self.plan.sites):
+            d = gradients.get(site.key)
+            if not d or site.op == "input":
+                continue
+            totals = [self._total(key) for key in site.operands]
+            for k, key in enumerate(site.operands):
+                if key in self.plan.parameters:
+                    if self.graph.parameters[self.plan.parameters[key].name].trained:
+                        pieces[key].append(self._gradient(site, totals, k, d))
+                elif key in self._reaches:
+                    terms = self.laws[site.op].pull(self.at, site, totals, k, d)
+                    self._because(terms, "backward", site)
+                    gradients[key] = merged([*gradients.get(key, []), *terms], self.at.reach)
+        for key, parts in pieces.items():
+            self._update(self.plan.parameters[key], parts)
+
+    def changes(self) -> None:
+        self.own = {}
+        for site in self.plan.sites:
+            if site.op == "input":
+                continue
+            terms = self._owns(site)
+            if not self.isolated:
+                for k, key in enumerate(site.inputs):
+                    if self.change[key]:
+                        if self._prescribed(site):
+                            moved = self._prescribed_change(site, key)
+                        else:
+                            moved = self.laws[site.op].push(self.at, site, self._around(site, k), k, self.change[key])
+                        self._because(moved, "change", site)
+                        terms.extend(moved)
+                terms = merged(terms, self.at.reach)
+                self.change[site.key] = [terms] if terms else []
+                self._record("change", site, terms, site.result, judged=site.judged)
+
+    # helpers
+
+    @property
+    def _reaches(self) -> frozenset[str]:
+        """Sites that depend on a parameter: only they need a gradient."""
+        if not hasattr(self, "_reached"):
+            reached: set[str] = set()
+            for site in self.plan.sites:
+                if site.parameters or any(key in reached for key in site.inputs):
+                    reached.add(site.key)
+            self._reached = frozenset(reached)
+        return self._reached
+
+    def _operands(self, site: Site, source: Mapping[str, list[Piece]]) -> list[Operand]:
+        return [source[key] for key in site.operands]
+
+    def _total(self, key: str) -> list[Piece]:
+        parts = [*self.initial[key], *self.change[key]]
+        if key in self.plan.parameters:
+            return parts
+        return [merged((t for part in parts for t in part), self.at.reach)]  # type: ignore[union-attr]
+
+    def _around(self, site: Site, k: int) -> list[Operand]:
+        """The operands around a change of the `k`-th: parameters and values before it at their start, later ones now.
+
+        A function of one operand is taken where it has arrived, since changes are finite.
+        """
+        held = len(site.inputs)
+        return [
+            self.initial[key] if i < k or (i >= held and k < held and i != k) else self._total(key)
+            for i, key in enumerate(site.operands)
+        ]
+
+    def _owns(self, site: Site) -> list[Term]:
+        """Own contributions of the parameters that are read here, and of those carried here."""
+        law, found = self.laws[site.op], dict[str, list[Term]]()
+        first: dict[str, bool] = {}
+        direct: list[Term] = []
+        for k, key in enumerate(site.operands):
+            if key in self.plan.parameters and self.change[key]:
+                if self._prescribed(site) == key:
+                    terms = self._prescribed_own(site, key)
+                else:
+                    around = [self._total(other) for other in site.operands]
+                    terms = law.push(self.at, site, around, k, self.change[key])
+                self._because(terms, "own", site)
+                found[key] = [*found.get(key, []), *terms]
+                first[key] = True
+                direct.extend(terms)
+        totals: list[Operand] | None = None
+        for k, source in enumerate(site.inputs):
+            for key, (terms, pending) in self.own.get(source, {}).items():
+                totals = totals or [self._total(other) for other in site.operands]
+                moved = law.push(self.at, site, totals, k, [terms])
+                self._because(moved, "own", site)
+                found[key] = [*found.get(key, []), *moved]
+                first[key] = first.get(key, False) or pending
+        for key, terms in found.items():
+            held = self.plan.parameters[key]
+            joins = site.joins is not None and site.joins == held.depth
+            self._record("own", site, terms, site.result, site.judged, held.name, (first[key] and site.judged) or joins)
+            if self.isolated and site.judged:
+                self._loss(site, terms, held)
+            if site.carries or (held.depth and not joins):
+                pending = first[key] and not site.judged
+                self.own.setdefault(site.key, {})[key] = (merged(terms, self.at.reach), pending)
+        return direct
+
+    def _loss(self, site: Site, own: list[Term], held: Held) -> None:
+        """What one parameter alone changes in the loss, to first order: its contribution times the gradient there."""
+        d = self.gradients.get(site.key, [])
+        terms = contract(self.at, [(site.result, [own]), (site.result, [d])], ()) if d else []
+        self._because(terms, "own", site)
+        self._record("loss", site, terms, (), True, held.name)
+
+    def _prescribed(self, site: Site) -> str | None:
+        """The parameter of a dense site whose alignment is prescribed."""
+        dense = site.op == "einsum" and len(site.inputs) == len(site.parameters) == 1
+        key = site.parameters[0] if dense else None
+        return key if key and self.plan.parameters[key].name in self.alignments else None
+
+    def _prescribed_own(self, site: Site, key: str) -> list[Term]:
+        along, _, crossed = self.alignments[self.plan.parameters[key].name]
+        held, x = self.plan.parameters[key], site.inputs[0]
+        update = largest(t for t in (entries(self.at, piece) for piece in self.change[key]) if t is not None)
+        terms = [self._scaled(site, held, update, largest(flat(self.initial[x])), along)]
+        terms.append(self._scaled(site, held, update, largest(flat(self.change[x])), crossed))
+        return [term for term in terms if term is not None]
+
+    def _prescribed_change(self, site: Site, x: str) -> list[Term]:
+        key = site.parameters[0]
+        held, weight = self.plan.parameters[key], largest(flat(self.initial[key]))
+        across = self.alignments[held.name][1]
+        term = self._scaled(site, held, weight, largest(flat(self.change[x])), across)
+        return [term] if term is not None else []
+
+    def _scaled(self, site: Site, held: Held, w: Term | None, x: Term | None, share: Fraction) -> Term | None:
+        """A product summed over the fan-in with a prescribed share of its growth."""
+        if w is None or x is None:
+            return None
+        ticks = sum(self.at.ticks(axis) for axis in held.fan_in)
+        bit = self.at.bit("image", held.key, "prescribed")
+        shift = tuple((("growth", axis), share) for axis in held.fan_in)
+        return Term(w.size + x.size + int(ticks * share), tuple(bit for _ in site.result), (w, x), shift)
+
+    def _gradient(self, site: Site, totals: list[list[Piece]], k: int, d: list[Term]) -> Piece:
+        if site.op != "einsum":
+            return self.laws[site.op].pull(self.at, site, totals, k, d)
+        factors = [(site.result, tuple(d))]
+        for i, operand in enumerate(totals):
+            if i != k:
+                factors.append((site.labels[i], tuple(explicit(self.at, operand, site.labels[i]))))
+        outer = Outer(tuple(factors), site.labels[k], Term(0))
+        known = {label for labels, _ in factors for label in labels}
+        if any(label not in known for label in site.labels[k]):
+            return self.laws[site.op].pull(self.at, site, totals, k, d)
+        return explicit_if_summed(self.at, outer)
+
+    def _update(self, held: Held, parts: list[Piece]) -> None:
+        parts = [part for part in parts if not (isinstance(part, list) and not part)]
+        update, top = self.optimizer.update(self.at, held, parts)
+        labels = [f"{axis}|{i}" for i, axis in enumerate(held.axes)]
+        if top is not None and top.step is None:
+            top.step = Step("gradient", self.time, held.name, self.optimizer.reason)
+        ticks, discount = root_mean_square(self.at, top, labels) if top and top.profile else (top.size if top else 0, ())
+        self.result.events.append(Event("gradient", held.name, self.time, top, ticks, held.name, False, False, held.key, discount))
+        for piece in update:
+            if isinstance(piece, Outer):
+                piece.factor.step = Step("update", self.time, held.name, self.optimizer.reason)
+            else:
+                for term in piece:
+                    term.step = Step("update", self.time, held.name, self.optimizer.reason)
+        self.change[held.key].extend(update)
+
+    def _because(self, terms: list[Term], stage: str, site: Site) -> None:
+        step = Step(stage, self.time, site.name, self.reasons[site.op])
+        for term in terms:
+            if term.step is None:
+                term.step = step
+
+    def _record(
+        self,
+        kind: str,
+        site: Site,
+        terms: list[Term],
+        labels: Sequence[str],
+        judged: bool,
+        parameter: str | None = None,
+        first: bool = False,
+    ) -> None:
+        best: tuple[int, Term | None, tuple[tuple[Symbol, Fraction], ...]] = (0, None, ())
+        for term in terms:
+            ticks, discount = root_mean_square(self.at, term, labels)
+            if best[1] is None or ticks > best[0]:
+                best = (ticks, term, discount)
+        self.result.events.append(
+            Event(kind, site.name, self.time, best[1], best[0], parameter, judged, first, site.key, best[2], tuple(terms))
+        )
+
+    def _initial(self, held: Held) -> list[Term]:
+        init = self.graph.parameters[held.name].init
+        zero = (0,) * len(held.axes)
+        last_grows = bool(held.axes) and held.axes[-1:] == tuple(self.graph.parameters[held.name].axes[-1:])
+        if init == "zeros":
+            terms: list[Term] = []
+        elif init == "normal":
+            bit = self.at.bit("parameter", held.key)
+            shift: tuple[tuple[Symbol, Fraction], ...] = ((("init", held.name), Fraction(1)),)
+            size = self.at.unknown("init", held.name)
+            matrix = held.key if len(held.axes) > 1 else None
+            terms = [Term(size, tuple(bit for _ in held.axes), (), shift, matrix=matrix)]
+        elif init == "range" and last_grows:
+            terms = [Term(0, zero, profile=(*zero[:-1], -2))]
+        else:
+            terms = [Term(0, zero, ramp=init == "log_range" and last_grows)]
+        for term in terms:
+            term.step = Step("parameter", 0, held.name, "The initial value of the parameter.")
+        return terms
+
+
+def flat(pieces: Sequence[Piece]) -> list[Term]:
+    """The terms of the pieces that are multiplied out."""
+    return [term for piece in pieces if not isinstance(piece, Outer) for term in piece]
+
+
+def start(graph: Graph, direction: Direction) -> Plan:
+    """The plan of a graph for the axes that grow along `direction`."""
+    growing = frozenset(axis for axis, length in graph.lengths.items() if length.growth(direction))
+    return lower(graph, growing)

@@ -1,0 +1,136 @@
+"""What a user asks on the command line, as the arguments of the Python functions.
+
+The options that many commands share are declared once, here, and turned into a graph, a solution, a direction.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from .errors import ScaleRulesError, UnknownName
+
+if TYPE_CHECKING:
+    from .derivation import Solution
+    from .graph import Graph
+
+PARAMETRIZATIONS = ("standard", "ntk", "mean-field", "mup")
+
+Repeated = Parameter(negative="", show_default=False)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """The options of every command that derives: what grows, how it is trained, what is asked."""
+
+    optimizer: str = "adam"
+    """How it is trained (scalerules list optimizers)."""
+    scale: Annotated[tuple[str, ...], Repeated] = ()
+    """NAME[=GROWTH]: a scale that grows, such as width or state=1/4; repeatable. Others are held fixed."""
+    mode: Literal["joint", "isolated"] = "joint"
+    """All parameters move, or one step of each parameter alone."""
+    gauge: str = "plain"
+    """How the answer is written: where the multipliers stand (scalerules list gauges)."""
+    alignment: str = "derived"
+    """derived, or assumed: full, none."""
+    steps: int = 3
+    """Steps of training over which stability is asked for."""
+    given: str | None = None
+    """A FILE (.yaml, .json) with sizes that are fixed, or standard, ntk, mean-field, mup."""
+    set: Annotated[tuple[str, ...], Repeated] = ()
+    """NAME=VALUE: an option of the architecture, such as discretisation=euler; repeatable."""
+
+    def graph(self, spec: str) -> Graph:
+        """The graph that `spec` names, built with the options that were set."""
+        from . import lookup
+
+        return lookup.graph(spec, **_pairs(self.set))
+
+    def scales(self, graph: Graph) -> dict[str, Fraction] | None:
+        """The direction, or None where no scale was named."""
+        direction: dict[str, Fraction] = {}
+        for text in self.scale:
+            name, _, growth = text.partition("=")
+            if name not in graph.scales:
+                raise UnknownName("scale", name, graph.scales, where=f"graph {graph.name!r}")
+            direction[name] = _growth(growth or "1", text)
+        return direction or None
+
+    def solve(self, spec: str) -> tuple[Graph, Solution]:
+        """The graph and its solution."""
+        import scalerules
+
+        graph = self.graph(spec)
+        return graph, scalerules.derive(graph, given=self.sizes_given(), **self.asked(graph))
+
+    def asked(self, graph: Graph) -> dict[str, Any]:
+        """The arguments of `derive` and `classify` except `given`."""
+        return {
+            "optimizer": self.optimizer,
+            "scales": self.scales(graph),
+            "mode": self.mode,
+            "gauge": self.gauge,
+            "alignment": self.alignment,
+            "steps": self.steps,
+        }
+
+    def sizes_given(self) -> Any:
+        """None, the name of a parametrization, or what the file says: `{"h1": {"init": {"width": "-1/2"}}}`."""
+        if self.given is None or self.given in PARAMETRIZATIONS:
+            return self.given
+        if not Path(self.given).is_file():
+            hint = f"one of: {', '.join(PARAMETRIZATIONS)}; or a file that is there"
+            raise ScaleRulesError(f"unknown parametrization {self.given!r}", hint=hint)
+        from .reading import read
+
+        data = read(Path(self.given)).data
+        if not isinstance(data, Mapping):
+            raise ScaleRulesError("holds no mapping of parameters to sizes", file=self.given)
+        return data.get("parameters", data)  # type: ignore[return-value]
+
+
+def numbers(text: str | None, option: str) -> list[float] | None:
+    """The numbers of `64,128,256`. Raises `ScaleRulesError`."""
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ScaleRulesError(f"{option} {text!r} is not a list of numbers", hint="such as 64,128,256") from None
+
+
+def _growth(text: str, whole: str) -> Fraction:
+    from .specification import GROWTH
+
+    if not GROWTH.fullmatch(text):
+        hint = "a growth is a number or a fraction, such as state=1/4"
+        raise ScaleRulesError(f"--scale {whole!r}: {text!r} is not a number", hint=hint)
+    return Fraction(text)
+
+
+def _pairs(texts: Sequence[str]) -> dict[str, Any]:
+    """`NAME=VALUE` with whole numbers, decimal numbers, true and false read as such."""
+    pairs: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise ScaleRulesError(f"--set {text!r} is not NAME=VALUE", hint="such as --set discretisation=euler")
+        pairs[name] = _value(value)
+    return pairs
+
+
+def _value(text: str) -> str | int | float | bool:
+    if text in ("true", "false"):
+        return text == "true"
+    if re.fullmatch(r"[+-]?\d+", text):
+        return int(text)
+    if re.fullmatch(r"[+-]?(\d+\.\d*|\.\d+|\d+(?=e))(e[+-]?\d+)?", text):
+        return float(text)
+    return text

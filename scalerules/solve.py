@@ -1,0 +1,302 @@
+"""The exact solution: the largest initial sizes, then the largest learning rates, that satisfy every equation.
+
+The calculus is run at a point; the equations that do not hold there, as linear forms, join an exact linear programme,
+which gives the next point; until all hold. A rule that is not normalised (SGD) has the same updates as its normalised
+twin once gradients have reached their steady size, so its rates are the twin's divided by the sizes of the gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+from .equations import Equation, Vectors, own_contributions, unknowns_of, value_of, vector_of
+from .graph import Graph
+from .optimizers import Optimizer
+from .propagate import Alignments, Event, Point, Run, propagate, start
+from .scale import Direction
+from .simplex import Infeasible, Programme, Vector
+from .terms import Symbol
+
+ROUNDS = 80
+BEYOND = 2
+"""Steps beyond the asked ones at which nothing may have become unstable either."""
+
+Key = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is to be solved: a graph, a direction, an optimizer, a mode, and what is given."""
+
+    graph: Graph
+    direction: Direction
+    optimizer: Optimizer
+    steps: int = 3
+    isolated: bool = False
+    given: Mapping[Symbol, Fraction] = field(default_factory=dict)
+    alignments: Alignments = field(default_factory=dict)
+
+    def run(self, unknowns: Mapping[Symbol, Fraction], steps: int, until: object = None) -> Run:
+        """The calculus at one point of the unknowns."""
+        return propagate(
+            self.graph, start(self.graph, self.direction), Point(self.graph, self.direction, unknowns), self.optimizer,
+            steps, isolated=self.isolated, until=until, alignments=self.alignments,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+
+@dataclass
+class Solved:
+    """The solution: every unknown as a vector (its size, then its exponent for each scale of the direction).
+
+    `binding` are the equations that determine it; `short` are the parameters whose own contribution stays below size 0
+    although a larger rate would not be stable, with how far (at a *saddle* it grows by a constant factor a step).
+    """
+
+    vectors: Vectors
+    run: Run
+    binding: list[Equation]
+    short: dict[str, Fraction]
+
+    @property
+    def unknowns(self) -> dict[Symbol, Fraction]:
+        """The size of every unknown along the direction."""
+        return {symbol: vector[0] for symbol, vector in self.vectors.items()}
+
+
+class Unsolvable(Exception):
+    """The equations that clash, the last run, and the nearest compromise where there is one."""
+
+    def __init__(self, clash: list[Equation], run: Run, compromise: Solved | None = None) -> None:
+        super().__init__("; ".join(equation.words for equation in clash))
+        self.clash, self.run, self.compromise = clash, run, compromise
+
+
+def solve(problem: Problem) -> Solved:
+    """The solution along the direction. Raises `Unsolvable`."""
+    if problem.optimizer.normalised or problem.isolated:
+        return _Solver(problem).solve()
+    given = {symbol: value for symbol, value in problem.given.items() if symbol[0] != "lr"}
+    twin = replace(problem, optimizer=replace(problem.optimizer, normalised=True), given=given)
+    return _with_gradients(problem, _Solver(twin).solve())
+
+
+def _with_gradients(problem: Problem, twin: Solved) -> Solved:
+    """The rates of a rule that is not normalised, from those of its normalised twin; checked by running it."""
+    vectors = dict(twin.vectors)
+    scales = list(problem.direction)
+    largest: dict[str, Event] = {}
+    for event in twin.run.events:
+        if event.kind == "gradient" and event.term is not None:
+            known = largest.get(event.node)
+            largest[event.node] = event if known is None or event.ticks > known.ticks else known
+    for name, event in largest.items():
+        gradient = vector_of(event.term.form if event.term else {}, twin.vectors, twin.run, scales)
+        if ("lr", name) in vectors:
+            vectors["lr", name] = tuple(a - b for a, b in zip(vectors["lr", name], gradient, strict=True))
+    for symbol, value in problem.given.items():
+        vectors[symbol] = given_vector(value, problem.direction)
+    run = problem.run({symbol: vector[0] for symbol, vector in vectors.items()}, problem.steps + BEYOND)
+    broken = [Equation("stable", e) for e in run.events if e.unstable]
+    if broken:
+        raise Unsolvable(broken[:1], run)
+    run.events = [event for event in run.events if event.step <= problem.steps]
+    owns = {name: [e for e in events if e.term is not None] for name, events in own_contributions(run).items()}
+    best = {name: max(events, key=lambda e: e.ticks) for name, events in owns.items() if events}
+    short = {name: -run.point.size(event.ticks) for name, event in best.items() if event.ticks < 0}
+    binding = [Equation("maximal", event) for event in best.values()]
+    binding += [equation for equation in twin.binding if equation.relation == "stable"]
+    return Solved(vectors, run, binding, short)
+
+
+def given_vector(value: Fraction, direction: Direction) -> Vector:
+    """A given size along the direction as a vector; it is counted on the first scale that grows."""
+    grows = [scale for scale in direction if direction[scale]]
+    return (value, *(value / direction[s] if s == grows[0] else Fraction(0) for s in direction))
+
+
+class _Solver:
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.graph, self.direction, self.given = problem.graph, problem.direction, dict(problem.given)
+        self.scales = list(problem.direction)
+        self.plan = start(problem.graph, problem.direction)
+        self._sites = {site.key: site for site in self.plan.sites}
+        self.kept: dict[Key, Equation] = {}
+        self.cycles: dict[Key, Equation] = {}
+        self.upper, self.weights = self._variables()
+        self.vectors: Vectors = {
+            **self.upper,
+            **self.unmet,
+            **{symbol: given_vector(value, self.direction) for symbol, value in self.given.items()},
+        }
+
+    def _variables(self) -> tuple[Vectors, dict[Symbol, int]]:
+        """Upper bounds, and the order: own contributions, then initial sizes, multipliers, rates, as they are met."""
+        lengths = self.graph.lengths.values()
+        top = max((length.growth(self.direction) for length in lengths), default=Fraction(1))
+        flat = (Fraction(0),) * len(self.scales)
+        free = {name for name, node in self.graph.walk() if node.free}
+        order: dict[str, None] = {}
+        hidden_: set[str] = set()
+        for hidden in (True, False):  # a value without a growing axis (logits, router scores) may start below size 0
+            for site in self.plan.sites:
+                if bool(site.result) is hidden:
+                    hidden_.update(self.plan.parameters[key].name for key in site.parameters if hidden)
+                    order.update({self.plan.parameters[key].name: None for key in site.parameters})
+        parameters = self.graph.parameters
+        trained = [name for name in order if parameters[name].trained]
+        own: Vectors = {("own", name): (Fraction(0), *flat) for name in trained}
+        inits = [name for name in order if parameters[name].init == "normal"]
+        upper: Vectors = {}
+        if self.problem.isolated:  # initial sizes of hidden values follow from the values at initialisation alone
+            upper.update({("init", name): (top, *flat) for name in inits if name in hidden_})
+        upper.update(own)
+        upper.update({("init", name): (top, *flat) for name in inits if ("init", name) not in upper})
+        upper.update({("mult", site.name): (Fraction(0), *flat) for site in self.plan.sites if site.name in free})
+        upper.update({("lr", name): (4 * top, *flat) for name in trained})
+        upper = {symbol: bound for symbol, bound in upper.items() if symbol not in self.given}
+        self.unmet: Vectors = {("lr", n): (-8 * top, *flat) for n in trained if ("lr", n) not in self.given}
+        count = len(upper)
+        return upper, {symbol: 1000 ** (count - index) for index, symbol in enumerate(upper)}
+
+    def solve(self) -> Solved:
+        run = self._settle()
+        run.events = [event for event in run.events if event.step <= self.problem.steps]
+        programme = self._programme(run)
+        named = {**self.kept, **self.cycles, **self._maximal(run)}
+        binding = [named[name] for name in programme.binding() if name in named]  # type: ignore[index]
+        short = {name: -vector[0] for (kind, name), vector in self.vectors.items() if kind == "own" and vector[0] < 0}
+        vectors = {symbol: vector for symbol, vector in self.vectors.items() if symbol[0] != "own"}
+        solved = Solved(vectors, run, binding, short)
+        if short:
+            blocking = [k for name in short for k in (("maximal", name), *programme.blocked_by(("own", name)))]
+            clash = [named[name] for name in dict.fromkeys(blocking) if name in named]  # type: ignore[index]
+            raise Unsolvable(clash, run, solved)
+        return solved
+
+    def _settle(self) -> Run:
+        """Runs and solves in turn until every equation holds at all steps."""
+        broken: list[Equation] = []
+        run = self._run()
+        for _ in range(ROUNDS):
+            self._forget(run)
+            waiting = set(self.unmet)
+            broken = self._collect(run)
+            before = dict(self.vectors)
+            self._programme(run)
+            if not broken and before == self.vectors and waiting == set(self.unmet):
+                return run
+            run = self._run()
+        raise Unsolvable(broken or list(self.kept.values())[:1], run)
+
+    def _run(self) -> Run:
+        """One run of the calculus, up to the first step that something is wrong with."""
+        steps = self.problem.steps if self.problem.isolated else self.problem.steps + BEYOND
+        return self.problem.run({symbol: vector[0] for symbol, vector in self.vectors.items()}, steps, self._wrong)
+
+    def _wrong(self, events: list[Event]) -> bool:
+        """Whether a step has an equation that does not hold, or a rate that is met for the first time."""
+        return any(
+            e.unstable or (e.kind == "own" and e.judged and e.term and ("lr", e.parameter) in self.unmet)
+            for e in events
+        )
+
+    def _forget(self, run: Run) -> None:
+        """Drops equations that say more than is true at this point (what divides them is no longer the largest)."""
+        now = {_key(event): event for event in run.events}
+        for name, equation in list(self.kept.items()):
+            event = now.get(_key(equation.event))
+            if event is not None:
+                true = run.point.size(event.ticks) if event.term is not None else None
+                if true is None or value_of(equation.event.form, self.vectors, run, self.scales) > true:
+                    del self.kept[name]
+
+    def _collect(self, run: Run) -> list[Equation]:
+        """Adds the stability equations of this run, and returns those that do not hold, where they do not first.
+
+        What lies behind a value that is too large is not looked at: there, other terms are the largest.
+        """
+        broken: list[Equation] = []
+        tainted: set[str] = set()
+        for event in run.events:
+            if event.kind == "gradient" or event.term is None:
+                continue
+            if broken and event.step > broken[0].event.step:
+                break
+            if any(key in tainted for key in self._sites[event.site].inputs):
+                tainted.add(event.site)
+            elif event.judged:
+                equation = Equation("stable", event)
+                if event.unstable:
+                    broken.append(equation)
+                    tainted.add(event.site)
+                if event.unstable and event.step > self.problem.steps:
+                    self._cycle(run, event)
+                elif (event.unstable or event.kind == "own") and unknowns_of(event.form):
+                    self.kept[_key(event), _form_key(event)] = equation
+                    self.unmet.pop(("lr", str(event.parameter)), None)
+        return broken
+
+    def _cycle(self, run: Run, event: Event) -> None:
+        """Growth from step to step, beyond the asked steps: each round of it must not multiply."""
+        same = [e for e in run.events if _key(e)[:3] == _key(event)[:3] and e.term is not None and e.step > 0]
+        for earlier, later in zip(same, same[1:], strict=False):
+            if later.ticks > earlier.ticks:
+                equation = Equation("stable", later, earlier=earlier)
+                self.cycles[_key(later), _form_key(later), _form_key(earlier)] = equation
+
+    def _maximal(self, run: Run) -> dict[Key, Equation]:
+        """For every parameter, its largest own contribution so far is to reach size 0."""
+        found: dict[Key, Equation] = {}
+        for name, events in own_contributions(run).items():
+            reached = [e for e in events if e.term is not None]
+            if reached:
+                best = max(reached, key=lambda e: e.ticks)
+                found["maximal", name] = Equation("maximal", best)
+        return found
+
+    def _programme(self, run: Run) -> Programme:
+        """Solves for the next point. What no equation bounds from above stays where it is."""
+        stable, maximal = {**self.kept, **self.cycles}, self._maximal(run)
+        bounded = {s for equation in stable.values() for s, value in equation.form.items() if value > 0}
+        upper = {
+            s: bound if s in bounded or s[0] == "own" or self.vectors[s] >= bound else self.vectors[s]
+            for s, bound in self.upper.items()
+        }
+        programme = Programme(upper, self.weights)  # type: ignore[arg-type]
+        fixed = {symbol: vector for symbol, vector in self.vectors.items() if symbol in self.given}
+        try:
+            for name, equation in stable.items():
+                self._require(programme, name, equation.form, {}, fixed, run)
+            for name, equation in maximal.items():
+                short: Symbol = ("own", str(equation.event.parameter))
+                form = {symbol: -value for symbol, value in equation.form.items()}
+                self._require(programme, name, form, {short: Fraction(1)}, fixed, run)
+        except Infeasible as clash:
+            named = {**stable, **maximal}
+            raise Unsolvable([named[name] for name in clash.clash if name in named], run) from None  # type: ignore[index]
+        given = {symbol: self.vectors[symbol] for symbol in self.given}
+        self.vectors = {**programme.solution(), **self.unmet, **given}  # type: ignore[dict-item]
+        return programme
+
+    def _require(
+        self,
+        programme: Programme,
+        name: Key,
+        form: Mapping[Symbol, Fraction],
+        extra: Mapping[Symbol, Fraction],
+        fixed: Vectors,
+        run: Run,
+    ) -> None:
+        open_ = {symbol: value for symbol, value in form.items() if symbol in self.upper}
+        programme.require(name, {**open_, **extra}, vector_of(form, fixed, run, self.scales))
+
+
+def _key(event: Event) -> Key:
+    return (event.kind, event.node, event.parameter, event.step)
+
+
+def _form_key(event: Event) -> Key:
+    return tuple(sorted(event.form.items()))

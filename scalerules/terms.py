@@ -1,0 +1,140 @@
+"""Terms: how large one part of a tensor is, and which independent randomness its signs carry along each axis.
+
+A tensor is a list of terms; their sum is as large as the largest. A term knows the terms that it came from, so its
+size can be read again as a linear form in the unknowns and the growths of the axes (`form`), and shown step by step.
+Sizes are whole numbers of *ticks* (see `scalerules.propagate.Point`) while they are propagated, and exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+Symbol = tuple[str, str]
+"""A growth `("growth", axis)` or an unknown `("init"|"lr"|"mult", name)`."""
+
+Shift = tuple[tuple[Symbol, Fraction], ...]
+Profile = tuple[int, ...]
+
+SUMMABLE = 1000
+"""Profile of entries that decay exponentially along an axis: every power sum converges."""
+
+MOST_SOURCES = 2
+"""Products of more sources than this on one axis are dropped (calculus, section 10)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One application of a law: in which pass (and after how many updates), at which node, and why."""
+
+    stage: str
+    time: int
+    node: str
+    reason: str
+
+
+class Term:
+    """One term of a tensor.
+
+    `size` in ticks. `signs`: for every growing axis a bit mask of the sources along it, modulo two. `profile`: for
+    every growing axis `h` (in halves) of entries that decay like `i**-h`, or None. `parents` minus `minus` plus `shift`
+    is where the size comes from. `matrix` names the parameter when this is its fresh initial value over two or more
+    growing axes; `mirror` remembers of an image `W z` what `z` was. `log`: carries a logarithm; `ramp`: entries that
+    grow like `log i` along the last axis.
+    """
+
+    __slots__ = ("_form", "log", "matrix", "minus", "mirror", "parents", "profile", "ramp", "shift", "signs", "size", "step")
+
+    def __init__(
+        self,
+        size: int,
+        signs: tuple[int, ...] = (),
+        parents: tuple[Term, ...] = (),
+        shift: Shift = (),
+        minus: tuple[Term, ...] = (),
+        profile: Profile | None = None,
+        mirror: Mirror | None = None,
+        matrix: str | None = None,
+        log: bool = False,
+        ramp: bool = False,
+    ) -> None:
+        self.size, self.signs, self.parents, self.shift, self.minus = size, signs, parents, shift, minus
+        self.profile, self.mirror, self.matrix, self.log, self.ramp = profile, mirror, matrix, log, ramp
+        self.step: Step | None = None
+        self._form: dict[Symbol, Fraction] | None = None
+
+    def derived(self, **changes: Any) -> Term:
+        """A term that follows from this one alone, with the given fields changed."""
+        fields = {
+            "size": self.size, "signs": self.signs, "parents": (self,), "profile": self.profile,
+            "mirror": self.mirror, "log": self.log,
+        }  # fmt: skip
+        return Term(**(fields | changes))
+
+    @property
+    def form(self) -> dict[Symbol, Fraction]:
+        """The size as a linear form: coefficients of unknowns and growths."""
+        if self._form is None:
+            stack: list[Term] = [self]
+            while stack:
+                top = stack[-1]
+                if top._form is not None:
+                    stack.pop()
+                    continue
+                missing = [t for t in (*top.parents, *top.minus) if t._form is None]
+                if missing:
+                    stack.extend(missing)
+                    continue
+                form: dict[Symbol, Fraction] = {}
+                for term in top.parents:
+                    for symbol, value in term._form.items():  # type: ignore[union-attr]
+                        form[symbol] = form.get(symbol, 0) + value  # type: ignore[assignment]
+                for term in top.minus:
+                    for symbol, value in term._form.items():  # type: ignore[union-attr]
+                        form[symbol] = form.get(symbol, 0) - value  # type: ignore[assignment]
+                for symbol, value in top.shift:
+                    form[symbol] = form.get(symbol, 0) + value  # type: ignore[assignment]
+                top._form = {symbol: value for symbol, value in form.items() if value}
+                stack.pop()
+        return self._form  # type: ignore[return-value]
+
+    def __repr__(self) -> str:
+        return f"Term({self.size}, {self.signs}{', log' if self.log else ''})"
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """What an image `W z` (or of the transpose) was made of: the parameter, `z`, and on which axes of it they lie."""
+
+    matrix: str
+    bit: int
+    image: Term
+    preimage: tuple[Term, ...]
+    labels: tuple[tuple[str, int | None], ...]
+    """For every growing axis of `z`: its label, and the position of the parameter's axis there (None: not on it)."""
+
+
+def largest(terms: Iterable[Term]) -> Term | None:
+    """The term of the largest size, None of an empty tensor (which is exactly zero)."""
+    return max(terms, key=lambda term: term.size, default=None)
+
+
+def merged(terms: Iterable[Term], reach: int) -> list[Term]:
+    """One term per signature and profile, the largest; terms more than `reach` below the largest are dropped."""
+    best: dict[tuple[Any, ...], Term] = {}
+    for term in terms:
+        key = (term.signs, term.profile, None if term.mirror is None else term.mirror.image)
+        known = best.get(key)
+        if known is None or term.size > known.size or (term.size == known.size and term.log and not known.log):
+            best[key] = term
+    if not best:
+        return []
+    floor = max(term.size for term in best.values()) - reach
+    return [term for term in best.values() if term.size >= floor]
+
+
+def few_sources(signs: Sequence[int]) -> bool:
+    """Whether no axis carries more than `MOST_SOURCES` sources."""
+    return all(mask.bit_count() <= MOST_SOURCES for mask in signs)

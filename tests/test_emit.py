@@ -1,0 +1,240 @@
+"""Emitted PyTorch: it runs alone, trains, is formatted, and computes what the interpreter computes."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from handmade import handmade
+from scalerules.backends import pytorch
+from scalerules.backends.interpret import Data, Program, natural_std
+from scalerules.backends.natural import natural_std as natural_std_without_torch
+from scalerules.backends.operations import TABLE
+from scalerules.backends.pytorch_lines import LINES
+from torch.nn import functional
+
+import scalerules as sr
+from scalerules.errors import ScaleRulesError, UnknownName
+from scalerules.graph import Graph
+from scalerules.ops import OPS
+
+GRAPHS = ["mlp", "transformer", "mamba"]
+
+
+def every_op() -> Graph:
+    """A graph with the operations that the catalogue's first three do not have."""
+    g = sr.Builder(
+        "every",
+        scales={"width": 1, "density": 0},
+        sizes={"width": 16, "density": 0.5},
+        axes={"batch": 4, "time": 6, "n": "width", "heads": 2, "head": "width/2", "both": "n + n", "part": "width/4",
+              "kept": "density*n", "taps": 3, "state": 4, "out": 3},
+    )  # fmt: skip
+    x = g.input("x", "batch time n")
+    y = g.input("lambda", "batch time n")
+    z = g.node("both", "concat", x, y, axis="both")
+    z = g.dense("down", z, "n both", "b t")
+    z = g.bias("0.bias", z, "n")
+    z = g.node("class", "shift", z, axis="time")
+    z = g.node("normed", "rms_norm", g.node("over_time", "layer_norm", z, axis="time"), axis="n")
+    h = g.node("split", "reshape", z, axes="batch time heads head")
+    h = g.node("across", "softmax", h, axis="heads")
+    z = g.node("joined", "reshape", h, axes="batch time n")
+    p = g.node("first", "slice", z, axis="part")
+    q = g.node("second", "slice", z, axis="part", offset="part")
+    z = g.einsum("outer", "b t p, b s q -> b t q", p, q)
+    z = g.dense("wide", z, "kept part", "b t")
+    z = g.dense("A.deep.W", z, "n kept", "b t")
+    g.parameter("A_free", "state", init="range")
+    g.parameter("C_fixed", "n state")
+    g.parameter("B_fixed", "n state")
+    z = g.node("ssm", "scan", g.tanh(z), g.softplus(z), g.negative_exp(parameters=("A_free",), name="A"),
+               g.identity(parameters=("B_fixed",), name="B"), g.identity(parameters=("C_fixed",), name="C"),
+               discretisation="bilinear")  # fmt: skip
+    for op in ("negative", "abs", "leaky_relu", "elu", "mish", "relu_squared", "square", "sin", "cos", "erf", "sigmoid",
+               "exp", "relu"):  # fmt: skip
+        z = g.node(f"{op}.value", "add", g.node(op, op, g.scale(f"half.{op}", z, 0.5)), z)
+        z = g.node(f"{op}.norm", "rms_norm", z, axis="n")
+    g.parameter("per_time", "time n")
+    g.parameter("per_head", "heads head", init="ones")
+    z = g.node("placed", "add", z, parameters=("per_time",))
+    h = g.node("split.again", "reshape", z, axes="batch time heads head")
+    h = g.node("gained", "add", h, parameters=("per_head",))
+    z = g.node("time", "mean", g.node("joined.again", "reshape", h, axes="batch time n"), axis="time")
+    return g.build(g.dense("output", z, "out n"), "time")
+
+
+def load(text: str, path: Path) -> ModuleType:
+    path.write_text(text)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def doubled(graph: Graph) -> dict[str, float]:
+    return {scale: int(2 * size) if size >= 1 else size for scale, size in graph.base_sizes().items()}
+
+
+def test_every_operation_is_written() -> None:
+    assert set(LINES) == set(OPS) - {"input", "repeat"} == set(TABLE) - {"input", "repeat"}
+
+
+@pytest.mark.parametrize("name", [*GRAPHS, "every"])
+@pytest.mark.parametrize("gauge", ["plain", "factors"])
+def test_forward_is_that_of_the_interpreter(name: str, gauge: str, tmp_path: Path) -> None:
+    graph = every_op() if name == "every" else sr.graph(name)
+    solution = handmade(graph, factors=gauge == "factors")
+    module = load(pytorch.emit(solution), tmp_path / "emitted.py")
+    for sizes in (graph.base_sizes(), doubled(graph)):
+        program = Program(graph, solution, sizes, graph.base_sizes())
+        parameters, data = program.initial(0), program.data(0)
+        torch.manual_seed(0)
+        model = module.Model(**sizes)
+        assert {n: list(p.shape) for n, p in model.named_parameters()} == {
+            n: list(p.shape) for n, p in parameters.items()
+        }
+        for parameter, values in model.named_parameters():
+            kind = graph.parameters[parameter].init
+            if kind == "normal":
+                expected = natural_std(graph, parameter, graph.base_sizes())
+                expected *= solution[parameter].init.factor(program.ratios)
+                assert float(values.detach().std()) == pytest.approx(expected, rel=5 / math.sqrt(values.numel()))
+            else:
+                assert torch.allclose(values, parameters[parameter])
+        model.load_state_dict(parameters)
+        outputs = model(*(_given(graph, name, data) for name in data.inputs))
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        run = program.forward(parameters, data)
+        for output, node in zip(outputs, graph.outputs, strict=True):
+            torch.testing.assert_close(output, run.values[node], rtol=1e-4, atol=1e-5)
+
+
+def _given(graph: Graph, name: str, data: Data) -> torch.Tensor:
+    value = data.inputs[name]
+    return value.argmax(-1) if graph.nodes[name].kind == "tokens" else value
+
+
+def test_tokens_that_are_not_only_looked_up_become_vectors(tmp_path: Path) -> None:
+    g = sr.Builder("turned", axes={"batch": 4, "vocab": 5, "n": "width"})
+    tokens = g.input("tokens", "batch vocab", kind="tokens")
+    graph = g.build(g.dense("W", tokens, "n vocab"), g.relu(tokens, name="copy"))
+    model = load(pytorch.emit(handmade(graph)), tmp_path / "emitted.py").Model(width=8)
+    indices = torch.tensor([3, 0, 4, 3])
+    result, copied = model(indices)
+    assert torch.equal(copied, functional.one_hot(indices, 5).float())
+    torch.testing.assert_close(result, model.W.T[indices])
+
+
+@pytest.mark.parametrize("name", [*GRAPHS, "every"])
+def test_natural_std_is_the_interpreters(name: str) -> None:
+    graph = every_op() if name == "every" else sr.graph(name)
+    base = graph.base_sizes()
+    for parameter in graph.parameters:
+        assert natural_std_without_torch(graph, parameter, base) == pytest.approx(natural_std(graph, parameter, base))
+
+
+RUNNER = """
+import runpy, sys, torch
+torch.set_num_threads(1)
+sys.modules["scalerules"] = None  # an import of it now fails
+for path in sys.argv[1:]:
+    runpy.run_path(path, run_name="__main__")
+"""
+
+
+def test_files_run_alone_and_train(tmp_path: Path) -> None:
+    cases = [("mlp", "adam"), ("mlp", "sgd"), ("transformer", "muon-original"), ("transformer", "sgd"),
+             ("mamba", "adam"), ("mamba", "lion")]  # fmt: skip
+    paths = [tmp_path / f"{name}_{optimizer}.py" for name, optimizer in cases]
+    for (name, optimizer), path in zip(cases, paths, strict=True):
+        path.write_text(pytorch.emit(handmade(sr.graph(name), optimizer)))
+        assert "import scalerules" not in path.read_text()
+    # -I leaves the working directory and PYTHONPATH out
+    result = subprocess.run(
+        [sys.executable, "-I", "-c", RUNNER, *paths], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert len(lines) == 2 * len(cases)
+    for line in lines:
+        before, after = (float(part) for part in line.split("loss ")[1].split(" -> "))
+        assert math.isfinite(after) and after < before, line
+
+
+@pytest.mark.parametrize("name", [*GRAPHS, "every"])
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_the_file_is_formatted(name: str, optimizer: str, tmp_path: Path) -> None:
+    path = tmp_path / "emitted.py"
+    graph = every_op() if name == "every" else sr.graph(name)
+    path.write_text(pytorch.emit(handmade(graph, optimizer, factors=True)))
+    ruff = Path(sys.executable).with_name("ruff")
+    if not ruff.exists():
+        pytest.skip("ruff is not installed")
+    for command in (["format", "--diff"], ["check", "--select", "E,F,W,B"]):
+        result = subprocess.run(
+            [ruff, *command, "--isolated", "--line-length", "120", path], capture_output=True, text=True
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_groups_have_the_rates_of_the_rules(tmp_path: Path) -> None:
+    graph = sr.graph("transformer")
+    solution = handmade(graph)
+    module = load(pytorch.emit(solution), tmp_path / "emitted.py")
+    model = module.Model(width=256)
+    groups = module.parameter_groups(model, 1e-2, 0.1)
+    named = {name: group for group in groups for name in group["names"]}
+    assert list(named) and set(named) == set(graph.parameters)
+    for name, group in named.items():
+        rule, ratio = solution[name], {"width": 4.0}
+        assert group["lr"] == pytest.approx(1e-2 * rule.lr.factor(ratio))
+        assert group["weight_decay"] == pytest.approx(0.1 * rule.wd.factor(ratio))
+        assert group["eps"] == pytest.approx(1e-8 * rule.eps.factor(ratio))
+    assert {len(g["params"]) for g in module.parameter_groups(module.Model(), 1e-2)} and all(
+        g["lr"] == 1e-2 for g in module.parameter_groups(module.Model(), 1e-2)
+    )
+
+
+def test_it_says_what_it_is() -> None:
+    text = pytorch.emit(handmade(sr.graph("mamba")))
+    head = text.split('"""')[1]
+    for word in ("mamba", "adam", "width", "W_B", "parameter_groups", "plain", "joint"):
+        assert word in head
+    assert "# W_B: a sum over inner, 128 terms at the base size" in text
+
+
+def test_what_cannot_be_written_is_said() -> None:
+    solution = handmade(sr.graph("mlp"))
+    with pytest.raises(UnknownName, match="did you mean 'pytorch'"):
+        pytorch.emit(solution, "pytorhc")
+    solution.architecture = None
+    with pytest.raises(ScaleRulesError, match="give it: graph="):
+        pytorch.emit(solution)
+    assert "class Model" in pytorch.emit(solution, graph=sr.graph("mlp"))
+    with pytest.raises(UnknownName, match="graph 'mamba': unknown parameter 'input'"):
+        pytorch.emit(solution, graph=sr.graph("mamba"))
+    g = sr.Builder("clash", axes={"batch": 2, "n": "width"})
+    clash = g.build(g.dense("type", g.input("x", "batch n"), "n n"))
+    with pytest.raises(ScaleRulesError, match="parameter 'type': has the name of an attribute"):
+        pytorch.emit(handmade(clash))
+
+
+def test_emit_needs_no_torch() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; import scalerules as sr\n"
+        "from scalerules.backends import pytorch\n"
+        "from handmade import handmade\n"
+        "assert 'class Model' in pytorch.emit(handmade(sr.graph('mamba')))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,211 @@
+"""The interpreter: every op has an entry, and what it computes is what the formulas say."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.nn import functional
+
+from scalerules.build import Builder
+from scalerules.graph import Graph
+from scalerules.lookup import graph as catalogue
+from scalerules.ops import OPS
+
+operations = pytest.importorskip("scalerules.backends.operations")
+training = pytest.importorskip("scalerules.backends.training")
+
+NONE = SimpleNamespace(parameters={}, multipliers={}, optimizer="sgd", sizes=[])
+
+
+class Power(dict[str, Fraction]):
+    def factor(self, ratios):
+        return math.prod(ratios[scale] ** float(power) for scale, power in self.items())
+
+
+def rules(graph: Graph, **powers: float) -> SimpleNamespace:
+    """A solution that gives every parameter the same exponents of the width."""
+    numbers = {name: Power(width=Fraction(powers.get(name, 0))) for name in ("init", "mult", "lr", "eps", "wd")}
+    each = {name: SimpleNamespace(**numbers) for name in graph.parameters}
+    return SimpleNamespace(parameters=each, multipliers={}, optimizer="adam", sizes=[])
+
+
+def program(graph: Graph, solution=NONE, double: bool = True, **sizes: float):
+    base = graph.base_sizes()
+    return training.Program(graph, solution, base | sizes, base, torch.float64 if double else torch.float32)
+
+
+def values(graph: Graph, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+    made = program(graph)
+    data = made.data(0)
+    data.inputs.update(inputs)
+    return made.forward(made.initial(0), data).all_values()
+
+
+def test_every_op_has_an_entry() -> None:
+    assert set(operations.TABLE) == set(OPS)
+
+
+def test_mlp_is_its_formula() -> None:
+    made = program(catalogue("mlp"), width=32)
+    weights, data = made.initial(0), made.data(0)
+    hidden = data.inputs["x"] @ weights["input"].T
+    for name in ("h1", "h2"):
+        hidden = torch.relu(hidden) @ weights[name].T
+    run = made.forward(weights, data)
+    torch.testing.assert_close(run.values["output"], torch.relu(hidden) @ weights["output"].T)
+    expected = (run.values["output"] - data.targets[0]).square().sum(-1).mean() / 2
+    torch.testing.assert_close(made.loss(run, data), expected)
+
+
+def test_attention_is_torchs() -> None:
+    made = program(catalogue("transformer"), width=16, depth=1)
+    run = made.forward(made.initial(0), made.data(0))
+    inside = run.blocks["blocks"][0]
+    q, k, v = (inside[f"attention.{letter}"].transpose(1, 2) for letter in "qkv")
+    expected = functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=made.factors["attention.scores"])
+    torch.testing.assert_close(inside["attention.heads"].transpose(1, 2), expected)
+
+
+@pytest.mark.parametrize("discretisation", ["zoh", "euler"])
+def test_scan_is_its_recurrence(discretisation: str) -> None:
+    made = program(catalogue("mamba", discretisation=discretisation), width=16)
+    inside = made.forward(made.initial(0), made.data(0)).blocks["blocks"][0]
+    u, dt, a, b, c = (inside[name] for name in ("u", "dt", "A", "W_B", "W_C"))
+    state, y = torch.zeros(u.shape[0], *a.shape, dtype=u.dtype), []
+    for t in range(u.shape[1]):
+        decay = torch.exp(dt[:, t, :, None] * a)
+        weight = (decay - 1) / a if discretisation == "zoh" else dt[:, t, :, None]
+        state = decay * state + weight * b[:, t, None, :] * u[:, t, :, None]
+        y.append((state * c[:, t, None, :]).sum(-1))
+    torch.testing.assert_close(inside["ssm.state"], state)
+    torch.testing.assert_close(inside["ssm"], torch.stack(y, 1))
+
+
+def test_operations_that_move_entries() -> None:
+    g = Builder("moves", axes={"b": 2, "t": 3, "n": 4, "m": 2, "taps": 2, "both": 6, "p": 2, "q": 2})
+    x, y = g.input("x", "b t n"), g.input("y", "b t m")
+    g.node("window", "window", x, axis="taps")
+    g.node("shift", "shift", x, axis="t")
+    g.node("joined", "concat", x, y, axis="both")
+    g.node("part", "slice", "joined", axis="m", offset="n")
+    g.node("split", "reshape", x, axes="b t p q")
+    g.node("mean", "mean", x, axis="t")
+    g.node("sum", "add", x, "mean")
+    found = values(g.build("sum"))
+    x_, y_ = found["x"], found["y"]
+    torch.testing.assert_close(found["window"][:, 1], x_[:, :2])
+    torch.testing.assert_close(found["window"][:, 0, 0], torch.zeros_like(x_[:, 0]))
+    torch.testing.assert_close(found["shift"][:, 1:], x_[:, :-1])
+    torch.testing.assert_close(found["part"], y_)
+    torch.testing.assert_close(found["split"], x_.reshape(2, 3, 2, 2))
+    torch.testing.assert_close(found["sum"], x_ + x_.mean(1)[:, None])
+
+
+def test_norms_have_no_floor() -> None:
+    """A tensor of any size comes out at size one: an epsilon would bend slopes where values shrink."""
+    g = Builder("norms", axes={"b": 2, "n": 8})
+    x = g.scale("small", g.input("x", "b n"), "1/1000000000")
+    g.rms_norm(x, axis="n", name="rms")
+    g.layer_norm(x, axis="n", name="layer")
+    found = values(g.build("rms", "layer"))
+    for name in ("rms", "layer"):
+        torch.testing.assert_close(found[name].square().mean(-1), torch.ones(2, dtype=torch.float64))
+
+
+def test_numbers_are_constants_at_the_base_times_powers() -> None:
+    graph = catalogue("transformer")
+    solution = rules(graph, init=-1, mult=Fraction(1, 2))
+    solution.multipliers = {"attention.scores": Power(width=Fraction(-1))}
+    large = program(graph, solution, width=256)
+    assert large.factors["attention.scores"] == pytest.approx(16**-0.5 / 4)
+    weights = large.initial(0)
+    assert weights["W_E"].std().item() == pytest.approx(1 / 4, rel=0.05)  # one-hot: std 1 at the base
+    assert weights["W_U"].std().item() == pytest.approx(64**-0.5 / 4, rel=0.05)
+    assert weights["attention.W_Q"].shape == (2, 4, 64, 256)
+    assert weights["attention.gain"].unique().tolist() == [1 / 4]
+
+
+def test_own_contribution_of_a_matrix_and_of_a_value_behind_a_scan() -> None:
+    made = program(catalogue("mamba"), width=16)
+    data, start = made.data(0), made.initial(0)
+    moved = {name: value + 0.1 * torch.randn_like(value) for name, value in start.items()}
+    run = made.forward(moved, data)
+    inside = run.blocks["blocks"][0]
+    own = made.own(run, data, start, "W_B", "W_B")
+    torch.testing.assert_close(own[0], inside["u"] @ (moved["W_B"] - start["W_B"])[0].T)
+    assert made.own(run, data, start, "W_U", "logits").shape == run.values["logits"].shape
+    behind = made.own(run, data, start, "A_log", "ssm")
+    a = -torch.exp(start["A_log"][0])
+    before = training_scan(inside["u"], inside["dt"], a, inside["W_B"], inside["W_C"])
+    torch.testing.assert_close(behind[0], inside["ssm"] - before)
+    after = made.own(run, data, start, "W_B", "logits")
+    torch.testing.assert_close(after, run.values["logits"] - made.forward(moved | {"W_B": start["W_B"]}, data).values["logits"])
+
+
+def training_scan(u, dt, a, b, c):
+    scan = pytest.importorskip("scalerules.backends.scan")
+    u, dt, b, c = (x.transpose(1, 2) for x in (u, dt, b, c))
+    return scan.selective_scan(u, dt, a, b, c, discretisation="zoh").transpose(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("sgd", lambda p: torch.optim.SGD(p, lr=0.1)),
+        ("momentum", lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9)),
+        ("adam", lambda p: torch.optim.Adam(p, lr=0.1, eps=1e-10)),
+        ("adamw", lambda p: torch.optim.AdamW(p, lr=0.1, eps=1e-10, weight_decay=0.5)),
+    ],
+)
+def test_optimizers_are_torchs(name: str, other) -> None:
+    torch.manual_seed(0)
+    mine = torch.randn(5, 3, dtype=torch.float64)
+    theirs = mine.clone().requires_grad_()
+    optimizer, setting = other([theirs]), training.Setting(0.1, weight_decay=0.5 if name == "adamw" else 0.0)
+    for _ in range(3):
+        gradient = torch.randn_like(mine)
+        theirs.grad = gradient.clone()
+        optimizer.step()
+        mine = training.step({"w": mine}, {"w": gradient}, {"w": setting}, training.optimizer(name))["w"]
+    torch.testing.assert_close(mine, theirs.detach())
+
+
+def test_muon_moves_matrices_by_orthogonal_ones() -> None:
+    graph = catalogue("transformer")
+    made = program(graph, rules(graph), width=16)
+    chosen = training.settings(made, training.Trial(1.0, optimizer="muon"))
+    assert chosen["attention.W_O"].matrix == ([1], [2, 3])  # n out of heads and head, blocks in front
+    assert chosen["attention.gain"].matrix is None
+    low = torch.randn(2, 8, 3, dtype=torch.float64) @ torch.randn(2, 3, 6, dtype=torch.float64)
+    values = torch.linalg.svdvals(training.orthogonal(low, [1], [2]))
+    torch.testing.assert_close(values, torch.tensor([[1.0] * 3 + [0.0] * 3] * 2, dtype=torch.float64))
+
+
+def test_measurement_has_every_quantity() -> None:
+    graph = catalogue("mlp")
+    found = training.measure(program(graph, rules(graph), double=False), training.Trial(0.01, steps=2))
+    assert found.rms["value", "h1", 0, None] == pytest.approx(1, abs=0.6)
+    for key in [("gradient", "h1", 2, None), ("own", "h1", 2, "h1"), ("change", "output", 1, None)]:
+        assert found.rms[key] > 0
+    assert len(found.losses) == 3 and found.losses[2] < found.losses[0]
+
+
+def test_what_does_not_move_is_exactly_zero() -> None:
+    graph = catalogue("mlp")
+    solution = rules(graph)
+    del solution.parameters["h1"]  # not trained
+    found = training.measure(program(graph, solution, double=False), training.Trial(0.01, steps=1))
+    assert found.rms["own", "h1", 1, "h1"] == 0
+    assert found.rms["change", "h1", 1, None] > 0
+
+
+def test_same_seed_same_numbers() -> None:
+    graph = catalogue("mlp")
+    one, two = (program(graph, rules(graph)).initial(3) for _ in range(2))
+    other = program(graph, rules(graph)).initial(4)
+    for name, value in one.items():
+        assert torch.equal(value, two[name]) and not torch.equal(value, other[name])

@@ -1,0 +1,299 @@
+"""A verification agrees with the right rules, and with none of the wrong ones that have been published or tried."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from dataclasses import dataclass
+from fractions import Fraction
+from types import SimpleNamespace
+
+import pytest
+
+from scalerules.build import Builder
+from scalerules.errors import MissingExtra, ScaleRulesError
+from scalerules.graph import Graph
+from scalerules.lookup import graph as catalogue
+from scalerules.slopes import Row, fit, judge, tends
+from scalerules.verify import few_samples, verify
+
+pytest.importorskip("torch")
+SIZES = [32, 64, 128, 256]
+
+
+class Power(dict[str, Fraction]):
+    def factor(self, ratios):
+        return math.prod(ratios[scale] ** float(power) for scale, power in self.items())
+
+
+@dataclass(frozen=True)
+class Size:
+    quantity: str
+    node: str
+    step: int
+    size: Fraction | None
+    parameter: str | None = None
+
+
+def power(text: str | int) -> Power:
+    return Power(width=Fraction(text))
+
+
+def by_hand(graph: Graph, hidden: str, output: str, free: str = "") -> SimpleNamespace:
+    """What the calculus gives under Adam, written down: init 0, -1/2, -1, rate 0, -1, -1; every change 0."""
+    parameters = {}
+    for name in graph.parameters:
+        kind = "output" if name in output.split() else "hidden" if name in hidden.split() else "input"
+        init, lr = {"input": (0, 0), "hidden": ("-1/2", -1), "output": (-1, -1)}[kind]
+        numbers = {"init": init, "lr": lr, "mult": 0, "wd": 0, "eps": 0 if kind == "output" else -1}
+        parameters[name] = SimpleNamespace(**{key: power(value) for key, value in numbers.items()})
+    sizes = []
+    for node, spec in graph.walk():
+        for step in (1, 2, 3):
+            if spec.op != "input" and node != "attention.dots":
+                sizes.append(Size("change", node, step, Fraction(0)))
+            sizes += [Size("own", node, step, Fraction(0), name) for name in spec.parameters]
+    if "ssm" in dict(graph.walk()):
+        sizes += [Size("change", "ssm.state", step, Fraction(0)) for step in (1, 2, 3)]
+    return SimpleNamespace(
+        optimizer="adam", direction={"width": Fraction(1)}, parameters=parameters, sizes=sizes,
+        multipliers={free: power(-1)} if free else {},
+    )  # fmt: skip
+
+
+def perceptron() -> tuple[Graph, SimpleNamespace]:
+    graph = catalogue("mlp")
+    return graph, by_hand(graph, "h1 h2", "output")
+
+
+def attention() -> tuple[Graph, SimpleNamespace]:
+    graph = catalogue("transformer")
+    hidden = "attention.W_Q attention.W_K attention.W_V attention.W_O mlp.W_up mlp.W_down"
+    return graph, by_hand(graph, hidden, "W_U", "attention.scores")
+
+
+def selective() -> tuple[Graph, SimpleNamespace]:
+    graph = catalogue("mamba")
+    return graph, by_hand(graph, "W_z W_u W_rank W_dt W_out", "W_B W_C W_U")
+
+
+def tied() -> tuple[Graph, SimpleNamespace]:
+    g = Builder("tied", axes={"batch": 2, "time": 8, "vocab": 16, "n": "width"}, loss="cross_entropy")
+    tokens = g.input("tokens", "batch time vocab", kind="tokens")
+    g.parameter("W_E", "vocab n")
+    x = g.einsum("embedding", "b t v, v n -> b t n", tokens, parameters=("W_E",))
+    h = g.dense("h", g.rms_norm(x, axis="n", name="norm"), "n n", "b t")
+    h = g.residual("stream", "norm", g.gelu(h, name="act"))
+    h = g.rms_norm(h, axis="n", name="final")
+    y = g.einsum("read", "b t n, v n -> b t v", h, parameters=("W_E",))
+    graph = g.build(g.scale("logits", y, free=True))
+    solution = by_hand(graph, "h", "", "logits")
+    solution.sizes = [s for s in solution.sizes if s.node != "read"]  # judged behind its multiplier
+    return graph, solution
+
+
+def test_right_rules_agree() -> None:
+    report = verify(*perceptron(), sizes=SIZES, progress=False)
+    assert report.verdict, [(r.quantity, r.node, r.step, r.why) for r in report.wrong]
+    assert report.rate.stable and report.rate.value == pytest.approx(0.4 * report.rate.stable)
+    assert report.seeds_used == 4 and not any(report.rose.values())
+
+
+def _standard(solution: SimpleNamespace) -> None:
+    for rule in solution.parameters.values():
+        rule.lr = power(0)
+    solution.parameters["output"].init = power("-1/2")
+
+
+def _one_rate(solution: SimpleNamespace) -> None:
+    for rule in solution.parameters.values():
+        rule.lr = power(0)
+
+
+def _output(solution: SimpleNamespace) -> None:
+    solution.parameters["output"].init = power("-1/2")
+
+
+def _unscaled(solution: SimpleNamespace) -> None:
+    solution.parameters["h1"].lr = power(0)
+
+
+def _slow(solution: SimpleNamespace) -> None:
+    solution.parameters["h2"].lr = power("-3/2")
+
+
+@pytest.mark.parametrize("fault", [_standard, _one_rate, _output, _unscaled, _slow])
+def test_faults_of_a_perceptron_disagree(fault) -> None:
+    graph, solution = perceptron()
+    fault(solution)
+    report = verify(graph, solution, progress=False)
+    assert not report.verdict
+    assert all(r.status == "wrong" and r.why for r in report.wrong)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", [attention, selective, tied])
+def test_right_rules_of_larger_graphs_agree(architecture) -> None:
+    report = verify(*architecture(), progress=False)
+    assert report.verdict, [(r.quantity, r.node, r.step, r.estimate, r.why) for r in report.wrong]
+
+
+@pytest.mark.slow
+def test_attention_over_the_root_of_the_head_size_disagrees() -> None:
+    graph, solution = attention()
+    data = graph.to_dict()
+    body = data["nodes"]["blocks"]["body"]
+    del body["attention.scores"]["free"]
+    report = verify(Graph.model_validate(data), solution, progress=False)
+    assert not report.verdict
+    assert {r.node for r in report.wrong} <= {"attention.scores", "attention.weights"}
+
+
+@pytest.mark.slow
+def test_isolated_rule_of_the_selective_scan_disagrees_when_all_train() -> None:
+    graph, solution = selective()
+    for name in ("W_B", "W_C"):
+        solution.parameters[name].init = power("-1/2")
+    report = verify(graph, solution, progress=False)
+    assert not report.verdict
+    assert any(r.excess > 0.3 for r in report.wrong)
+
+
+@pytest.mark.slow
+def test_tied_output_without_its_multiplier_disagrees() -> None:
+    graph, solution = tied()
+    solution.multipliers = {"logits": power(0)}
+    assert not verify(graph, solution, progress=False).verdict
+
+
+def test_report_is_what_the_interface_says(tmp_path) -> None:
+    graph, solution = perceptron()
+    report = verify(graph, solution, sizes=[32, 64], seeds=2, steps=1, lr=0.01, progress=False)
+    data = json.loads(report.to_json())
+    assert {"graph", "optimizer", "sizes", "seeds", "rows", "verdict"} <= set(data)
+    assert data["sizes"] == [32, 64] and data["seeds"] == 2 and data["verdict"] is report.verdict
+    row = data["rows"][0]
+    assert {"quantity", "node", "step", "predicted", "slope", "stderr", "agrees"} <= set(row)
+    assert row["predicted"] == "0" and isinstance(row["slope"], float)
+    assert "(given)" in data["learning_rate_note"]
+    report.plot(str(tmp_path / "figure.png"))
+    assert (tmp_path / "figure.png").stat().st_size > 1000
+    assert report.to_table().row_count == 2 * len(solution.sizes) // 6
+
+
+def test_same_seeds_same_slopes_in_processes_too() -> None:
+    graph, solution = perceptron()
+    here, there = (
+        verify(graph, solution, sizes=[16, 32], seeds=2, steps=1, lr=0.01, progress=False, jobs=jobs) for jobs in (1, 2)
+    )
+    assert here.rows == there.rows
+
+
+def test_interruption_leaves_what_was_measured(monkeypatch) -> None:
+    module = sys.modules["scalerules.verify"]
+    real, calls = module.measure, []
+
+    def measure(*arguments):
+        calls.append(arguments)
+        if len(calls) == 10:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(module, "measure", measure)
+    report = verify(*perceptron(), sizes=SIZES, lr=0.01, progress=False)
+    assert report.interrupted and report.seeds_used == 2 and report.rows
+    assert json.loads(report.to_json())["interrupted"] is True
+
+
+def test_zero_where_a_size_is_predicted_is_missing_and_the_reverse_unpredicted() -> None:
+    graph, solution = perceptron()
+    del solution.parameters["h1"]  # h1 stays where it is
+    solution.sizes.append(Size("change", "x", 1, None))
+    solution.sizes = [s if s.node != "a1" else Size(s.quantity, "a1", s.step, None) for s in solution.sizes]
+    report = verify(graph, solution, sizes=SIZES, seeds=2, progress=False, lr=0.01)
+    status = {(r.quantity, r.node, r.step): r.status for r in report.rows}
+    assert status["own", "h1", 1] == "missing"
+    assert status["change", "a1", 1] == "unpredicted"
+    assert status["change", "x", 1] == "agrees"
+
+
+def test_divergence_is_wrong_and_no_crash() -> None:
+    report = verify(*perceptron(), sizes=[32, 64], seeds=2, lr=1e30, progress=False)
+    assert not report.verdict
+    assert any("not finite" in r.why for r in report.wrong)
+    json.loads(report.to_json())
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"sizes": [64]}, "cannot fit slopes to the sizes [64] (give two or more, above 0)"),
+        ({"seeds": 0}, "cannot measure with 0 seeds and 3 steps (give at least one of each)"),
+    ],
+)
+def test_mistakes_are_messages(options, text) -> None:
+    with pytest.raises(ScaleRulesError) as error:
+        verify(*perceptron(), **options)
+    assert str(error.value) == text
+
+
+def test_without_torch_it_says_what_to_install(monkeypatch) -> None:
+    for name in list(sys.modules):
+        if name.startswith("scalerules.backends."):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtra, match="training a graph needs the extra 'torch'"):
+        verify(*perceptron())
+
+
+def test_a_batch_is_cut_and_nothing_else() -> None:
+    graph = few_samples(catalogue("transformer"))
+    assert graph.axes == catalogue("transformer").axes | {"batch": 2}
+    assert few_samples(catalogue("mlp")) == catalogue("mlp")
+
+
+# --- statistics -----------------------------------------------------------------------------------------
+
+
+def samples(*terms: tuple[float, float], noise: float = 0.02) -> list[list[float]]:
+    """Four seeds at four sizes of the root of a sum of squared powers."""
+    jitter = [[1 + noise * math.sin(7 * seed + 3 * size) for size in range(4)] for seed in range(4)]
+    sizes = [2.0**i for i in range(4)]
+    return [[j * math.sqrt(sum(c * s ** (2 * p) for c, p in terms)) for j, s in zip(row, sizes, strict=True)]
+            for row in jitter]  # fmt: skip
+
+
+LOGS = [i * math.log(2) for i in range(4)]
+
+
+def test_slope_of_a_power_is_its_exponent() -> None:
+    slope = fit(LOGS, samples((1, -0.5)))
+    assert slope is not None
+    assert slope.value == pytest.approx(-0.5, abs=0.03) and 0 < slope.stderr < 0.03
+    late = fit(LOGS, samples((1, 0), (0.05, 0.5), noise=0))
+    assert late is not None and 0 < late.value < late.late
+
+
+def test_what_is_zero_or_not_finite_has_no_slope() -> None:
+    assert fit(LOGS, [[0.0] * 4] * 4) is None
+    assert fit(LOGS, [[1.0, 2.0, math.inf, 4.0]] * 4) is None
+
+
+def test_a_small_aligned_term_is_told_from_none() -> None:
+    assert tends(LOGS, samples((1, -0.5), (0.2, 0)), 0)
+    assert not tends(LOGS, samples((1, -0.5)), 0)
+    assert not tends(LOGS, samples((1, -1)), 0)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "estimate", "status"),
+    [
+        ("value", 0.1, "agrees"), ("value", 0.4, "wrong"), ("value", -0.4, "wrong"),
+        ("own", -0.4, "wrong"), ("gradient", 0.4, "wrong"),
+        ("change", -0.5, "agrees"), ("change", -0.9, "wrong"), ("change", 0.4, "wrong"),
+    ],
+)  # fmt: skip
+def test_verdicts(quantity: str, estimate: float, status: str) -> None:
+    row = Row(quantity, "n", 1, Fraction(0), estimate, 0.01, estimate, estimate, 0.01)
+    assert judge([row], {})[0].status == status
