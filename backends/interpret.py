@@ -20,7 +20,7 @@ from scalerules.errors import GraphError
 from scalerules.graph import Graph, Node, ordered
 
 from .natural import natural_std
-from .operations import TABLE, Call
+from .operations import SCAN_PARTS, TABLE, Call
 
 Swap = Mapping[tuple[str, str], Tensor]
 """(node, parameter) -> the value that this node alone reads instead of the parameter's."""
@@ -219,11 +219,12 @@ class Program:
         """What `node` is minus what it would be had it read the initial value of `parameter`.
 
         If `node` reads the parameter directly, only there; otherwise the nodes that read it see the initial value
-        and what lies between them and `node` follows, all other inputs staying as they are. Blocks are stacked.
+        and what lies between them and `node` follows, all other inputs staying as they are. Blocks are stacked; at a
+        residual, where the branches of all blocks add up, so do their contributions.
         """
         readers = [node] if node in self.readers(parameter) else self.readers(parameter)
         swap = {(reader, parameter): initial[parameter] for reader in readers}
-        repeat, target = self._scope(readers[0]), node.removesuffix(".state")
+        repeat, target = self._scope(readers[0]), self._whole(node)
         if target not in self._nodes(repeat):
             return run.all_values()[node] - self.forward(run.parameters, data, swap).all_values()[node]
         scopes = [run.values] if repeat is None else run.blocks[repeat]
@@ -233,7 +234,19 @@ class Program:
             scope = Scope(Run(run.parameters), dict(values), repeat, None if repeat is None else index, swap)
             self._rerun(scope, target)
             parts.append(values[node] - scope.values[node])
-        return parts[0].detach() if repeat is None else torch.stack(parts).detach()
+        if repeat is None:
+            return parts[0].detach()
+        stacked = torch.stack(parts).detach()
+        return stacked.cumsum(0) if self._nodes(repeat)[target].op == "residual" else stacked
+
+    def _whole(self, node: str) -> str:
+        """The node itself, or the scan that `node` is an internal node of."""
+        name, _, part = node.rpartition(".")
+        return name if part in SCAN_PARTS and name in self._scans else node
+
+    @cached_property
+    def _scans(self) -> set[str]:
+        return {name for name, node in self.graph.walk() if node.op == "scan"}
 
     def _rerun(self, scope: Scope, target: str) -> None:
         nodes, stale = self._nodes(scope.repeat), {reader for reader, _ in scope.swap}

@@ -36,7 +36,7 @@ class Call:
     operands: list[Tensor]
     axes: list[tuple[str, ...]]
     scope: Scope
-    """Where the node stands; a scan adds `NAME.state` to its values."""
+    """Where the node stands; a scan adds its internal nodes, `NAME.state` and others, to its values."""
 
     @property
     def dim(self) -> int:
@@ -154,8 +154,26 @@ def _scan(call: Call) -> Tensor:
         u.transpose(1, 2), dt.transpose(1, 2), A, B, C,
         return_last_state=True, discretisation=str(call.node.discretisation),
     )  # fmt: skip
-    call.scope.values[f"{call.name}.state"] = result[1]
+    for part, value in zip(SCAN_PARTS, (result[1], *_scan_parts(call)), strict=True):
+        call.scope.values[f"{call.name}.{part}"] = value
     return result[0].transpose(1, 2)
+
+
+SCAN_PARTS = ("state", "decay", "step", "input")
+"""The internal nodes of a scan: the last state (b c s), and decay, step and input at every time (b t c s)."""
+
+
+@torch.no_grad()
+def _scan_parts(call: Call) -> list[Tensor]:
+    """Decay, step and input of `x_t = decay x_{t-1} + input`, `input = step B u`, to be looked at."""
+    u, dt, A, B, _ = call.operands
+    product = dt[..., None] * A
+    if call.node.discretisation == "bilinear":
+        decay, step = (1 + product / 2) / (1 - product / 2), dt[..., None] / (1 - product / 2)
+    else:
+        decay = torch.exp(product)
+        step = torch.expm1(product) / A if call.node.discretisation == "zoh" else dt[..., None]
+    return [decay, step, step * (B[:, :, None] if B.ndim == 3 else B) * u[..., None]]
 
 
 def _input(call: Call) -> Tensor:

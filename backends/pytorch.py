@@ -18,7 +18,7 @@ from .pytorch_source import Writer, axis_lengths, factors, model
 from .pytorch_text import law
 
 if TYPE_CHECKING:
-    from scalerules.derivation import Solution
+    from scalerules.solution import Solution
 
 __all__ = ["Groups", "apply", "emit"]
 
@@ -69,7 +69,8 @@ def _docstring(w: Writer) -> str:
         f"The graph {s.graph!r} with its scaling rules for {s.optimizer}, written by scalerules.",
         f"The rules say how initialisation, factors and rates change with {', '.join(s.scales)} "
         f"(direction {direction}; mode {s.mode}; gauge {s.gauge}), so that what is tuned at the base size ({base}) "
-        f"holds at other sizes. Tune `lr` there, then change the sizes:",
+        f"holds at other sizes. In the comments, the size of a quantity is the exponent with which it grows. "
+        f"Tune `lr` at the base size, then change the sizes:",
         f"    model = Model({first}=...)\n"
         f"    optimizer = ...(parameter_groups(model, lr=..., weight_decay=...))",
         _table(w),

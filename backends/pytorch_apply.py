@@ -19,8 +19,9 @@ from .pytorch_sizes import Sizes
 from .pytorch_text import law
 
 if TYPE_CHECKING:
-    from scalerules.derivation import Solution
     from torch.nn import Module
+
+    from scalerules.solution import Solution
 
 
 def apply(
@@ -69,6 +70,9 @@ def apply(
             reference = reference_stds(reference, known)
         with torch.no_grad():
             rescale(matched, at, reference)
+    if broken := at.outside():
+        text = "sizes= lies outside of the directions in which the rules hold"
+        warnings.warn(f"{text}: not {', '.join(broken)}; derive with scales= along it", ModelWarning, stacklevel=2)
     return Groups(groups_of(matched, at, tuned), _factors(at))
 
 

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from scalerules.optimizers import OPTIMIZERS as LAWS
+
 from .natural import count, fan_in, matrix, uses
-from .pytorch_reasons import reason
+from .pytorch_reasons import logarithm, reason
 from .pytorch_source import Writer
 from .pytorch_text import commented, fractions, item, law, number, quoted, scaled
 
 if TYPE_CHECKING:
-    from scalerules.derivation import Rule
+    from scalerules.solution import Rule
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,10 @@ def _initial(w: Writer, name: str) -> list[str]:
     exponents = rule.init if rule is not None and parameter.init != "zeros" else None
     if parameter.init == "normal":
         terms = fan_in(w.graph, name, w.base)
-        start, text = ("1.0", law(exponents)) if terms == 1 else (f"1 / math.sqrt({terms})", law(exponents))
-        text = f"{_sum(w, name, terms)}; away from the base size {text}" if text != "1" else _sum(w, name, terms)
-        why = f"{text}. {reason(w.solution, name, 'init')}"
+        start = "1.0" if terms == 1 else f"1 / math.sqrt({terms})"
+        changes = [] if law(exponents) == "1" else [f"away from the base size {law(exponents)}"]
+        because = [*reason(w.solution, name, "init"), *logarithm(w.solution, name, "init")] if rule is not None else []
+        why = "; ".join([_sum(w, name, terms), *changes, *because])
     elif parameter.init in ("zeros", "ones"):
         start, why = {"zeros": "0.0", "ones": "1.0"}[parameter.init], ""
     else:
@@ -104,7 +107,7 @@ def groups(w: Writer) -> list[str]:
                and w.graph.parameters[n].trained}  # fmt: skip
     shared: dict[tuple[Any, ...], list[str]] = {}
     for name, rule in trained.items():
-        eps = rule.eps if optimizer.eps is not None else {}
+        eps = rule.eps if optimizer.eps is not None else None
         key = tuple(tuple(sorted(fractions(exponents).items())) for exponents in (rule.lr, eps, rule.wd))
         shared.setdefault(key, []).append(name)
     body = [line for names in shared.values() for line in _group(w, optimizer, names)]
@@ -115,6 +118,7 @@ def groups(w: Writer) -> list[str]:
         f"def parameter_groups(model: Model, lr: float, weight_decay: float = 0.0{eps}) -> list[dict]:",
         '    """The optimizer\'s parameter groups; `lr` and the others are the values tuned at the base size."""',
         *_ratios(w, body),
+        *_law(w),
         "    result = [",
         *body,
         "    ]",
@@ -123,6 +127,12 @@ def groups(w: Writer) -> list[str]:
         *(matrices if w.solution.optimizer.startswith("muon") else []),
         "    return result",
     ]
+
+
+def _law(w: Writer) -> list[str]:
+    """The law of the optimizer, as a comment."""
+    known = LAWS.get(w.solution.optimizer)
+    return commented(f"{known.name}: {known.reason}", 4) if known else []
 
 
 def _group(w: Writer, optimizer: Torch, names: list[str]) -> list[str]:
@@ -144,8 +154,8 @@ def _group(w: Writer, optimizer: Torch, names: list[str]) -> list[str]:
 def _rate(w: Writer, name: str) -> str:
     """The rate of one parameter and why, in one line."""
     rule = w.solution.parameters[name]
-    logs = f" Up to logarithms: {', '.join(f'{key} {value}' for key, value in rule.log.items())}." if rule.log else ""
-    return f"{name}: {law(rule.lr)}. {reason(w.solution, name, 'lr')}{logs}".strip()
+    because = [*reason(w.solution, name, "lr"), *logarithm(w.solution, name, "lr")]
+    return "; ".join([f"{name}: {law(rule.lr)}", *because])
 
 
 def _matrices(w: Writer) -> list[str]:
@@ -185,7 +195,7 @@ def demo(w: Writer) -> list[str]:
         f"{w.value(name)} = ", _draw(node.axes or [], node.kind == "tokens"), "", 4)]  # fmt: skip
     first = next((scale for scale in w.solution.scales if scale in w.base), next(iter(w.base)))
     note = f"  # {optimizer.note.format(w.solution.optimizer)}" if optimizer.note else ""
-    sizes = ", ".join(f"{number(w.base[first] * times)}" for times in (1, 2))
+    sizes = ", ".join(number(w.base[first] * times) for times in (1, 2))
     return [
         f"def train(steps: int = 20, lr: float = {optimizer.lr!r}, **sizes: float) -> list[float]:",
         '    """The losses of a short training run on one random batch."""',

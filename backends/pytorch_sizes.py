@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from scalerules.errors import ScaleRulesError, UnknownName
 from scalerules.graph import Graph
 
 if TYPE_CHECKING:
-    from scalerules.derivation import Exponents, Solution
+    from scalerules.solution import Exponents, Solution
 
 
 @dataclass(frozen=True)
@@ -55,3 +56,19 @@ class Sizes:
     def factor(self, exponents: Exponents | None) -> float:
         """Ratios to the power of the exponents."""
         return exponents.factor(self.ratios) if exponents is not None else 1.0
+
+    def outside(self) -> list[str]:
+        """The inequalities of the solution's cone (`state <= width`) that the way from base to sizes does not keep."""
+        growths = {scale: math.log(ratio) for scale, ratio in self.ratios.items()}
+        if all(growth <= 0 for growth in growths.values()):  # shrinking: the way back is what has to be in the cone
+            growths = {scale: -growth for scale, growth in growths.items()}
+        return [text for text in self.solution.cone if _side(text, 0, growths) > _side(text, 1, growths) + 1e-9]
+
+
+def _side(inequality: str, side: int, growths: Mapping[str, float]) -> float:
+    """The value of one side of `2*width + state <= depth`."""
+    total = 0.0
+    for part in inequality.split("<=")[side].split("+"):
+        count, _, scale = part.strip().rpartition("*")
+        total += float(count or 1) * growths.get(scale, 0.0)
+    return total

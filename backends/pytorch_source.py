@@ -13,6 +13,7 @@ from scalerules.graph import Graph, Node, ordered
 
 from .pytorch_helpers import HELPERS
 from .pytorch_lines import LINES, Line, has_offset, is_lookup, length
+from .pytorch_reasons import reason
 from .pytorch_text import (
     WIDTH,
     Identifiers,
@@ -28,7 +29,7 @@ from .pytorch_text import (
 )
 
 if TYPE_CHECKING:
-    from scalerules.derivation import Solution
+    from scalerules.solution import Solution
 
 OWN_NAMES = ("self", "torch", "nn", "functional", "math", "Tensor", "layer", "stream", *HELPERS)
 """What the emitted file uses itself; a node of such a name gets another identifier."""
@@ -133,7 +134,8 @@ def _factor(w: Writer, name: str, node: Node) -> list[str]:
         start = factor.value(w.base)
         origin = f"{text} = {number(start)}" if node.factor is not None else "1"
         changes = "the same at every size" if law(exponents) == "1" else law(exponents)
-        why = f"Solved for: {changes}; at the base size {origin}."
+        because = "".join(f"; {text}" for text in reason(w.solution, name, "mult"))
+        why = f"Solved for: {changes}; at the base size {origin}{because}."
         code = scaled("1.0" if start == 1 else number(start), exponents, w.ratio)
     return [*commented(why, 8), *item(f"{quoted(name)}: ", code, ",", 8)]
 

@@ -9,11 +9,14 @@ import builtins
 import keyword
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING
 
 from scalerules.scale import Length, Monomial
+
+if TYPE_CHECKING:
+    from scalerules.solution import Exponents
 
 WIDTH = 120
 
@@ -56,19 +59,19 @@ def power(base: str, exponent: Fraction) -> str:
     return f"{base} ** ({exponent.numerator} / {exponent.denominator})"
 
 
-def fractions(exponents: Mapping[str, Any] | None) -> dict[str, Fraction]:
+def fractions(exponents: Exponents | None) -> dict[str, Fraction]:
     """The exponents that are not zero, exact."""
-    exact = {scale: Fraction(str(exponent)) for scale, exponent in (exponents or {}).items()}
+    exact = exponents.fractions if exponents is not None else {}
     return {scale: exponent for scale, exponent in exact.items() if exponent}
 
 
-def scaled(start: str, exponents: Mapping[str, Any] | None, ratio: Callable[[str], str]) -> str:
+def scaled(start: str, exponents: Exponents | None, ratio: Callable[[str], str]) -> str:
     """Code for `start` times the ratios to the power of the exponents; `ratio` gives the code of a scale's ratio."""
     factors = [power(ratio(scale), exponent) for scale, exponent in fractions(exponents).items()]
     return " * ".join(factors if start == "1.0" and factors else [start, *factors])
 
 
-def law(exponents: Mapping[str, Any] | None) -> str:
+def law(exponents: Exponents | None) -> str:
     """The exponents for a reader: `width^(-1/2) state`, or `1`."""
     words = {
         scale: scale if e == 1 else f"{scale}^{e}" if e.denominator == 1 else f"{scale}^({e})"

@@ -66,3 +66,22 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if match:
         return f"did you mean {match[0]!r}?"
     return "one of: " + ", ".join(options) if options else "there are none"
+
+
+class Clash(ScaleRulesError):
+    """No parametrization satisfies every equation: the smallest set that clashes, in words, and what would resolve it.
+
+    `equations` are the clashing equations with the steps that led to each; `remedies` say what would resolve it.
+    """
+
+    exit_status = 1
+
+    def __init__(self, where: str, equations: list[str], remedies: list[str]) -> None:
+        self.equations, self.remedies = equations, remedies
+        super().__init__("these equations cannot hold together", where=where)
+
+    def __str__(self) -> str:
+        lines = [f"{self.where}: {self.what}:"]
+        lines += [f"  {number}. {text}" for number, text in enumerate(self.equations, 1)]
+        lines += ["What would resolve it:"] + [f"  - {text}" for text in self.remedies]
+        return "\n".join(lines)

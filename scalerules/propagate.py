@@ -45,7 +45,7 @@ class Point:
 
     def bit(self, *key: object) -> int:
         """The bit of a source of randomness."""
-        return self._bits.setdefault(key, 1 << len(self._bits))
+        return self._bits.setdefault(key, 2 << len(self._bits))
 
     def unknown(self, kind: str, name: str) -> int:
         """The value of an unknown, 0 where it has none."""
@@ -293,7 +293,7 @@ class _Propagation:
                 self._loss(site, terms, held)
             if site.carries or (held.depth and not joins):
                 pending = first[key] and not site.judged
-                self.own.setdefault(site.key, {})[key] = (merged(terms, self.at.reach), pending)
+                self.own.setdefault(site.key, {})[key] = (merged(terms, self.at.reach // 2), pending)
         return direct
 
     def _loss(self, site: Site, own: list[Term], held: Held) -> None:

@@ -9,13 +9,15 @@ alone follows every bump of a short training; the full one alone hides a growth 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from statistics import fmean, median, stdev
 from typing import Literal
 
 Status = Literal["agrees", "wrong", "missing", "unpredicted"]
+Name = tuple[str, str, str | None]
+"""(quantity, node, parameter for an own contribution)."""
 Samples = Sequence[Sequence[float]]
 """Root mean squares, one row per seed, one column per size."""
 
@@ -67,6 +69,11 @@ class Row:
     parameter: str | None = None
     status: Status = "agrees"
     why: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, int, str | None]:
+        """(quantity, node, step, parameter): what was measured."""
+        return (self.quantity, self.node, self.step, self.parameter)
 
     @property
     def agrees(self) -> bool:
@@ -167,15 +174,23 @@ def peak(samples: Iterable[Samples]) -> Samples:
     return [[max(cells) for cells in zip(*rows, strict=True)] for rows in zip(*samples, strict=True)]
 
 
-def judge(rows: Sequence[Row], peaks: Mapping[tuple[str, str, str | None], Row]) -> list[Row]:
+def judge(
+    rows: Sequence[Row], peaks: Mapping[Name, Row], slow: Collection[Name] = ()
+) -> list[Row]:
     """Every row with its verdict; `peaks` holds, per quantity, node and parameter, the row of the maximum over steps.
 
     More than the predicted size is wrong at any step. Less is wrong for a value; a gradient, an own contribution and a
     change reach their size at some step (`step` of the peak: the first that is predicted to), so there the maximum
-    over steps decides, with an allowance for what is slow.
+    over steps decides, with an allowance for what is slow: what `slow` names, changes, and what rises over the steps.
     """
     error = _typical_error([r.error for r in (*rows, *peaks.values()) if r.estimate is not None])
-    return [_judged(r, peaks.get((r.quantity, r.node, r.parameter), r), error) for r in rows]
+    judged: list[Row] = []
+    for r in rows:
+        name = (r.quantity, r.node, r.parameter)
+        top = peaks.get(name, r)
+        rises = top.step > 1 and r.quantity != "value"
+        judged.append(_judged(r, top, error, ALLOWANCE if rises or r.quantity == "change" or name in slow else 0.0))
+    return judged
 
 
 def _typical_error(errors: Sequence[float]) -> Callable[[Row], float]:
@@ -184,7 +199,7 @@ def _typical_error(errors: Sequence[float]) -> Callable[[Row], float]:
     return lambda r: math.sqrt((r.error**2 + typical**2) / 2)
 
 
-def _judged(r: Row, top: Row, error: Callable[[Row], float]) -> Row:
+def _judged(r: Row, top: Row, error: Callable[[Row], float], allowance: float) -> Row:
     if r.status != "agrees":
         return r
     if r.predicted is None:
@@ -196,8 +211,7 @@ def _judged(r: Row, top: Row, error: Callable[[Row], float]) -> Row:
     margin = TOLERANCE + ERRORS * error(r)
     if r.excess > margin:
         return replace(r, status="wrong", why=f"grows faster than predicted, by {r.excess:.2f}")
-    slow = r.quantity == "change" or (top.step > 1 and r.quantity != "value")
-    below = TOLERANCE + ERRORS * error(top) + (ALLOWANCE if slow else 0.0)
+    below = TOLERANCE + ERRORS * error(top) + allowance
     if min(-r.excess, -top.excess) > below and r.slope is not None and not top.tends:
         at = "" if top is r else " at every step"
         return replace(r, status="wrong", why=f"smaller than predicted{at}, by {-top.excess:.2f}")

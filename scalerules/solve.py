@@ -243,7 +243,7 @@ class _Solver:
         """Growth from step to step, beyond the asked steps: each round of it must not multiply."""
         same = [e for e in run.events if _key(e)[:3] == _key(event)[:3] and e.term is not None and e.step > 0]
         for earlier, later in zip(same, same[1:], strict=False):
-            if later.ticks > earlier.ticks:
+            if later.step > self.problem.steps and later.ticks > earlier.ticks:
                 equation = Equation("stable", later, earlier=earlier)
                 self.cycles[_key(later), _form_key(later), _form_key(earlier)] = equation
 

@@ -7,7 +7,7 @@ Sizes are whole numbers of *ticks* (see `scalerules.propagate.Point`) while they
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -22,7 +22,10 @@ SUMMABLE = 1000
 """Profile of entries that decay exponentially along an axis: every power sum converges."""
 
 MOST_SOURCES = 2
-"""Products of more sources than this on one axis are dropped (calculus, section 10)."""
+"""Of products of more sources than this along one axis it is only known that they are random: `MANY`."""
+
+MANY = 1
+"""The sign bit of a product of many sources; it never cancels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +127,23 @@ def largest(terms: Iterable[Term]) -> Term | None:
 def merged(terms: Iterable[Term], reach: int) -> list[Term]:
     """One term per signature and profile, the largest; terms more than `reach` below the largest are dropped."""
     best: dict[tuple[Any, ...], Term] = {}
+    top = -(1 << 60)
     for term in terms:
-        key = (term.signs, term.profile, None if term.mirror is None else term.mirror.image)
+        key = (term.signs, term.profile)
         known = best.get(key)
-        if known is None or term.size > known.size or (term.size == known.size and term.log and not known.log):
+        if (
+            known is None
+            or term.size > known.size
+            or (term.size == known.size and (term.log, term.mirror is not None) > (known.log, known.mirror is not None))
+        ):
             best[key] = term
-    if not best:
-        return []
-    floor = max(term.size for term in best.values()) - reach
+            if term.size > top:
+                top = term.size
+    floor = top - reach
     return [term for term in best.values() if term.size >= floor]
 
 
-def few_sources(signs: Sequence[int]) -> bool:
-    """Whether no axis carries more than `MOST_SOURCES` sources."""
-    return all(mask.bit_count() <= MOST_SOURCES for mask in signs)
+def multiplied(a: int, b: int) -> int:
+    """The sources of a product along one axis: modulo two; of more than `MOST_SOURCES` only that they are many."""
+    left = a ^ b
+    return MANY if (a | b) & MANY or left.bit_count() > MOST_SOURCES else left

@@ -7,68 +7,29 @@ that can be trained.
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
-import os
-import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from .errors import MissingExtra, ScaleRulesError
+from .errors import ScaleRulesError
 from .graph import Graph
-from .slopes import Row, Samples, far_above, judge, peak, row
+from .runs import Look, Rate, Runs, backend, few_samples, rises, stable_rate
+from .slopes import Name, Row, Samples, far_above, judge, peak, row
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from .derivation import Predicted, Solution
+    from .solution import Predicted, Solution
 
 Key = tuple[str, str, int, str | None]
 """(quantity, node, step, parameter for an own contribution)."""
 
-SAMPLES = 16
-"""Independent inputs (batch times time) that a run trains on: an aligned sum over a batch of N has a constant of about
-1/sqrt(N) beside the independent ones, so a large batch hides for many sizes what is aligned."""
-EDGE_STEPS = 6
-"""Steps over which the loss must not rise above its start for a learning rate to count as stable."""
-OF_THE_EDGE = 0.4
-"""The base learning rate, as a part of the largest stable one."""
 GENTLE = 0.25
 """The part of that rate at which what was measured too small is measured again: near the edge a wide network may have
 learned everything within three steps, and what moves little then is not what scales wrongly."""
-WORTH_PROCESSES = 3e8
-"""Parameter entries times passes below which starting processes costs more than it saves."""
-
-
-@dataclass(frozen=True)
-class Rate:
-    """The base learning rate, and the stable and the unstable rate that it was placed by (None: it was given)."""
-
-    value: float
-    stable: float | None = None
-    unstable: float | None = None
-
-    def __str__(self) -> str:
-        if self.stable is None:
-            return f"{self.value:.3g} (given)"
-        above = f"{self.unstable:.3g} is not" if self.unstable is not None else "none was found that is not"
-        return f"{self.value:.3g} ({OF_THE_EDGE:g} of {self.stable:.3g}, which is stable at the base size; {above})"
-
-
-Runs = dict[tuple[int, float], Any]
-"""What was measured (`backends.training.Measurement`), by seed and size."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """One training run of a verification."""
-
-    size: float
-    seed: int
-    scales: Mapping[str, float]
 
 
 @dataclass
@@ -144,58 +105,31 @@ def verify(
 
     Raises `MissingExtra` without torch, `ScaleRulesError` for sizes or seeds that no slope can be fitted to.
     """
-    training, graph = _backend("training"), few_samples(graph)
-    started, scales = time.monotonic(), _scale_values(graph, solution, sizes, seeds, steps)
+    backend("training")  # without torch, said before anything else
+    graph, started = few_samples(graph), time.monotonic()
+    scales = _scale_values(graph, solution, sizes, seeds, steps)
     base = next(iter(scales.values()))
-    rate = Rate(lr) if lr is not None else _rate(training, graph, solution, base)
+    rate = Rate(lr) if lr is not None else stable_rate(graph, solution, base)
     report = Report(graph.name, solution.optimizer, list(scales), seeds, steps, rate)
-    look = _Look(graph, solution, scales, base, steps, progress, jobs)
-    runs = look(rate.value, range(seeds), report)
-    report.rows = _judge(report, solution, runs)
+    look = Look(graph, solution, scales, base, steps, progress, jobs)
+    runs, whole = look(rate.value, range(seeds))
+    report.rows, report.interrupted = _judge(report, graph, solution, runs), not whole
     if seeds > 1 and not report.interrupted and not report.verdict and not far_above(report.rows):
-        _second_look(report, solution, look, runs)
+        _second_look(report, graph, solution, look, runs)
     report.seconds = time.monotonic() - started
     return report
 
 
-def _second_look(report: Report, solution: Solution, look: _Look, runs: Runs) -> None:
+def _second_look(report: Report, graph: Graph, solution: Solution, look: Look, runs: Runs) -> None:
     """Measures again what is off: too large with twice the seeds, too small at a gentler rate as well."""
     if any(r.excess > 0 for r in report.wrong):
-        runs |= look(report.rate.value, range(report.seeds, 2 * report.seeds), report)
-        report.rows = _judge(report, solution, runs)
+        more, whole = look(report.rate.value, range(report.seeds, 2 * report.seeds))
+        report.rows, report.interrupted = _judge(report, graph, solution, runs | more), not whole
     if any(r.excess < 0 for r in report.wrong) and not report.interrupted:
-        gentle = look(report.rate.value * GENTLE, range(report.seeds), report)
-        again = {(r.quantity, r.node, r.step, r.parameter): r for r in _judge(report, solution, gentle, keep=False)}
-        report.rows = [
-            again.get((r.quantity, r.node, r.step, r.parameter), r) if not r.agrees and r.excess < 0 else r
-            for r in report.rows
-        ]
-
-
-def few_samples(graph: Graph) -> Graph:
-    """The graph with a batch so small that about `SAMPLES` inputs are seen, two at least; its sizes are the same.
-
-    The batch is the first axis of an input, where it does not grow and no parameter has it.
-    """
-    taken = {axis for parameter in graph.parameters.values() for axis in parameter.axes}
-    axes = dict(graph.axes)
-    for node in graph.nodes.values():
-        first, *others = node.axes if node.op == "input" and node.axes else [""]
-        if not first or first in taken or graph.lengths[first].scales:
-            continue
-        fixed = [graph.lengths[axis].at({}) for axis in others[:-1] if not graph.lengths[axis].scales]
-        axes[first] = min(graph.lengths[first].at({}), max(2, SAMPLES // math.prod(fixed)))
-    return graph if axes == graph.axes else Graph.model_validate(graph.to_dict() | {"axes": axes})
-
-
-def _backend(name: str) -> Any:
-    """A module of the backends; they import torch, the engine does not."""
-    try:
-        return importlib.import_module(f"scalerules.backends.{name}")
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] == "scalerules":
-            raise
-        raise MissingExtra("training a graph", "torch") from error
+        gentle, whole = look(report.rate.value * GENTLE, range(report.seeds))
+        report.interrupted = not whole
+        again = {r.key: r for r in _judge(report, graph, solution, gentle, keep=False)}
+        report.rows = [again.get(r.key, r) if not r.agrees and r.excess < 0 else r for r in report.rows]
 
 
 def _scale_values(
@@ -219,116 +153,7 @@ def _scale_values(
     return result
 
 
-def _rate(training: Any, graph: Graph, solution: Solution, base: Mapping[str, float]) -> Rate:
-    """Doubles or halves from 1/32 to the largest rate at which the loss does not rise at the base size."""
-    program = training.Program(graph, solution, base, base)
-
-    def stable(rate: float) -> bool:
-        for seed in (0, 1):
-            losses = training.losses(program, training.Trial(rate, EDGE_STEPS, seed))
-            if not all(math.isfinite(loss) and loss <= losses[0] * 1.0001 for loss in losses):
-                return False
-        return True
-
-    with training.one_thread():
-        power = -5
-        up = stable(2.0**power)
-        while -40 < power < 20 and stable(2.0 ** (power + (1 if up else -1))) == up:
-            power += 1 if up else -1
-        power = power if up else power - 1
-    if power <= -40:
-        raise ScaleRulesError(
-            "no learning rate is stable at the base size", where=f"graph {graph.name!r}", hint="give one (lr=)"
-        )
-    return Rate(OF_THE_EDGE * 2.0**power, 2.0**power, 2.0 ** (power + 1) if power < 20 else None)
-
-
-def measure(graph: Graph, solution: Solution, base: Mapping[str, float], task: Task, lr: float, steps: int) -> Any:
-    """One run, in whatever process: (task, measurement)."""
-    training = _backend("training")
-    own = {(p.node, p.parameter) for p in solution.sizes if p.quantity == "own" and p.parameter}
-    with training.one_thread():
-        program = training.Program(graph, solution, task.scales, base)
-        return task, training.measure(program, training.Trial(lr, steps, task.seed), sorted(own) or None)
-
-
-@dataclass(frozen=True)
-class _Look:
-    """Runs all sizes with some seeds at some rate; an interruption is noted in the report."""
-
-    graph: Graph
-    solution: Solution
-    scales: Mapping[float, Mapping[str, float]]
-    base: Mapping[str, float]
-    steps: int
-    progress: bool
-    jobs: int | None
-
-    def __call__(self, lr: float, seeds: Iterable[int], report: Report) -> Runs:
-        tasks = [Task(size, seed, scales) for seed in seeds for size, scales in self.scales.items()]
-        calls = [(self.graph, self.solution, self.base, task, lr, self.steps) for task in tasks]
-        jobs = min(self.jobs or _worth(self.graph, tasks, self.steps), len(tasks))
-        runs: Runs = {}
-        try:
-            with _progress(len(tasks), self.progress) as advance:
-                for task, measurement in _results(calls, jobs):
-                    runs[task.seed, task.size] = measurement
-                    advance(f"size {task.size:g}, seed {task.seed}")
-        except KeyboardInterrupt:
-            report.interrupted = True
-        return runs
-
-
-def _worth(graph: Graph, tasks: Sequence[Task], steps: int) -> int:
-    entries = 0.0
-    for task in tasks:
-        lengths = {axis: length.value(task.scales) for axis, length in graph.lengths.items()}
-        entries += sum(math.prod(lengths[axis] for axis in graph.shape_of(name)) for name in graph.parameters)
-    return (os.cpu_count() or 1) if entries * (steps + 1) > WORTH_PROCESSES else 1
-
-
-def _results(calls: Iterable[tuple[Any, ...]], jobs: int) -> Iterator[Any]:
-    if jobs > 1:
-        try:
-            from joblib import Parallel, delayed  # type: ignore[import-untyped]
-        except ModuleNotFoundError:
-            jobs = 1
-        else:
-            run: Any = Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered")
-            yield from run(delayed(measure)(*call) for call in calls)
-            return
-    for call in calls:
-        yield measure(*call)
-
-
-class _progress:
-    """A progress bar on standard error, once the work has taken two seconds, on a terminal only."""
-
-    def __init__(self, total: int, wanted: bool) -> None:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        console = Console(stderr=True)
-        self.shown = wanted and sys.stderr.isatty()
-        self.bar = Progress(console=console, transient=True)
-        self.task = self.bar.add_task("measuring", total=total)
-        self.since, self.started = time.monotonic(), False
-
-    def __enter__(self) -> _progress:
-        return self
-
-    def __call__(self, what: str) -> None:
-        self.bar.update(self.task, advance=1, description=what)
-        if self.shown and not self.started and time.monotonic() - self.since > 2:
-            self.started = True
-            self.bar.start()
-
-    def __exit__(self, *_: object) -> None:
-        if self.started:
-            self.bar.stop()
-
-
-def _judge(report: Report, solution: Solution, runs: Runs, keep: bool = True) -> list[Row]:
+def _judge(report: Report, graph: Graph, solution: Solution, runs: Runs, keep: bool = True) -> list[Row]:
     """The rows that the complete seeds say; with `keep`, their samples go to the report."""
     seeds = sorted({seed for seed, _ in runs})
     whole = [seed for seed in seeds if all((seed, size) in runs for size in report.sizes)]
@@ -343,12 +168,15 @@ def _judge(report: Report, solution: Solution, runs: Runs, keep: bool = True) ->
         and all((key := _key(p)) in runs[whole[0], size].rms for size in report.sizes)
     }
     numbers = [[runs[seed, size].rms for size in report.sizes] for seed in whole]
-    samples = {key: [[rms.get(key, math.nan) for rms in of_seed] for of_seed in numbers] for key in predicted}
+    samples: dict[Key, Samples] = {}
+    samples |= {key: [[rms.get(key, math.nan) for rms in of_seed] for of_seed in numbers] for key in predicted}
     if keep:
         report.seeds_used, report.samples = len(whole), samples
-        report.rose = {size: sum(_rises(runs[seed, size].losses) for seed in whole) for size in report.sizes}
+        report.rose = {size: sum(rises(runs[seed, size].losses) for seed in whole) for size in report.sizes}
     rows = [row(key, size, logs, samples[key]) for key, size in predicted.items()]
-    return judge(rows, _peaks(predicted, logs, samples))
+    read = {(name, parameter) for name, node in graph.walk() for parameter in node.parameters}
+    further = {("own", node, parameter) for _, node, _, parameter in predicted if (node, parameter) not in read}
+    return judge(rows, _peaks(predicted, logs, samples), further)
 
 
 def _key(p: Predicted) -> Key:
@@ -357,12 +185,12 @@ def _key(p: Predicted) -> Key:
 
 def _peaks(
     predicted: Mapping[Key, Fraction | None], logs: Sequence[float], samples: Mapping[Key, Samples]
-) -> dict[tuple[str, str, str | None], Row]:
+) -> dict[Name, Row]:
     """The row of the maximum over steps, by quantity, node, parameter; its step is the first that should reach it."""
-    steps: dict[tuple[str, str, str | None], list[Key]] = {}
+    steps: dict[Name, list[Key]] = {}
     for key in predicted:
         steps.setdefault((key[0], key[1], key[3]), []).append(key)
-    peaks: dict[tuple[str, str, str | None], Row] = {}
+    peaks: dict[Name, Row] = {}
     for name, keys in steps.items():
         top = max((size for key in keys if (size := predicted[key]) is not None), default=None)
         first = min(key[2] for key in keys if predicted[key] == top)
@@ -371,7 +199,3 @@ def _peaks(
         heading = row(key, top, logs, samples[key]).tends
         peaks[name] = replace(row(key, top, logs, peak(samples[k] for k in keys)), tends=heading)
     return peaks
-
-
-def _rises(losses: Sequence[float]) -> bool:
-    return not all(math.isfinite(loss) and loss <= losses[0] * 1.0001 for loss in losses)

@@ -93,7 +93,7 @@ def _panel(axes: Any, report: Report, quantity: str) -> None:
     axes.set_ylabel("measured / predicted")
     axes.axhline(1, color="black", linewidth=0.8)
     for r in (r for r in report.rows if r.quantity == quantity and r.predicted is not None and r.slope is not None):
-        samples = report.samples[r.quantity, r.node, r.step, r.parameter]
+        samples = report.samples[r.key]
         means = [sum(column) / len(column) for column in zip(*samples, strict=True)]
         power = [(size / report.sizes[0]) ** float(r.predicted or 0) for size in report.sizes]
         ratios = [mean / p / means[0] for mean, p in zip(means, power, strict=True)]

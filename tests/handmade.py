@@ -2,55 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
-
-import sympy
 
 from scalerules.graph import Graph
+from scalerules.solution import Exponents, Rule, Solution
 
 
-class Exponents(dict[str, Any]):
-    """Scale -> exponent."""
-
-    def factor(self, ratios: dict[str, float]) -> float:
-        return math.prod(ratios[scale] ** float(e) for scale, e in self.items())
-
-
-def power(exponent: str | int) -> Exponents:
-    return Exponents(width=sympy.Rational(exponent))
-
-
-@dataclass
-class Rule:
-    shape: tuple[str, ...]
-    init: Exponents
-    mult: Exponents
-    lr: Exponents
-    eps: Exponents
-    wd: Exponents
-    log: dict[str, str] = field(default_factory=dict[str, str])
-
-
-@dataclass
-class Solution:
-    graph: str
-    parameters: dict[str, Rule]
-    multipliers: dict[str, Exponents]
-    architecture: Graph | None
-    optimizer: str
-    mode: str = "joint"
-    gauge: str = "plain"
-    scales: list[str] = field(default_factory=lambda: ["width"])
-    direction: dict[str, Fraction] = field(default_factory=lambda: {"width": Fraction(1)})
-    cone: list[str] = field(default_factory=list[str])
-    assumptions: list[str] = field(default_factory=lambda: ["everything else is held fixed"])
-    warnings: list[str] = field(default_factory=list[str])
-
-    def __getitem__(self, name: str) -> Rule:
-        return self.parameters[name]
+def power(exponent: str | int, scale: str = "width") -> Exponents:
+    """One scale to a power."""
+    return Exponents({scale: Fraction(exponent)})
 
 
 def handmade(graph: Graph, optimizer: str = "adam", factors: bool = False) -> Solution:
@@ -69,5 +29,15 @@ def handmade(graph: Graph, optimizer: str = "adam", factors: bool = False) -> So
             power(1 if summed else 0),
         )
     free = [name for name, node in graph.walk() if node.op == "scale" and node.free]
-    multipliers = {name: power("-1/2" if name.endswith("scores") else 0) for name in free}
-    return Solution(graph.name, parameters, multipliers, graph, optimizer)
+    return Solution(
+        graph=graph.name,
+        optimizer=optimizer,
+        mode="joint",
+        gauge="plain",
+        scales=("width",),
+        parameters=parameters,
+        multipliers={name: power("-1/2" if name.endswith("scores") else 0) for name in free},
+        direction={"width": Fraction(1)},
+        assumptions=("everything else is held fixed",),
+        architecture=graph,
+    )

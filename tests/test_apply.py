@@ -6,10 +6,11 @@ import copy
 import math
 import sys
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
-from handmade import Solution, handmade, power
+from handmade import handmade
 from scalerules.backends.pytorch import Groups, apply
 from scalerules.backends.pytorch_apply import ModelWarning
 from scalerules.backends.pytorch_groups import adjustment
@@ -20,6 +21,7 @@ from torch.nn import functional
 import scalerules as sr
 from scalerules.errors import MissingExtra, ScaleRulesError, UnknownName
 from scalerules.graph import Graph
+from scalerules.solution import Solution
 
 torch.set_num_threads(1)
 BASE = {"width": 32}
@@ -189,6 +191,18 @@ def run(model: nn.Module, optimizers: list[torch.optim.Optimizer], steps: int = 
     return losses
 
 
+def test_a_derived_solution_sets_up_a_live_model() -> None:
+    solution = sr.derive(blocks_graph(), "adamw")
+    model = Net(128)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ModelWarning)
+        groups = sr.apply(model, solution, base=BASE, sizes={"width": 128}, lr=1e-2, weight_decay=0.1, reference=Net(32))
+    losses = run(model, [torch.optim.AdamW(groups)], 10)
+    assert losses[-1] < losses[0] / 2
+    rates = {name: group["lr"] for group in groups for name in group["names"]}
+    assert rates["blocks.1.mlp.W_up"] == pytest.approx(1e-2 / 4) and rates["W_E"] == 1e-2
+
+
 def test_schedulers_keep_the_ratios() -> None:
     model = Net(128)
     groups = quiet(model, rules(), sizes={"width": 128})
@@ -337,8 +351,7 @@ def test_scales_that_do_not_fit_are_refused() -> None:
 
 
 def test_without_the_graph_a_reference_is_needed() -> None:
-    solution = rules()
-    solution.architecture = None
+    solution = replace(rules(), architecture=None)
     with pytest.raises(ScaleRulesError, match="give graph=..., or reference="):
         quiet(Net(64), solution, sizes={"width": 64})
     one, other = Net(64), Net(64)
@@ -348,12 +361,21 @@ def test_without_the_graph_a_reference_is_needed() -> None:
 
 
 def test_depth_may_change_with_layers_that_the_reference_lacks() -> None:
-    solution = rules()
-    solution.scales = ["width", "depth"]
+    solution = replace(rules(), scales=("width", "depth")).changed("mlp.W_up", init={"depth": "-1/2"})
     model = Net(32, depth=8)
-    solution.parameters["mlp.W_up"].init = type(power(0))(depth=-0.5)
     quiet(model, solution, base={**BASE, "depth": 2}, sizes={**BASE, "depth": 8}, reference=Net(32, seed=1))
     assert stds(model)["blocks.7.mlp.W_up"] == pytest.approx(32**-0.5 / 2, rel=0.05)
+
+
+def test_sizes_outside_of_the_cone_are_said() -> None:
+    solution = replace(rules(), scales=("width", "depth"), cone=("2*depth <= width",))
+    base = {**BASE, "depth": 2}
+    with pytest.warns(ModelWarning) as caught:
+        apply(Net(64, 4), solution, base=base, sizes={"width": 64, "depth": 4}, lr=1e-2)
+    assert any("in which the rules hold: not 2*depth <= width" in str(warning.message) for warning in caught)
+    for sizes in ({"width": 128, "depth": 4}, {"width": 8, "depth": 1}, base):
+        at = Sizes.of(solution, solution.architecture, base, sizes)
+        assert at.outside() == []
 
 
 def test_torch_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -24,6 +25,8 @@ import scalerules as sr
 from scalerules.errors import ScaleRulesError, UnknownName
 from scalerules.graph import Graph
 from scalerules.ops import OPS
+from scalerules.optimizers import OPTIMIZERS
+from scalerules.solution import Explanation
 
 GRAPHS = ["mlp", "transformer", "mamba"]
 
@@ -212,11 +215,28 @@ def test_it_says_what_it_is() -> None:
     assert "# W_B: a sum over inner, 128 terms at the base size" in text
 
 
+def test_it_says_why() -> None:
+    """The equation behind a size is its reason; logarithms are mentioned."""
+    solution = handmade(sr.graph("mlp"))
+    solution = replace(
+        solution,
+        explanations={"h1": (Explanation("init", "", "The value of 'h1' is at most 0."), Explanation("lr", "", "So."))},
+        parameters={**solution.parameters, "h1": replace(solution["h1"], log=("lr",))},
+    )
+    text = " ".join(pytorch.emit(solution).replace("# ", "").split())
+    for line in [
+        "h1: a sum over n, 64 terms at the base size; away from the base size width^(-1/2); the value of 'h1' is at most 0",
+        "h1: width^-1; so; up to a logarithm",
+        "adam: Every entry is divided by its own recent size",
+    ]:
+        assert line in text, line
+
+
 def test_what_cannot_be_written_is_said() -> None:
     solution = handmade(sr.graph("mlp"))
     with pytest.raises(UnknownName, match="did you mean 'pytorch'"):
         pytorch.emit(solution, "pytorhc")
-    solution.architecture = None
+    solution = replace(solution, architecture=None)
     with pytest.raises(ScaleRulesError, match="give it: graph="):
         pytorch.emit(solution)
     assert "class Model" in pytorch.emit(solution, graph=sr.graph("mlp"))
@@ -226,6 +246,47 @@ def test_what_cannot_be_written_is_said() -> None:
     clash = g.build(g.dense("type", g.input("x", "batch n"), "n n"))
     with pytest.raises(ScaleRulesError, match="parameter 'type': has the name of an attribute"):
         pytorch.emit(handmade(clash))
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_derived_solution_trains_at_two_widths(name: str, tmp_path: Path) -> None:
+    solution = sr.derive(sr.graph(name), optimizer="adam")
+    text = sr.emit(solution, "pytorch")
+    module = load(text, tmp_path / "emitted.py")
+    for width in (64, 128):
+        losses = module.train(width=width)
+        assert all(map(math.isfinite, losses)) and losses[-1] < losses[0]
+    again = type(solution).from_json(solution.to_json())
+    assert pytorch.emit(again, graph=sr.graph(name)) == text
+
+
+@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
+def test_every_optimizer_is_written(optimizer: str, tmp_path: Path) -> None:
+    graph = sr.Builder("small", sizes={"width": 8}, axes={"batch": 4, "in": 3, "n": "width"})
+    built = graph.build(graph.dense("W", graph.dense("input", graph.input("x", "batch in"), "n in"), "n n"))
+    module = load(sr.emit(sr.derive(built, optimizer)), tmp_path / "emitted.py")
+    losses = module.train(width=16)
+    assert all(map(math.isfinite, losses)) and losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("gauge", ["table8", "ntk", "unit"])
+def test_gauges_and_several_scales_are_those_of_the_interpreter(gauge: str, tmp_path: Path) -> None:
+    graph = sr.graph("transformer")
+    solution = sr.derive(graph, gauge=gauge).changed(
+        "attention.W_Q",
+        {"mlp.branch": {"width": 0, "depth": "-1/2"}},
+        init={"width": "-1/2", "depth": "1/3"},
+        mult={"width": "1/2", "depth": -1},
+    )
+    module = load(sr.emit(solution), tmp_path / "emitted.py")
+    sizes = {"width": 128, "depth": 3}
+    program = Program(graph, solution, sizes, graph.base_sizes())
+    parameters, data = program.initial(0), program.data(0)
+    model = module.Model(**sizes)
+    model.load_state_dict(parameters)
+    torch.testing.assert_close(
+        model(_given(graph, "tokens", data)), program.forward(parameters, data).values["logits"], rtol=1e-4, atol=1e-5
+    )
 
 
 def test_emit_needs_no_torch() -> None:

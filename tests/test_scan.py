@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scalerules.backends.scan import DoubleBackwardError, ScanError, ScanTypeError, selective_scan
+from scalerules.backends.scan import (  # pyright: ignore[reportMissingImports]
+    DoubleBackwardError,
+    ScanError,
+    ScanTypeError,
+    selective_scan,
+)
 from torch import Tensor
 from torch.nn.functional import silu, softplus
 
@@ -319,7 +324,8 @@ def test_wrong_shapes_are_named(name: str) -> None:
     with pytest.raises(ScanError) as error:
         selective_scan(**{**arguments(), name: wrong})
     assert message in str(error.value)
-    assert isinstance(error.value, ScaleRulesError | ValueError) and error.value.argument == name
+    assert error.value.argument == name
+    assert isinstance(error.value, ScaleRulesError) and isinstance(error.value, ValueError)
 
 
 def test_groups_must_agree() -> None:

@@ -12,11 +12,13 @@ from types import SimpleNamespace
 import pytest
 
 from scalerules.build import Builder
+from scalerules.derivation import derive
 from scalerules.errors import MissingExtra, ScaleRulesError
 from scalerules.graph import Graph
 from scalerules.lookup import graph as catalogue
+from scalerules.runs import few_samples
 from scalerules.slopes import Row, fit, judge, tends
-from scalerules.verify import few_samples, verify
+from scalerules.verify import verify
 
 pytest.importorskip("torch")
 SIZES = [32, 64, 128, 256]
@@ -167,6 +169,21 @@ def test_tied_output_without_its_multiplier_disagrees() -> None:
     assert not verify(graph, solution, progress=False).verdict
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "optimizer"),
+    # not Mamba with Muon: its rank is width/16, and below the number of samples an update's rank grows with it
+    [*((n, o) for n in ("mlp", "transformer", "mamba") for o in ("adamw", "sgd", "lion")), ("transformer", "muon")],
+)
+def test_what_is_derived_is_measured(name: str, optimizer: str) -> None:
+    graph = catalogue(name)
+    sizes = None if optimizer != "muon" else [64, 128, 256]  # singular value decompositions take their time
+    solution = derive(graph, optimizer=optimizer)
+    report = verify(graph, solution, sizes=sizes, progress=False)
+    assert report.verdict, [(r.quantity, r.node, r.step, r.estimate, r.why) for r in report.wrong]
+    assert len(report.rows) == len(solution.sizes)  # nothing that is predicted goes unmeasured
+
+
 def test_report_is_what_the_interface_says(tmp_path) -> None:
     graph, solution = perceptron()
     report = verify(graph, solution, sizes=[32, 64], seeds=2, steps=1, lr=0.01, progress=False)
@@ -191,7 +208,7 @@ def test_same_seeds_same_slopes_in_processes_too() -> None:
 
 
 def test_interruption_leaves_what_was_measured(monkeypatch) -> None:
-    module = sys.modules["scalerules.verify"]
+    module = sys.modules["scalerules.runs"]
     real, calls = module.measure, []
 
     def measure(*arguments):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ..terms import SUMMABLE, Term, few_sources, largest, merged
+from ..terms import SUMMABLE, Term, largest, merged, multiplied
 from .forms import Point, fitted
 from .laws import Labels, Operand, contract, explicit
 from .registry import register, same_axes
@@ -63,9 +63,8 @@ def powers(at: Point, terms: list[Term], parity: str, homogeneous: bool, constan
         top = largest(terms)
         for i, a in enumerate(terms):
             for b in terms[i + 1 :] if a is not top else (a, *terms[i + 1 :]):
-                signs = tuple(x ^ y for x, y in zip(a.signs, b.signs, strict=True))
-                if few_sources(signs):
-                    kept.append(_pair(a, b, signs, homogeneous))
+                signs = tuple(multiplied(x, y) for x, y in zip(a.signs, b.signs, strict=True))
+                kept.append(_pair(a, b, signs, homogeneous))
         if constant and terms:
             kept.append(Term(0, (0,) * len(terms[0].signs)))
     return merged(kept, at.reach)
@@ -97,7 +96,7 @@ class Elementwise:
         terms = powers(at, x, f.parity, f.homogeneous, constant=False)
         if not f.vanishes:
             terms.append(Term(0, (0,) * len(site.result)))
-        return merged([*_ramped(terms, ramps)], at.reach)
+        return merged(_ramped(terms, ramps), at.reach)
 
     def derivative(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
         """Terms of f'(x)."""
@@ -110,7 +109,7 @@ class Elementwise:
         terms = powers(at, x, parity, homogeneous=False, constant=False)
         if parity != "odd":
             terms.append(Term(0, (0,) * len(site.result)))
-        return merged([*_ramped(terms, ramps)], at.reach)
+        return merged(_ramped(terms, ramps), at.reach)
 
     def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
         dx = fitted(at, explicit(at, v, site.labels[k]), site.labels[k], site.result)

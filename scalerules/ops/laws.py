@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import product
 from typing import Protocol
 
-from ..terms import MOST_SOURCES, SUMMABLE, Mirror, Shift, Term, few_sources, merged
+from ..terms import MANY, SUMMABLE, Mirror, Shift, Term, merged, multiplied
 
 HALF = Fraction(1, 2)
 Labels = tuple[str, ...]
@@ -166,7 +166,7 @@ def _inner(at: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
     best: dict[int, Term] = {}
     for term in a:
         known = best.get(term.signs[0])
-        if known is None or term.size > known.size:
+        if not term.signs[0] & MANY and (known is None or term.size > known.size):
             best[term.signs[0]] = term
     aligned: tuple[int, Term, Term] | None = None
     for term in b:
@@ -204,38 +204,33 @@ def _products(
     for ta, tb in product(a, b):
         signs = []
         for i, j in places:
-            mask = ta.signs[i] if j < 0 else tb.signs[j] if i < 0 else ta.signs[i] ^ tb.signs[j]
-            if mask.bit_count() > MOST_SOURCES:
-                break
-            signs.append(mask)
+            signs.append(ta.signs[i] if j < 0 else tb.signs[j] if i < 0 else multiplied(ta.signs[i], tb.signs[j]))
+        size = ta.size + tb.size
+        if plain:
+            for (i, j, _), growth in zip(sums, growths, strict=True):
+                left = multiplied(ta.signs[i] if i >= 0 else 0, tb.signs[j] if j >= 0 else 0)
+                size += growth // 2 if left else growth
+            key: tuple[object, ...] = (tuple(signs), None)
         else:
-            size = ta.size + tb.size
-            if plain:
-                for (i, j, _), growth in zip(sums, growths, strict=True):
-                    aligned = (ta.signs[i] if i >= 0 else 0) == (tb.signs[j] if j >= 0 else 0)
-                    size += growth if aligned else growth // 2
-                key: tuple[object, ...] = (tuple(signs), None, _kept_mirror(ta, tb))
-            else:
-                size += sum(_sum_law(ta, tb, i, j, g)[0] for (i, j, _), g in zip(sums, growths, strict=True))
-                key = (tuple(signs), _profile(ta, tb, places), _kept_mirror(ta, tb))
-            known = best.get(key)
-            if known is None or size > known[0]:
-                best[key] = (size, ta, tb)
+            size += sum(_sum_law(ta, tb, i, j, g)[0] for (i, j, _), g in zip(sums, growths, strict=True))
+            key = (tuple(signs), _profile(ta, tb, places))
+        known = best.get(key)
+        if known is None or size > known[0] or (size == known[0] and _kept_mirror(ta, tb, signs) is not None):
+            best[key] = (size, ta, tb)
     terms: list[Term] = []
-    for (signs_key, profile, mirror), (size, ta, tb) in best.items():
+    for (signs_key, profile), (size, ta, tb) in best.items():
         laws = [(axis_name(label), *_sum_law(ta, tb, i, j, g)) for (i, j, label), g in zip(sums, growths, strict=True)]
         shift = tuple((("growth", axis), share) for axis, _, share, _ in laws if share)
         log = ta.log or tb.log or any(law[3] for law in laws)
-        terms.append(Term(size, signs_key, (ta, tb), shift, profile=profile, mirror=mirror, log=log))  # type: ignore[arg-type]
+        terms.append(Term(size, signs_key, (ta, tb), shift, profile=profile, mirror=_kept_mirror(ta, tb, signs_key), log=log))  # type: ignore[arg-type]
     return merged(terms, at.reach)
 
 
-def _kept_mirror(ta: Term, tb: Term) -> Mirror | None:
-    """The mirror of a factor survives when the other factor is a constant along every axis."""
-    if ta.mirror is not None and not any(tb.signs):
-        return ta.mirror
-    if tb.mirror is not None and not any(ta.signs):
-        return tb.mirror
+def _kept_mirror(ta: Term, tb: Term, signs: Sequence[int]) -> Mirror | None:
+    """What an image was made of is remembered as long as its source is among those of the product."""
+    for term in (ta, tb):
+        if term.mirror is not None and any(mask & term.mirror.bit for mask in signs):
+            return term.mirror
     return None
 
 
@@ -245,7 +240,7 @@ def _sum_law(ta: Term, tb: Term, i: int, j: int, growth: int) -> tuple[int, Frac
     An aligned sum of `i**-h` contributes `g max(0, 1 - h)` (a logarithm at h = 1), an independent one
     `g max(0, 1/2 - h)` (the root of one at h = 1/2). Profiles count halves.
     """
-    aligned = (ta.signs[i] if i >= 0 else 0) == (tb.signs[j] if j >= 0 else 0)
+    aligned = multiplied(ta.signs[i] if i >= 0 else 0, tb.signs[j] if j >= 0 else 0) == 0
     decay = (ta.profile[i] if i >= 0 and ta.profile else 0) + (tb.profile[j] if j >= 0 and tb.profile else 0)
     halves = (2 if aligned else 1) - decay
     share = Fraction(max(0, halves), 2)
@@ -301,7 +296,7 @@ def _image(
         signs_of = dict(zip(rest, rest_signs, strict=True))  # type: ignore[call-overload]
         signs = tuple(bit if label in kept else signs_of[label] for label in result)
         image = Term(size, signs, (top, w), shift, profile=profile, log=log)  # type: ignore[arg-type]
-        preimage = tuple(member[3] for member in members if few_sources(member[3].signs))
+        preimage = tuple(member[3] for member in members if not any(mask & MANY for mask in member[3].signs))
         image.mirror = Mirror(str(w.matrix), bit, image, preimage, labels_z)
         terms.append(image)
     terms.extend(_mirrored(at, lx, x, lw, w, result))
@@ -335,7 +330,8 @@ def _mirrored(
         for z in mirror.preimage:
             if [z.signs[i] for i in old_rest] != rest_now:
                 continue
-            signs = []
+            signs: list[int] = []
+            profile: list[int] = []
             usable = True
             for label in result:
                 if label in lw:
@@ -344,10 +340,12 @@ def _mirrored(
                         usable = False
                         break
                     signs.append(z.signs[was[position]])
+                    profile.append(z.profile[was[position]] if z.profile else 0)
                 else:
                     signs.append(term.signs[lx.index(label)])
+                    profile.append(term.profile[lx.index(label)] if term.profile else 0)
             if usable:
-                terms.append(
-                    Term(z.size + offset, tuple(signs), (z, term, w, w), shift, (mirror.image,), log=term.log or z.log)
-                )
+                log = term.log or z.log
+                parents, kept = (z, term, w, w), tuple(profile) if any(profile) else None
+                terms.append(Term(z.size + offset, tuple(signs), parents, shift, (mirror.image,), kept, log=log))
     return terms

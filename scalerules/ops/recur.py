@@ -83,7 +83,16 @@ class Discretised:
     def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
         if k == 1 and not self.reads_a:
             return []
-        return fitted(at, times(at, site.result, self.value(at, site, operands), d), site.result, site.labels[k])
+        terms = times(at, site.result, self.value(at, site, operands), d)
+        if k == 1:  # the derivative with respect to A has one power of 1/A more
+            falls = self._profile(explicit(at, operands[1], site.labels[1]), site)
+            terms = [t.derived(profile=_faster(t.profile, falls)) for t in terms] if falls else terms
+        return fitted(at, terms, site.result, site.labels[k])
+
+
+def _faster(profile: tuple[int, ...] | None, falls: tuple[int, ...]) -> tuple[int, ...]:
+    """One power of the index more along the axes on which the function falls."""
+    return tuple(min(h + (2 if f else 0), SUMMABLE) for h, f in zip(profile or (0,) * len(falls), falls, strict=True))
 
 
 def _flat(term: Term) -> Term:

@@ -1,0 +1,215 @@
+"""What a given parametrization does: unstable (where, when, by how much), features or lazy (and where)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from .derivation import Alignment, problem_of
+from .equations import own_contributions, value_of
+from .errors import Clash
+from .given import Given
+from .graph import Graph
+from .propagate import Event, Run
+from .solve import Problem, Solved, Unsolvable, solve
+from .terms import Symbol
+
+
+@dataclass(frozen=True)
+class Unstable:
+    """A quantity that grows: where, after how many updates, with which exponent along the direction."""
+
+    quantity: str
+    node: str
+    step: int
+    size: Fraction
+
+
+@dataclass(frozen=True)
+class Classification:
+    """`unstable`: the first quantities that grow; `lazy`: own contributions that vanish, with their size.
+
+    `feature` is the size of the largest change of a hidden value (0: features are learned; -1/2: the kernel regime
+    moves them by s^-1/2); `rate` is the exponent of the one global rate where the parametrization has one.
+    """
+
+    graph: str
+    optimizer: str
+    given: str
+    unstable: tuple[Unstable, ...]
+    lazy: Mapping[str, Fraction]
+    feature: Fraction | None
+    rate: Fraction | None = None
+
+    @property
+    def stable(self) -> bool:
+        """Whether nothing grows."""
+        return not self.unstable
+
+    @property
+    def regime(self) -> str:
+        """`unstable`, `feature learning`, or `kernel`."""
+        if self.unstable:
+            return "unstable"
+        return "feature learning" if self.feature is not None and self.feature >= 0 else "kernel"
+
+    def to_json(self) -> str:
+        """The classification as JSON."""
+        data: dict[str, Any] = {
+            "graph": self.graph,
+            "optimizer": self.optimizer,
+            "given": self.given,
+            "regime": self.regime,
+            "stable": self.stable,
+            "unstable": [{"quantity": u.quantity, "node": u.node, "step": u.step, "size": str(u.size)}
+                         for u in self.unstable],
+            "lazy": {name: str(size) for name, size in self.lazy.items()},
+            "feature": None if self.feature is None else str(self.feature),
+            "rate": None if self.rate is None else str(self.rate),
+        }  # fmt: skip
+        return json.dumps(data, indent=2) + "\n"
+
+    def __str__(self) -> str:
+        lines = [f"{self.graph}, {self.optimizer}, {self.given}: {self.regime}"]
+        if self.rate is not None:
+            lines.append(f"  the largest stable global rate has exponent {self.rate}")
+        for u in self.unstable:
+            when = "at initialisation" if u.step == 0 else f"step {u.step}"
+            lines.append(f"  unstable: {u.quantity} of {u.node}, {when}, +{u.size}")
+        if not self.unstable:
+            if self.feature is not None:
+                lines.append(f"  hidden values change by size {self.feature}")
+            lines += [f"  lazy: {name} contributes size {size}" for name, size in self.lazy.items()]
+        return "\n".join(lines) + "\n"
+
+
+def classify(
+    graph: Graph | str,
+    given: Given = "standard",
+    optimizer: str = "adam",
+    *,
+    scales: Mapping[str, Any] | None = None,
+    mode: str = "joint",
+    alignment: Alignment = "derived",
+    steps: int = 3,
+) -> Classification:
+    """What a parametrization does. What is not given is as derived; a named one has one global rate, the largest stable.
+
+    Raises `ScaleRulesError` for a mistake in the question.
+    """
+    if isinstance(graph, str):
+        from .lookup import graph as load
+
+        graph = load(graph)
+    problem = problem_of(graph, optimizer, mode=mode, scales=scales, steps=steps, alignment=alignment, given=given)
+    name = given if isinstance(given, str) else "given"
+    unknowns = _rest(problem)
+    rate = None
+    if isinstance(given, str) and given != "mup":
+        rate = _global_rate(problem, unknowns)
+        unknowns = _shifted(unknowns, problem, rate)
+    run = problem.run(unknowns, problem.steps)
+    return Classification(
+        graph.name, optimizer, name, _unstable(run), _lazy(run), _feature(run, graph), rate
+    )
+
+
+def _rest(problem: Problem) -> dict[Symbol, Fraction]:
+    """What is given, and for the rest what is derived without it; rates that are not given follow their gradients."""
+    bare = Problem(problem.graph, problem.direction, problem.optimizer, problem.steps, problem.isolated, {},
+                   problem.alignments)  # fmt: skip
+    try:
+        solved: Solved | None = solve(bare)
+    except Unsolvable as failure:
+        solved = failure.compromise
+        if solved is None:
+            raise Clash(f"graph {problem.graph.name!r}", [str(failure)], ["give every size"]) from None
+    unknowns = {**solved.unknowns, **problem.given}
+    if not problem.optimizer.normalised:
+        unknowns = _followed(problem, solved, unknowns)
+    return unknowns
+
+
+def _followed(problem: Problem, solved: Solved, unknowns: dict[Symbol, Fraction]) -> dict[Symbol, Fraction]:
+    """Rates of a rule that is not normalised, moved by as much as the given sizes move the first gradients."""
+    before, after = _gradients(solved.run), _gradients(problem.run(unknowns, 1))
+    moved = dict(unknowns)
+    for name, size in after.items():
+        symbol = ("lr", name)
+        if symbol not in problem.given and name in before:
+            moved[symbol] = unknowns[symbol] - (size - before[name])
+    return moved
+
+
+def _gradients(run: Run) -> dict[str, Fraction]:
+    events = [e for e in run.events if e.kind == "gradient" and e.step == 1 and e.term is not None]
+    return {e.node: run.point.size(e.ticks) for e in events}
+
+
+def _shifted(unknowns: Mapping[Symbol, Fraction], problem: Problem, rate: Fraction) -> dict[Symbol, Fraction]:
+    shifted = dict(unknowns)
+    for symbol in unknowns:
+        if symbol[0] == "lr":
+            shifted[symbol] = problem.given.get(symbol, Fraction(0)) + rate
+    return shifted
+
+
+def _global_rate(problem: Problem, unknowns: Mapping[Symbol, Fraction]) -> Fraction:
+    """The largest exponent of one global rate that is stable: lowered by what the first violation asks for."""
+    rate = Fraction(2)
+    for _ in range(100):
+        point = _shifted(unknowns, problem, rate)
+        run = problem.run(point, problem.steps + 2)
+        broken = next((e for e in run.events if e.unstable and e.step > 0), None)
+        if broken is None:
+            return rate
+        share = sum((c for symbol, c in broken.form.items() if symbol[0] == "lr"), Fraction(0))
+        if share <= 0:
+            return rate
+        known = {symbol: (value,) for symbol, value in point.items()}
+        rate -= value_of(broken.form, known, run, ()) / share
+    return rate
+
+
+def _unstable(run: Run) -> tuple[Unstable, ...]:
+    """The quantities that grow first, where they begin to."""
+    found: dict[tuple[str, str], Unstable] = {}
+    first: int | None = None
+    reads = {site.key: site.inputs for site in run.plan.sites}
+    tainted: set[str] = set()
+    for event in run.events:
+        if event.kind == "gradient" or (first is not None and event.step > first):
+            continue
+        if any(key in tainted for key in reads[event.site]):
+            tainted.add(event.site)
+            continue
+        if not event.unstable:
+            continue
+        tainted.add(event.site)
+        first = event.step
+        quantity = "change" if event.kind == "own" else event.kind
+        known = found.get((quantity, event.node))
+        size = run.point.size(event.ticks)
+        if known is None or size > known.size:
+            found[quantity, event.node] = Unstable(quantity, event.node, event.step, size)
+    return tuple(found.values())
+
+
+def _lazy(run: Run) -> dict[str, Fraction]:
+    lazy: dict[str, Fraction] = {}
+    for name, events in own_contributions(run).items():
+        sizes = [run.point.size(e.ticks) for e in events if e.term is not None]
+        if sizes and max(sizes) < 0:
+            lazy[name] = max(sizes)
+    return lazy
+
+
+def _feature(run: Run, graph: Graph) -> Fraction | None:
+    """The size of the largest change of a value that has a growing axis."""
+    hidden = {site.name for site in run.plan.sites if site.result}
+    changes: list[Event] = [e for e in run.events if e.kind == "change" and e.judged and e.node in hidden]
+    sizes = [run.point.size(e.ticks) for e in changes if e.term is not None]
+    return max(sizes, default=None)

@@ -1,0 +1,358 @@
+"""From a graph to its solution: sets up the problem, solves it, and keeps the steps that led to every exponent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any, Literal
+
+from .cone import cone_of
+from .equations import Equation, Vectors, vector_of
+from .errors import Clash, ScaleRulesError, UnknownName
+from .gauge import Shape, gauge as gauge_of, regauged
+from .given import Given, named, read
+from .graph import Graph
+from .optimizers import Optimizer, optimizer as optimizer_of
+from .propagate import Alignments, Event, Run
+from .simplex import Vector
+from .solution import Explanation, Exponents, Line, Predicted, Rule, Solution
+from .solve import Problem, Solved, Unsolvable, solve
+from .terms import Symbol, Term
+
+__all__ = ["Solution", "derive"]
+
+MOST_LINES = 14
+STAGES = ("parameter", "forward", "backward", "gradient", "update", "own", "change")
+MODES = ("joint", "isolated")
+ALIGNMENTS = {
+    "derived": None,
+    "full": (Fraction(1), Fraction(1, 2), Fraction(1)),
+    "none": (Fraction(1, 2), Fraction(1, 2), Fraction(1, 2)),
+}
+Alignment = str | Mapping[str, Sequence[Any]]
+
+
+def derive(
+    graph: Graph | str,
+    optimizer: str = "adamw",
+    *,
+    mode: Literal["joint", "isolated"] | str = "joint",
+    gauge: str = "plain",
+    scales: Mapping[str, Any] | None = None,
+    steps: int = 3,
+    alignment: Alignment = "derived",
+    given: Given = None,
+) -> Solution:
+    """The scaling rules of a graph.
+
+    `scales` is the direction, the growth of every scale that grows (`{"width": 1, "state": "1/4"}`); by default the
+    family's. `mode`: `joint` (all parameters move, `steps` steps) or `isolated` (one step, each parameter alone).
+    `alignment`: `derived`, `full`, `none`, or three exponents (of `dW x`, `W dx`, `dW dx`) per parameter. `given`
+    fixes some sizes, `{"output": {"init": "-1/2"}}`, or names a parametrization. Sizes are exponents of the scales.
+
+    Raises `Clash` if no parametrization satisfies all equations, and `ScaleRulesError` for a mistake in the question.
+    """
+    if isinstance(graph, str):
+        from .lookup import graph as load
+
+        graph = load(graph)
+    problem = problem_of(graph, optimizer, mode=mode, scales=scales, steps=steps, alignment=alignment, given=given)
+    chosen = gauge_of(gauge)
+    try:
+        solved = solve(problem)
+    except Unsolvable as failure:
+        raise _clash(problem, failure) from None
+    return _Writer(problem, solved, mode, chosen.name).solution()
+
+
+def problem_of(
+    graph: Graph,
+    optimizer: str,
+    *,
+    mode: str = "joint",
+    scales: Mapping[str, Any] | None = None,
+    steps: int = 3,
+    alignment: Alignment = "derived",
+    given: Given = None,
+) -> Problem:
+    """The problem that a question poses. Raises `ScaleRulesError` with the nearest valid name."""
+    if mode not in MODES:
+        raise UnknownName("mode", mode, MODES)
+    if steps < 1:
+        raise ScaleRulesError(f"needs at least one step, not {steps}", where="steps")
+    direction, rule = _direction(graph, scales), optimizer_of(optimizer)
+    if isinstance(given, str):
+        known = named(given, graph, direction, rule)
+    else:
+        known = read(given, graph, direction, rule)
+    return Problem(graph, direction, rule, steps, mode == "isolated", known, _alignments(graph, alignment))
+
+
+def _direction(graph: Graph, scales: Mapping[str, Any] | None) -> dict[str, Fraction]:
+    chosen = graph.scales if scales is None else scales
+    direction: dict[str, Fraction] = {}
+    for name, growth in chosen.items():
+        if name not in graph.scales:
+            raise UnknownName("scale", name, graph.scales, where=f"graph {graph.name!r}")
+        try:
+            direction[name] = Fraction(str(growth))
+        except (ValueError, ZeroDivisionError):
+            raise ScaleRulesError(f"cannot read the growth {growth!r}", where=f"scale {name!r}", hint="'1/4'") from None
+    direction = {name: growth for name, growth in direction.items() if growth}
+    if not direction or any(growth < 0 for growth in direction.values()):
+        raise ScaleRulesError("no scale grows", where=f"graph {graph.name!r}", hint="give one a positive growth")
+    return direction
+
+
+def _alignments(graph: Graph, alignment: Alignment) -> Alignments:
+    if isinstance(alignment, str):
+        if alignment not in ALIGNMENTS:
+            raise UnknownName("alignment", alignment, ALIGNMENTS)
+        shares = ALIGNMENTS[alignment]
+        return dict.fromkeys(graph.parameters, shares) if shares else {}
+    found: dict[str, tuple[Fraction, Fraction, Fraction]] = {}
+    for name, three in alignment.items():
+        if name not in graph.parameters:
+            raise UnknownName("parameter", name, graph.parameters)
+        if isinstance(three, str) or len(three) != 3:
+            raise ScaleRulesError("needs three exponents, of dW x, W dx and dW dx", where=f"alignment of {name!r}")
+        along, across, crossed = (Fraction(str(share)) for share in three)
+        found[name] = (along, across, crossed)
+    return found
+
+
+def _clash(problem: Problem, failure: Unsolvable) -> Clash:
+    """The clash in words: each equation with the size that was reached, and what would resolve it."""
+    equations = [f"{e.words} ({_origin(e.event)})" for e in failure.clash]
+    remedies: list[str] = []
+    for symbol in problem.given:
+        remedies.append(f"do not give the {symbol[0]} of {symbol[1]!r}")
+    if failure.compromise is not None:
+        vectors, scales = failure.compromise.vectors, list(problem.direction)
+        for name, distance in failure.compromise.short.items():
+            rate = _exponents(vectors["lr", name], scales)
+            remedies.append(f"let the own contribution of {name!r} stay at size -{distance} (its lr is then {rate})")
+    for equation in failure.clash:
+        if equation.relation == "stable" and equation.event.kind in ("own", "change"):
+            remedies.append(f"put a free multiplier behind {equation.event.node!r}")
+    if len(problem.direction) > 1 or problem.isolated:
+        remedies.append("hold a scale fixed, or derive in the mode 'joint'")
+    return Clash(f"graph {problem.graph.name!r}", equations, list(dict.fromkeys(remedies)) or ["another architecture"])
+
+
+def _origin(event: Event) -> str:
+    steps = [t.step for t in line_of(event.term) if t.step is not None] if event.term else []
+    places = list(dict.fromkeys(f"{s.stage} at {s.node!r}" for s in steps))
+    return "from " + " <- ".join(places[:4]) if places else "exactly zero"
+
+
+def line_of(term: Term) -> list[Term]:
+    """A term and its largest ancestors, back to where they began."""
+    line = [term]
+    while line[-1].parents:
+        line.append(max(line[-1].parents, key=lambda parent: parent.size))
+    return line
+
+
+def _exponents(vector: Vector, scales: Sequence[str]) -> Exponents:
+    return Exponents(dict(zip(scales, vector[1:], strict=True)))
+
+
+class _Writer:
+    """Turns what was solved into a `Solution`."""
+
+    def __init__(self, problem: Problem, solved: Solved, mode: str, gauge: str) -> None:
+        self.problem, self.solved, self.mode, self.gauge = problem, solved, mode, gauge
+        self.graph, self.run = problem.graph, solved.run
+        self.scales = list(problem.direction)
+        self.zero = Exponents(dict.fromkeys(self.scales, Fraction(0)))
+        self.gradients = {e.node: e for e in self.run.events if e.kind == "gradient" and e.term is not None}
+        self.bound = self._bounds()
+
+    def solution(self) -> Solution:
+        problem = self.problem
+        return Solution(
+            graph=self.graph.name,
+            optimizer=problem.optimizer.name,
+            mode=self.mode,
+            gauge=self.gauge,
+            scales=tuple(self.scales),
+            parameters={name: self._rule(name) for name in self.graph.parameters},
+            multipliers={
+                name: _exponents(vector, self.scales)
+                for (kind, name), vector in self.solved.vectors.items()
+                if kind == "mult"
+            },
+            direction=dict(problem.direction),
+            cone=cone_of(self.run, self.solved.vectors, self.scales),
+            assumptions=self._assumptions(),
+            warnings=self._warnings(),
+            sizes=tuple(self._sizes()),
+            explanations={name: self._explained(name) for name in (*self.graph.parameters, *self._multipliers())},
+            architecture=self.graph,
+        )
+
+    def _multipliers(self) -> list[str]:
+        return [name for kind, name in self.solved.vectors if kind == "mult"]
+
+    def _vector(self, kind: str, name: str) -> Exponents:
+        vector = self.solved.vectors.get((kind, name))
+        return self.zero if vector is None or ("lr", name) in self._unmet else _exponents(vector, self.scales)
+
+    @property
+    def _unmet(self) -> set[Symbol]:
+        """Rates of parameters whose gradient is exactly zero at every step: any value would do."""
+        return {("lr", name) for name in self.graph.parameters if name not in self.gradients}
+
+    def _rule(self, name: str) -> Rule:
+        lr = self.zero if ("lr", name) in self._unmet else self._vector("lr", name)
+        rule = Rule(
+            shape=self.graph.shape_of(name),
+            init=_exponents(self.solved.vectors["init", name], self.scales)
+            if ("init", name) in self.solved.vectors
+            else self.zero,
+            mult=self.zero,
+            lr=lr,
+            eps=self._gradient(name) if self.problem.optimizer.eps else self.zero,
+            wd=self.zero.plus(lr, -1),
+            log=tuple(size for size in ("init", "lr") if self._carries_log(size, name)),
+        )
+        held = next((h for h in self.run.plan.parameters.values() if h.name == name), None)
+        axes = held.axes if held else ()
+        longest = max(axes, key=lambda axis: self.run.point.growths[axis], default=None)
+        grows = (
+            vector_of({("growth", longest): Fraction(1)}, {}, self.run, self.scales)
+            if longest
+            else (Fraction(0), *self.zero.fractions.values())
+        )
+        shape = Shape(self.graph.parameters[name].init == "normal", len(axes), _exponents(grows, self.scales))
+        return regauged(rule, shape, gauge_of(self.gauge), self.problem.optimizer)
+
+    def _gradient(self, name: str) -> Exponents:
+        event = self.gradients.get(name)
+        if event is None or event.term is None:
+            return self.zero
+        return _exponents(vector_of(event.form, self.solved.vectors, self.run, self.scales), self.scales)
+
+    def _bounds(self) -> dict[Symbol, Equation]:
+        """For every unknown the equation that determines it: the one that is nearest to it."""
+        bound: dict[Symbol, Equation] = {}
+        for equation in self.solved.binding:
+            event = equation.event
+            if event.kind == "own" and ("lr", str(event.parameter)) in equation.form:
+                bound["lr", str(event.parameter)] = equation
+                continue
+            for symbol, coefficient in equation.form.items():
+                if coefficient > 0 and symbol[0] in ("init", "mult") and symbol not in self.problem.given:
+                    known = bound.get(symbol)
+                    if known is None or len(equation.form) < len(known.form):
+                        bound[symbol] = equation
+        return bound
+
+    def _carries_log(self, size: str, name: str) -> bool:
+        equation = self.bound.get((size, name))
+        if size == "lr":
+            owns = [e for e in self.run.events if e.parameter == name and e.kind in ("own", "change") and e.ticks == 0]
+            return any(e.term is not None and e.term.log and e.judged for e in owns)
+        return equation is not None and equation.event.term is not None and equation.event.term.log
+
+    def _explained(self, name: str) -> tuple[Explanation, ...]:
+        found: list[Explanation] = []
+        for kind in ("mult", "init", "lr"):
+            vector = self.solved.vectors.get((kind, name))
+            if vector is None:
+                continue
+            size = str(_exponents(vector, self.scales))
+            equation = self.bound.get((kind, name))
+            if (kind, name) in self.problem.given:
+                found.append(Explanation(kind, size, "It is given."))
+            elif equation is None:
+                found.append(Explanation(kind, size, "No equation asks for less."))
+            else:
+                found.append(Explanation(kind, size, _sentence(equation), self._steps(equation.event)))
+        event = self.gradients.get(name)
+        if event is not None and self.problem.optimizer.eps:
+            said = "Epsilon has to stay at most as large as the gradient."
+            found.append(Explanation("eps", str(self._gradient(name)), said, self._steps(event)))
+        return tuple(found)
+
+    def _steps(self, event: Event) -> tuple[Line, ...]:
+        """The steps nearest to the event that it was computed from, the first one first."""
+        found: dict[tuple[str, int, str], Term] = {}
+        queue = [event.term] if event.term else []
+        while queue and len(found) < MOST_LINES:
+            term = queue.pop(0)
+            if term.step is not None:
+                found.setdefault((term.step.stage, term.step.time, term.step.node), term)
+            queue += sorted((*term.parents, *term.minus), key=lambda parent: -parent.size)
+        order = {site.name: index for index, site in reversed(list(enumerate(self.run.plan.sites)))}
+        lines = sorted(found.values(), key=lambda term: _when(term, order))
+        return tuple(
+            Line(t.step.stage, t.step.time, t.step.node, self._size_text(t), t.step.reason)
+            for t in lines
+            if t.step is not None
+        )
+
+    def _size_text(self, term: Term) -> str:
+        vectors: Vectors = self.solved.vectors
+        return str(_exponents(vector_of(term.form, vectors, self.run, self.scales), self.scales))
+
+    def _sizes(self) -> list[Predicted]:
+        """Every predicted size; a node of a repeat is one quantity over all blocks."""
+        best: dict[tuple[str, str, int, str | None], Event] = {}
+        for event in self.run.events:
+            if event.kind == "loss":
+                continue
+            parameter = event.parameter if event.kind == "own" else None
+            key = (event.kind, event.node, event.step, parameter)
+            known = best.get(key)
+            if known is None or known.term is None or (event.term is not None and event.ticks > known.ticks):
+                best[key] = event
+        return [
+            Predicted(kind, node, step, self.run.point.size(e.ticks) if e.term is not None else None, parameter)  # type: ignore[arg-type]
+            for (kind, node, step, parameter), e in best.items()
+        ]
+
+    def _assumptions(self) -> tuple[str, ...]:
+        fixed = [scale for scale in self.graph.scales if scale not in self.scales]
+        texts = [
+            "Sizes are exponents; constant factors are left out. Batch, time and every axis without a scale are fixed.",
+            "Images of one random matrix may be aligned with each other, and are taken to be.",
+        ]
+        if fixed:
+            texts.append(f"Held fixed: {', '.join(fixed)}.")
+        if self.mode == "isolated":
+            texts.append("Isolated: one step, each parameter alone; changes that others propagate are ignored.")
+        if self.problem.alignments:
+            texts.append("Alignment is prescribed for: " + ", ".join(sorted(self.problem.alignments)) + ".")
+        for kind, name in self.problem.given:
+            texts.append(f"Given: the {kind} of {name!r}.")
+        return tuple(texts)
+
+    def _warnings(self) -> tuple[str, ...]:
+        texts = [
+            f"{name!r} starts at a saddle: its own contribution is of size -{distance} at first and grows by a constant "
+            "factor a step"
+            for name, distance in self.solved.short.items()
+        ]
+        texts += [f"the gradient of {name!r} is exactly zero for all steps: any rate does" for _, name in self._unmet
+                  if self.graph.parameters[name].trained]  # fmt: skip
+        return tuple(texts)
+
+
+def _when(term: Term, order: Mapping[str, int]) -> tuple[int, int, int]:
+    """The order in which steps are shown: as they happen in training."""
+    step = term.step
+    stage = STAGES.index(step.stage) if step else 0
+    place = order.get(step.node, 0) if step else 0
+    return (step.time if step else 0, stage, -place if step and step.stage == "backward" else place)
+
+
+def _sentence(equation: Equation) -> str:
+    words = equation.words
+    return words[0].upper() + words[1:] + "."
+
+
+def run_of(problem: Problem, unknowns: Mapping[Symbol, Fraction]) -> Run:
+    """The calculus at a point of the unknowns."""
+    return problem.run(unknowns, problem.steps)

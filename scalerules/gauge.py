@@ -1,0 +1,79 @@
+"""Gauges: a constant factor can stand in front of a parameter or in its initial size and rate; nothing else changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from .errors import UnknownName
+from .optimizers import Optimizer
+from .solution import Exponents, Rule
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of a parameter: whether its entries are random at first, and its growing axes (the growth of the longest)."""
+
+    random: bool
+    growing: int
+    longest: Exponents
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """A choice of multipliers: `shift` says by how much the multiplier of a parameter grows and its std falls."""
+
+    name: str
+    reason: str
+    source: str
+    shift: Callable[[Rule, Shape], Exponents | None]
+
+
+def _nothing(rule: Rule, shape: Shape) -> Exponents | None:
+    return None
+
+
+def _whole(rule: Rule, shape: Shape) -> Exponents | None:
+    return rule.init
+
+
+def _of_vectors(rule: Rule, shape: Shape) -> Exponents | None:
+    return rule.init if shape.growing < 2 else None
+
+
+def _balanced(rule: Rule, shape: Shape) -> Exponents | None:
+    return rule.init.plus(shape.longest, Fraction(1, 2))
+
+
+GAUGES: dict[str, Gauge] = {
+    gauge.name: gauge
+    for gauge in [
+        Gauge("plain", "No multipliers: init and lr carry everything.", "Tensor Programs V, table 3", _nothing),
+        Gauge("table8", "Parameters with fewer than two growing axes start at std 1, multipliers make up for it.",
+              "Tensor Programs V, table 8", _of_vectors),
+        Gauge("table9", "Every std is one over the root of the longest growing axis.", "Tensor Programs V, table 9",
+              _balanced),
+        Gauge("ntk", "Every std is 1, multipliers carry the rest.", "Jacot et al. 2018, arXiv 1806.07572", _whole),
+        Gauge("unit", "Every std is 1 and constant factors give every operation unit variance.",
+              "u-muP, arXiv 2407.17465", _whole),
+    ]
+}  # fmt: skip
+
+
+def gauge(name: str) -> Gauge:
+    """The gauge called `name`. Raises `UnknownName` with the nearest one."""
+    if name not in GAUGES:
+        raise UnknownName("gauge", name, GAUGES)
+    return GAUGES[name]
+
+
+def regauged(rule: Rule, shape: Shape, chosen: Gauge, optimizer: Optimizer) -> Rule:
+    """The rule in a gauge: mult + t, init - t, and lr - 2t (SGD), or lr - t and eps + t (Adam-like)."""
+    t = chosen.shift(rule, shape) if shape.random else None
+    if t is None:
+        return rule
+    lr = rule.lr.plus(t, -1 if optimizer.normalised else -2)
+    eps = rule.eps.plus(t) if optimizer.eps else rule.eps
+    wd = rule.wd.plus(t, 1 if optimizer.normalised else 2)
+    return replace(rule, mult=rule.mult.plus(t), init=rule.init.plus(t, -1), lr=lr, eps=eps, wd=wd)

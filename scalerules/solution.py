@@ -1,0 +1,278 @@
+"""The answer as data: exponents per parameter, the direction and its cone, predicted sizes, and the steps of each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from .errors import UnknownName
+
+if TYPE_CHECKING:
+    import sympy
+
+    from .graph import Graph
+
+VERSION = 1
+SIZES = ("init", "mult", "lr", "eps", "wd")
+
+
+@dataclass(frozen=True)
+class Exponents(Mapping[str, "sympy.Rational"]):
+    """The exponent of every scale: `exponents["width"]` is an exact sympy Rational."""
+
+    fractions: Mapping[str, Fraction]
+
+    def __getitem__(self, scale: str) -> sympy.Rational:
+        import sympy
+
+        if scale not in self.fractions:
+            raise UnknownName("scale", scale, self.fractions)
+        value = self.fractions[scale]
+        return sympy.Rational(value.numerator, value.denominator)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.fractions)
+
+    def __len__(self) -> int:
+        return len(self.fractions)
+
+    @cached_property
+    def expr(self) -> sympy.Expr:
+        """The product of the scales to their exponents, as a sympy expression."""
+        import sympy
+
+        return sympy.Mul(*(sympy.Symbol(scale, positive=True) ** self[scale] for scale in self.fractions))
+
+    def factor(self, ratios: Mapping[str, float]) -> float:
+        """The product of `ratios[scale] ** exponent`: by what the quantity changes when each scale grows so."""
+        product = 1.0
+        for scale, exponent in self.fractions.items():
+            product *= ratios.get(scale, 1.0) ** float(exponent)
+        return product
+
+    def size(self, direction: Mapping[str, Fraction]) -> Fraction:
+        """The exponent along a direction."""
+        return sum((value * direction.get(s, Fraction(0)) for s, value in self.fractions.items()), Fraction(0))
+
+    def plus(self, other: Exponents, share: int | Fraction = 1) -> Exponents:
+        """Exponents of the product with `other ** share`."""
+        return Exponents({s: v + share * other.fractions.get(s, Fraction(0)) for s, v in self.fractions.items()})
+
+    def __str__(self) -> str:
+        parts = [
+            scale if value == 1 else f"{scale}^{value if value.denominator == 1 else f'({value})'}"
+            for scale, value in self.fractions.items()
+            if value
+        ]
+        return " ".join(parts) or "1"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One step of an explanation: the pass, after how many updates, the node, the size there, and the reason."""
+
+    stage: str
+    time: int
+    node: str
+    size: str
+    because: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why one size of a parameter (or a multiplier) is what it is: the equation that determines it and its steps."""
+
+    quantity: str
+    size: str
+    equation: str
+    steps: tuple[Line, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The rule of one parameter: `shape` (axis names), exponents of init (std), mult, lr, eps and wd.
+
+    `log` names the sizes that carry a logarithm.
+    """
+
+    shape: tuple[str, ...]
+    init: Exponents
+    mult: Exponents
+    lr: Exponents
+    eps: Exponents
+    wd: Exponents
+    log: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The size of a quantity along the direction (root mean square of its entries); None: exactly zero."""
+
+    quantity: Literal["value", "gradient", "own", "change"]
+    node: str
+    step: int
+    size: Fraction | None
+    parameter: str | None = None
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What `scalerules.derive` returns. `solution["h1"]` is the rule of the parameter `h1`."""
+
+    graph: str
+    optimizer: str
+    mode: str
+    gauge: str
+    scales: tuple[str, ...]
+    parameters: Mapping[str, Rule]
+    multipliers: Mapping[str, Exponents]
+    direction: Mapping[str, Fraction]
+    cone: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    sizes: tuple[Predicted, ...] = ()
+    explanations: Mapping[str, tuple[Explanation, ...]] = field(default_factory=dict)
+    architecture: Graph | None = field(default=None, repr=False, compare=False)
+
+    def __getitem__(self, parameter: str) -> Rule:
+        if parameter not in self.parameters:
+            raise UnknownName("parameter", parameter, self.parameters, where=f"graph {self.graph!r}")
+        return self.parameters[parameter]
+
+    def explain(self, parameter: str) -> str:
+        """The steps from which the sizes of a parameter (or a solved multiplier) follow, as text."""
+        from .views import explained
+
+        return explained(self, parameter)
+
+    def to_markdown(self) -> str:
+        """Table, numbered steps, assumptions and warnings, as Markdown."""
+        from .views import markdown
+
+        return markdown(self)
+
+    def to_latex(self) -> str:
+        """The table as LaTeX."""
+        from .views import latex
+
+        return latex(self)
+
+    def to_table(self) -> str:
+        """The table for a terminal."""
+        from .views import table
+
+        return table(self)
+
+    def to_json(self) -> str:
+        """The solution as JSON (see the interface): exponents as exact fractions in strings."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The solution as plain data."""
+        return {
+            "graph": self.graph,
+            "optimizer": self.optimizer,
+            "mode": self.mode,
+            "gauge": self.gauge,
+            "scales": list(self.scales),
+            "parameters": {
+                name: {
+                    "shape": list(rule.shape),
+                    **{size: _texts(getattr(rule, size)) for size in SIZES},
+                    "log": {size: "logarithm" for size in rule.log},
+                }
+                for name, rule in self.parameters.items()
+            },
+            "multipliers": {node: _texts(exponents) for node, exponents in self.multipliers.items()},
+            "direction": {scale: str(growth) for scale, growth in self.direction.items()},
+            "cone": list(self.cone),
+            "assumptions": list(self.assumptions),
+            "warnings": list(self.warnings),
+            "sizes": [
+                {"quantity": p.quantity, "node": p.node, "step": p.step, "size": None if p.size is None else str(p.size)}
+                | ({"parameter": p.parameter} if p.parameter else {})
+                for p in self.sizes
+            ],
+            "explanations": {
+                name: [
+                    {"quantity": e.quantity, "size": e.size, "equation": e.equation}
+                    | {"steps": [vars_of(line) for line in e.steps]}
+                    for e in explanations
+                ]
+                for name, explanations in self.explanations.items()
+            },
+            "version": VERSION,
+        }
+
+    @staticmethod
+    def from_json(text: str, architecture: Graph | None = None) -> Solution:
+        """Reads what `to_json` wrote. Raises `ScaleRulesError` if it is not that."""
+        from .errors import ScaleRulesError
+
+        try:
+            data = json.loads(text)
+            return _read(data, architecture)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ScaleRulesError(f"this is not the JSON of a solution: {error}") from None
+
+    def changed(self, parameter: str | None = None, multipliers: Mapping[str, Any] | None = None, **sizes: Any) -> Solution:
+        """A copy with other exponents, `solution.changed("h1", lr={"width": 0})`; predicted sizes stay."""
+        parameters = dict(self.parameters)
+        if parameter is not None:
+            given = {size: Exponents({s: Fraction(str(v)) for s, v in value.items()}) for size, value in sizes.items()}
+            parameters[parameter] = replace(self[parameter], **given)
+        nodes = {n: Exponents({s: Fraction(str(v)) for s, v in e.items()}) for n, e in (multipliers or {}).items()}
+        return replace(self, parameters=parameters, multipliers={**self.multipliers, **nodes})
+
+
+def vars_of(line: Line) -> dict[str, Any]:
+    """The fields of a line."""
+    return {"stage": line.stage, "time": line.time, "node": line.node, "size": line.size, "because": line.because}
+
+
+def _texts(exponents: Exponents) -> dict[str, str]:
+    return {scale: str(value) for scale, value in exponents.fractions.items()}
+
+
+def _exponents(data: Mapping[str, str]) -> Exponents:
+    return Exponents({scale: Fraction(value) for scale, value in data.items()})
+
+
+def _read(data: Mapping[str, Any], architecture: Graph | None) -> Solution:
+    return Solution(
+        graph=data["graph"],
+        optimizer=data["optimizer"],
+        mode=data["mode"],
+        gauge=data["gauge"],
+        scales=tuple(data["scales"]),
+        parameters={
+            name: Rule(
+                tuple(rule["shape"]), *(_exponents(rule[size]) for size in SIZES), log=tuple(rule.get("log", {}))
+            )
+            for name, rule in data["parameters"].items()
+        },
+        multipliers={node: _exponents(value) for node, value in data.get("multipliers", {}).items()},
+        direction={scale: Fraction(growth) for scale, growth in data["direction"].items()},
+        cone=tuple(data.get("cone", ())),
+        assumptions=tuple(data.get("assumptions", ())),
+        warnings=tuple(data.get("warnings", ())),
+        sizes=tuple(
+            Predicted(
+                row["quantity"], row["node"], row["step"],
+                None if row["size"] is None else Fraction(row["size"]), row.get("parameter"),
+            )
+            for row in data.get("sizes", ())
+        ),
+        explanations={
+            name: tuple(
+                Explanation(e["quantity"], e["size"], e["equation"], tuple(Line(**line) for line in e["steps"]))
+                for e in explanations
+            )
+            for name, explanations in data.get("explanations", {}).items()
+        },
+        architecture=architecture,
+    )  # fmt: skip

@@ -1,0 +1,108 @@
+"""A solution for readers: terminal table, Markdown, LaTeX, and the numbered steps of one parameter."""
+
+from __future__ import annotations
+
+import io
+
+from .solution import Explanation, Exponents, Solution
+
+COLUMNS = ("init", "mult", "lr", "eps", "wd")
+
+
+def heading(solution: Solution) -> str:
+    """One line that says what was derived."""
+    direction = ", ".join(f"{s}^{g}" if g != 1 else s for s, g in solution.direction.items())
+    return (
+        f"{solution.graph}, {solution.optimizer}, mode {solution.mode}, gauge {solution.gauge}, growing: {direction}"
+    )
+
+
+def rows(solution: Solution) -> list[list[str]]:
+    """The table: a parameter a row, exponents as products of powers of scales."""
+    found: list[list[str]] = []
+    for name, rule in solution.parameters.items():
+        cells = [_cell(getattr(rule, size), size in rule.log) for size in COLUMNS]
+        found.append([name, " ".join(rule.shape), *cells])
+    return found
+
+
+def _cell(exponents: Exponents, log: bool) -> str:
+    return f"{exponents}{' (log)' if log else ''}"
+
+
+def table(solution: Solution) -> str:
+    """The table as text for a terminal."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(title=heading(solution), title_justify="left", box=SIMPLE)
+    for column in ("parameter", "shape", *COLUMNS):
+        shown.add_column(column, overflow="fold")
+    for row in rows(solution):
+        shown.add_row(*row)
+    stream = io.StringIO()
+    console = Console(file=stream, width=140, highlight=False)
+    console.print(shown)
+    for node, exponents in solution.multipliers.items():
+        console.print(f"  multiplier of {node}: {exponents}", markup=False)
+    if solution.cone:
+        console.print(f"  holds where {', '.join(solution.cone)}", markup=False)
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+
+
+def explained(solution: Solution, name: str) -> str:
+    """The numbered steps of a parameter or a multiplier."""
+    if name not in solution.explanations:
+        solution[name]
+    lines = [f"{name} in {heading(solution)}"]
+    for explanation in solution.explanations.get(name, ()):
+        lines += ["", *_explanation(explanation)]
+    if name in solution.parameters:
+        lines += ["", f"wd = {solution[name].wd}: decay acts through lr * wd, which keeps one time scale."]
+    return "\n".join(lines) + "\n"
+
+
+def _explanation(explanation: Explanation) -> list[str]:
+    lines = [f"{explanation.quantity} = {explanation.size}. {explanation.equation}"]
+    for number, step in enumerate(explanation.steps, 1):
+        when = f", step {step.time}" if step.time else ""
+        lines.append(f"  {number}. {step.stage}{when}, {step.node}: size {step.size}. {step.because}")
+    return lines
+
+
+def markdown(solution: Solution) -> str:
+    """Table, steps, assumptions and warnings."""
+    lines = [f"# {heading(solution)}", "", "| parameter | shape | " + " | ".join(COLUMNS) + " |"]
+    lines.append("| --- " * (2 + len(COLUMNS)) + "|")
+    lines += ["| " + " | ".join([f"`{row[0]}`", *row[1:]]) + " |" for row in rows(solution)]
+    if solution.multipliers:
+        lines += ["", "Multipliers that were solved for:", ""]
+        lines += [f"* `{node}`: {exponents}" for node, exponents in solution.multipliers.items()]
+    if solution.cone:
+        lines += ["", "The rule holds where " + ", ".join(f"`{c}`" for c in solution.cone) + "."]
+    for title, texts in (("Assumptions", solution.assumptions), ("Warnings", solution.warnings)):
+        if texts:
+            lines += ["", f"## {title}", "", *(f"* {text}" for text in texts)]
+    lines += ["", "## Steps"]
+    for name, explanations in solution.explanations.items():
+        if explanations:
+            lines += ["", f"### `{name}`"]
+            for explanation in explanations:
+                lines += ["", f"**{explanation.quantity} = {explanation.size}.** {explanation.equation}", ""]
+                for number, step in enumerate(explanation.steps, 1):
+                    when = f", step {step.time}" if step.time else ""
+                    lines.append(f"{number}. {step.stage}{when}, `{step.node}`: {step.size}. {step.because}")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def latex(solution: Solution) -> str:
+    """The table as a LaTeX tabular."""
+    from sympy import latex as printed
+
+    lines = [r"\begin{tabular}{ll" + "l" * len(COLUMNS) + "}", r"parameter & shape & " + " & ".join(COLUMNS) + r" \\"]
+    for name, rule in solution.parameters.items():
+        cells = [f"${printed(getattr(rule, s).expr, root_notation=False, fold_frac_powers=True)}$" for s in COLUMNS]
+        texts = [name.replace("_", r"\_"), " ".join(rule.shape).replace("_", r"\_"), *cells]
+        lines.append(" & ".join(texts) + r" \\")
+    return "\n".join([*lines, r"\end{tabular}"]) + "\n"
