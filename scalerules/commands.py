@@ -86,7 +86,7 @@ def derive(
 
     For example:
       scalerules derive mlp
-      scalerules derive mamba --scale width --scale state=1/4
+      scalerules derive mamba --mode isolated --scale width --scale state=1/4
       scalerules derive mamba --set discretisation=euler
       scalerules derive my_arch.yaml --optimizer sgd --format json -o rules.json
     """

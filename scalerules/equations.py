@@ -21,12 +21,13 @@ Vectors = dict[Symbol, Vector]
 class Equation:
     """A linear form in the unknowns and growths that has to be at most 0 (`stable`) or at least 0 (`maximal`).
 
-    `earlier` is set where the growth from one step to the next is what must not happen.
+    `allowance` is what the sum over depth adds to a contribution; `earlier` is set where the growth from one step to the next is what must not happen.
     """
 
     relation: Literal["stable", "maximal"]
     event: Event
     earlier: Event | None = None
+    allowance: tuple[tuple[Symbol, Fraction], ...] = ()
 
     @property
     def form(self) -> dict[Symbol, Fraction]:
@@ -34,6 +35,8 @@ class Equation:
         form = dict(self.event.form)
         for symbol, value in (self.earlier.form if self.earlier else {}).items():
             form[symbol] = form.get(symbol, Fraction(0)) - value
+        for symbol, value in self.allowance:
+            form[symbol] = form.get(symbol, Fraction(0)) + value
         return {symbol: value for symbol, value in form.items() if value}
 
     @property

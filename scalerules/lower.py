@@ -235,3 +235,24 @@ def _judged(sites: list[Site]) -> list[Site]:
         return scaled and not any(uses[key] == 1 for key in site.parameters)
 
     return [replace(site, judged=False, carries=True) if open_(site) else site for site in sites]
+
+
+def depth_allowance(plan: Plan) -> dict[str, tuple[Site, Site | None]]:
+    """For every parameter of a growing repeat: the residual that sums its contributions over depth, and its multiplier.
+
+    A contribution that is as small as the sum over depth is long still moves the stream, and is not asked to be larger.
+    """
+    sites = {site.key: site for site in plan.sites}
+    found: dict[str, tuple[Site, Site | None]] = {}
+    for join in (site for site in plan.sites if site.joins):
+        branch = sites[join.inputs[1]]
+        multiplier = branch if branch.op == "scale" else None
+        queue = [branch]
+        while queue:
+            site = queue.pop()
+            if f"{join.joins}" not in {label.partition("|")[0] for label in site.result}:
+                continue
+            for key in site.parameters:
+                found.setdefault(plan.parameters[key].name, (join, multiplier))
+            queue += [sites[key] for key in site.inputs]
+    return found

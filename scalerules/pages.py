@@ -37,7 +37,8 @@ USUAL = (Page("sgd"), Page("adam"), Page("muon"))
 
 EXTRA: Mapping[str, tuple[Page, ...]] = {
     "mamba": (
-        Page("adam", "adam-state", asked={"scales": {"width": 1, "state": "1/4"}}),
+        Page("adam", "adam-isolated-state", asked={"scales": {"width": 1, "state": "1/4"}, "mode": "isolated"}),
+        Page("sgd", "sgd-isolated", asked={"mode": "isolated"}),
         Page("adam", "adam-euler", build={"discretisation": "euler"}),
     ),
 }

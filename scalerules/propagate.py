@@ -288,7 +288,7 @@ class _Propagation:
         for key, terms in found.items():
             held = self.plan.parameters[key]
             joins = site.joins is not None and site.joins == held.depth
-            self._record("own", site, terms, site.result, site.judged, held.name, (first[key] and site.judged) or joins)
+            self._record("own", site, terms, site.result, site.judged, held.name, first[key] and site.judged)
             if self.isolated and site.judged:
                 self._loss(site, terms, held)
             if site.carries or (held.depth and not joins):

@@ -13,13 +13,14 @@ from fractions import Fraction
 
 from .equations import Equation, Vectors, own_contributions, unknowns_of, value_of, vector_of
 from .graph import Graph
+from .lower import depth_allowance
 from .optimizers import Optimizer
 from .propagate import Alignments, Event, Point, Run, propagate, start
 from .scale import Direction
 from .simplex import Infeasible, Programme, Vector
 from .terms import Symbol
 
-ROUNDS = 80
+ROUNDS = 40
 BEYOND = 2
 """Steps beyond the asked ones at which nothing may have become unstable either."""
 
@@ -123,6 +124,7 @@ class _Solver:
         self.scales = list(problem.direction)
         self.plan = start(problem.graph, problem.direction)
         self._sites = {site.key: site for site in self.plan.sites}
+        self.depths = depth_allowance(self.plan)
         self.kept: dict[Key, Equation] = {}
         self.cycles: dict[Key, Equation] = {}
         self.upper, self.weights = self._variables()
@@ -153,8 +155,13 @@ class _Solver:
         if self.problem.isolated:  # initial sizes of hidden values follow from the values at initialisation alone
             upper.update({("init", name): (top, *flat) for name in inits if name in hidden_})
         upper.update(own)
+        joins = {multiplier.name for _, multiplier in self.depths.values() if multiplier is not None} & free
+        if joins:  # what depth allows is used for depth only: initial sizes and the multipliers of the sum come first
+            upper.update({("init", name): (top, *flat) for name in inits if name in hidden_})
+            upper.update({("mult", name): (Fraction(0), *flat) for name in joins})
+            upper.update({("full", name): (Fraction(0), *flat) for name in trained if name in self.depths})
         upper.update({("init", name): (top, *flat) for name in inits if ("init", name) not in upper})
-        upper.update({("mult", site.name): (Fraction(0), *flat) for site in self.plan.sites if site.name in free})
+        upper.update({("mult", site.name): (Fraction(0), *flat) for site in self.plan.sites if site.name in free - joins})
         upper.update({("lr", name): (4 * top, *flat) for name in trained})
         upper = {symbol: bound for symbol, bound in upper.items() if symbol not in self.given}
         self.unmet: Vectors = {("lr", n): (-8 * top, *flat) for n in trained if ("lr", n) not in self.given}
@@ -168,7 +175,7 @@ class _Solver:
         named = {**self.kept, **self.cycles, **self._maximal(run)}
         binding = [named[name] for name in programme.binding() if name in named]  # type: ignore[index]
         short = {name: -vector[0] for (kind, name), vector in self.vectors.items() if kind == "own" and vector[0] < 0}
-        vectors = {symbol: vector for symbol, vector in self.vectors.items() if symbol[0] != "own"}
+        vectors = {symbol: vector for symbol, vector in self.vectors.items() if symbol[0] not in ("own", "full")}
         solved = Solved(vectors, run, binding, short)
         if short:
             blocking = [k for name in short for k in (("maximal", name), *programme.blocked_by(("own", name)))]
@@ -254,15 +261,23 @@ class _Solver:
             reached = [e for e in events if e.term is not None]
             if reached:
                 best = max(reached, key=lambda e: e.ticks)
-                found["maximal", name] = Equation("maximal", best)
+                found["maximal", name] = Equation("maximal", best, allowance=self._allowance(name, run))
         return found
+
+    def _allowance(self, name: str, run: Run) -> tuple[tuple[Symbol, Fraction], ...]:
+        """What the sum over depth adds to an own contribution in a repeated block, multiplier included."""
+        if name not in self.depths:
+            return ()
+        join, multiplier = self.depths[name]
+        shift = run.point.factor(multiplier)[1] if multiplier is not None else ()
+        return ((("growth", str(join.joins)), Fraction(1)), *shift)
 
     def _programme(self, run: Run) -> Programme:
         """Solves for the next point. What no equation bounds from above stays where it is."""
         stable, maximal = {**self.kept, **self.cycles}, self._maximal(run)
         bounded = {s for equation in stable.values() for s, value in equation.form.items() if value > 0}
         upper = {
-            s: bound if s in bounded or s[0] == "own" or self.vectors[s] >= bound else self.vectors[s]
+            s: bound if s in bounded or s[0] in ("own", "full") or self.vectors[s] >= bound else self.vectors[s]
             for s, bound in self.upper.items()
         }
         programme = Programme(upper, self.weights)  # type: ignore[arg-type]
@@ -274,6 +289,10 @@ class _Solver:
                 short: Symbol = ("own", str(equation.event.parameter))
                 form = {symbol: -value for symbol, value in equation.form.items()}
                 self._require(programme, name, form, {short: Fraction(1)}, fixed, run)
+                full: Symbol = ("full", short[1])
+                if full in self.upper:
+                    form = {symbol: -value for symbol, value in equation.event.form.items()}
+                    self._require(programme, (*name, "full"), form, {full: Fraction(1)}, fixed, run)
         except Infeasible as clash:
             named = {**stable, **maximal}
             raise Unsolvable([named[name] for name in clash.clash if name in named], run) from None  # type: ignore[index]

@@ -22,7 +22,7 @@ SUMMABLE = 1000
 """Profile of entries that decay exponentially along an axis: every power sum converges."""
 
 MOST_SOURCES = 2
-"""Of products of more sources than this along one axis it is only known that they are random: `MANY`."""
+"""Of products of more sources than this it is only known along which axes they are random: `MANY`."""
 
 MANY = 1
 """The sign bit of a product of many sources; it never cancels."""
@@ -144,6 +144,15 @@ def merged(terms: Iterable[Term], reach: int) -> list[Term]:
 
 
 def multiplied(a: int, b: int) -> int:
-    """The sources of a product along one axis: modulo two; of more than `MOST_SOURCES` only that they are many."""
-    left = a ^ b
-    return MANY if (a | b) & MANY or left.bit_count() > MOST_SOURCES else left
+    """The sources of a product along one axis, modulo two; what is many stays many."""
+    return MANY if (a | b) & MANY else a ^ b
+
+
+def limited(signs: tuple[int, ...]) -> tuple[int, ...]:
+    """A signature with more than `MOST_SOURCES` sources: where there is any, it is many."""
+    together = 0
+    for mask in signs:
+        together |= mask
+    if together.bit_count() <= MOST_SOURCES:
+        return signs
+    return tuple(MANY if mask else 0 for mask in signs)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ..terms import SUMMABLE, Term, largest, merged, multiplied
+from ..terms import SUMMABLE, Term, largest, limited, merged, multiplied
 from .forms import Point, fitted
 from .laws import Labels, Operand, contract, explicit
 from .registry import register, same_axes
@@ -63,7 +63,7 @@ def powers(at: Point, terms: list[Term], parity: str, homogeneous: bool, constan
         top = largest(terms)
         for i, a in enumerate(terms):
             for b in terms[i + 1 :] if a is not top else (a, *terms[i + 1 :]):
-                signs = tuple(multiplied(x, y) for x, y in zip(a.signs, b.signs, strict=True))
+                signs = limited(tuple(multiplied(x, y) for x, y in zip(a.signs, b.signs, strict=True)))
                 kept.append(_pair(a, b, signs, homogeneous))
         if constant and terms:
             kept.append(Term(0, (0,) * len(terms[0].signs)))

@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import product
 from typing import Protocol
 
-from ..terms import MANY, SUMMABLE, Mirror, Shift, Term, merged, multiplied
+from ..terms import MANY, SUMMABLE, Mirror, Shift, Term, limited, merged, multiplied
 
 HALF = Fraction(1, 2)
 Labels = tuple[str, ...]
@@ -202,18 +202,18 @@ def _products(
     plain = not any(t.profile for t in (*a, *b))
     growths = [at.ticks(label) for _, _, label in sums]
     for ta, tb in product(a, b):
-        signs = []
-        for i, j in places:
-            signs.append(ta.signs[i] if j < 0 else tb.signs[j] if i < 0 else multiplied(ta.signs[i], tb.signs[j]))
+        sa, sb = ta.signs, tb.signs
+        signs = tuple(sa[i] if j < 0 else sb[j] if i < 0 else multiplied(sa[i], sb[j]) for i, j in places)
+        signs = limited(signs)
         size = ta.size + tb.size
         if plain:
             for (i, j, _), growth in zip(sums, growths, strict=True):
                 left = multiplied(ta.signs[i] if i >= 0 else 0, tb.signs[j] if j >= 0 else 0)
                 size += growth // 2 if left else growth
-            key: tuple[object, ...] = (tuple(signs), None)
+            key: tuple[object, ...] = (signs, None)
         else:
             size += sum(_sum_law(ta, tb, i, j, g)[0] for (i, j, _), g in zip(sums, growths, strict=True))
-            key = (tuple(signs), _profile(ta, tb, places))
+            key = (signs, _profile(ta, tb, places))
         known = best.get(key)
         if known is None or size > known[0] or (size == known[0] and _kept_mirror(ta, tb, signs) is not None):
             best[key] = (size, ta, tb)
