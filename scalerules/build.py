@@ -5,12 +5,12 @@ Each method adds one node (or, for `repeat`, opens a body) and returns its name;
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
-from .errors import GraphError
+from .errors import GraphError, nearest
 from .graph import Graph, Node, Parameter
 
 
@@ -89,7 +89,7 @@ class Builder:
         return self.node(name, "residual", stream, branch)
 
     @contextmanager
-    def repeat(self, name: str, stream: str, axis: str) -> Iterator[_Body]:
+    def repeat(self, name: str, stream: str, axis: str) -> Generator[_Body]:
         """A block that is repeated along the depth axis `axis`: set `body.result` to what it passes on."""
         body = _Body()
         self._bodies.append({})
@@ -116,8 +116,11 @@ class Builder:
         """`builder.relu(x)`: a node of the elementwise op `relu`, named after its input."""
         from .ops import OPS
 
-        if op.startswith("_") or op not in OPS:
+        if op.startswith("_"):
             raise AttributeError(op)
+        if op not in OPS:
+            known = {*OPS, *(name for name in dir(type(self)) if not name.startswith("_"))}
+            raise AttributeError(f"unknown op {op!r} ({nearest(op, known)})")
 
         def add(*inputs: str, name: str | None = None, parameters: tuple[str, ...] = (), **fields: Any) -> str:
             return self.node(name or f"{(inputs or parameters)[0]}.{op}", op, *inputs, parameters=parameters, **fields)

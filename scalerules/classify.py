@@ -96,7 +96,7 @@ def classify(
     alignment: Alignment = "derived",
     steps: int = 3,
 ) -> Classification:
-    """What a parametrization does. What is not given is as derived; a named one has one global rate, the largest stable.
+    """What a parametrization does. What is not given is as derived; a named one has one rate, the largest stable.
 
     Raises `ScaleRulesError` for a mistake in the question.
     """

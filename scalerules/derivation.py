@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from .cone import cone_of
 from .equations import Equation, Vectors, vector_of
 from .errors import Clash, ScaleRulesError, UnknownName
-from .gauge import Shape, gauge as gauge_of, regauged
+from .gauge import Shape, regauged
+from .gauge import gauge as gauge_of
 from .given import Given, named, read
 from .graph import Graph
-from .optimizers import Optimizer, optimizer as optimizer_of
+from .optimizers import optimizer as optimizer_of
 from .propagate import Alignments, Event, Run
 from .simplex import Vector
-from .solution import Explanation, Exponents, Line, Predicted, Rule, Solution
+from .solution import Explanation, Exponents, Line, Predicted, Quantity, Rule, Solution
 from .solve import Problem, Solved, Unsolvable, solve
 from .terms import Symbol, Term
 
@@ -308,8 +309,9 @@ class _Writer:
             known = best.get(key)
             if known is None or known.term is None or (event.term is not None and event.ticks > known.ticks):
                 best[key] = event
+        point = self.run.point
         return [
-            Predicted(kind, node, step, self.run.point.size(e.ticks) if e.term is not None else None, parameter)  # type: ignore[arg-type]
+            Predicted(cast(Quantity, kind), node, step, point.size(e.ticks) if e.term is not None else None, parameter)
             for (kind, node, step, parameter), e in best.items()
         ]
 

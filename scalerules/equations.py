@@ -21,7 +21,8 @@ Vectors = dict[Symbol, Vector]
 class Equation:
     """A linear form in the unknowns and growths that has to be at most 0 (`stable`) or at least 0 (`maximal`).
 
-    `allowance` is what the sum over depth adds to a contribution; `earlier` is set where the growth from one step to the next is what must not happen.
+    `allowance` is what the sum over depth adds to a contribution; `earlier` is set where the growth from one step to
+    the next is what must not happen.
     """
 
     relation: Literal["stable", "maximal"]
@@ -59,7 +60,7 @@ class Equation:
 
 
 def vector_of(form: Mapping[Symbol, Fraction], known: Vectors, run: Run, scales: Sequence[str]) -> Vector:
-    """A linear form with the `known` unknowns put in: its size along the direction, then its exponent for each scale."""
+    """A linear form with the `known` unknowns put in: its size along the direction, then its exponents, by scale."""
     direction, graph = run.point.direction, run.point.graph
     exponents = dict.fromkeys(scales, Fraction(0))
     total = Fraction(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 from .errors import ScaleRulesError, UnknownName
 from .graph import Graph
@@ -52,15 +52,16 @@ def _parameter(name: str, sizes: Any, direction: Direction, optimizer: Optimizer
     if not isinstance(sizes, Mapping):
         raise ScaleRulesError("needs its sizes by name", where=where, hint="such as {'init': '-1/2', 'lr': '-1'}")
     known = ("init", "lr", "mult", "eps", "wd", "shape", "log")
-    for size in sizes:
+    written = cast(Mapping[object, Any], sizes)
+    for size in written:
         if size not in known:
             raise UnknownName("size", str(size), known[:3], where=where)
-    mult = _size(sizes["mult"], direction, where) if sizes.get("mult") is not None else Fraction(0)
+    mult = _size(written["mult"], direction, where) if written.get("mult") is not None else Fraction(0)
     found: dict[Symbol, Fraction] = {}
-    if sizes.get("init") is not None:
-        found["init", name] = _size(sizes["init"], direction, where) + mult
-    if sizes.get("lr") is not None:
-        found["lr", name] = _size(sizes["lr"], direction, where) + mult * (1 if optimizer.normalised else 2)
+    if written.get("init") is not None:
+        found["init", name] = _size(written["init"], direction, where) + mult
+    if written.get("lr") is not None:
+        found["lr", name] = _size(written["lr"], direction, where) + mult * (1 if optimizer.normalised else 2)
     return found
 
 
@@ -68,10 +69,11 @@ def _size(value: Any, direction: Direction, where: str) -> Fraction:
     """An exponent, or exponents by scale, along the direction."""
     try:
         if isinstance(value, Mapping):
-            for scale in value:
+            shares = cast(Mapping[str, Any], value)
+            for scale in shares:
                 if scale not in direction:
                     raise UnknownName("scale", str(scale), direction, where=where)
-            return sum((Fraction(str(v)) * direction[s] for s, v in value.items()), Fraction(0))
+            return sum((Fraction(str(v)) * direction[s] for s, v in shares.items()), Fraction(0))
         return Fraction(str(value)) * next(iter(direction.values()))
     except (ValueError, ZeroDivisionError):
         raise ScaleRulesError(f"cannot read the exponent {value!r}", where=where, hint="a fraction: '-1/2'") from None

@@ -220,7 +220,7 @@ def _walk(nodes: Mapping[str, Node]) -> Iterator[tuple[str, Node]]:
 
 def _ordered(nodes: Mapping[str, Node], outer: Mapping[str, object]) -> list[str]:
     """The nodes in an order in which each stands behind its inputs; written order where that is one."""
-    order = nx.DiGraph()
+    order: nx.DiGraph[str] = nx.DiGraph()
     order.add_nodes_from(nodes)
     for name, node in nodes.items():
         for source in node.inputs:
@@ -233,7 +233,8 @@ def _ordered(nodes: Mapping[str, Node], outer: Mapping[str, object]) -> list[str
                 )
                 raise GraphError(f"reads the unknown node {source!r}", where=f"node {name!r}", hint=hint)
     if not nx.is_directed_acyclic_graph(order):
-        cycle = [edge[0] for edge in nx.find_cycle(order)]
+        edges: list[tuple[str, str]] = nx.find_cycle(order)  # pyright: ignore[reportUnknownMemberType]
+        cycle = [edge[0] for edge in edges]
         raise GraphError(
             "the nodes form a cycle: " + " -> ".join([*cycle, cycle[0]]),
             where=f"node {cycle[0]!r}",

@@ -21,7 +21,8 @@ class Site:
     """One elementary operation with the labels of its growing axes.
 
     `name` is the node's (both copies of a repeated node share it). `judged`: its value and changes have to be stable;
-    `carries`: a parameter's own change is followed through it to what reads it; `joins`: a residual that sums over depth.
+    `carries`: a parameter's own change is followed through it to what reads it; `joins`: a residual that sums over
+    depth.
     """
 
     key: str

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Literal
 
 from .errors import UnknownName
 from .ops.laws import HALF, Outer, Piece, Scope, explicit
-from .terms import Shift, Term, largest
+from .terms import Shift, Symbol, Term, largest
 
 if TYPE_CHECKING:
     from .lower import Held
+    from .ops.forms import Point
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,8 @@ class Optimizer:
     adjust: Literal["none", "spectral", "original", "match_rms"] = "none"
     eps: bool = True
 
-    def update(self, at: Scope, held: Held, pieces: list[Piece]) -> tuple[list[Piece], Term | None]:
+    def update(self, at: Point, held: Held, pieces: list[Piece]) -> tuple[list[Piece], Term | None]:
         """The pieces of the update, and the largest term of the gradient (None where it is exactly zero)."""
-        labels = tuple(f"{axis}|{i}" for i, axis in enumerate(held.axes))
         tops = [(piece, entries(at, piece)) for piece in pieces]
         top = largest(t for _, t in tops if t is not None)
         if top is None:
@@ -46,8 +46,9 @@ class Optimizer:
         factor = Term(ticks - (top.size if self.normalised else 0), (), (), shift, minus)
         return [self._scaled(at, piece, factor, top) for piece, t in tops if t is not None], top
 
-    def _rate(self, at: Scope, held: Held) -> tuple[int, Shift]:
-        ticks, shift = at.unknown("lr", held.name), [(("lr", held.name), Fraction(1))]  # type: ignore[attr-defined]
+    def _rate(self, at: Point, held: Held) -> tuple[int, Shift]:
+        ticks = at.unknown("lr", held.name)
+        shift: list[tuple[Symbol, Fraction]] = [(("lr", held.name), Fraction(1))]
         if self.spectral and held.matrix:
             fans = [(axis, -HALF) for axis in (*held.fan_in, *held.fan_out)]
             grows_in, grows_out = (sum(at.ticks(axis) for axis in fan) for fan in (held.fan_in, held.fan_out))
@@ -98,7 +99,9 @@ def _levelled(terms: list[Term]) -> list[Term]:
     ]
 
 
-_ADAM = "Every entry is divided by its own recent size, so the update has the size of the rate and the gradient's signs."
+_ADAM = (
+    "Every entry is divided by its own recent size, so the update has the size of the rate and the gradient's signs."
+)
 
 OPTIMIZERS: dict[str, Optimizer] = {
     rule.name: rule
@@ -111,7 +114,8 @@ OPTIMIZERS: dict[str, Optimizer] = {
         Optimizer("adagrad", _ADAM, "Duchi, Hazan and Singer 2011"),
         Optimizer("lion", "The update is the sign of an average of gradients.", "Chen et al. 2023, arXiv 2302.06675",
                   eps=False),
-        Optimizer("sign", "The update is the sign of the gradient.", "Bernstein et al. 2018, arXiv 1802.04434", eps=False),
+        Optimizer("sign", "The update is the sign of the gradient.", "Bernstein et al. 2018, arXiv 1802.04434",
+                  eps=False),
         Optimizer("muon", "A matrix moves by an orthogonal one: spectral norm one at bounded rank, entries "
                   "1/sqrt(fan_in fan_out); other parameters move by the sign-like rule.",
                   "Jordan et al. 2024; no adjustment of the rate", spectral=True, eps=False),

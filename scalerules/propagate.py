@@ -7,7 +7,7 @@ events: the size of every value, gradient, own contribution and change, each as 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import lcm
 from .graph import Graph
@@ -159,6 +159,7 @@ class _Propagation:
         self.reasons = {site.op: law_of(site.op).reason for site in plan.sites}
         self.initial: dict[str, list[Piece]] = {}
         self.change: dict[str, list[Piece]] = {}
+        self._totals: dict[str, tuple[list[Piece], list[Piece]]] = {}
         self.own: dict[str, dict[str, tuple[list[Term], bool]]] = {}
         self.time = 0
         for held in plan.parameters.values():
@@ -167,13 +168,25 @@ class _Propagation:
 
     def run(self, steps: int, until: Callable[[list[Event]], bool] | None) -> Run:
         self.forward()
-        seen = 0
-        while self.time < steps and not (until and until(self.result.events[seen:])):
-            seen = len(self.result.events)
+        events, seen = self.result.events, 0
+        before: object = None
+        while self.time < steps and not (until and until(events[seen:])):
+            last, seen = events[seen:], len(events)
             self.time += 1
+            state = self._state()
+            if state == before:
+                events.extend(replace(event, step=self.time) for event in last)
+                continue
+            before = state
             self.backward()
             self.changes()
         return self.result
+
+    def _state(self) -> object:
+        """What the next step depends on: where it does not move any more, the next step is like the last."""
+        return {
+            key: frozenset((t.signs, t.size, t.profile) for t in flat(pieces)) for key, pieces in self.change.items()
+        }, {key: {_shape(piece) for piece in self.change[key]} for key in self.plan.parameters}
 
     # one pass each
 
@@ -246,9 +259,12 @@ class _Propagation:
 
     def _total(self, key: str) -> list[Piece]:
         parts = [*self.initial[key], *self.change[key]]
-        if key in self.plan.parameters:
+        if key in self.plan.parameters or not self.change[key]:
             return parts
-        return [merged((t for part in parts for t in part), self.at.reach)]  # type: ignore[union-attr]
+        known = self._totals.get(key)
+        if known is None or known[0] is not self.change[key]:
+            known = self._totals[key] = (self.change[key], [merged(flat(parts), self.at.reach)])
+        return known[1]
 
     def _around(self, site: Site, k: int) -> list[Operand]:
         """The operands around a change of the `k`-th: parameters and values before it at their start, later ones now.
@@ -406,6 +422,14 @@ class _Propagation:
         for term in terms:
             term.step = Step("parameter", 0, held.name, "The initial value of the parameter.")
         return terms
+
+
+def _shape(piece: Piece) -> object:
+    """A piece of a parameter's change as far as the next steps see it."""
+    if not isinstance(piece, Outer):
+        return frozenset((t.signs, t.size, t.profile) for t in piece)
+    factors = tuple((labels, frozenset((t.signs, t.size, t.profile) for t in terms)) for labels, terms in piece.factors)
+    return (factors, piece.factor.size)
 
 
 def flat(pieces: Sequence[Piece]) -> list[Term]:

@@ -126,7 +126,7 @@ def _factors(
     if name not in known:
         return [(name, power)]
     monomials = known[name].monomials
-    constant = monomials[0].constant
+    first, constant = monomials[0], monomials[0].constant
     exact = power.denominator == 1
     if len(monomials) > 1 or not (exact or constant == 1):
         root = _exact_power(constant, power) if len(monomials) == 1 else None
@@ -135,7 +135,7 @@ def _factors(
         factor = root
     else:
         factor = constant ** int(power) if exact else Fraction(1)
-    return [("", factor)] + [(scale, inner * power) for scale, inner in monomials[0].powers]
+    return [("", factor)] + [(scale, inner * power) for scale, inner in first.powers]
 
 
 def _exact_power(constant: Fraction, power: Fraction) -> Fraction | None:

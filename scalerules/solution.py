@@ -7,17 +7,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from .errors import UnknownName
 
 if TYPE_CHECKING:
-    import sympy
+    import sympy  # pyright: ignore[reportMissingTypeStubs]
 
     from .graph import Graph
 
 VERSION = 1
 SIZES = ("init", "mult", "lr", "eps", "wd")
+Quantity = Literal["value", "gradient", "own", "change"]
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,12 @@ class Exponents(Mapping[str, "sympy.Rational"]):
     fractions: Mapping[str, Fraction]
 
     def __getitem__(self, scale: str) -> sympy.Rational:
-        import sympy
+        import sympy  # pyright: ignore[reportMissingTypeStubs]
 
         if scale not in self.fractions:
             raise UnknownName("scale", scale, self.fractions)
         value = self.fractions[scale]
-        return sympy.Rational(value.numerator, value.denominator)
+        return cast("sympy.Rational", sympy.Rational(value.numerator, value.denominator))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.fractions)
@@ -43,7 +44,7 @@ class Exponents(Mapping[str, "sympy.Rational"]):
     @cached_property
     def expr(self) -> sympy.Expr:
         """The product of the scales to their exponents, as a sympy expression."""
-        import sympy
+        import sympy  # pyright: ignore[reportMissingTypeStubs]
 
         return sympy.Mul(*(sympy.Symbol(scale, positive=True) ** self[scale] for scale in self.fractions))
 
@@ -112,7 +113,7 @@ class Rule:
 class Predicted:
     """The size of a quantity along the direction (root mean square of its entries); None: exactly zero."""
 
-    quantity: Literal["value", "gradient", "own", "change"]
+    quantity: Quantity
     node: str
     step: int
     size: Fraction | None
@@ -135,7 +136,7 @@ class Solution:
     assumptions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     sizes: tuple[Predicted, ...] = ()
-    explanations: Mapping[str, tuple[Explanation, ...]] = field(default_factory=dict)
+    explanations: Mapping[str, tuple[Explanation, ...]] = field(default_factory=dict[str, tuple[Explanation, ...]])
     architecture: Graph | None = field(default=None, repr=False, compare=False)
 
     def __getitem__(self, parameter: str) -> Rule:
@@ -193,7 +194,8 @@ class Solution:
             "assumptions": list(self.assumptions),
             "warnings": list(self.warnings),
             "sizes": [
-                {"quantity": p.quantity, "node": p.node, "step": p.step, "size": None if p.size is None else str(p.size)}
+                {"quantity": p.quantity, "node": p.node, "step": p.step}
+                | {"size": None if p.size is None else str(p.size)}
                 | ({"parameter": p.parameter} if p.parameter else {})
                 for p in self.sizes
             ],
@@ -219,7 +221,9 @@ class Solution:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ScaleRulesError(f"this is not the JSON of a solution: {error}") from None
 
-    def changed(self, parameter: str | None = None, multipliers: Mapping[str, Any] | None = None, **sizes: Any) -> Solution:
+    def changed(
+        self, parameter: str | None = None, multipliers: Mapping[str, Any] | None = None, **sizes: Any
+    ) -> Solution:
         """A copy with other exponents, `solution.changed("h1", lr={"width": 0})`; predicted sizes stay."""
         parameters = dict(self.parameters)
         if parameter is not None:

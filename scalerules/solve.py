@@ -125,8 +125,8 @@ class _Solver:
         self.plan = start(problem.graph, problem.direction)
         self._sites = {site.key: site for site in self.plan.sites}
         self.depths = depth_allowance(self.plan)
-        self.kept: dict[Key, Equation] = {}
-        self.cycles: dict[Key, Equation] = {}
+        self.kept: dict[str, Equation] = {}
+        self.cycles: dict[str, Equation] = {}
         self.upper, self.weights = self._variables()
         self.vectors: Vectors = {
             **self.upper,
@@ -178,7 +178,7 @@ class _Solver:
         vectors = {symbol: vector for symbol, vector in self.vectors.items() if symbol[0] not in ("own", "full")}
         solved = Solved(vectors, run, binding, short)
         if short:
-            blocking = [k for name in short for k in (("maximal", name), *programme.blocked_by(("own", name)))]
+            blocking = [k for name in short for k in (f"maximal {name}", *programme.blocked_by(("own", name)))]
             clash = [named[name] for name in dict.fromkeys(blocking) if name in named]  # type: ignore[index]
             raise Unsolvable(clash, run, solved)
         return solved
@@ -242,7 +242,7 @@ class _Solver:
                 if event.unstable and event.step > self.problem.steps:
                     self._cycle(run, event)
                 elif (event.unstable or event.kind == "own") and unknowns_of(event.form):
-                    self.kept[_key(event), _form_key(event)] = equation
+                    self.kept[_name(event)] = equation
                     self.unmet.pop(("lr", str(event.parameter)), None)
         return broken
 
@@ -252,16 +252,16 @@ class _Solver:
         for earlier, later in zip(same, same[1:], strict=False):
             if later.step > self.problem.steps and later.ticks > earlier.ticks:
                 equation = Equation("stable", later, earlier=earlier)
-                self.cycles[_key(later), _form_key(later), _form_key(earlier)] = equation
+                self.cycles[_name(later, earlier)] = equation
 
-    def _maximal(self, run: Run) -> dict[Key, Equation]:
+    def _maximal(self, run: Run) -> dict[str, Equation]:
         """For every parameter, its largest own contribution so far is to reach size 0."""
-        found: dict[Key, Equation] = {}
+        found: dict[str, Equation] = {}
         for name, events in own_contributions(run).items():
             reached = [e for e in events if e.term is not None]
             if reached:
                 best = max(reached, key=lambda e: e.ticks)
-                found["maximal", name] = Equation("maximal", best, allowance=self._allowance(name, run))
+                found[f"maximal {name}"] = Equation("maximal", best, allowance=self._allowance(name, run))
         return found
 
     def _allowance(self, name: str, run: Run) -> tuple[tuple[Symbol, Fraction], ...]:
@@ -292,7 +292,7 @@ class _Solver:
                 full: Symbol = ("full", short[1])
                 if full in self.upper:
                     form = {symbol: -value for symbol, value in equation.event.form.items()}
-                    self._require(programme, (*name, "full"), form, {full: Fraction(1)}, fixed, run)
+                    self._require(programme, f"full {name}", form, {full: Fraction(1)}, fixed, run)
         except Infeasible as clash:
             named = {**stable, **maximal}
             raise Unsolvable([named[name] for name in clash.clash if name in named], run) from None  # type: ignore[index]
@@ -303,7 +303,7 @@ class _Solver:
     def _require(
         self,
         programme: Programme,
-        name: Key,
+        name: str,
         form: Mapping[Symbol, Fraction],
         extra: Mapping[Symbol, Fraction],
         fixed: Vectors,
@@ -317,5 +317,10 @@ def _key(event: Event) -> Key:
     return (event.kind, event.node, event.parameter, event.step)
 
 
-def _form_key(event: Event) -> Key:
-    return tuple(sorted(event.form.items()))
+def _name(*events: Event) -> str:
+    """A name for the equation of events: what they are of, and their linear forms."""
+    return "; ".join(
+        f"{event.kind} {event.node} {event.parameter} {event.step}: "
+        + " ".join(sorted(f"{c}*{kind}.{name}" for (kind, name), c in event.form.items()))
+        for event in events
+    )

@@ -48,7 +48,9 @@ class Term:
     grow like `log i` along the last axis.
     """
 
-    __slots__ = ("_form", "log", "matrix", "minus", "mirror", "parents", "profile", "ramp", "shift", "signs", "size", "step")
+    __slots__ = (
+        "_form", "log", "matrix", "minus", "mirror", "parents", "profile", "ramp", "shift", "signs", "size", "step",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -70,7 +72,7 @@ class Term:
 
     def derived(self, **changes: Any) -> Term:
         """A term that follows from this one alone, with the given fields changed."""
-        fields = {
+        fields: dict[str, Any] = {
             "size": self.size, "signs": self.signs, "parents": (self,), "profile": self.profile,
             "mirror": self.mirror, "log": self.log,
         }  # fmt: skip
@@ -150,9 +152,12 @@ def multiplied(a: int, b: int) -> int:
 
 def limited(signs: tuple[int, ...]) -> tuple[int, ...]:
     """A signature with more than `MOST_SOURCES` sources: where there is any, it is many."""
-    together = 0
-    for mask in signs:
-        together |= mask
+    if len(signs) == 1:
+        together = signs[0]
+    else:
+        together = 0
+        for mask in signs:
+            together |= mask
     if together.bit_count() <= MOST_SOURCES:
         return signs
     return tuple(MANY if mask else 0 for mask in signs)

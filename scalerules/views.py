@@ -98,7 +98,7 @@ def markdown(solution: Solution) -> str:
 
 def latex(solution: Solution) -> str:
     """The table as a LaTeX tabular."""
-    from sympy import latex as printed
+    from sympy import latex as printed  # pyright: ignore[reportMissingTypeStubs]
 
     lines = [r"\begin{tabular}{ll" + "l" * len(COLUMNS) + "}", r"parameter & shape & " + " & ".join(COLUMNS) + r" \\"]
     for name, rule in solution.parameters.items():

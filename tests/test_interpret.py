@@ -26,7 +26,7 @@ class Power(dict[str, Fraction]):
         return math.prod(ratios[scale] ** float(power) for scale, power in self.items())
 
 
-def rules(graph: Graph, **powers: float) -> SimpleNamespace:
+def rules(graph: Graph, **powers: float | Fraction) -> SimpleNamespace:
     """A solution that gives every parameter the same exponents of the width."""
     numbers = {name: Power(width=Fraction(powers.get(name, 0))) for name in ("init", "mult", "lr", "eps", "wd")}
     each = {name: SimpleNamespace(**numbers) for name in graph.parameters}

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from fractions import Fraction
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def power(text: str | int) -> Power:
     return Power(width=Fraction(text))
 
 
-def by_hand(graph: Graph, hidden: str, output: str, free: str = "") -> SimpleNamespace:
+def by_hand(graph: Graph, hidden: str, output: str, free: str = "") -> Any:
     """What the calculus gives under Adam, written down: init 0, -1/2, -1, rate 0, -1, -1; every change 0."""
     parameters = {}
     for name in graph.parameters:
@@ -64,23 +65,23 @@ def by_hand(graph: Graph, hidden: str, output: str, free: str = "") -> SimpleNam
     )  # fmt: skip
 
 
-def perceptron() -> tuple[Graph, SimpleNamespace]:
+def perceptron() -> tuple[Graph, Any]:
     graph = catalogue("mlp")
     return graph, by_hand(graph, "h1 h2", "output")
 
 
-def attention() -> tuple[Graph, SimpleNamespace]:
+def attention() -> tuple[Graph, Any]:
     graph = catalogue("transformer")
     hidden = "attention.W_Q attention.W_K attention.W_V attention.W_O mlp.W_up mlp.W_down"
     return graph, by_hand(graph, hidden, "W_U", "attention.scores")
 
 
-def selective() -> tuple[Graph, SimpleNamespace]:
+def selective() -> tuple[Graph, Any]:
     graph = catalogue("mamba")
     return graph, by_hand(graph, "W_z W_u W_rank W_dt W_out", "W_B W_C W_U")
 
 
-def tied() -> tuple[Graph, SimpleNamespace]:
+def tied() -> tuple[Graph, Any]:
     g = Builder("tied", axes={"batch": 2, "time": 8, "vocab": 16, "n": "width"}, loss="cross_entropy")
     tokens = g.input("tokens", "batch time vocab", kind="tokens")
     g.parameter("W_E", "vocab n")

@@ -1,7 +1,8 @@
 """The two forms that the laws of an operation take: a multilinear map, or a function with a derivative.
 
 Every operation answers three questions. `value`: the terms of its result. `push`: the change of the result when operand
-`k` changes by `v` (the other operands as given). `pull`: the gradient at operand `k` when the gradient at the result is `d`.
+`k` changes by `v` (the other operands as given). `pull`: the gradient at operand `k` when the gradient at the result is
+`d`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import product
 from typing import Protocol
 
-from ..terms import MANY, SUMMABLE, Mirror, Shift, Term, limited, merged, multiplied
+from ..terms import MANY, MOST_SOURCES, SUMMABLE, Mirror, Shift, Term, limited, merged, multiplied
 
 HALF = Fraction(1, 2)
 Labels = tuple[str, ...]
@@ -156,6 +156,8 @@ def _pair(
         return result, _image(at, la, a, lb, b[0], result)
     if not result and len(gone) == 1 and len(la) == len(lb) == 1 and not any(t.profile for t in (*a, *b)):
         return result, _inner(at, a, b, gone[0])
+    if la == lb == result and len(result) == 1 and not any(t.profile for t in (*a, *b)):
+        return result, _entrywise(at, a, b)
     return result, _products(at, la, a, lb, b, gone, result)
 
 
@@ -182,6 +184,29 @@ def _inner(at: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
     return [Term(half, (), (top_a, top_b), ((("growth", axis), HALF),), log=top_a.log or top_b.log)]
 
 
+def _entrywise(at: Scope, a: list[Term], b: list[Term]) -> list[Term]:
+    """Products entry by entry of two vectors: what `_products` gives, without its bookkeeping (most calls are this)."""
+    best: dict[int, tuple[int, Term, Term]] = {}
+    right = [(term.size, term.signs[0], term) for term in b]
+    for ta in a:
+        size_a, mask_a = ta.size, ta.signs[0]
+        for size_b, mask_b, tb in right:
+            mask = mask_a ^ mask_b
+            if (mask_a | mask_b) & MANY or mask.bit_count() > MOST_SOURCES:
+                mask = MANY
+            known = best.get(mask)
+            if known is None or size_a + size_b > known[0]:
+                best[mask] = (size_a + size_b, ta, tb)
+            elif size_a + size_b == known[0] and _kept_mirror(known[1], known[2], (mask,)) is None:
+                best[mask] = (known[0], ta, tb)
+    floor = max(size for size, _, _ in best.values()) - at.reach
+    return [
+        Term(size, (mask,), (ta, tb), mirror=_kept_mirror(ta, tb, (mask,)), log=ta.log or tb.log)
+        for mask, (size, ta, tb) in best.items()
+        if size >= floor
+    ]
+
+
 def _size(term: Term) -> int:
     return term.size
 
@@ -198,39 +223,42 @@ def _products(
     """All products of two lists of terms, summed over `gone`."""
     places = [(la.index(x) if x in la else -1, lb.index(x) if x in lb else -1) for x in result]
     sums = [(la.index(x) if x in la else -1, lb.index(x) if x in lb else -1, x) for x in gone]
-    best: dict[tuple[object, ...], tuple[int, Term, Term]] = {}
+    best: dict[tuple[object, ...], tuple[int, Term, Term, Mirror | None]] = {}
     plain = not any(t.profile for t in (*a, *b))
     growths = [at.ticks(label) for _, _, label in sums]
     for ta, tb in product(a, b):
         sa, sb = ta.signs, tb.signs
-        signs = tuple(sa[i] if j < 0 else sb[j] if i < 0 else multiplied(sa[i], sb[j]) for i, j in places)
-        signs = limited(signs)
+        signs = limited(
+            tuple(sa[i] if j < 0 else sb[j] if i < 0 else multiplied(sa[i], sb[j]) for i, j in places)
+        )
         size = ta.size + tb.size
         if plain:
             for (i, j, _), growth in zip(sums, growths, strict=True):
-                left = multiplied(ta.signs[i] if i >= 0 else 0, tb.signs[j] if j >= 0 else 0)
+                left = multiplied(sa[i] if i >= 0 else 0, sb[j] if j >= 0 else 0)
                 size += growth // 2 if left else growth
             key: tuple[object, ...] = (signs, None)
         else:
             size += sum(_sum_law(ta, tb, i, j, g)[0] for (i, j, _), g in zip(sums, growths, strict=True))
             key = (signs, _profile(ta, tb, places))
         known = best.get(key)
-        if known is None or size > known[0] or (size == known[0] and _kept_mirror(ta, tb, signs) is not None):
-            best[key] = (size, ta, tb)
+        if known is None or size > known[0] or (size == known[0] and known[3] is None):
+            best[key] = (size, ta, tb, _kept_mirror(ta, tb, signs))
     terms: list[Term] = []
-    for (signs_key, profile), (size, ta, tb) in best.items():
+    for (signs_key, profile), (size, ta, tb, mirror) in best.items():
         laws = [(axis_name(label), *_sum_law(ta, tb, i, j, g)) for (i, j, label), g in zip(sums, growths, strict=True)]
         shift = tuple((("growth", axis), share) for axis, _, share, _ in laws if share)
         log = ta.log or tb.log or any(law[3] for law in laws)
-        terms.append(Term(size, signs_key, (ta, tb), shift, profile=profile, mirror=_kept_mirror(ta, tb, signs_key), log=log))  # type: ignore[arg-type]
+        terms.append(Term(size, signs_key, (ta, tb), shift, profile=profile, mirror=mirror, log=log))  # type: ignore[arg-type]
     return merged(terms, at.reach)
 
 
 def _kept_mirror(ta: Term, tb: Term, signs: Sequence[int]) -> Mirror | None:
     """What an image was made of is remembered as long as its source is among those of the product."""
-    for term in (ta, tb):
-        if term.mirror is not None and any(mask & term.mirror.bit for mask in signs):
-            return term.mirror
+    if ta.mirror is None and tb.mirror is None:
+        return None
+    for mirror in (ta.mirror, tb.mirror):
+        if mirror is not None and any(mask & mirror.bit for mask in signs):
+            return mirror
     return None
 
 
