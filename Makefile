@@ -24,10 +24,10 @@ $(READY): pyproject.toml
 	touch $@
 
 demo: $(READY)    ## derive the rules of Mamba, explain one, write them as PyTorch code, measure them
-	$(BIN)/scalerules derive mamba --scale width --scale state=1/4
-	$(BIN)/scalerules explain mlp h1
-	$(BIN)/scalerules emit mlp --to pytorch
-	$(BIN)/scalerules verify mlp --sizes 64,128,256 --seeds 2
+	$(BIN)/scalerules derive mamba
+	$(BIN)/scalerules explain mamba W_B
+	$(BIN)/scalerules emit mamba --to pytorch -o build/mamba_rules.py
+	$(BIN)/scalerules verify mamba --sizes 64,128,256,512 --seeds 2
 
 test: $(READY)    ## all tests, code blocks of README and docs included
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q

@@ -156,9 +156,9 @@ class Program:
         return self._draw(shape, self.graph.loss == "cross_entropy", seed, f"target {output}")
 
     def loss(self, run: Run, data: Data) -> Tensor:
-        """The loss, a sum over the last axis and a mean over the others that do not grow.
+        """The loss, a mean over all axes but a last one that does not grow, over which it is a sum.
 
-        Every output entry then has a gradient of order one at every size.
+        The gradient at an output entry is then of order one, or one over the length of the axes that grow.
         """
         total = torch.zeros((), dtype=self.dtype)
         for output, target in zip(self.graph.outputs, data.targets, strict=True):
@@ -167,9 +167,9 @@ class Program:
                 terms = -(target * torch.log_softmax(value, -1)).sum(-1)
             else:
                 terms = (value - target).square().sum(-1) / 2
-            front = self.graph.axes_of(output)[:-1]
-            fixed = [self.lengths[axis] for axis in front if not self.graph.lengths[axis].scales]
-            total = total + terms.sum() / math.prod(fixed)
+            axes = self.graph.axes_of(output)
+            meant = axes if axes and self.graph.lengths[axes[-1]].scales else axes[:-1]
+            total = total + terms.sum() / math.prod(self.lengths[axis] for axis in meant)
         return total
 
     # --- forward -----------------------------------------------------------------------------------

@@ -313,7 +313,7 @@ def _differentiable_once(gradients: tuple[Tensor, ...], inputs: tuple[Tensor, ..
     """The gradients; where a graph of them is asked for, one that ends in an error."""
     if not torch.is_grad_enabled():
         return gradients
-    return _Refusal.apply(len(gradients), *gradients, *inputs)  # type: ignore[return-value]
+    return _Refusal.apply(len(gradients), *gradients, *inputs)
 
 
 # --- real A ------------------------------------------------------------------------------------------
@@ -376,7 +376,7 @@ class RealScan(torch.autograd.Function):
         return y, ctx.blocks.join(last_state)
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor, dlast: Tensor):  # type: ignore[override]
+    def backward(ctx: Any, dy: Tensor, dlast: Tensor):
         *inputs, marks = ctx.saved_tensors
         blocks: Blocks = ctx.blocks
         size, (u, dt, A, B, C, D, _) = RealScan.laid_out(ctx, inputs)
@@ -451,7 +451,7 @@ class ComplexScan(torch.autograd.Function):
         return y, last_state
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor, dlast: Tensor):  # type: ignore[override]
+    def backward(ctx: Any, dy: Tensor, dlast: Tensor):
         *inputs, marks = ctx.saved_tensors
         u, dt, A, B, C, D, _ = ComplexScan.laid_out(inputs)
         batch, dim, length = u.shape

@@ -27,11 +27,11 @@ def scans() -> dict[str, Scan]:
     from scalerules.backends.scan import selective_scan
 
     def zoh(*arguments: Tensor) -> Tensor:
-        return selective_scan(*arguments, discretisation="zoh")  # type: ignore[return-value]
+        return selective_scan(*arguments, discretisation="zoh")
 
     found: dict[str, Scan] = {"scan": selective_scan, "scan zoh": zoh, "sequential": sequential, "unbind": unbind}
     try:
-        from mambapy.pscan import pscan  # type: ignore[import-not-found]
+        from mambapy.pscan import pscan
     except ImportError:
         print("mambapy is not installed: no pscan")
         return found

@@ -46,7 +46,7 @@ class Builder:
 
     def parameter(self, name: str, axes: str, init: str = "normal", trained: bool = True) -> str:
         """Declares a parameter; it is read by naming it in a node."""
-        self.parameters[name] = Parameter(axes=axes, init=init, trained=trained)  # type: ignore[arg-type]
+        self.parameters[name] = Parameter.model_validate({"axes": axes, "init": init, "trained": trained})
         return name
 
     def node(self, name: str, op: str, *inputs: str, parameters: tuple[str, ...] = (), **fields: Any) -> str:

@@ -181,7 +181,7 @@ def _unstable(run: Run) -> tuple[Unstable, ...]:
     reads = {site.key: site.inputs for site in run.plan.sites}
     tainted: set[str] = set()
     for event in run.events:
-        if event.kind == "gradient" or (first is not None and event.step > first):
+        if event.kind in ("gradient", "loss") or (first is not None and event.step > first):
             continue
         if any(key in tainted for key in reads[event.site]):
             tainted.add(event.site)

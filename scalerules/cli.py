@@ -25,7 +25,7 @@ GRAPH is a name of the catalogue (scalerules list), a path to .py, .yaml or .jso
 
 For example:
   scalerules derive mlp
-  scalerules derive mamba --scale width --scale state=1/4 --optimizer adamw
+  scalerules derive mamba --optimizer adamw
   scalerules COMMAND --help
 """
 

@@ -90,12 +90,10 @@ def derive(
       scalerules derive mamba --set discretisation=euler
       scalerules derive my_arch.yaml --optimizer sgd --format json -o rules.json
     """
-    from .listing import table
-
     _, solution = question.solve(graph)
     _warn(solution.warnings)
-    texts = {"table": table, "md": _call("to_markdown"), "latex": _call("to_latex"), "json": _call("to_json")}
-    write(_ended(texts[format](solution)), output)
+    method = {"table": "to_table", "md": "to_markdown", "latex": "to_latex", "json": "to_json"}[format]
+    write(_ended(_call(method)(solution)), output)
     return 0
 
 

@@ -136,8 +136,10 @@ def _clash(problem: Problem, failure: Unsolvable) -> Clash:
     for equation in failure.clash:
         if equation.relation == "stable" and equation.event.kind in ("own", "change"):
             remedies.append(f"put a free multiplier behind {equation.event.node!r}")
-    if len(problem.direction) > 1 or problem.isolated:
-        remedies.append("hold a scale fixed, or derive in the mode 'joint'")
+    if len(problem.direction) > 1:
+        remedies.append("hold a scale fixed")
+    if problem.isolated:
+        remedies.append("derive in the mode 'joint'")
     return Clash(f"graph {problem.graph.name!r}", equations, list(dict.fromkeys(remedies)) or ["another architecture"])
 
 
@@ -333,12 +335,12 @@ class _Writer:
 
     def _warnings(self) -> tuple[str, ...]:
         texts = [
-            f"{name!r} starts at a saddle: its own contribution is of size -{distance} at first and grows by a constant "
-            "factor a step"
+            f"{name!r} starts at a saddle: its own contribution is of size -{distance} at first and grows by a "
+            "constant factor a step"
             for name, distance in self.solved.short.items()
         ]
-        texts += [f"the gradient of {name!r} is exactly zero for all steps: any rate does" for _, name in self._unmet
-                  if self.graph.parameters[name].trained]  # fmt: skip
+        still = [name for _, name in sorted(self._unmet) if self.graph.parameters[name].trained]
+        texts += [f"the gradient of {name!r} is exactly zero for all steps: any rate does" for name in still]
         return tuple(texts)
 
 

@@ -49,7 +49,7 @@ class Equation:
             "value": f"the value of {event.node!r} {when}",
             "change": f"the change of {event.node!r} {when}",
             "own": f"the own contribution of {event.parameter!r} at {event.node!r}",
-            "loss": f"what {event.parameter!r} alone changes in the loss through {event.node!r}",
+            "loss": f"what the update of {event.parameter!r} changes in the loss {when}",
             "gradient": f"the gradient of {event.parameter!r}",
         }[event.kind]
         if self.earlier is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class ScaleRulesError(Exception):
@@ -47,9 +48,9 @@ class GraphError(ScaleRulesError):
 class UnknownName(ScaleRulesError):
     """A name that is not known, with the nearest one that is."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], **place: str | int | None) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], **place: Any) -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
-        super().__init__(f"unknown {kind} {name!r}", hint=nearest(name, self.known), **place)  # type: ignore[arg-type]
+        super().__init__(f"unknown {kind} {name!r}", hint=nearest(name, self.known), **place)
 
 
 class MissingExtra(ScaleRulesError):

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import networkx as nx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
@@ -188,6 +188,8 @@ class Graph(_Data):
         where = f"node {name!r}"
         if name in self._axes_of:
             raise GraphError("stands twice", where=where, hint="names are unique, in the bodies of repeats too")
+        if name == "stream":
+            raise GraphError("is a reserved name", where=where, hint="'stream' is what a repeated block reads")
         if node.op not in OPS:
             raise UnknownName("op", node.op, OPS, where=where)
         op = OPS[node.op]
@@ -233,7 +235,7 @@ def _ordered(nodes: Mapping[str, Node], outer: Mapping[str, object]) -> list[str
                 )
                 raise GraphError(f"reads the unknown node {source!r}", where=f"node {name!r}", hint=hint)
     if not nx.is_directed_acyclic_graph(order):
-        edges: list[tuple[str, str]] = nx.find_cycle(order)  # pyright: ignore[reportUnknownMemberType]
+        edges = cast("list[tuple[str, str]]", nx.find_cycle(order))  # pyright: ignore[reportUnknownMemberType]
         cycle = [edge[0] for edge in edges]
         raise GraphError(
             "the nodes form a cycle: " + " -> ".join([*cycle, cycle[0]]),

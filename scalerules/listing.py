@@ -1,20 +1,14 @@
-"""What `scalerules list` and `scalerules derive` show on a terminal: plain text in columns."""
+"""What `scalerules list` shows: names, each with a line that says what it is."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from . import lookup
 
-if TYPE_CHECKING:
-    from .derivation import Solution
-
 Rows = list[tuple[str, str]]
-
-QUANTITIES = ("init", "mult", "lr", "eps", "wd")
 
 
 def graphs() -> Rows:
@@ -49,7 +43,7 @@ def gauges() -> Rows:
     """The named gauges, with what each fixes."""
     from .gauge import GAUGES
 
-    return [(name, " ".join((gauge.__doc__ or "").split())) for name, gauge in GAUGES.items()]
+    return [(name, f"{gauge.reason} ({gauge.source})") for name, gauge in GAUGES.items()]
 
 
 LISTS: dict[str, Callable[[], Rows]] = {
@@ -59,33 +53,6 @@ LISTS: dict[str, Callable[[], Rows]] = {
     "ops": ops,
     "backends": backends,
 }
-
-
-def table(solution: Solution) -> str:
-    """The rules of every parameter in columns: what each quantity is multiplied with when the scales grow."""
-    head = f"{solution.graph}, {solution.optimizer}: " + ", ".join(
-        f"{scale}^{growth}" if growth != 1 else scale for scale, growth in solution.direction.items() if growth
-    )
-    cells = [["parameter", "shape", *QUANTITIES]]
-    for name, rule in solution.parameters.items():
-        log = {quantity: " log" for quantity in rule.log}
-        row = [_power(getattr(rule, quantity)) + log.get(quantity, "") for quantity in QUANTITIES]
-        cells.append([name, " ".join(rule.shape), *row])
-    text = f"{head}\n\n{columns(cells)}"
-    if solution.multipliers:
-        text += "\n" + columns([["multiplier", "factor"]] + [[k, _power(v)] for k, v in solution.multipliers.items()])
-    return text
-
-
-def _power(exponents: Any) -> str:
-    return str(exponents.expr).replace("**", "^")
-
-
-def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of texts, aligned to the left, two spaces apart; the first one is the heading."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]]) + "\n"
 
 
 def _headline(file: Path) -> str:

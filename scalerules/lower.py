@@ -14,6 +14,8 @@ from .graph import Graph, Node, ordered
 from .ops.laws import Labels
 
 COPIES = ("", "'")
+PASSING = ("identity", "negative", "reshape", "slice", "window", "shift")
+"""Operations that pass every entry on as large as it is."""
 
 
 @dataclass(frozen=True)
@@ -231,9 +233,13 @@ def _judged(sites: list[Site]) -> list[Site]:
         for key in site.parameters:
             uses[key] = uses.get(key, 0) + 1
 
+    def scaled(site: Site) -> bool:
+        return site.key in readers and all(
+            reader.op == "scale" or (reader.op in PASSING and scaled(reader)) for reader in readers[site.key]
+        )
+
     def open_(site: Site) -> bool:
-        scaled = site.key in readers and all(reader.op == "scale" for reader in readers[site.key])
-        return scaled and not any(uses[key] == 1 for key in site.parameters)
+        return scaled(site) and not any(uses[key] == 1 for key in site.parameters)
 
     return [replace(site, judged=False, carries=True) if open_(site) else site for site in sites]
 

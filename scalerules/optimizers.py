@@ -46,6 +46,16 @@ class Optimizer:
         factor = Term(ticks - (top.size if self.normalised else 0), (), (), shift, minus)
         return [self._scaled(at, piece, factor, top) for piece, t in tops if t is not None], top
 
+    def loss(self, at: Point, held: Held, top: Term) -> Term:
+        """What the update changes in the loss, to first order: update times gradient, summed over all entries."""
+        ticks, shift = self._rate(at, held)
+        size, growths = ticks + (1 if self.normalised else 2) * top.size, list(shift)
+        for i, axis in enumerate(held.axes):
+            share = Fraction(max(0, 2 - 2 * (top.profile[i] if top.profile else 0)), 2)
+            size += int(at.ticks(axis) * share)
+            growths.append((("growth", axis), share))
+        return Term(size, (), (top,) if self.normalised else (top, top), tuple(growths))
+
     def _rate(self, at: Point, held: Held) -> tuple[int, Shift]:
         ticks = at.unknown("lr", held.name)
         shift: list[tuple[Symbol, Fraction]] = [(("lr", held.name), Fraction(1))]
@@ -70,7 +80,7 @@ class Optimizer:
                 factors = tuple((labels, tuple(_levelled(list(terms)))) for labels, terms in factors)
             return Outer(factors, piece.labels, factor)
         terms = _levelled(piece) if self.normalised else piece
-        return [t.derived(size=t.size + factor.size, parents=(t, factor), mirror=None) for t in terms]
+        return [t.derived(size=t.size + factor.size, parents=(t, factor)) for t in terms]
 
 
 def entries(at: Scope, piece: Piece) -> Term | None:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import lcm
+
 from .graph import Graph
 from .lower import Held, Plan, Site, lower
 from .ops.forms import Law
-from .ops.laws import Operand, Outer, Piece, contract, explicit
+from .ops.laws import Operand, Outer, Piece, explicit
 from .ops.registry import law_of
 from .optimizers import Optimizer, entries, explicit_if_summed
 from .scale import Direction
@@ -75,7 +76,9 @@ class Point:
 class Event:
     """The size of one quantity: its largest term (None: exactly zero) and the size of its root mean square, in ticks.
 
-    `kind` is `value`, `gradient`, `own`, `change`, or `loss` (the change of the loss by one parameter alone); `first` marks an own contribution where it is asked to be maximal.
+    `kind` is `value`, `gradient`, `own`, `change`, or `loss` (what an update
+    changes in the loss, to first order); `first`
+    marks an own contribution where it is asked to be maximal.
     """
 
     kind: str
@@ -110,14 +113,15 @@ class Run:
 
     point: Point
     plan: Plan
-    events: list[Event] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list[Event])
 
 
 def root_mean_square(at: Point, term: Term, labels: Sequence[str]) -> tuple[int, tuple[tuple[Symbol, Fraction], ...]]:
     """Size of the root mean square over all entries, and what it lies below the first entries of the profile."""
     if not term.profile:
         return term.size, ()
-    ticks, discount = term.size, []
+    ticks = term.size
+    discount: list[tuple[Symbol, Fraction]] = []
     for label, halves in zip(labels, term.profile, strict=True):
         share = Fraction(min(halves, 1), 2)
         ticks -= int(at.ticks(label) * share)
@@ -139,10 +143,9 @@ def propagate(
 ) -> Run:
     """Runs `steps` training steps of the calculus, or up to the first whose events `until` answers with True.
 
-    `isolated`: one step, each parameter alone; its own contribution and, to first order, what it changes in the loss are
-    judged, propagated changes are ignored. `alignments` prescribes, for the parameters
-    it names, the exponents with which `dW x`, `W dx` and `dW dx` grow with the fan-in (Everett et al., arXiv 2407.05872);
-    all others are derived.
+    `isolated`: one step, each parameter alone; its own contribution and, to first order, what it changes in the loss
+    are judged, propagated changes are ignored. `alignments` prescribes, for the parameters it names, the exponents with
+    which `dW x`, `W dx` and `dW dx` grow with the fan-in (Everett et al., arXiv 2407.05872); all others are derived.
     """
     return _Propagation(graph, plan, point, optimizer, isolated, alignments or {}).run(1 if isolated else steps, until)
 
@@ -202,9 +205,9 @@ class _Propagation:
 
     def backward(self) -> None:
         gradients: dict[str, list[Term]] = {}
-        self.gradients = gradients
-        for key in self.plan.outputs:
-            gradients[key] = [Term(0, (0,) * len(next(s for s in self.plan.sites if s.key == key).result))]
+        for site in self.plan.sites:
+            if site.key in self.plan.outputs:
+                gradients[site.key] = [self._output_gradient(site)]
         pieces: dict[str, list[Piece]] = {key: [] for key in self.plan.parameters}
         for site in reversed(self.plan.sites):
             d = gradients.get(site.key)
@@ -305,19 +308,10 @@ class _Propagation:
             held = self.plan.parameters[key]
             joins = site.joins is not None and site.joins == held.depth
             self._record("own", site, terms, site.result, site.judged, held.name, first[key] and site.judged)
-            if self.isolated and site.judged:
-                self._loss(site, terms, held)
             if site.carries or (held.depth and not joins):
                 pending = first[key] and not site.judged
                 self.own.setdefault(site.key, {})[key] = (merged(terms, self.at.reach // 2), pending)
         return direct
-
-    def _loss(self, site: Site, own: list[Term], held: Held) -> None:
-        """What one parameter alone changes in the loss, to first order: its contribution times the gradient there."""
-        d = self.gradients.get(site.key, [])
-        terms = contract(self.at, [(site.result, [own]), (site.result, [d])], ()) if d else []
-        self._because(terms, "own", site)
-        self._record("loss", site, terms, (), True, held.name)
 
     def _prescribed(self, site: Site) -> str | None:
         """The parameter of a dense site whose alignment is prescribed."""
@@ -368,8 +362,16 @@ class _Propagation:
         labels = [f"{axis}|{i}" for i, axis in enumerate(held.axes)]
         if top is not None and top.step is None:
             top.step = Step("gradient", self.time, held.name, self.optimizer.reason)
-        ticks, discount = root_mean_square(self.at, top, labels) if top and top.profile else (top.size if top else 0, ())
-        self.result.events.append(Event("gradient", held.name, self.time, top, ticks, held.name, False, False, held.key, discount))
+        ticks, discount = root_mean_square(self.at, top, labels) if top else (0, ())
+        self.result.events.append(
+            Event("gradient", held.name, self.time, top, ticks, held.name, False, False, held.key, discount)
+        )
+        if top is not None and held.name not in self.alignments:
+            loss = self.optimizer.loss(self.at, held, top)
+            loss.step = Step("update", self.time, held.name, "An update times its own gradient: all entries agree.")
+            self.result.events.append(
+                Event("loss", held.name, self.time, loss, loss.size, held.name, site=held.key, terms=(loss,))
+            )
         for piece in update:
             if isinstance(piece, Outer):
                 piece.factor.step = Step("update", self.time, held.name, self.optimizer.reason)
@@ -397,11 +399,17 @@ class _Propagation:
         best: tuple[int, Term | None, tuple[tuple[Symbol, Fraction], ...]] = (0, None, ())
         for term in terms:
             ticks, discount = root_mean_square(self.at, term, labels)
-            if best[1] is None or ticks > best[0]:
+            if best[1] is None or ticks > best[0] or (ticks == best[0] and term.log and not best[1].log):
                 best = (ticks, term, discount)
+        ticks, top, discount = best
         self.result.events.append(
-            Event(kind, site.name, self.time, best[1], best[0], parameter, judged, first, site.key, best[2], tuple(terms))
+            Event(kind, site.name, self.time, top, ticks, parameter, judged, first, site.key, discount, tuple(terms))
         )
+
+    def _output_gradient(self, site: Site) -> Term:
+        """The loss is a mean over the growing axes of an output."""
+        shift = tuple((("growth", label.partition("|")[0]), Fraction(-1)) for label in site.result)
+        return Term(-sum(self.at.ticks(label) for label in site.result), (0,) * len(site.result), (), shift)
 
     def _initial(self, held: Held) -> list[Term]:
         init = self.graph.parameters[held.name].init

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from cyclopts import Parameter
 
@@ -93,7 +93,8 @@ class Question:
         data = read(Path(self.given)).data
         if not isinstance(data, Mapping):
             raise ScaleRulesError("holds no mapping of parameters to sizes", file=self.given)
-        return data.get("parameters", data)  # type: ignore[return-value]
+        written = cast(Mapping[str, Any], data)
+        return written.get("parameters", written)
 
 
 def numbers(text: str | None, option: str) -> list[float] | None:

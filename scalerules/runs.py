@@ -162,7 +162,7 @@ def _worth(graph: Graph, tasks: Sequence[Task], steps: int) -> int:
 def _results(calls: Iterable[tuple[Any, ...]], jobs: int) -> Iterator[Any]:
     if jobs > 1:
         try:
-            from joblib import Parallel, delayed  # type: ignore[import-untyped]
+            from joblib import Parallel, delayed  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
         except ModuleNotFoundError:
             jobs = 1
         else:

@@ -7,24 +7,25 @@ twin once gradients have reached their steady size, so its rates are the twin's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from .equations import Equation, Vectors, own_contributions, unknowns_of, value_of, vector_of
 from .graph import Graph
-from .lower import depth_allowance
+from .lower import Site, depth_allowance
 from .optimizers import Optimizer
 from .propagate import Alignments, Event, Point, Run, propagate, start
 from .scale import Direction
 from .simplex import Infeasible, Programme, Vector
-from .terms import Symbol
+from .terms import Shift, Symbol
 
-ROUNDS = 40
+ROUNDS = 30
 BEYOND = 2
 """Steps beyond the asked ones at which nothing may have become unstable either."""
 
 Key = tuple[object, ...]
+Until = Callable[[list[Event]], bool]
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,14 @@ class Problem:
     optimizer: Optimizer
     steps: int = 3
     isolated: bool = False
-    given: Mapping[Symbol, Fraction] = field(default_factory=dict)
-    alignments: Alignments = field(default_factory=dict)
+    given: Mapping[Symbol, Fraction] = field(default_factory=dict[Symbol, Fraction])
+    alignments: Alignments = field(default_factory=dict[str, tuple[Fraction, Fraction, Fraction]])
 
-    def run(self, unknowns: Mapping[Symbol, Fraction], steps: int, until: object = None) -> Run:
+    def run(self, unknowns: Mapping[Symbol, Fraction], steps: int, until: Until | None = None) -> Run:
         """The calculus at one point of the unknowns."""
         return propagate(
             self.graph, start(self.graph, self.direction), Point(self.graph, self.direction, unknowns), self.optimizer,
-            steps, isolated=self.isolated, until=until, alignments=self.alignments,  # type: ignore[arg-type]
+            steps, isolated=self.isolated, until=until, alignments=self.alignments,
         )  # fmt: skip
 
 
@@ -105,8 +106,11 @@ def _with_gradients(problem: Problem, twin: Solved) -> Solved:
     run.events = [event for event in run.events if event.step <= problem.steps]
     owns = {name: [e for e in events if e.term is not None] for name, events in own_contributions(run).items()}
     best = {name: max(events, key=lambda e: e.ticks) for name, events in owns.items() if events}
-    short = {name: -run.point.size(event.ticks) for name, event in best.items() if event.ticks < 0}
-    binding = [Equation("maximal", event) for event in best.values()]
+    allowed = depth_allowance(run.plan)
+    reached = {n: Equation("maximal", event, allowance=_allowance(n, allowed, run)) for n, event in best.items()}
+    sizes = {name: value_of(equation.form, vectors, run, scales) for name, equation in reached.items()}
+    short = {name: -size for name, size in sizes.items() if size < 0}
+    binding = list(reached.values())
     binding += [equation for equation in twin.binding if equation.relation == "stable"]
     return Solved(vectors, run, binding, short)
 
@@ -158,10 +162,11 @@ class _Solver:
         joins = {multiplier.name for _, multiplier in self.depths.values() if multiplier is not None} & free
         if joins:  # what depth allows is used for depth only: initial sizes and the multipliers of the sum come first
             upper.update({("init", name): (top, *flat) for name in inits if name in hidden_})
-            upper.update({("mult", name): (Fraction(0), *flat) for name in joins})
+            upper.update({("mult", name): (Fraction(0), *flat) for name in sorted(joins)})
             upper.update({("full", name): (Fraction(0), *flat) for name in trained if name in self.depths})
         upper.update({("init", name): (top, *flat) for name in inits if ("init", name) not in upper})
-        upper.update({("mult", site.name): (Fraction(0), *flat) for site in self.plan.sites if site.name in free - joins})
+        alone = free - joins
+        upper.update({("mult", site.name): (Fraction(0), *flat) for site in self.plan.sites if site.name in alone})
         upper.update({("lr", name): (4 * top, *flat) for name in trained})
         upper = {symbol: bound for symbol, bound in upper.items() if symbol not in self.given}
         self.unmet: Vectors = {("lr", n): (-8 * top, *flat) for n in trained if ("lr", n) not in self.given}
@@ -172,16 +177,40 @@ class _Solver:
         run = self._settle()
         run.events = [event for event in run.events if event.step <= self.problem.steps]
         programme = self._programme(run)
-        named = {**self.kept, **self.cycles, **self._maximal(run)}
-        binding = [named[name] for name in programme.binding() if name in named]  # type: ignore[index]
+        named: dict[Hashable, Equation] = {**self.kept, **self.cycles, **self._maximal(run)}
+        binding = [named[name] for name in programme.binding() if name in named]
         short = {name: -vector[0] for (kind, name), vector in self.vectors.items() if kind == "own" and vector[0] < 0}
         vectors = {symbol: vector for symbol, vector in self.vectors.items() if symbol[0] not in ("own", "full")}
         solved = Solved(vectors, run, binding, short)
         if short:
             blocking = [k for name in short for k in (f"maximal {name}", *programme.blocked_by(("own", name)))]
-            clash = [named[name] for name in dict.fromkeys(blocking) if name in named]  # type: ignore[index]
+            clash = [named[name] for name in dict.fromkeys(blocking) if name in named]
             raise Unsolvable(clash, run, solved)
         return solved
+
+    def _smallest(self, clash: list[Equation], run: Run) -> list[Equation]:
+        """A part of the clashing equations that still clashes and of which none can be left out."""
+        kept = list(clash)
+        for equation in clash:
+            rest = [other for other in kept if other is not equation]
+            if not self._holds(rest, run):
+                kept = rest
+        return kept
+
+    def _holds(self, equations: list[Equation], run: Run) -> bool:
+        """Whether these can hold together, initial values being of size 0."""
+        programme = Programme(self.upper, self.weights)  # type: ignore[arg-type]
+        fixed = {symbol: vector for symbol, vector in self.vectors.items() if symbol in self.given}
+        try:
+            for number, equation in enumerate(equations):
+                opposite = {symbol: -value for symbol, value in equation.form.items()}
+                if equation.relation == "stable":
+                    self._require(programme, f"{number}", equation.form, {}, fixed, run)
+                if equation.relation == "maximal" or equation.event.kind == "value":
+                    self._require(programme, f"{number} opposite", opposite, {}, fixed, run)
+        except Infeasible:
+            return False
+        return True
 
     def _settle(self) -> Run:
         """Runs and solves in turn until every equation holds at all steps."""
@@ -232,7 +261,7 @@ class _Solver:
                 continue
             if broken and event.step > broken[0].event.step:
                 break
-            if any(key in tainted for key in self._sites[event.site].inputs):
+            if event.site in self._sites and any(key in tainted for key in self._sites[event.site].inputs):
                 tainted.add(event.site)
             elif event.judged:
                 equation = Equation("stable", event)
@@ -261,16 +290,8 @@ class _Solver:
             reached = [e for e in events if e.term is not None]
             if reached:
                 best = max(reached, key=lambda e: e.ticks)
-                found[f"maximal {name}"] = Equation("maximal", best, allowance=self._allowance(name, run))
+                found[f"maximal {name}"] = Equation("maximal", best, allowance=_allowance(name, self.depths, run))
         return found
-
-    def _allowance(self, name: str, run: Run) -> tuple[tuple[Symbol, Fraction], ...]:
-        """What the sum over depth adds to an own contribution in a repeated block, multiplier included."""
-        if name not in self.depths:
-            return ()
-        join, multiplier = self.depths[name]
-        shift = run.point.factor(multiplier)[1] if multiplier is not None else ()
-        return ((("growth", str(join.joins)), Fraction(1)), *shift)
 
     def _programme(self, run: Run) -> Programme:
         """Solves for the next point. What no equation bounds from above stays where it is."""
@@ -294,8 +315,8 @@ class _Solver:
                     form = {symbol: -value for symbol, value in equation.event.form.items()}
                     self._require(programme, f"full {name}", form, {full: Fraction(1)}, fixed, run)
         except Infeasible as clash:
-            named = {**stable, **maximal}
-            raise Unsolvable([named[name] for name in clash.clash if name in named], run) from None  # type: ignore[index]
+            named: dict[Hashable, Equation] = {**stable, **maximal}
+            raise Unsolvable([named[name] for name in clash.clash if name in named], run) from None
         given = {symbol: self.vectors[symbol] for symbol in self.given}
         self.vectors = {**programme.solution(), **self.unmet, **given}  # type: ignore[dict-item]
         return programme
@@ -311,6 +332,15 @@ class _Solver:
     ) -> None:
         open_ = {symbol: value for symbol, value in form.items() if symbol in self.upper}
         programme.require(name, {**open_, **extra}, vector_of(form, fixed, run, self.scales))
+
+
+def _allowance(name: str, depths: Mapping[str, tuple[Site, Site | None]], run: Run) -> Shift:
+    """What the sum over depth adds to an own contribution in a repeated block, multiplier included."""
+    if name not in depths:
+        return ()
+    join, multiplier = depths[name]
+    shift = run.point.factor(multiplier)[1] if multiplier is not None else ()
+    return ((("growth", str(join.joins)), Fraction(1)), *shift)
 
 
 def _key(event: Event) -> Key:

@@ -94,16 +94,16 @@ class Term:
                     continue
                 form: dict[Symbol, Fraction] = {}
                 for term in top.parents:
-                    for symbol, value in term._form.items():  # type: ignore[union-attr]
-                        form[symbol] = form.get(symbol, 0) + value  # type: ignore[assignment]
+                    for symbol, value in (term._form or {}).items():
+                        form[symbol] = form.get(symbol, 0) + value
                 for term in top.minus:
-                    for symbol, value in term._form.items():  # type: ignore[union-attr]
-                        form[symbol] = form.get(symbol, 0) - value  # type: ignore[assignment]
+                    for symbol, value in (term._form or {}).items():
+                        form[symbol] = form.get(symbol, 0) - value
                 for symbol, value in top.shift:
-                    form[symbol] = form.get(symbol, 0) + value  # type: ignore[assignment]
+                    form[symbol] = form.get(symbol, 0) + value
                 top._form = {symbol: value for symbol, value in form.items() if value}
                 stack.pop()
-        return self._form  # type: ignore[return-value]
+        return self._form or {}
 
     def __repr__(self) -> str:
         return f"Term({self.size}, {self.signs}{', log' if self.log else ''})"

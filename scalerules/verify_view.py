@@ -24,11 +24,8 @@ def table(report: Report, every: bool = False) -> Any:
     from rich.table import Table
 
     view = Table(title=_title(report), caption=_caption(report), title_justify="left", caption_justify="left")
-    for heading, justify in (
-        ("quantity", "left"), ("node", "left"), ("step", "right"), ("predicted", "right"), ("slope", "right"),
-        ("judged", "right"), ("verdict", "left"),
-    ):  # fmt: skip
-        view.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for heading in ("quantity", "node", "step", "predicted", "slope", "judged", "verdict"):
+        view.add_column(heading, justify="left" if heading in ("quantity", "node", "verdict") else "right")
     last = {(r.quantity, r.node, r.parameter): r.step for r in report.rows}
     for r in report.rows:
         if every or not r.agrees or r.step == last[r.quantity, r.node, r.parameter]:

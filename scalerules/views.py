@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Sequence
 
 from .solution import Explanation, Exponents, Solution
 
@@ -31,24 +31,31 @@ def _cell(exponents: Exponents, log: bool) -> str:
 
 
 def table(solution: Solution) -> str:
-    """The table as text for a terminal."""
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = Table(title=heading(solution), title_justify="left", box=SIMPLE)
-    for column in ("parameter", "shape", *COLUMNS):
-        shown.add_column(column, overflow="fold")
-    for row in rows(solution):
-        shown.add_row(*row)
-    stream = io.StringIO()
-    console = Console(file=stream, width=140, highlight=False)
-    console.print(shown)
-    for node, exponents in solution.multipliers.items():
-        console.print(f"  multiplier of {node}: {exponents}", markup=False)
+    """The rules for a terminal, in columns: what each quantity is multiplied with when the scales grow."""
+    head = f"{solution.graph}, {solution.optimizer}: " + ", ".join(
+        f"{scale}^{growth}" if growth != 1 else scale for scale, growth in solution.direction.items() if growth
+    )
+    cells = [["parameter", "shape", *COLUMNS]]
+    for name, rule in solution.parameters.items():
+        row = [_power(getattr(rule, size)) + (" log" if size in rule.log else "") for size in COLUMNS]
+        cells.append([name, " ".join(rule.shape), *row])
+    text = f"{head}\n\n{columns(cells)}"
+    if solution.multipliers:
+        text += "\n" + columns([["multiplier", "factor"]] + [[k, _power(v)] for k, v in solution.multipliers.items()])
     if solution.cone:
-        console.print(f"  holds where {', '.join(solution.cone)}", markup=False)
-    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+        text += f"\nholds where {', '.join(solution.cone)}\n"
+    return text
+
+
+def _power(exponents: Exponents) -> str:
+    return str(exponents.expr).replace("**", "^")
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of texts, aligned to the left, two spaces apart; the first one is the heading."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]]) + "\n"
 
 
 def explained(solution: Solution, name: str) -> str:

@@ -184,7 +184,7 @@ def test_standard_output_and_devices(capsys, tmp_path):
 @needs_derive
 @pytest.mark.parametrize(
     "arguments",
-    [["mlp"], ["mamba", "--scale", "width", "--scale", "state=1/4"], ["mamba", "--set", "discretisation=euler"]],
+    [["mlp"], ["mamba", "--mode", "isolated", "--scale", "width", "--scale", "state=1/4"], ["mamba", "--set", "discretisation=euler"]],
 )
 def test_derive_shows_every_parameter(arguments, capsys):
     assert main(["derive", *arguments]) == 0
@@ -233,9 +233,11 @@ def test_emit_writes_code_that_compiles(tmp_path):
 
 
 @pytest.mark.skipif("classify" not in COMMANDS, reason="classify is not there yet")
-def test_classify_ends_with_status_1_only_where_it_is_unstable(capsys):
-    assert main(["classify", "mlp", "--given", "standard"]) == 1
-    assert "unstable" in capsys.readouterr().out
+def test_classify_ends_with_status_1_only_where_it_is_unstable(capsys, tmp_path):
+    given = tmp_path / "given.yaml"
+    given.write_text('output: {init: "-1/2"}\n')
+    assert main(["classify", "mlp", "--given", str(given)]) == 1
+    assert "unstable: change of output, step 1, +1/2" in capsys.readouterr().out
     assert main(["classify", "mlp", "--given", "mup"]) == 0
 
 

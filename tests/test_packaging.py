@@ -49,7 +49,7 @@ def test_commands_that_measure_nothing_do_not_import_torch(arguments):
 
 
 def test_public_names_are_listed_once_and_come_from_their_modules():
-    from scalerules import _HOMES  # type: ignore[attr-defined]
+    from scalerules import _HOMES
 
     assert sr.__all__ == sorted(set(sr.__all__)) == sorted(_HOMES)
     assert set(sr.__all__) <= set(dir(sr))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scalerules.backends.scan import (  # pyright: ignore[reportMissingImports]
+from scalerules.backends.scan import (
     DoubleBackwardError,
     ScanError,
     ScanTypeError,

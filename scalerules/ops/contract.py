@@ -44,8 +44,8 @@ def _mean_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: s
 
 register(
     "einsum",
-    "A sum of products over the axes that are not in the result: entries that share no source of randomness add up "
-    "like their number, independent ones like its root.",
+    "A product, summed over the axes that are not in the result: what has no random sign along such an axis adds up "
+    "like its length, what has one like the root of it.",
     _einsum_axes,
     operands=(1, None),
     required=["equation"],

@@ -25,6 +25,8 @@ class Function:
     parity: Literal["odd", "even", "generic"] = "generic"
     vanishes: bool = True
     homogeneous: bool = False
+    degree: int = 1
+    """Degree of a homogeneous function: f(c x) = c**degree f(x)."""
     exponential: bool = False
     """Turns an entry that grows like `log i` along an axis into one that grows like `i`."""
 
@@ -39,7 +41,7 @@ FUNCTIONS: dict[str, Function] = {
     "silu": Function(),
     "elu": Function(),
     "mish": Function(),
-    "relu_squared": Function(),
+    "relu_squared": Function(homogeneous=True, degree=2),
     "square": Function("even"),
     "tanh": Function("odd"),
     "sin": Function("odd"),
@@ -94,6 +96,8 @@ class Elementwise:
         if not x and not ramps and f.vanishes:
             return []
         terms = powers(at, x, f.parity, f.homogeneous, constant=False)
+        if f.degree == 2:
+            terms = _by_largest(terms, x)
         if not f.vanishes:
             terms.append(Term(0, (0,) * len(site.result)))
         return merged(_ramped(terms, ramps), at.reach)
@@ -103,6 +107,8 @@ class Elementwise:
         f = self.function
         x, ramps = self._argument(at, site, operands)
         parity = {"odd": "even", "even": "odd", "generic": "generic"}[f.parity]
+        if f.degree == 2:  # the derivative is homogeneous of degree 1
+            return powers(at, x, "generic", True, constant=False)
         if f.homogeneous:
             top = largest(x)
             x = [] if top is None else [t.derived(size=t.size - top.size, minus=(top,)) for t in x]
@@ -124,6 +130,12 @@ class Elementwise:
         if not self.function.exponential:
             return x, []
         return [t for t in x if not t.ramp], [t for t in x if t.ramp]
+
+
+def _by_largest(terms: list[Term], x: list[Term]) -> list[Term]:
+    """Every term times the size of the argument."""
+    top = largest(x)
+    return [] if top is None else [t.derived(size=t.size + top.size, parents=(t, top)) for t in terms]
 
 
 def _ramped(terms: list[Term], ramps: list[Term]) -> list[Term]:

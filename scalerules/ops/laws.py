@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import product
 from typing import Protocol
 
-from ..terms import MANY, MOST_SOURCES, SUMMABLE, Mirror, Shift, Term, limited, merged, multiplied
+from ..terms import MANY, MOST_SOURCES, SUMMABLE, Mirror, Profile, Shift, Symbol, Term, limited, merged, multiplied
 
 HALF = Fraction(1, 2)
 Labels = tuple[str, ...]
@@ -223,7 +223,7 @@ def _products(
     """All products of two lists of terms, summed over `gone`."""
     places = [(la.index(x) if x in la else -1, lb.index(x) if x in lb else -1) for x in result]
     sums = [(la.index(x) if x in la else -1, lb.index(x) if x in lb else -1, x) for x in gone]
-    best: dict[tuple[object, ...], tuple[int, Term, Term, Mirror | None]] = {}
+    best: dict[tuple[tuple[int, ...], Profile | None], tuple[int, Term, Term, Mirror | None, bool]] = {}
     plain = not any(t.profile for t in (*a, *b))
     growths = [at.ticks(label) for _, _, label in sums]
     for ta, tb in product(a, b):
@@ -231,24 +231,25 @@ def _products(
         signs = limited(
             tuple(sa[i] if j < 0 else sb[j] if i < 0 else multiplied(sa[i], sb[j]) for i, j in places)
         )
-        size = ta.size + tb.size
+        size, log = ta.size + tb.size, ta.log or tb.log
         if plain:
             for (i, j, _), growth in zip(sums, growths, strict=True):
                 left = multiplied(sa[i] if i >= 0 else 0, sb[j] if j >= 0 else 0)
                 size += growth // 2 if left else growth
-            key: tuple[object, ...] = (signs, None)
+            key: tuple[tuple[int, ...], Profile | None] = (signs, None)
         else:
-            size += sum(_sum_law(ta, tb, i, j, g)[0] for (i, j, _), g in zip(sums, growths, strict=True))
+            laws = [_sum_law(ta, tb, i, j, g) for (i, j, _), g in zip(sums, growths, strict=True)]
+            size += sum(law[0] for law in laws)
+            log = log or any(law[2] for law in laws)
             key = (signs, _profile(ta, tb, places))
         known = best.get(key)
-        if known is None or size > known[0] or (size == known[0] and known[3] is None):
-            best[key] = (size, ta, tb, _kept_mirror(ta, tb, signs))
+        if known is None or (size, log) > (known[0], known[4]) or (size == known[0] and known[3] is None):
+            best[key] = (size, ta, tb, _kept_mirror(ta, tb, signs), log)
     terms: list[Term] = []
-    for (signs_key, profile), (size, ta, tb, mirror) in best.items():
+    for (signs_key, profile), (size, ta, tb, mirror, log) in best.items():
         laws = [(axis_name(label), *_sum_law(ta, tb, i, j, g)) for (i, j, label), g in zip(sums, growths, strict=True)]
         shift = tuple((("growth", axis), share) for axis, _, share, _ in laws if share)
-        log = ta.log or tb.log or any(law[3] for law in laws)
-        terms.append(Term(size, signs_key, (ta, tb), shift, profile=profile, mirror=mirror, log=log))  # type: ignore[arg-type]
+        terms.append(Term(size, signs_key, (ta, tb), shift, profile=profile, mirror=mirror, log=log))
     return merged(terms, at.reach)
 
 
@@ -301,9 +302,10 @@ def _image(
     index_x = {label: i for i, label in enumerate(lx)}
     rest = [label for label in result if label not in lw]
     labels_z = tuple((label, lw.index(label) if label in lw else None) for label in lx)
-    groups: dict[tuple[object, ...], list[tuple[int, Shift, bool, Term]]] = {}
+    groups: dict[tuple[tuple[int, ...], Profile | None], list[tuple[int, Shift, bool, Term]]] = {}
     for term in x:
-        size, shift, log = term.size + w.size, [], term.log
+        size, log = term.size + w.size, term.log
+        shift: list[tuple[Symbol, Fraction]] = []
         for label in summed:
             decay = term.profile[index_x[label]] if term.profile and label in index_x else 0
             growth = at.ticks(label)
@@ -320,10 +322,10 @@ def _image(
         groups.setdefault(key, []).append((size, tuple(s for s in shift if s[1]), log, term))
     terms: list[Term] = []
     for (rest_signs, profile), members in groups.items():
-        size, shift, log, top = max(members, key=lambda member: member[0])
-        signs_of = dict(zip(rest, rest_signs, strict=True))  # type: ignore[call-overload]
+        size, shares, log, top = max(members, key=lambda member: member[0])
+        signs_of = dict(zip(rest, rest_signs, strict=True))
         signs = tuple(bit if label in kept else signs_of[label] for label in result)
-        image = Term(size, signs, (top, w), shift, profile=profile, log=log)  # type: ignore[arg-type]
+        image = Term(size, signs, (top, w), shares, profile=profile, log=log)
         preimage = tuple(member[3] for member in members if not any(mask & MANY for mask in member[3].signs))
         image.mirror = Mirror(str(w.matrix), bit, image, preimage, labels_z)
         terms.append(image)

@@ -53,14 +53,17 @@ register(
 
 
 class Discretised:
-    """A function of `dt A`: the decay `exp(dt A)`, or the input factor; `h` its profile along a ramp of `A`, in halves."""
+    """A function of `dt A`: the decay `exp(dt A)`, or the input factor.
+
+    `h` is its profile along a ramp of `A`, in halves.
+    """
 
     def __init__(self, h: int | None, reads_a: bool = True) -> None:
         self.h, self.reads_a = h, reads_a
 
     def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
         dt, a = (explicit(at, o, site.labels[i]) for i, o in enumerate(operands))
-        argument = merged([*(powers(at, fitted(at, dt, site.labels[0], site.result), "generic", False, False))], at.reach)
+        argument = merged(powers(at, fitted(at, dt, site.labels[0], site.result), "generic", False, False), at.reach)
         if not self.reads_a:
             return argument
         signed = [t for t in fitted(at, a, site.labels[1], site.result) if any(t.signs)]

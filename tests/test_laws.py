@@ -1,0 +1,292 @@
+"""The laws of single operations: contraction, elementwise functions, and that every operation has laws and a reason."""
+
+from __future__ import annotations
+
+import functools
+import math
+from fractions import Fraction
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scalerules.build import Builder
+from scalerules.derivation import problem_of
+from scalerules.ops import OPS
+from scalerules.ops.elementwise import FUNCTIONS, powers
+from scalerules.ops.laws import Outer, contract, explicit
+from scalerules.ops.registry import LAWS, register, same_axes
+from scalerules.terms import MANY, SUMMABLE, Term, largest, limited, multiplied
+
+UNIT = 8
+"""Ticks per unit of size."""
+A, B, C, D = 2, 4, 8, 16
+
+
+def top(terms: list[Term]) -> int:
+    """Size of the largest term."""
+    term = largest(terms)
+    assert term is not None
+    return term.size
+
+
+class At:
+    """A point with given growths, in ticks."""
+
+    reach = 100 * UNIT
+
+    def __init__(self, **growths: int) -> None:
+        self.growths = growths
+        self.bits: dict[tuple[object, ...], int] = {}
+
+    def ticks(self, label: str) -> int:
+        return self.growths[label.partition("|")[0]]
+
+    def bit(self, *key: object) -> int:
+        return self.bits.setdefault(key, 1 << (20 + len(self.bits)))
+
+
+AT = At(n=UNIT, m=UNIT)
+I, O = ("n|i",), ("m|o",)  # noqa: E741
+
+
+def vector(sign: int, size: int = 0, profile: tuple[int, ...] | None = None) -> list[list[Term]]:
+    return [[Term(size, (sign,), profile=profile)]]
+
+
+def matrix(at: At, size: int, name: str = "W") -> list[list[Term]]:
+    """A fresh Gaussian matrix with axes (m, n)."""
+    return [[Term(size, (D, D), matrix=name)]]
+
+
+def sizes(terms: list[Term]) -> dict[tuple[int, ...], int]:
+    return {term.signs: term.size for term in terms}
+
+
+# contraction
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "power"),
+    [
+        (A, A, UNIT),  # the same source twice: aligned, law of large numbers
+        (0, 0, UNIT),  # no source: a mean that does not average out
+        (A, B, UNIT // 2),  # independent: central limit
+        (A, 0, UNIT // 2),
+        (A ^ B, A ^ B, UNIT),  # sources count modulo two
+        (A ^ B, A, UNIT // 2),
+        (MANY, MANY, UNIT // 2),  # a product of many sources never cancels
+    ],
+)
+def test_sum_over_an_axis(a, b, power):
+    (term,) = contract(AT, [(I, vector(a, -3)), (I, vector(b, 1))], ())
+    assert term.size == power - 2
+    assert term.signs == ()
+    assert term.form == {("growth", "n"): Fraction(power, UNIT)}
+
+
+def test_products_keep_the_sources_of_both():
+    assert sizes(contract(AT, [(I, vector(A, 1)), (I, vector(B, 2))], I)) == {(A ^ B,): 3}
+    assert sizes(contract(AT, [(I, vector(A)), (I, vector(A))], I)) == {(0,): 0}
+    assert sizes(contract(AT, [(O, vector(A)), (I, vector(B))], (*O, *I))) == {(A, B): 0}
+    assert multiplied(A, MANY) == MANY
+    assert limited((A | B, C)) == (MANY, MANY) and limited((A, B)) == (A, B)
+
+
+def test_a_sum_of_terms_is_as_large_as_its_largest_pair():
+    """A small aligned part overtakes a large independent one where the axis is long enough."""
+    x = [[Term(0, (A,)), Term(-3, (B,))]]
+    assert top(contract(AT, [(I, x), (I, vector(B))], ())) == UNIT - 3
+    assert top(contract(AT, [(I, x), (I, vector(C))], ())) == UNIT // 2
+
+
+def test_a_sum_over_an_axis_of_one_operand():
+    assert sizes(contract(AT, [(I, vector(0))], ())) == {(): UNIT}
+    assert sizes(contract(AT, [(I, vector(A))], ())) == {(): UNIT // 2}
+
+
+def test_fixed_axes_are_not_there_and_zero_stays_zero():
+    assert contract(AT, [((), [[Term(1)]]), ((), [[Term(2)]])], ())[0].size == 3
+    assert contract(AT, [(I, [[]]), (I, vector(A))], ()) == []
+
+
+def test_a_fresh_matrix_makes_a_fresh_image():
+    (image,) = contract(AT, [(I, vector(A)), ((*O, *I), matrix(AT, -UNIT // 2))], O)
+    assert image.size == 0
+    assert image.signs[0] not in (0, A, D, MANY)
+    (mean,) = contract(AT, [(I, vector(0)), ((*O, *I), matrix(AT, -UNIT // 2))], O)
+    assert mean.size == 0 and mean.signs == image.signs, "images of one matrix may be aligned, and are taken to be"
+
+
+@pytest.mark.parametrize(("n", "m"), [(UNIT, UNIT), (UNIT, UNIT // 2), (UNIT // 2, UNIT)])
+def test_the_image_of_a_transpose_comes_back(n, m):
+    """`W W^T z` is `s^g var(W) z`; with `W^T z` brought to size 0, that is `s^(g - g'/2)` times the std."""
+    at, std = At(n=n, m=m), -n // 2
+    w = ((*O, *I), matrix(at, std))
+    (back,) = contract(at, [(O, vector(A)), w], I)
+    assert back.size == std + m // 2
+    found = sizes(contract(at, [(I, [[back.derived(size=0)]]), w], O))
+    mirrored = found.pop((A,))
+    assert mirrored == std + n - m // 2
+    assert list(found.values()) == [std + n // 2], "and the fresh image is still there"
+
+
+def test_the_mirror_needs_the_same_matrix_and_nothing_else_on_the_axis():
+    w, other = ((*O, *I), matrix(AT, 0)), ((*O, *I), matrix(AT, 0, "V"))
+    (back,) = contract(AT, [(O, vector(A)), w], I)
+    assert (A,) in sizes(contract(AT, [(I, [[back]]), w], O))
+    assert (A,) not in sizes(contract(AT, [(I, [[back]]), other], O))
+    masked = contract(AT, [(I, [[back]]), (I, vector(C))], I)
+    assert (A,) not in sizes(contract(AT, [(I, [masked]), w], O))
+
+
+@pytest.mark.parametrize(
+    ("halves", "aligned", "independent"),
+    [
+        # decay i^-h with h = halves / 2: power of the axis (in units), and whether a logarithm appears
+        ((0, 0), (Fraction(1), False), (Fraction(1, 2), False)),
+        ((1, 0), (Fraction(1, 2), False), (Fraction(0), True)),
+        ((1, 1), (Fraction(0), True), (Fraction(0), False)),
+        ((2, 0), (Fraction(0), True), (Fraction(0), False)),
+        ((2, 2), (Fraction(0), False), (Fraction(0), False)),
+        ((SUMMABLE, 0), (Fraction(0), False), (Fraction(0), False)),
+        ((2, -2), (Fraction(1), False), (Fraction(1, 2), False)),
+    ],
+)
+def test_index_profiles(halves, aligned, independent):
+    first, second = halves
+    for sign, (power, log) in ((A, aligned), (B, independent)):
+        x, y = vector(A, profile=(first,)), vector(sign, profile=(second,))
+        (term,) = contract(AT, [(I, x), (I, y)], ())
+        assert (Fraction(term.size, UNIT), term.log) == (power, log)
+
+
+@pytest.mark.parametrize(("h", "sign"), [(2, A), (1, B)])
+def test_index_profiles_against_sums(h, sign):
+    """The logarithm is there: the sum of i^-h grows by more and more slowly rising steps, like (ln n)^(1 or 1/2)."""
+    sums = [sum(i ** (-h / 2 if sign == A else -h) for i in range(1, n + 1)) for n in (10**3, 10**4, 10**5)]
+    assert sums[2] - sums[1] == pytest.approx(sums[1] - sums[0], rel=1e-3) == pytest.approx(math.log(10), rel=1e-3)
+
+
+def test_products_add_profiles():
+    (term,) = contract(AT, [(I, vector(A, profile=(2,))), (I, vector(B, profile=(1,)))], I)
+    assert term.profile == (3,)
+    (term,) = contract(AT, [(I, vector(A, profile=(SUMMABLE,))), (I, vector(B, profile=(2,)))], I)
+    assert term.profile == (SUMMABLE,)
+
+
+def test_an_outer_product_need_not_be_multiplied_out():
+    """`dW x` with `dW = d x'^T`, kept as its factors, has the terms of the matrix multiplied out."""
+    update = Outer(((O, tuple(vector(B)[0])), (I, tuple(vector(A)[0]))), (*O, *I), Term(-UNIT))
+    for sign, size in ((A, 0), (C, -UNIT // 2)):
+        (term,) = contract(AT, [(I, vector(sign)), ((*O, *I), [update])], O)
+        assert (term.size, term.signs) == (size, (B,))
+        whole = explicit(AT, [update], (*O, *I))
+        assert sizes(contract(AT, [(I, vector(sign)), ((*O, *I), [whole])], O)) == {(B,): size}
+
+
+TERMS = st.lists(
+    st.builds(lambda size, sign: Term(size, (sign,)), st.integers(-8, 4), st.sampled_from([0, A, B, A ^ B])),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(a=TERMS, b=TERMS, c=TERMS)
+def test_contraction_does_not_depend_on_the_order_of_operands(a, b, c):
+    operands = [(I, [a]), (O, [b]), ((*I,), [c])]
+    for result in ((), O):
+        forward, backward = contract(AT, operands, result), contract(AT, operands[::-1], result)
+        assert top(forward) == top(backward)
+
+
+@given(a=TERMS, b=TERMS)
+def test_a_sum_lies_between_independent_and_aligned(a, b):
+    pair = max(t.size for t in a) + max(t.size for t in b)
+    assert pair + UNIT // 2 <= top(contract(AT, [(I, [a]), (I, [b])], ())) <= pair + UNIT
+
+
+# elementwise functions
+
+
+@pytest.mark.parametrize(
+    ("parity", "homogeneous", "kept"),
+    [
+        ("odd", False, {(A,): -4, (B,): -6}),
+        ("even", False, {(0,): -8, (A ^ B,): -10}),
+        ("even", True, {(0,): -4, (A ^ B,): -6}),
+        ("generic", False, {(A,): -4, (B,): -6, (0,): -8, (A ^ B,): -10}),
+        ("generic", True, {(A,): -4, (B,): -6, (0,): -4, (A ^ B,): -6}),
+    ],
+)
+def test_parity_decides_which_products_are_kept(parity, homogeneous, kept):
+    """Terms of size -1/2 and -3/4; the constant part of a homogeneous function is as large as its argument."""
+    found = powers(AT, [Term(-4, (A,)), Term(-6, (B,))], parity, homogeneous, constant=False)  # type: ignore[arg-type]
+    assert sizes(found) == kept
+
+
+def averaged(function: str):
+    """A hidden value of size -1/4, a function of it, and the mean of that over the width."""
+    g = Builder("averaged", axes={"batch": 4, "in": 4, "n": "width"})
+    h = g.dense("input", g.input("x", "batch in"), "n in")
+    y = g.node("y", function, h)
+    return g.build(g.node("average", "mean", y, axis="n"))
+
+
+@functools.cache
+def slopes(function: str, size: float) -> tuple[float, float]:
+    """Measured exponents of the root mean square of f(x) and of its mean over the width, x Gaussian of this size."""
+    rng = torch.Generator().manual_seed(0)
+    f = {"identity": lambda x: x, "negative": torch.neg, "leaky_relu": torch.nn.functional.leaky_relu,
+         "negative_exp": lambda x: -x.exp(), "relu_squared": lambda x: x.relu().square()}.get(function)  # fmt: skip
+    f = f or getattr(torch, function, None) or getattr(torch.nn.functional, function)
+    widths = [2**9, 2**15]
+    whole: list[float] = []
+    means: list[float] = []
+    for n in widths:
+        y = f(n**size * torch.randn(256, n, generator=rng, dtype=torch.float64))
+        whole.append(float(y.square().mean().sqrt()))
+        means.append(float(y.mean(1).square().mean().sqrt()))
+    run = math.log(widths[1] / widths[0])
+    return math.log(whole[1] / whole[0]) / run, math.log(means[1] / means[0]) / run
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_functions_as_measured(function):
+    """Parity, f(0) and homogeneity of every function, as the sizes that torch shows for an argument of size -1/4."""
+    size = Fraction(-1, 4)
+    run = problem_of(averaged(function), "sgd").run({("init", "input"): size}, 0)
+    found = {e.node: run.point.size(e.ticks) for e in run.events if e.kind == "value"}
+    whole, mean = slopes(function, float(size))
+    assert float(found["y"]) == pytest.approx(whole, abs=0.06)
+    assert float(found["average"]) == pytest.approx(mean, abs=0.1)
+
+
+# completeness
+
+OPENED = {"input", "scan", "repeat"}
+"""What is not propagated as it stands: data, a scan (opened into its parts), and a repeat (folded)."""
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_every_operation_has_a_reason_and_laws(name):
+    op = OPS[name]
+    assert len(op.reason) > 20 and op.reason.endswith(".")
+    if name not in OPENED:
+        for question in ("value", "push", "pull"):
+            assert callable(getattr(op.laws, question))
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_every_part_of_a_scan_has_a_reason_and_laws(name):
+    assert LAWS[name].reason.endswith(".") and callable(LAWS[name].laws.value)
+
+
+def test_an_operation_without_a_reason_is_refused():
+    for reason in (None, "", "  "):
+        with pytest.raises(ValueError, match="reason"):
+            register("new", reason, same_axes)
+    with pytest.raises(ValueError, match="twice"):
+        register("relu", "Another one.", same_axes)
+    assert "new" not in OPS

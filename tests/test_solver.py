@@ -1,0 +1,274 @@
+"""The exact solver: the simplex method against brute force, and what must not change an answer."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import itertools
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+import z3
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import scalerules as sr
+from scalerules.build import Builder
+from scalerules.graph import Graph
+from scalerules.simplex import Infeasible, Programme
+
+# the simplex method
+
+VARIABLES = ("x", "y", "z")
+NUMBERS = st.integers(-3, 3).map(lambda n: Fraction(n, 2))
+ROWS = st.lists(st.tuples(st.tuples(*[st.integers(-2, 2)] * 3), NUMBERS), min_size=1, max_size=5)
+"""Inequalities `coefficients . (x, y, z) + constant <= 0`."""
+WEIGHTS: dict[Any, int] = {"x": 10000, "y": 100, "z": 1}
+
+
+def programme(rows, bounds) -> Programme:
+    found = Programme({v: (b,) for v, b in zip(VARIABLES, bounds, strict=True)}, WEIGHTS)
+    for number, (coefficients, constant) in enumerate(rows):
+        form: dict[Any, Fraction] = {v: Fraction(c) for v, c in zip(VARIABLES, coefficients, strict=True) if c}
+        found.require(number, form, (constant,))
+    return found
+
+
+def halfspaces(rows, bounds) -> dict[Any, Any]:
+    """Every inequality by name, bounds of the variables included, as coefficients and constant."""
+    named: dict[Any, Any] = {number: ([Fraction(c) for c in row], constant) for number, (row, constant) in enumerate(rows)}
+    for i, (variable, bound) in enumerate(zip(VARIABLES, bounds, strict=True)):
+        named[variable] = ([Fraction(int(i == j)) for j in range(3)], -bound)
+    return named
+
+
+def at_vertices(spaces):
+    """The best value over all feasible corners, None where there is none (three bounds: there is always a corner)."""
+    best = None
+    for corner in itertools.combinations(spaces, 3):
+        point = solved([(list(row), -constant) for row, constant in corner])
+        if point is None or any(dot(row, point) + constant > 0 for row, constant in spaces):
+            continue
+        value = sum(weight * x for weight, x in zip(WEIGHTS.values(), point, strict=True))
+        best = value if best is None else max(best, value)
+    return best
+
+
+def dot(row, point):
+    return sum((a * b for a, b in zip(row, point, strict=True)), Fraction(0))
+
+
+def solved(equations):
+    """Gauss elimination of three equations; None where they are dependent."""
+    rows = [[*row, right] for row, right in equations]
+    for i in range(3):
+        pivot = next((r for r in range(i, 3) if rows[r][i]), None)
+        if pivot is None:
+            return None
+        rows[i], rows[pivot] = rows[pivot], rows[i]
+        rows[i] = [entry / rows[i][i] for entry in rows[i]]
+        for r in range(3):
+            if r != i:
+                rows[r] = [a - rows[r][i] * b for a, b in zip(rows[r], rows[i], strict=True)]
+    return [row[3] for row in rows]
+
+
+def feasible(spaces) -> bool:
+    solver: Any = z3.Solver()
+    unknowns: Any = z3.Reals("x y z")
+    for row, constant in spaces:
+        terms = [z3.Q(a.numerator, a.denominator) * x for a, x in zip(row, unknowns, strict=True)]
+        total: Any = z3.Sum(terms)
+        solver.add(total + z3.Q(constant.numerator, constant.denominator) <= 0)
+    return solver.check() == z3.sat
+
+
+@settings(max_examples=150)
+@given(rows=ROWS, bounds=st.tuples(NUMBERS, NUMBERS, NUMBERS))
+def test_simplex_against_brute_force(rows, bounds):
+    spaces = halfspaces(rows, bounds)
+    try:
+        solution = programme(rows, bounds).solution()
+    except Infeasible as clash:
+        assert at_vertices(list(spaces.values())) is None
+        named = set(clash.clash)
+        assert not feasible([spaces[name] for name in named])
+        for name in named:
+            assert feasible([spaces[other] for other in named - {name}]), "the clash is the smallest of its kind"
+        return
+    point = [solution[v][0] for v in VARIABLES]
+    assert all(dot(row, point) + constant <= 0 for row, constant in spaces.values())
+    best = at_vertices(list(spaces.values()))
+    assert sum(weight * x for weight, x in zip(WEIGHTS.values(), point, strict=True)) == best
+
+
+@given(rows=ROWS, bounds=st.tuples(NUMBERS, NUMBERS, NUMBERS))
+def test_what_binds_holds_with_equality(rows, bounds):
+    try:
+        found = programme(rows, bounds)
+    except Infeasible:
+        return
+    spaces, point = halfspaces(rows, bounds), [found.solution()[v][0] for v in VARIABLES]
+    assert len(found.binding()) == 3
+    for name in found.binding():
+        row, constant = spaces[name]
+        assert dot(row, point) + constant == 0
+
+
+def test_constants_carry_how_the_solution_moves():
+    """Of `x + p <= 0` and `x + 2 q <= 0` the one decides that is larger along the direction (1, 3)."""
+    programme = Programme({"x": (Fraction(0),) * 3}, {"x": 1})
+    programme.require("first", {"x": Fraction(1)}, (Fraction(1), Fraction(1), Fraction(0)))
+    programme.require("second", {"x": Fraction(1)}, (Fraction(6), Fraction(0), Fraction(2)))
+    assert programme.solution()["x"] == (-6, 0, -2)
+    assert programme.binding() == programme.blocked_by("x") == ["second"]
+
+
+# what must not change an answer
+
+
+@functools.cache
+def answer(name: str, optimizer: str = "adam") -> sr.Solution:
+    return sr.derive(SMALL[name](), optimizer=optimizer)
+
+
+def attention() -> Graph:
+    """One head whose size grows, between an input and an output of fixed size."""
+    g = Builder("attention", axes={"batch": 4, "time": 4, "in": 4, "n": "width", "out": 4})
+    x = g.dense("W_in", g.input("x", "batch time in"), "n in", "b t")
+    h = g.rms_norm(x, axis="n", name="norm")
+    q, k, v = (g.dense(f"W_{letter}", h, "n n", "b t") for letter in "QKV")
+    dots = g.einsum("dots", "b s d, b t d -> b s t", q, k)
+    weights = g.softmax(g.scale("scores", dots, free=True), axis="time", name="weights")
+    y = g.residual("sum", x, g.einsum("heads", "b s t, b t d -> b s d", weights, v))
+    return g.build(g.dense("W_out", y, "out n", "b t"))
+
+
+SMALL = {"mlp": lambda: sr.graph("mlp"), "attention": attention}
+
+
+def with_inserted(graph: Graph, place: str, op: str) -> Graph:
+    """The graph with one node of size 0 behind `place`, read by everything that read `place`."""
+    data = graph.to_dict()
+    nodes = {}
+    for name, node in data["nodes"].items():
+        nodes[name] = node | {"inputs": ["inserted" if i == place else i for i in node.get("inputs", [])]}
+        if name == place:
+            extra = {"factor": "1"} if op == "scale" else {}
+            nodes["inserted"] = {"op": op, "inputs": [place], **extra}
+    outputs = ["inserted" if name == place else name for name in data["outputs"]]
+    return Graph.model_validate(data | {"nodes": nodes, "outputs": outputs})
+
+
+PLACES = [(name, place, op) for name, build in SMALL.items() for place in build().nodes for op in ("identity", "scale")]
+
+
+@pytest.mark.parametrize(("name", "place", "op"), [p for p in PLACES if p != ("attention", "dots", "identity")])
+def test_a_node_of_size_zero_changes_nothing(name, place, op):
+    before = answer(name)
+    after = sr.derive(with_inserted(SMALL[name](), place, op), optimizer="adam")
+    assert after.parameters == before.parameters
+    assert after.multipliers == before.multipliers
+    known = {(p.quantity, p.node, p.step, p.parameter): p.size for p in after.sizes}
+    for p in before.sizes:
+        if p.quantity in ("value", "gradient", "change"):
+            assert known[p.quantity, p.node, p.step, p.parameter] == p.size
+
+
+TAKEN = {name for build in SMALL.values() for name in build().axes}
+
+
+@settings(max_examples=8)
+@given(st.from_regex(r"[a-zA-Z]{2,8}", fullmatch=True).filter(lambda name: name not in TAKEN))
+@pytest.mark.parametrize("name", SMALL)
+def test_renaming_a_scale_renames_the_answer(name, new):
+    renamed = Graph.model_validate_json(re.sub(r"\bwidth\b", new, SMALL[name]().to_json()))
+    solution, before = sr.derive(renamed, optimizer="adam"), answer(name)
+    assert solution.scales == (new,)
+    for parameter, rule in before.parameters.items():
+        for size in ("init", "mult", "lr", "eps", "wd"):
+            assert getattr(solution[parameter], size)[new] == getattr(rule, size)["width"]
+    assert {n: e[new] for n, e in solution.multipliers.items()} == {n: e["width"] for n, e in before.multipliers.items()}
+
+
+@given(growth=st.fractions(Fraction(1, 6), 3, max_denominator=6))
+@settings(max_examples=8)
+def test_the_length_of_a_direction_does_not_matter(growth):
+    """Exponents belong to a scale: counted in another scale, sizes are multiplied and exponents stay."""
+    solution, before = sr.derive("mlp", optimizer="sgd", scales={"width": growth}), answer("mlp", "sgd")
+    assert solution.parameters == before.parameters
+    assert [p.size for p in solution.sizes] == [p.size and p.size * growth for p in before.sizes]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("name", SMALL)
+def test_the_loss_changes_by_at_most_size_zero(name, optimizer):
+    """To first order an update changes the loss by the sum of gradient times update, whatever is aligned with what."""
+    solution, graph = answer(name, optimizer), SMALL[name]()
+    reached = []
+    for p in solution.sizes:
+        if p.quantity == "gradient" and p.size is not None:
+            growth = sum((graph.lengths[axis].growth(solution.direction) for axis in solution[p.node].shape), Fraction(0))
+            rate = solution[p.node].lr.fractions["width"]
+            reached.append(rate + growth + p.size * (2 if optimizer == "sgd" else 1))
+    assert max(reached) == 0
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_steps_beyond_the_third_change_nothing(name):
+    assert sr.derive(SMALL[name](), optimizer="adam", steps=5).parameters == answer(name).parameters
+
+
+def test_what_is_given_is_kept_and_may_clash():
+    kept = sr.derive("mlp", optimizer="adam", given={"output": {"init": "-3/2"}})
+    assert kept["output"].init["width"] == Fraction(-3, 2)
+    assert kept["h1"] == answer("mlp")["h1"]
+    with pytest.raises(sr.errors.Clash) as caught:
+        sr.derive("mlp", optimizer="adam", given={"output": {"init": "-1/2"}})
+    asked = " ".join(caught.value.equations)
+    assert "has size 0 at some step" in asked and "has size at most 0" in asked
+    assert any("init of 'output'" in text for text in caught.value.remedies)
+
+
+# the engine knows nothing but laws
+
+ENGINE = Path(sr.__file__).parent
+MODULES = sorted([*ENGINE.glob("*.py"), *ENGINE.glob("ops/*.py")])
+ROLES = r"readout|unembedding|lm_head|hidden_layer|is_output|is_input|role|first_layer|last_layer|attention\.|W_[A-Z]\b|mlp|mamba"
+"""Words by which a module would tell layers apart by what they are called."""
+CALCULUS = {
+    "cone", "derivation", "equations", "given", "lower", "optimizers", "propagate", "simplex", "solve", "terms",
+    *(f"ops/{path.stem}" for path in ENGINE.glob("ops/*.py")),
+}  # fmt: skip
+
+
+def code_of(path: Path) -> ast.Module:
+    """The syntax tree without docstrings, in which an example may use a name."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            node.value = ast.Constant(None)
+    return tree
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.relative_to(ENGINE).with_suffix("").as_posix() in CALCULUS],
+                         ids=lambda p: p.stem)  # fmt: skip
+def test_no_module_of_the_calculus_names_roles_or_reads_tables(path):
+    text = ast.unparse(code_of(path))
+    assert not re.search(ROLES, text, re.IGNORECASE), re.search(ROLES, text, re.IGNORECASE)
+    assert not re.search(r"\b(open|Path|read_text|read_bytes|safe_load|import_module)\(", text)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.stem)
+def test_no_module_knows_published_rules(path):
+    """Published rules are for benchmarks and tests to compare with; the package neither ships nor names such a file."""
+    tree = code_of(path)
+    strings = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    assert not [s for s in strings if re.search(r"readout|benchmarks|published[/_.]|/work/|expected_rules", s)]
+    imported = {alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
+    imported |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    assert not [name for name in imported if name.startswith(("benchmarks", "tests"))]
+    assert not list(ENGINE.rglob("*.csv")) and not list(ENGINE.rglob("*.json"))
