@@ -107,8 +107,8 @@ def explain(graph: GraphName, parameter: str, /, *more: str, question: Question 
     """
     built, solution = question.solve(graph)
     for name in (parameter, *more):
-        if name not in solution.parameters:
-            raise UnknownName("parameter", name, solution.parameters, where=f"graph {built.name!r}")
+        if name not in solution.explanations:
+            raise UnknownName("parameter", name, solution.explanations, where=f"graph {built.name!r}")
     write("\n".join(_ended(str(solution.explain(name))) for name in (parameter, *more)), output)
     return 0
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Literal, cast
 
 from .cone import cone_of
-from .equations import Equation, Vectors, vector_of
+from .equations import UNKNOWNS, Equation, Vectors, vector_of
 from .errors import Clash, ScaleRulesError, UnknownName
 from .gauge import Shape, regauged
 from .gauge import gauge as gauge_of
@@ -238,19 +239,29 @@ class _Writer:
         return _exponents(vector_of(event.form, self.solved.vectors, self.run, self.scales), self.scales)
 
     def _bounds(self) -> dict[Symbol, Equation]:
-        """For every unknown the equation that determines it: the one that is nearest to it."""
+        """For every unknown the equation that shows best what determines it: one that holds with equality, close by."""
         bound: dict[Symbol, Equation] = {}
-        for equation in self.solved.binding:
-            event = equation.event
-            if event.kind == "own" and ("lr", str(event.parameter)) in equation.form:
-                bound["lr", str(event.parameter)] = equation
+        reads = {p: site.key for site in self.run.plan.sites for p in self._read_by(site.parameters)}
+        for event in self.run.events:
+            if not event.judged or event.term is None or event.ticks:
                 continue
+            if event.kind == "own" and event.first:
+                bound.setdefault(("lr", str(event.parameter)), Equation("maximal", event))
+            if event.kind in ("value", "change"):
+                for term in (t for t in event.terms if t.size == event.term.size):
+                    for kind, name in term.form:
+                        if kind == "init" and reads.get(name) == event.site:
+                            bound.setdefault((kind, name), Equation("stable", replace(event, term=term)))
+        for equation in self.solved.binding:
             for symbol, coefficient in equation.form.items():
-                if coefficient > 0 and symbol[0] in ("init", "mult") and symbol not in self.problem.given:
+                if coefficient > 0 and symbol[0] in UNKNOWNS:
                     known = bound.get(symbol)
-                    if known is None or len(equation.form) < len(known.form):
+                    if known is None or (symbol[0] == "mult" and len(equation.form) < len(known.form)):
                         bound[symbol] = equation
         return bound
+
+    def _read_by(self, keys: Sequence[str]) -> list[str]:
+        return [self.run.plan.parameters[key].name for key in keys]
 
     def _carries_log(self, size: str, name: str) -> bool:
         equation = self.bound.get((size, name))
@@ -282,18 +293,21 @@ class _Writer:
     def _steps(self, event: Event) -> tuple[Line, ...]:
         """The steps nearest to the event that it was computed from, the first one first."""
         found: dict[tuple[str, int, str], Term] = {}
+        sums: dict[tuple[str, int, str], dict[str, Fraction]] = {}
         queue = [event.term] if event.term else []
         while queue and len(found) < MOST_LINES:
             term = queue.pop(0)
             if term.step is not None:
-                found.setdefault((term.step.stage, term.step.time, term.step.node), term)
+                key = (term.step.stage, term.step.time, term.step.node)
+                found.setdefault(key, term)
+                growths = {name: share for (kind, name), share in term.shift if kind == "growth"}
+                sums[key] = {**growths, **sums.get(key, {})}
             queue += sorted((*term.parents, *term.minus), key=lambda parent: -parent.size)
         order = {site.name: index for index, site in reversed(list(enumerate(self.run.plan.sites)))}
-        lines = sorted(found.values(), key=lambda term: _when(term, order))
+        lines = sorted(found.items(), key=lambda item: _when(item[1], order))
         return tuple(
-            Line(t.step.stage, t.step.time, t.step.node, self._size_text(t), t.step.reason)
-            for t in lines
-            if t.step is not None
+            Line(stage, time, node, self._size_text(term), _because(term, sums[stage, time, node]))
+            for (stage, time, node), term in lines
         )
 
     def _size_text(self, term: Term) -> str:
@@ -342,6 +356,14 @@ class _Writer:
         still = [name for _, name in sorted(self._unmet) if self.graph.parameters[name].trained]
         texts += [f"the gradient of {name!r} is exactly zero for all steps: any rate does" for name in still]
         return tuple(texts)
+
+
+def _because(term: Term, sums: Mapping[str, Fraction]) -> str:
+    """The reason of the step, and what the sums over axes contributed here."""
+    said = {"1": "aligned, as its length", "1/2": "independent, as its root", "-1": "divided by it"}
+    here = [f"{axis}: {said.get(str(share), f'to the power {share}')}" for axis, share in sums.items() if share]
+    reason = term.step.reason if term.step else ""
+    return f"{reason} Here {', '.join(here)}." if here else reason
 
 
 def _when(term: Term, order: Mapping[str, int]) -> tuple[int, int, int]:

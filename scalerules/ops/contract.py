@@ -44,8 +44,7 @@ def _mean_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: s
 
 register(
     "einsum",
-    "A product, summed over the axes that are not in the result: what has no random sign along such an axis adds up "
-    "like its length, what has one like the root of it.",
+    "A product, summed over the axes that are not in the result.",
     _einsum_axes,
     operands=(1, None),
     required=["equation"],
