@@ -87,7 +87,7 @@ def tied() -> tuple[Graph, Any]:
     g.parameter("W_E", "vocab n")
     x = g.einsum("embedding", "b t v, v n -> b t n", tokens, parameters=("W_E",))
     h = g.dense("h", g.rms_norm(x, axis="n", name="norm"), "n n", "b t")
-    h = g.residual("stream", "norm", g.gelu(h, name="act"))
+    h = g.residual("joined", "norm", g.gelu(h, name="act"))
     h = g.rms_norm(h, axis="n", name="final")
     y = g.einsum("read", "b t n, v n -> b t v", h, parameters=("W_E",))
     graph = g.build(g.scale("logits", y, free=True))
