@@ -15,7 +15,7 @@ from .gauge import gauge as gauge_of
 from .given import Given, named, read
 from .graph import Graph
 from .optimizers import optimizer as optimizer_of
-from .propagate import Alignments, Event, Run
+from .propagate import Alignments, Event
 from .simplex import Vector
 from .solution import Explanation, Exponents, Line, Predicted, Quantity, Rule, Solution
 from .solve import Problem, Solved, Unsolvable, solve
@@ -267,7 +267,7 @@ class _Writer:
         equation = self.bound.get((size, name))
         if size == "lr":
             owns = [e for e in self.run.events if e.parameter == name and e.kind in ("own", "change") and e.ticks == 0]
-            return any(e.term is not None and e.term.log and e.judged for e in owns)
+            return any(t.log for e in owns if e.judged and e.term for t in e.terms if t.size == e.term.size)
         return equation is not None and equation.event.term is not None and equation.event.term.log
 
     def _explained(self, name: str) -> tuple[Explanation, ...]:
@@ -377,8 +377,3 @@ def _when(term: Term, order: Mapping[str, int]) -> tuple[int, int, int]:
 def _sentence(equation: Equation) -> str:
     words = equation.words
     return words[0].upper() + words[1:] + "."
-
-
-def run_of(problem: Problem, unknowns: Mapping[Symbol, Fraction]) -> Run:
-    """The calculus at a point of the unknowns."""
-    return problem.run(unknowns, problem.steps)

@@ -185,7 +185,7 @@ class _Solver:
         if short:
             blocking = [k for name in short for k in (f"maximal {name}", *programme.blocked_by(("own", name)))]
             clash = [named[name] for name in dict.fromkeys(blocking) if name in named]
-            raise Unsolvable(clash, run, solved)
+            raise Unsolvable(self._smallest(clash, run), run, solved)
         return solved
 
     def _smallest(self, clash: list[Equation], run: Run) -> list[Equation]:

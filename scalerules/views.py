@@ -104,12 +104,28 @@ def markdown(solution: Solution) -> str:
 
 
 def latex(solution: Solution) -> str:
-    """The table as a LaTeX tabular."""
+    """The table as a LaTeX tabular, then assumptions, warnings and the numbered steps."""
     from sympy import latex as printed  # pyright: ignore[reportMissingTypeStubs]
 
     lines = [r"\begin{tabular}{ll" + "l" * len(COLUMNS) + "}", r"parameter & shape & " + " & ".join(COLUMNS) + r" \\"]
     for name, rule in solution.parameters.items():
         cells = [f"${printed(getattr(rule, s).expr, root_notation=False, fold_frac_powers=True)}$" for s in COLUMNS]
-        texts = [name.replace("_", r"\_"), " ".join(rule.shape).replace("_", r"\_"), *cells]
-        lines.append(" & ".join(texts) + r" \\")
-    return "\n".join([*lines, r"\end{tabular}"]) + "\n"
+        lines.append(" & ".join([_escaped(name), _escaped(" ".join(rule.shape)), *cells]) + r" \\")
+    lines.append(r"\end{tabular}")
+    notes = [*solution.assumptions, *solution.warnings]
+    lines += [r"\begin{itemize}", *(rf"\item {_escaped(text)}" for text in notes), r"\end{itemize}"]
+    for name, explanations in solution.explanations.items():
+        for explanation in explanations:
+            title = _escaped(f"{name}: {explanation.quantity} = {explanation.size}")
+            lines += [rf"\paragraph{{{title}}}", _escaped(explanation.equation)]
+            if explanation.steps:
+                steps = [f"{s.stage} {s.time}, {s.node}: size {s.size}. {s.because}" for s in explanation.steps]
+                lines += [r"\begin{enumerate}", *(rf"\item {_escaped(step)}" for step in steps), r"\end{enumerate}"]
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """Text that LaTeX prints as it stands."""
+    for character in "\\&%$#_{}":
+        text = text.replace(character, r"\textbackslash " if character == "\\" else "\\" + character)
+    return text.replace("^", r"\^{}").replace("~", r"\~{}")
