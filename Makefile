@@ -26,7 +26,7 @@ $(READY): pyproject.toml
 demo: $(READY)    ## derive the rules of Mamba, explain one, write them as PyTorch code, measure them
 	$(BIN)/scalerules derive mamba
 	$(BIN)/scalerules explain mamba W_B
-	$(BIN)/scalerules emit mamba --to pytorch -o build/mamba_rules.py
+	$(BIN)/scalerules emit mamba --to pytorch -o mamba_rules.py
 	$(BIN)/scalerules verify mamba --sizes 64,128,256,512 --seeds 2
 
 test: $(READY)    ## all tests, code blocks of README and docs included
