@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 
 from .equations import Equation, Vectors, own_contributions, unknowns_of, value_of, vector_of
 from .graph import Graph
-from .lower import Site, depth_allowance
+from .lower import Plan, Site, depth_allowance
 from .optimizers import Optimizer
 from .propagate import Alignments, Event, Point, Run, propagate, start
 from .scale import Direction
@@ -40,10 +41,15 @@ class Problem:
     given: Mapping[Symbol, Fraction] = field(default_factory=dict[Symbol, Fraction])
     alignments: Alignments = field(default_factory=dict[str, tuple[Fraction, Fraction, Fraction]])
 
+    @cached_property
+    def plan(self) -> Plan:
+        """The sites of the graph for this direction; every run of the calculus is over the same ones."""
+        return start(self.graph, self.direction)
+
     def run(self, unknowns: Mapping[Symbol, Fraction], steps: int, until: Until | None = None) -> Run:
         """The calculus at one point of the unknowns."""
         return propagate(
-            self.graph, start(self.graph, self.direction), Point(self.graph, self.direction, unknowns), self.optimizer,
+            self.graph, self.plan, Point(self.graph, self.direction, unknowns), self.optimizer,
             steps, isolated=self.isolated, until=until, alignments=self.alignments,
         )  # fmt: skip
 
@@ -126,7 +132,7 @@ class _Solver:
         self.problem = problem
         self.graph, self.direction, self.given = problem.graph, problem.direction, dict(problem.given)
         self.scales = list(problem.direction)
-        self.plan = start(problem.graph, problem.direction)
+        self.plan = problem.plan
         self._sites = {site.key: site for site in self.plan.sites}
         self.depths = depth_allowance(self.plan)
         self.kept: dict[str, Equation] = {}

@@ -16,8 +16,6 @@ from scalerules.cli import main, write
 from scalerules.commands import COMMANDS, there
 from scalerules.errors import ScaleRulesError
 
-needs_derive = pytest.mark.skipif("derive" not in COMMANDS, reason="derive is not there yet")
-
 
 def run(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "scalerules", *arguments], capture_output=True, text=True, **options)
@@ -55,8 +53,6 @@ def test_version(capsys):
 
 @pytest.mark.parametrize("kind", ["graphs", "optimizers", "ops", "backends", "gauges"])
 def test_lists(kind, capsys):
-    if kind == "gauges" and not there("gauge"):
-        pytest.skip("gauges are not there yet")
     assert main(["list", kind]) == 0
     lines = capsys.readouterr().out.splitlines()
     first = {"graphs": "mlp", "optimizers": "adam", "ops": "einsum", "backends": "pytorch", "gauges": "plain"}[kind]
@@ -98,8 +94,6 @@ DERIVE_MISTAKES = [
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_mistake_ends_with_status_2_and_a_message(arguments, message, tmp_path, monkeypatch, capsys):
-    if arguments[0] not in COMMANDS and arguments[0] != "lst":
-        pytest.skip(f"{arguments[0]} is not there yet")
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
     captured = capsys.readouterr()
@@ -118,8 +112,6 @@ def test_a_mistake_in_a_process_of_its_own():
 
 
 def test_a_file_that_cannot_be_read(tmp_path, capsys):
-    if "derive" not in COMMANDS:
-        pytest.skip("derive is not there yet")
     (tmp_path / "folder.yaml").mkdir()
     assert main(["derive", str(tmp_path / "folder.yaml")]) == 2
     assert "there is no such file" in capsys.readouterr().err
@@ -181,7 +173,6 @@ def test_standard_output_and_devices(capsys, tmp_path):
 # --- commands that derive ---
 
 
-@needs_derive
 @pytest.mark.parametrize(
     "arguments",
     [["mlp"], ["mamba", "--mode", "isolated", "--scale", "width", "--scale", "state=1/4"], ["mamba", "--set", "discretisation=euler"]],
@@ -193,7 +184,6 @@ def test_derive_shows_every_parameter(arguments, capsys):
         assert f"\n{name} " in shown
 
 
-@needs_derive
 def test_formats(tmp_path, capsys):
     solution = sr.derive(sr.graph("mlp"), optimizer="sgd")
     wanted = {"json": solution.to_json(), "md": solution.to_markdown(), "latex": solution.to_latex()}
@@ -209,13 +199,11 @@ def test_formats(tmp_path, capsys):
     )
 
 
-@needs_derive
 def test_a_scale_that_is_not_named_is_held_fixed(capsys):
     assert main(["derive", "mamba", "--scale", "state", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["scales"] == ["state"]
 
 
-@needs_derive
 def test_explain_gives_the_steps_of_each_parameter(capsys):
     assert main(["explain", "mlp", "h1", "output"]) == 0
     shown = capsys.readouterr().out
@@ -224,7 +212,6 @@ def test_explain_gives_the_steps_of_each_parameter(capsys):
     assert str(solution.explain("output")).strip() in shown
 
 
-@pytest.mark.skipif("emit" not in COMMANDS, reason="emit is not there yet")
 def test_emit_writes_code_that_compiles(tmp_path):
     file = tmp_path / "rules.py"
     assert main(["emit", "mlp", "--to", "pytorch", "-o", str(file)]) == 0
@@ -232,7 +219,6 @@ def test_emit_writes_code_that_compiles(tmp_path):
     assert file.read_text() == sr.emit(sr.derive(sr.graph("mlp"), optimizer="adam"), "pytorch")
 
 
-@pytest.mark.skipif("classify" not in COMMANDS, reason="classify is not there yet")
 def test_classify_ends_with_status_1_only_where_it_is_unstable(capsys, tmp_path):
     given = tmp_path / "given.yaml"
     given.write_text('output: {init: "-1/2"}\n')
@@ -241,7 +227,6 @@ def test_classify_ends_with_status_1_only_where_it_is_unstable(capsys, tmp_path)
     assert main(["classify", "mlp", "--given", "mup"]) == 0
 
 
-@pytest.mark.skipif("verify" not in COMMANDS, reason="verify is not there yet")
 @pytest.mark.slow
 def test_verify_writes_what_the_interface_says(tmp_path):
     pytest.importorskip("torch")
@@ -254,7 +239,6 @@ def test_verify_writes_what_the_interface_says(tmp_path):
     assert report["verdict"], [row for row in report["rows"] if not row["agrees"]]
 
 
-@needs_derive
 def test_a_clash_ends_with_status_1(monkeypatch, capsys):
     class Clash(ScaleRulesError):
         exit_status = 1
@@ -268,14 +252,12 @@ def test_a_clash_ends_with_status_1(monkeypatch, capsys):
     assert capsys.readouterr().err == "scalerules: there is no solution\n"
 
 
-@pytest.mark.skipif("check" not in COMMANDS, reason="check is not there yet")
 def test_check_says_where_it_looks(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["check"]) == 2
     assert f"{tmp_path}: there is no folder derivations/ here" in capsys.readouterr().err
 
 
-@pytest.mark.skipif("check" not in COMMANDS, reason="check is not there yet")
 @pytest.mark.slow
 def test_check_finds_what_was_edited(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
