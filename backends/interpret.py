@@ -36,11 +36,15 @@ class Data:
 
 @dataclass
 class Run:
-    """One forward pass: the values of the top level, and of each repeat's body, block by block."""
+    """One forward pass: the values of the top level, and of each repeat's body, block by block.
+
+    `look` False leaves out what is computed only to be looked at (the internal nodes of scans).
+    """
 
     parameters: Mapping[str, Tensor]
     values: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     blocks: dict[str, list[dict[str, Tensor]]] = field(default_factory=dict[str, list[dict[str, Tensor]]])
+    look: bool = True
 
     def all_values(self) -> dict[str, Tensor]:
         """Every node's value by name, detached; nodes of a body are stacked over the blocks (first dimension)."""
@@ -174,9 +178,9 @@ class Program:
 
     # --- forward -----------------------------------------------------------------------------------
 
-    def forward(self, parameters: Mapping[str, Tensor], data: Data, swap: Swap | None = None) -> Run:
-        """Computes every node. `swap` gives single nodes other values of a parameter that they read."""
-        run = Run(parameters, dict(data.inputs))
+    def forward(self, parameters: Mapping[str, Tensor], data: Data, swap: Swap | None = None, look: bool = True) -> Run:
+        """Computes every node. `swap` gives single nodes other values of a parameter; `look`: see `Run`."""
+        run = Run(parameters, dict(data.inputs), look=look)
         self._walk(Scope(run, run.values, swap=swap or {}))
         return run
 

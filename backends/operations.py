@@ -154,8 +154,9 @@ def _scan(call: Call) -> Tensor:
         u.transpose(1, 2), dt.transpose(1, 2), A, B, C,
         return_last_state=True, discretisation=str(call.node.discretisation),
     )  # fmt: skip
-    for part, value in zip(SCAN_PARTS, (result[1], *_scan_parts(call)), strict=True):
-        call.scope.values[f"{call.name}.{part}"] = value
+    if call.scope.run.look:
+        for part, value in zip(SCAN_PARTS, (result[1], *_scan_parts(call)), strict=True):
+            call.scope.values[f"{call.name}.{part}"] = value
     return result[0].transpose(1, 2)
 
 

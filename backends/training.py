@@ -197,10 +197,10 @@ def optimizer(name: str) -> Update:
 
 
 def gradients(program: Program, parameters: Mapping[str, Tensor], data: Data,
-              names: Collection[str]) -> tuple[Run, float, dict[str, Tensor]]:  # fmt: skip
+              names: Collection[str], look: bool = True) -> tuple[Run, float, dict[str, Tensor]]:  # fmt: skip
     """A forward and a backward pass: (run, loss, gradient per name); zeros where the loss does not depend on it."""
     leaves = {name: value.detach().requires_grad_(name in names) for name, value in parameters.items()}
-    run = program.forward(leaves, data)
+    run = program.forward(leaves, data, look=look)
     loss = program.loss(run, data)
     found = torch.autograd.grad(loss, [leaves[name] for name in names], allow_unused=True)
     zipped = zip(names, found, strict=True)
