@@ -19,7 +19,7 @@ from torch import Tensor
 from scalerules.errors import GraphError
 from scalerules.graph import Graph, Node, ordered
 
-from .natural import natural_std
+from .natural import density, natural_std
 from .operations import SCAN_PARTS, TABLE, Call
 
 Swap = Mapping[tuple[str, str], Tensor]
@@ -134,7 +134,9 @@ class Program:
         factor = rule.init.factor(self.ratios) if rule is not None and kind != "zeros" else 1.0
         if kind == "normal":
             std = natural_std(self.graph, name, self.base) * factor
-            return torch.randn(shape, generator=generator, dtype=self.dtype) * std
+            value = torch.randn(shape, generator=generator, dtype=self.dtype) * std
+            part = density(self.graph, name, self.sizes)
+            return value if part == 1 else value * (torch.rand(shape, generator=generator) < part)
         if kind in ("zeros", "ones"):
             return torch.full(shape, 0.0 if kind == "zeros" else factor, dtype=self.dtype)
         numbers = torch.arange(1, shape[-1] + 1, dtype=self.dtype)
@@ -193,6 +195,8 @@ class Program:
         operands = [scope.values[source] for source in node.inputs]
         for parameter in node.parameters:
             value = scope.swap.get((name, parameter), scope.run.parameters[parameter])
+            if self.graph.parameters[parameter].density is not None:
+                value = value * (value != 0)  # the mask: what is not kept is zero and gets no gradient
             value = value if scope.block is None else value[scope.block]
             operands.append(value if self._mult[parameter] == 1 else value * self._mult[parameter])
         before = {"stream": self.graph.nodes[scope.repeat].inputs[0]} if scope.repeat else {}

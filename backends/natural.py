@@ -56,8 +56,17 @@ def count(graph: Graph, parameter: str, positions: Iterable[int], sizes: Mapping
 
 
 def natural_std(graph: Graph, parameter: str, base: Mapping[str, float]) -> float:
-    """The std of the entries at the base size: 1/sqrt(fan_in); of several uses the smallest."""
-    return fan_in(graph, parameter, base) ** -0.5
+    """The std of the entries at the base size: 1/sqrt(fan_in); of several uses the smallest.
+
+    Of a sparse parameter it is the std of the entries that its mask keeps: a part `density` of fan_in.
+    """
+    return (fan_in(graph, parameter, base) * density(graph, parameter, base)) ** -0.5
+
+
+def density(graph: Graph, parameter: str, sizes: Mapping[str, float]) -> float:
+    """The part of the entries of a parameter that its static mask keeps; 1 where it has none."""
+    text = graph.parameters[parameter].density
+    return 1.0 if text is None else min(1.0, graph.length(text, parameter).value(sizes))
 
 
 def matrix(graph: Graph, parameter: str) -> Use | None:

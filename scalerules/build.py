@@ -44,9 +44,12 @@ class Builder:
         """Data: entries of size 0, or (`kind="tokens"`) one-hot along the last axis."""
         return self.node(name, "input", axes=axes, kind=kind)
 
-    def parameter(self, name: str, axes: str, init: str = "normal", trained: bool = True) -> str:
-        """Declares a parameter; it is read by naming it in a node."""
-        self.parameters[name] = Parameter.model_validate({"axes": axes, "init": init, "trained": trained})
+    def parameter(
+        self, name: str, axes: str, init: str = "normal", trained: bool = True, density: str | float | None = None
+    ) -> str:
+        """Declares a parameter; it is read by naming it in a node. `density`: the part that a static mask keeps."""
+        data = {"axes": axes, "init": init, "trained": trained, "density": density}
+        self.parameters[name] = Parameter.model_validate(data)
         return name
 
     def node(self, name: str, op: str, *inputs: str, parameters: tuple[str, ...] = (), **fields: Any) -> str:
@@ -62,12 +65,14 @@ class Builder:
         """Any contraction; the labels of `equation` are words, operands are inputs, then parameters."""
         return self.node(name, "einsum", *inputs, parameters=parameters, equation=equation)
 
-    def dense(self, name: str, x: str, axes: str, batch: str = "b", init: str = "normal") -> str:
+    def dense(
+        self, name: str, x: str, axes: str, batch: str = "b", init: str = "normal", density: str | float | None = None
+    ) -> str:
         """A linear map with the parameter `name` of axes `"out in"`; node and parameter share the name.
 
         `batch` lists the labels of the other axes of `x`, such as `"b t"`.
         """
-        self.parameter(name, axes, init)
+        self.parameter(name, axes, init, density=density)
         return self.einsum(name, f"{batch} i, o i -> {batch} o", x, parameters=(name,))
 
     def gain(self, name: str, x: str, axis: str, batch: str = "b") -> str:

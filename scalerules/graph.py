@@ -39,11 +39,14 @@ class Parameter(_Data):
 
     `init`: `normal` (independent entries whose std is derived), `zeros`, `ones`, or a fixed structure along
     the last axis: `range` (1, 2, 3, ...), `log_range` (log 1, log 2, ...).
+    `density`: a static random mask keeps this part of the entries (a number, or a product of axes and scales such as
+    `"density"`), the others are zero for good; the std is that of the entries that are kept.
     """
 
     axes: Axes
     init: Literal["normal", "zeros", "ones", "range", "log_range"] = "normal"
     trained: bool = True
+    density: str | float | None = None
 
 
 class Node(_Data):
@@ -107,6 +110,7 @@ class Graph(_Data):
                 raise UnknownName("scale", scale, [*self.scales, *self.axes], where=f"axis {axis!r}")
         for name, parameter in self.parameters.items():
             self._known_axes(parameter.axes, f"parameter {name!r}")
+            self._check_density(parameter, f"parameter {name!r}")
         self._check_nodes(self.nodes, outer={}, repeat=None)
         used = {p for node in self.walk() for p in node[1].parameters}
         for name in self.parameters:
@@ -177,6 +181,16 @@ class Graph(_Data):
         for axis in axes:
             if axis not in self.axes:
                 raise UnknownName("axis", axis, self.axes, where=where)
+
+    def _check_density(self, parameter: Parameter, where: str) -> None:
+        if parameter.density is None:
+            return
+        if parameter.init != "normal":
+            raise GraphError(f"has a density and init {parameter.init!r}", where=where, hint="only normal entries do")
+        part = self.length(parameter.density, where).value(self.base_sizes())
+        if not 0 < part <= 1:
+            hint = "a density is above 0 and at most 1; name the base size of its scale in `sizes`"
+            raise GraphError(f"has the density {part:g} at the base size", where=where, hint=hint)
 
     def _check_nodes(self, nodes: Mapping[str, Node], outer: Mapping[str, object], repeat: str | None) -> None:
         if sum(1 for _ in _walk(nodes)) > MAX_NODES:

@@ -16,9 +16,10 @@ from .lower import Held, Plan, Site, lower
 from .ops.forms import Law
 from .ops.laws import Operand, Outer, Piece, explicit
 from .ops.registry import law_of
+from .ops.sparse import masked, root
 from .optimizers import Optimizer, entries, explicit_if_summed
 from .scale import Direction
-from .terms import Step, Symbol, Term, largest, merged
+from .terms import Shift, Step, Symbol, Term, largest, merged
 
 Alignments = Mapping[str, tuple[Fraction, Fraction, Fraction]]
 """Prescribed exponents of `dW x`, `W dx` and `dW dx` per parameter."""
@@ -35,6 +36,7 @@ class Point:
         self.reach = int(Fraction(3, 2) * self.per_unit * max([*self.growths.values(), Fraction(1, 8)]))
         self._ticks: dict[str, int] = {}
         self._bits: dict[tuple[object, ...], int] = {}
+        self._constants: dict[tuple[str, ...], Mapping[Symbol, tuple[Fraction, ...]]] = {}
         self._factors: dict[str, tuple[int, tuple[tuple[Symbol, Fraction], ...]]] = {}
 
     def ticks(self, label: str) -> int:
@@ -66,6 +68,28 @@ class Point:
                 found = int(leading.growth(self.direction) * self.per_unit), powers
             self._factors[site.name] = found
         return self._factors[site.name]
+
+    def constants(self, scales: tuple[str, ...]) -> Mapping[Symbol, tuple[Fraction, ...]]:
+        """Of every axis and scale: its growth along the direction, then its exponent for each of `scales`."""
+        if scales not in self._constants:
+            found: dict[Symbol, tuple[Fraction, ...]] = {}
+            for axis, length in self.graph.lengths.items():
+                powers = dict(length.leading(self.direction).powers)
+                found["growth", axis] = (self.growths[axis], *(powers.get(s, Fraction(0)) for s in scales))
+            for scale in self.graph.scales:
+                growth = self.direction.get(scale, Fraction(0))
+                found["scale", scale] = (growth, *(Fraction(int(scale == s)) for s in scales))
+            self._constants[scales] = found
+        return self._constants[scales]
+
+    def density(self, parameter: str) -> tuple[int, Shift]:
+        """The exponent of the part of the entries that a static mask keeps of a parameter."""
+        text = self.graph.parameters[parameter].density
+        if text is None:
+            return 0, ()
+        leading = self.graph.length(text, parameter).leading(self.direction)
+        shift = tuple((("scale", scale), power) for scale, power in leading.powers)
+        return int(leading.growth(self.direction) * self.per_unit), shift
 
     def size(self, ticks: int) -> Fraction:
         """Ticks as a size."""
@@ -363,11 +387,16 @@ class _Propagation:
         if top is not None and top.step is None:
             top.step = Step("gradient", self.time, held.name, self.optimizer.reason)
         ticks, discount = root_mean_square(self.at, top, labels) if top else (0, ())
+        density = self.at.density(held.name)
+        if density[0]:
+            ticks += root(*density)[0]  # what is measured counts the zeros, what is asked of epsilon does not
+            update = masked(self.at, held.key, len(held.axes), update, density)
         self.result.events.append(
             Event("gradient", held.name, self.time, top, ticks, held.name, False, False, held.key, discount)
         )
         if top is not None and held.name not in self.alignments:
             loss = self.optimizer.loss(self.at, held, top)
+            loss = loss.derived(size=loss.size + density[0], shift=density[1]) if density[0] else loss
             loss.step = Step("update", self.time, held.name, "An update times its own gradient: all entries agree.")
             self.result.events.append(
                 Event("loss", held.name, self.time, loss, loss.size, held.name, site=held.key, terms=(loss,))
@@ -420,7 +449,8 @@ class _Propagation:
         elif init == "normal":
             bit = self.at.bit("parameter", held.key)
             shift: tuple[tuple[Symbol, Fraction], ...] = ((("init", held.name), Fraction(1)),)
-            size = self.at.unknown("init", held.name)
+            zeros = root(*self.at.density(held.name))
+            size, shift = self.at.unknown("init", held.name) + zeros[0], (*shift, *zeros[1])
             matrix = held.key if len(held.axes) > 1 else None
             terms = [Term(size, tuple(bit for _ in held.axes), (), shift, matrix=matrix)]
         elif init == "range" and last_grows:
