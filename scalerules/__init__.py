@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .errors import ScaleRulesError
     from .graph import Graph, Node, Parameter
     from .lookup import apply, emit, graph
+    from .published import published
     from .verify import verify
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "derive",
     "emit",
     "graph",
+    "published",
     "verify",
 ]
 
@@ -43,6 +45,7 @@ _HOMES = {
     "derive": "derivation",
     "emit": "lookup",
     "graph": "lookup",
+    "published": "published",
     "verify": "verify",
 }
 """The module of every public name; it is imported when the name is first used, so `import scalerules` is quick."""

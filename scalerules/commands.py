@@ -190,6 +190,36 @@ def verify(
     return 0 if report.verdict else 1
 
 
+@command("published")
+def published(
+    records: Annotated[str | None, Parameter(help="A file of records (.yaml, .json); by default the project's.")] = None,
+    /,
+    *,
+    only: Annotated[tuple[str, ...], Parameter(negative="", help="The id of a record; repeatable.")] = (),
+    format: Literal["table", "md", "json"] = "table",
+    quiet: Annotated[bool, Parameter(negative="", help="No progress on standard error.")] = False,
+    output: Output = None,
+) -> int:
+    """Papers beside what the engine derives: every published rule, where it agrees, where it differs and why.
+
+    Ends with status 1 if a difference has no stated reason, or a record cannot be derived.
+
+    For example:
+      scalerules published
+      scalerules published --only muon --only depth-mup
+      scalerules published my_records.yaml --format md -o published.md
+    """
+    from .published import published as compare
+    from .records import records as read
+    from .runs import Progress
+
+    with Progress(len(only) or len(read(records).records), not quiet) as advance:
+        report = compare(records, only=only, advance=advance)
+    method = {"table": report.to_table, "md": report.to_markdown, "json": report.to_json}[format]
+    write(_ended(method()), output)
+    return 0 if report.verdict else 1
+
+
 @command("derivation", "pages")
 def check(*, write: Annotated[bool, Parameter(negative="", help="Write the folder again instead.")] = False) -> int:
     """Compares the folder derivations/ with what the engine gives now; ends with status 1 if they differ.
