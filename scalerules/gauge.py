@@ -69,11 +69,17 @@ def gauge(name: str) -> Gauge:
 
 
 def regauged(rule: Rule, shape: Shape, chosen: Gauge, optimizer: Optimizer) -> Rule:
-    """The rule in a gauge: mult + t, init - t, and lr - 2t (SGD), or lr - t and eps + t (Adam-like)."""
+    """The rule in a gauge: mult + t, init - t, and lr - 2t (SGD), or lr - t and eps + t (Adam-like).
+
+    In general the gradient grows by t, its power in the update is the optimizer's degree, and a rule relative to the
+    parameter moves it by t less: LAMB's rate stays, and so does that of K-FAC.
+    """
     t = chosen.shift(rule, shape) if shape.random else None
     if t is None:
         return rule
-    lr = rule.lr.plus(t, -1 if optimizer.normalised else -2)
-    eps = rule.eps.plus(t) if optimizer.eps else rule.eps
-    wd = rule.wd.plus(t, 1 if optimizer.normalised else 2)
-    return replace(rule, mult=rule.mult.plus(t), init=rule.init.plus(t, -1), lr=lr, eps=eps, wd=wd)
+    lr = rule.lr.plus(t, -optimizer.gauge)
+    eps = rule.eps.plus(t, optimizer.damped(None)[0])
+    wd = rule.wd.plus(t, optimizer.decay_gauge)
+    dampings = {name: size.plus(t, optimizer.damping_gauge(name)) for name, size in rule.dampings.items()}
+    init = rule.init.plus(t, -1)
+    return replace(rule, mult=rule.mult.plus(t), init=init, lr=lr, eps=eps, wd=wd, dampings=dampings)

@@ -61,7 +61,7 @@ def _parameter(name: str, sizes: Any, direction: Direction, optimizer: Optimizer
     if written.get("init") is not None:
         found["init", name] = _size(written["init"], direction, where) + mult
     if written.get("lr") is not None:
-        found["lr", name] = _size(written["lr"], direction, where) + mult * (1 if optimizer.normalised else 2)
+        found["lr", name] = _size(written["lr"], direction, where) + mult * optimizer.gauge
     return found
 
 
@@ -106,4 +106,4 @@ def _rate(name: str, held: Held, init: Fraction, graph: Graph, optimizer: Optimi
     """The rate in the plain gauge when all rates are alike in the parametrization's own gauge."""
     if name == "standard" or graph.parameters[held.name].init != "normal":
         return Fraction(0)
-    return init * (1 if optimizer.normalised else 2)
+    return init * optimizer.gauge
