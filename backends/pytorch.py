@@ -71,8 +71,7 @@ def _docstring(w: Writer) -> str:
         f"(direction {direction}; mode {s.mode}; gauge {s.gauge}), so that what is tuned at the base size ({base}) "
         f"holds at other sizes. In the comments, the size of a quantity is the exponent with which it grows. "
         f"Tune `lr` at the base size, then change the sizes:",
-        f"    model = Model({first}=...)\n"
-        f"    optimizer = ...(parameter_groups(model, lr=..., weight_decay=...))",
+        f"    model = Model({first}=...)\n    optimizer = ...(parameter_groups(model, lr=..., weight_decay=...))",
         _table(w),
     ]
     notes = [*(f"Assumed: {text}" for text in s.assumptions), *(f"Warning: {text}" for text in s.warnings)]
@@ -92,5 +91,3 @@ def _table(w: Writer) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join(f"    {line}" for line in lines)
-
-

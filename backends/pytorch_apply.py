@@ -12,16 +12,21 @@ from typing import TYPE_CHECKING
 from scalerules.errors import MissingExtra
 from scalerules.graph import Graph
 
+from .pytorch_draw import draw
 from .pytorch_groups import Groups, Tuned, groups_of
-from .pytorch_match import Names, match
+from .pytorch_match import Matched, Names, bare, match
+from .pytorch_places import Places, own_factor, set_factors
 from .pytorch_rescale import ModelWarning, check_growth, reference_stds, rescale
 from .pytorch_sizes import Sizes
 from .pytorch_text import law
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.nn import Module
 
     from scalerules.solution import Solution
+
+__all__ = ["Groups", "ModelWarning", "apply"]
 
 
 def apply(
@@ -35,8 +40,11 @@ def apply(
     eps: float | None = None,
     reference: Module | Mapping[str, float] | None = None,
     optimizer: type | None = None,
+    lr_beside: float | None = None,
     names: Mapping[str, str] | None = None,
     init: bool = True,
+    seed: int | None = None,
+    places: Places | None = None,
     graph: Graph | None = None,
 ) -> Groups:
     """Initialises the parameters of `model` by name, in place, and returns the optimizer's parameter groups.
@@ -47,8 +55,16 @@ def apply(
 
     `reference` gives the std at the base size: a model built there by the same code, or a mapping from names to std.
     Without it the model's own initialisation is taken to be proportional to 1/sqrt(fan_in), or constant for what no sum
-    runs over. `optimizer` is the class that will take the groups; `names` maps names of the model (`*` allowed) to
-    rules; `init=False` only returns the groups, for a model that is initialised or loaded already.
+    runs over. `optimizer` is the class that will take the groups; `lr_beside` the rate of what an optimizer beside Muon
+    takes (`lr` if none is given); `names` maps names of the model (`*` allowed) to
+    rules; `init=False` leaves the values alone, for a model that is initialised or loaded already.
+
+    With a `seed` the values of the model are not read but drawn, from one generator per parameter (seeded by its
+    name), at the base size too: after `to_empty`, or for parameters that are sharded over processes, which then start
+    bit by bit where one process would. Buffers are left.
+
+    Factors of the forward pass that are not 1 are set on the model where that is possible from outside (an attribute,
+    or a forward hook); `places` says where: node -> path of an attribute or of a module. What is left is said.
 
     Raises `ScaleRulesError` for names, scales and optimizers that do not fit, `MissingExtra` without torch.
     """
@@ -59,42 +75,58 @@ def apply(
 
     graph = graph or getattr(solution, "architecture", None)
     at = Sizes.of(solution, graph, base, sizes)
-    tuned = Tuned.of(at, lr, weight_decay, eps, optimizer)
+    tuned = Tuned.of(at, lr, weight_decay, eps, optimizer, lr_beside)
     fixed = {name for name, parameter in graph.parameters.items() if not parameter.trained} if graph else set[str]()
     stacked = {name for name in solution.parameters if graph is None or graph.repeat_of(name)}
     known = Names(frozenset(solution.parameters) - fixed, frozenset(stacked), names or {})
     matched = match(model, known, fixed)
-    if init and at.changed:
-        if reference is not None and not isinstance(reference, Mapping):
-            check_growth(model, reference, known, at)
-            reference = reference_stds(reference, known)
+    if init and (at.changed or seed is not None):
         with torch.no_grad():
-            rescale(matched, at, reference)
+            _initialise(model, matched, known, at, reference, seed)
+    factors = set_factors(model, matched, at, places)
+    if lines := [_said(at, name, factors.relative[name]) for name in factors.missing]:
+        text = "these factors stand in the forward pass and cannot be set from outside; set them in the model:"
+        warnings.warn("\n  ".join([text, *lines]), ModelWarning, stacklevel=2)
     if broken := at.outside():
         text = "sizes= lies outside of the directions in which the rules hold"
         warnings.warn(f"{text}: not {', '.join(broken)}; derive with scales= along it", ModelWarning, stacklevel=2)
-    return Groups(groups_of(matched, at, tuned), _factors(at))
+    return Groups(groups_of(matched, at, tuned), factors.relative, factors.placed)
 
 
-def _factors(at: Sizes) -> dict[str, float]:
-    """What the forward pass has to be multiplied with, relative to the base size; says so where it is not 1."""
-    exponents = dict(at.solution.multipliers)
-    exponents |= {name: rule.mult for name, rule in at.solution.parameters.items() if at.factor(rule.mult) != 1}
-    factors = {name: at.factor(exponent) for name, exponent in exponents.items()}
-    lines = [_said(at, name, factor, law(exponents[name])) for name, factor in factors.items() if factor != 1]
-    if lines:
-        text = "these factors stand in the forward pass and cannot be set from outside; set them in the model:"
-        warnings.warn("\n  ".join([text, *lines]), ModelWarning, stacklevel=3)
-    return factors
+def _initialise(
+    model: Module,
+    matched: Matched,
+    known: Names,
+    at: Sizes,
+    reference: Module | Mapping[str, float] | None,
+    seed: int | None,
+) -> None:
+    """The values: those of the model multiplied, or with a seed new ones."""
+    values: dict[str, Tensor] = {}
+    if reference is None or isinstance(reference, Mapping):
+        stds = reference
+    else:
+        check_growth(model, reference, known, at)
+        stds = reference_stds(reference, known)
+        for name, parameter in reference.named_parameters(remove_duplicate=False):
+            values[bare(name)] = parameter.detach()
+            values.setdefault(known.rule(name) or name, parameter.detach())
+    if seed is None:
+        rescale(model, matched, at, stds)
+    else:
+        draw(model, matched, at, values, stds, seed)
 
 
-def _said(at: Sizes, name: str, factor: float, rule: str) -> str:
-    text = f"{name}: {factor:g} times its value at the base size ({rule})"
+def _said(at: Sizes, name: str, factor: float) -> str:
+    """What has to be set by hand, in words."""
+    rule = at.solution.parameters.get(name)
+    text = f"{name}: {factor:g} times its value at the base size"
+    if rule is not None:
+        return f"{text} ({law(rule.mult)}), in front of the parameter"
     nodes = dict(at.graph.walk()) if at.graph is not None else {}
-    if name in at.solution.parameters:
-        return f"{text}, in front of the parameter"
-    start = nodes[name].factor if name in nodes else None
-    if start is None or at.graph is None:
+    written = nodes[name].factor if name in nodes else None
+    text = f"{text} ({law(at.solution.multipliers[name])})"
+    if written is None:
         return text
-    value = at.graph.length(start, f"node {name!r}").value(at.base)
-    return f"{text}: {factor * value:g} where that is {start} = {value:g}"
+    base = own_factor(at, name)[1]
+    return f"{text}: {factor * base:g} where that is {written} = {base:g}"

@@ -10,19 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 from scalerules.errors import ScaleRulesError, UnknownName
 from scalerules.optimizers import OPTIMIZERS
+from scalerules.optimizers import Optimizer as Law
+from scalerules.optimizers import optimizer as law_of
 
-from .natural import count, matrix
-from .pytorch_match import bare
+from .natural import count, fan_in, matrix
+from .pytorch_match import Follower, Matched, bare
 from .pytorch_sizes import Sizes
+from .pytorch_tensors import mesh_of
+from .pytorch_weight_norm import is_by_row
 
 if TYPE_CHECKING:
     from torch.nn import Module, Parameter
+    from torch.optim import Optimizer
 
 EPS = 1e-8
 """Adam's epsilon at the base size, unless `optimizer=` or `eps=` says otherwise."""
 
 CLASSES = {"SGD": "sgd", "Adam": "adam", "AdamW": "adamw", "NAdam": "adam", "RAdam": "adam", "RMSprop": "rmsprop",
-           "Adagrad": "adagrad", "Lion": "lion", "Muon": "muon"}  # fmt: skip
+           "Adagrad": "adagrad", "Adafactor": "adafactor", "Lion": "lion", "Muon": "muon"}  # fmt: skip
 """Optimizer classes by name, to notice when a solution was derived for another kind."""
 
 Group = dict[str, Any]
@@ -32,12 +37,19 @@ class Groups(list[Group]):
     """Parameter groups for a torch optimizer: `params`, `names`, `lr`, `weight_decay`, and `eps` where it has one.
 
     `multipliers` says what the forward pass has to be multiplied with, relative to the base size: node (or parameter)
-    -> factor. Under Muon, groups of matrices have `"optimizer": "muon"`, all others `"optimizer": "entrywise"`.
+    -> factor; `placed` in which attributes and modules of the live model that was done: node -> paths. Under Muon,
+    groups of matrices have `"optimizer": "muon"`, all others `"optimizer": "entrywise"`.
     """
 
-    def __init__(self, groups: Iterable[Group] = (), multipliers: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        groups: Iterable[Group] = (),
+        multipliers: Mapping[str, float] | None = None,
+        placed: Mapping[str, list[str]] | None = None,
+    ) -> None:
         super().__init__(groups)
         self.multipliers = dict(multipliers or {})
+        self.placed = {node: list(paths) for node, paths in (placed or {}).items()}
 
     @property
     def matrices(self) -> list[Group]:
@@ -56,7 +68,23 @@ class Groups(list[Group]):
             if bare(name) not in found:
                 raise UnknownName("parameter", name, found, where="the model")
         groups = [{**group, "params": [found[bare(name)] for name in group["names"]]} for group in self]
-        return Groups(groups, self.multipliers)
+        return Groups(groups, self.multipliers, self.placed)
+
+    def optimizer(self, kind: type[Optimizer], **options: Any) -> Optimizer:
+        """The optimizer of class `kind` that takes these groups; `options` are its arguments.
+
+        Rules of Muon make it a `Pair`: `kind` takes the matrices, AdamW the rest (`others=` another class).
+        """
+        chosen, arguments = self.for_trainer(kind, **options)
+        return chosen(**arguments)
+
+    def for_trainer(self, kind: type[Optimizer], **options: Any) -> tuple[type[Optimizer], dict[str, Any]]:
+        """The class and its arguments, as `Trainer(optimizer_cls_and_kwargs=groups.for_trainer(AdamW))` takes them."""
+        if not self.matrices:
+            return kind, {"params": list(self), **options}
+        from .pytorch_pair import Pair
+
+        return Pair, {"params": self, "matrices": kind, **options}
 
 
 @dataclass(frozen=True)
@@ -64,34 +92,54 @@ class Tuned:
     """The numbers at the base size, and the class of the optimizer that will take the groups."""
 
     lr: float
+    lr_beside: float
+    """Of what an optimizer beside Muon takes."""
     weight_decay: float
     eps: float | None
     optimizer: type | None
 
     @classmethod
     def of(
-        cls, at: Sizes, lr: float, weight_decay: float, eps: float | None, optimizer: type | None
+        cls,
+        at: Sizes,
+        lr: float,
+        weight_decay: float,
+        eps: float | None,
+        optimizer: type | None,
+        lr_beside: float | None = None,
     ) -> Tuned:
         """Fills in the optimizer's own epsilon; raises `ScaleRulesError` if the rules are for another kind of one."""
-        law = OPTIMIZERS.get(at.solution.optimizer)
+        law = _law(at)
         name = CLASSES.get(optimizer.__name__) if optimizer is not None else None
-        if law is not None and name is not None:
-            wanted = OPTIMIZERS[name]
-            if (law.normalised, law.spectral) != (wanted.normalised, wanted.spectral) and not _beside(at, name):
-                raise ScaleRulesError(
-                    f"is not what the rules were derived for ({at.solution.optimizer})",
-                    where=f"optimizer {name!r}",
-                    hint=f"derive(graph, optimizer={name!r})",
-                )
+        known = law is not None and name is not None
+        if known and _kind(law) != _kind(OPTIMIZERS[name]) and not _beside(at, name):
+            raise ScaleRulesError(
+                f"is not what the rules were derived for ({at.solution.optimizer})",
+                where=f"optimizer {name!r}",
+                hint=f"derive(graph, optimizer={name!r})",
+            )
         spectral = law is not None and law.spectral
         if eps is None and spectral:
             eps = EPS  # of the optimizer beside Muon
         elif eps is None and optimizer is not None:
-            known = inspect.signature(optimizer).parameters.get("eps")
-            eps = known.default if known is not None and isinstance(known.default, float) else None
+            given = inspect.signature(optimizer).parameters.get("eps")
+            eps = given.default if given is not None and isinstance(given.default, float) else None
         elif eps is None:
             eps = EPS if law is not None and law.eps else None
-        return cls(lr, weight_decay, eps, optimizer)
+        return cls(lr, lr if lr_beside is None else lr_beside, weight_decay, eps, optimizer)
+
+
+def _law(at: Sizes) -> Law | None:
+    """The optimizer that the rules were derived for; None for one that is not known here (in a file by hand)."""
+    try:
+        return law_of(at.solution.optimizer)
+    except ScaleRulesError:
+        return None
+
+
+def _kind(law: Law) -> tuple[object, ...]:
+    """What rules of two optimizers agree in."""
+    return law.degree, law.spectral, bool(law.relative)
 
 
 def _beside(at: Sizes, name: str) -> bool:
@@ -99,24 +147,49 @@ def _beside(at: Sizes, name: str) -> bool:
     return at.solution.optimizer.startswith("muon") and OPTIMIZERS[name].normalised
 
 
-def groups_of(matched: Mapping[str, tuple[str, Parameter]], at: Sizes, tuned: Tuned) -> list[Group]:
-    """One group per distinct rate, epsilon and decay, of the parameters that are trained."""
+def groups_of(matched: Matched, at: Sizes, tuned: Tuned) -> list[Group]:
+    """One group per distinct rate, epsilon and decay (and mesh, where sharded), of the parameters that are trained."""
     found: dict[tuple[Any, ...], Group] = {}
-    for name, (rule, parameter) in matched.items():
+    for name, follower in matched.items():
+        parameter = follower.parameter
         if parameter.requires_grad:
-            numbers = _numbers(at, rule, name, parameter, tuned)
-            group = found.setdefault(tuple(numbers.items()), {"params": [], "names": [], **numbers})
+            numbers = _magnitude(at, name, follower, tuned) if follower.part == "magnitude" else (
+                _numbers(at, name, follower, tuned))  # fmt: skip
+            key = (*numbers.items(), id(mesh_of(parameter)))
+            group = found.setdefault(key, {"params": [], "names": [], **numbers})
             group["params"].append(parameter)
             group["names"].append(name)
     return list(found.values())
 
 
-def _numbers(at: Sizes, rule: str, name: str, parameter: Parameter, tuned: Tuned) -> Group:
-    exponents = at.solution.parameters[rule]
+def _magnitude(at: Sizes, name: str, follower: Follower, tuned: Tuned) -> Group:
+    """Of a weight norm without a rule of its own: relative to its size, a row's norm moves as all rules let rows move.
+
+    The norm of a row has the size `init * sqrt(fan_in)`, and a change of it by a fixed share changes each output by
+    that share. What step that takes is known for rules whose steps do not depend on the gradient's size.
+    """
+    law = _law(at)
+    if law is None or not law.normalised or at.graph is None or not is_by_row(follower.parameter):
+        what = f"is the magnitude of a weight norm, whose rate does not follow from the rule {follower.rule!r} alone"
+        raise ScaleRulesError(what, where=f"parameter {name!r}", hint="derive from the model itself: sr.trace(...)")
+    exponents = at.solution.parameters[follower.rule]
+    sums = [fan_in(at.graph, follower.rule, sizes) for sizes in (at.sizes, at.base)]
+    norm = at.factor(exponents.init) * math.sqrt(sums[0] / sums[1])
+    numbers: Group = {"lr": tuned.lr_beside * norm, "weight_decay": tuned.weight_decay / norm}
+    if tuned.eps is not None:
+        numbers["eps"] = tuned.eps * at.factor(exponents.eps)
+    return {"optimizer": "entrywise", **numbers} if law.spectral else numbers
+
+
+def _numbers(at: Sizes, name: str, follower: Follower, tuned: Tuned) -> Group:
+    rule, parameter = follower.rule, follower.parameter
+    exponents, law = at.solution.parameters[rule], _law(at)
     numbers: Group = {
         "lr": tuned.lr * at.factor(exponents.lr),
         "weight_decay": tuned.weight_decay * at.factor(exponents.wd),
     }
+    if law is not None and law.decay == "independent":  # torch decays by lr * weight_decay, the rule by wd alone
+        numbers["weight_decay"] /= at.factor(exponents.lr)
     if tuned.eps is not None:
         numbers["eps"] = tuned.eps * at.factor(exponents.eps)
     if not at.solution.optimizer.startswith("muon"):
@@ -125,7 +198,7 @@ def _numbers(at: Sizes, rule: str, name: str, parameter: Parameter, tuned: Tuned
         raise ScaleRulesError("which parameters are matrices is not known without the graph", hint="give it: graph=...")
     use = matrix(at.graph, rule)
     if use is None:
-        return {"optimizer": "entrywise", **numbers}
+        return {"optimizer": "entrywise", **numbers, "lr": tuned.lr_beside * at.factor(exponents.lr)}
     numbers.pop("eps", None)  # Muon's is another thing, relative to the norm of a gradient
     if tuned.optimizer is not None and tuned.optimizer.__name__ == "Muon":
         if parameter.ndim != 2:
@@ -145,7 +218,7 @@ def adjustment(at: Sizes, rule: str, parameter: Parameter) -> float:
     graph, use = at.graph, matrix(at.graph, rule) if at.graph else None
     if graph is None or use is None:
         return 1.0
-    law = OPTIMIZERS[at.solution.optimizer]
+    law = law_of(at.solution.optimizer)
     out_first = min(use.brought) < min(use.summed)
 
     def surplus(sizes: Mapping[str, float]) -> float:

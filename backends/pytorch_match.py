@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from scalerules.errors import ScaleRulesError, nearest
 
+from .pytorch_weight_norm import Part, weight_norms
+
 if TYPE_CHECKING:
     from torch.nn import Module, Parameter
 
@@ -21,6 +23,19 @@ WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 
 class Unmatched(ScaleRulesError):
     """A parameter of the model without a rule, or a rule without a parameter."""
+
+
+@dataclass(frozen=True)
+class Follower:
+    """A parameter of a live model and the rule that it follows; `part` of a weight-normed weight that has one rule."""
+
+    rule: str
+    parameter: Parameter
+    part: Part = ""
+
+
+Matched = Mapping[str, Follower]
+"""The parameters of a model by name, tied ones once."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +62,7 @@ class Names:
             if exact in self.rules:
                 return exact
         found = sorted({tail for tail in _behind_indices(bare(name)) if tail in self.stacked})
+        found = sorted(rule for rule in self.stacked if "*" in rule and fnmatchcase(bare(name), rule)) or found
         if len(found) > 1:
             raise Unmatched(
                 f"could follow {' or '.join(map(repr, found))}", where=f"parameter {name!r} of the model",
@@ -58,7 +74,7 @@ class Names:
 def bare(name: str) -> str:
     """The name without what wrappers put into it."""
     parts = [part for part in name.split(".") if part not in WRAPPERS]
-    return ".".join(parts[1:] if parts[0] == "module" and len(parts) > 1 else parts)
+    return ".".join(parts[1:] if parts[:1] == ["module"] and len(parts) > 1 else parts)
 
 
 def _behind_indices(name: str) -> Iterable[str]:
@@ -70,8 +86,8 @@ def _behind_indices(name: str) -> Iterable[str]:
     yield ".".join(part for part in parts if not part.isdigit())
 
 
-def match(model: Module, names: Names, silent: Iterable[str] = ()) -> dict[str, tuple[str, Parameter]]:
-    """Name of every parameter of the model -> (its rule, the parameter), tied ones once.
+def match(model: Module, names: Names, silent: Iterable[str] = ()) -> dict[str, Follower]:
+    """What every parameter of the model follows, by its name, tied ones once.
 
     `silent` are parameters of the graph that no rule is needed for (they are not trained). Raises `Unmatched`.
     """
@@ -80,10 +96,15 @@ def match(model: Module, names: Names, silent: Iterable[str] = ()) -> dict[str, 
     for name, parameter in model.named_parameters(remove_duplicate=False):
         aliases.setdefault(id(parameter), []).append(name)
         parameters[id(parameter)] = parameter
-    matched: dict[str, tuple[str, Parameter]] = {}
+    normed = weight_norms(model)
+    matched: dict[str, Follower] = {}
     unknown: list[str] = []
     for key, called in aliases.items():
         rules = {name: rule for name in called if (rule := names.rule(name)) is not None}
+        part: Part = ""
+        if not rules and called[0] in normed:  # the solution has a rule for the weight that the two stand for
+            rules = {name: rule for name in called if (rule := names.rule(normed[name].weight)) is not None}
+            part = normed[called[0]].part
         if len(set(rules.values())) > 1:
             raise Unmatched(
                 f"is one tied parameter, and follows the rules {', '.join(map(repr, sorted(set(rules.values()))))}",
@@ -92,10 +113,10 @@ def match(model: Module, names: Names, silent: Iterable[str] = ()) -> dict[str, 
             )
         if rules:
             name, rule = next(iter(rules.items()))
-            matched[name] = (rule, parameters[key])
+            matched[name] = Follower(rule, parameters[key], part)
         elif not any(bare(name) in silent for name in called):
             unknown.append(called[0])
-    _complete(names, {rule for rule, _ in matched.values()}, unknown)
+    _complete(names, {follower.rule for follower in matched.values()}, unknown)
     _one_pattern(matched, names)
     return matched
 
@@ -113,13 +134,13 @@ def _complete(names: Names, covered: set[str], unknown: list[str]) -> None:
         raise Unmatched("has no parameter in the model", where=f"rule {left[0]!r}", hint=hint)
 
 
-def _one_pattern(matched: Mapping[str, tuple[str, Parameter]], names: Names) -> None:
+def _one_pattern(matched: Matched, names: Names) -> None:
     """Two stacks of blocks must not both follow one rule only because their parameters end alike."""
     patterns: dict[str, dict[str, str]] = {}
-    for name, (rule, _) in matched.items():
-        if not names.mapped(name):
+    for name, follower in matched.items():
+        if not names.mapped(name) and follower.part != "magnitude":
             pattern = ".".join("*" if part.isdigit() else part for part in bare(name).split("."))
-            patterns.setdefault(rule, {})[pattern] = name
+            patterns.setdefault(follower.rule, {})[pattern] = name
     for rule, found in patterns.items():
         if len(found) > 1:
             raise Unmatched(

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from scalerules.errors import ScaleRulesError
 
 from .natural import fan_in
-from .pytorch_match import Names, bare
+from .pytorch_match import Matched, Names, bare
 from .pytorch_sizes import Sizes
+from .pytorch_tensors import constant, root_mean_square, spread
+from .pytorch_weight_norm import weight_norms
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.nn import Module, Parameter
+    from torch.nn import Module
 
 Reference = Mapping[str, float]
 """The std at the base size, by the name of a parameter of the model or of its rule."""
@@ -25,23 +27,31 @@ class ModelWarning(UserWarning):
     """Something that `apply` cannot do from outside of the model, or had to assume."""
 
 
-def rescale(matched: Mapping[str, tuple[str, Parameter]], at: Sizes, reference: Reference | None) -> None:
+def rescale(model: Module, matched: Matched, at: Sizes, reference: Reference | None) -> None:
     """Multiplies every random parameter so that its std is that of the base size times `ratio**init`.
 
     Constants stay, and so does what the graph declares as zeros, ones or a fixed structure.
     """
     kept: list[str] = []
-    for name, (rule, parameter) in matched.items():
-        if parameter.is_meta:
-            hint = "materialise the model and run its own initialisation first"
+    normed = weight_norms(model)
+    factors: dict[str, float] = {}
+    for name, follower in sorted(matched.items(), key=lambda item: item[1].part == "magnitude"):
+        if follower.parameter.is_meta:
+            hint = "materialise it first: model.to_empty(device=...), then apply(..., seed=0) draws them"
             raise ScaleRulesError("has no values yet (meta device)", where=f"parameter {name!r}", hint=hint)
-        if constant(parameter):
+        if follower.part == "magnitude":  # of the weight that the direction stands for: both alike
+            follower.parameter.mul_(factors.get(normed[name].weight, 1.0))
             continue
-        kind = at.graph.parameters[rule].init if at.graph is not None else "normal"
+        if constant(follower.parameter):
+            continue
+        kind = at.graph.parameters[follower.rule].init if at.graph is not None else "normal"
         if kind == "normal":
-            factor = _factor(at, name, rule, parameter, reference)
+            is_gain = name in normed and normed[name].part == "magnitude"
+            factor = _factor(at, name, follower.rule, follower.parameter, reference, is_gain)
             if factor != 1:
-                parameter.mul_(factor)
+                follower.parameter.mul_(factor)
+            if follower.part == "direction":
+                factors[normed[name].weight] = factor
         elif kind in ("zeros", "ones"):
             kept.append(name)
     if kept:
@@ -70,41 +80,37 @@ def check_growth(model: Module, reference: Module, names: Names, at: Sizes) -> N
                 raise ScaleRulesError(what, where=f"parameter {name!r}", hint=hint)
 
 
-def _factor(at: Sizes, name: str, rule: str, parameter: Tensor, reference: Reference | None) -> float:
+def _factor(at: Sizes, name: str, rule: str, parameter: Tensor, reference: Reference | None, is_gain: bool) -> float:
+    """What a parameter is multiplied with; of a weight norm's magnitude (`is_gain`) the mean counts, not the std."""
     exponent = at.factor(at.solution.parameters[rule].init)
     if reference is not None:
         for known in (name, bare(name), rule):
             if known in reference:
-                return reference[known] * exponent / spread(parameter)
+                return reference[known] * exponent / (root_mean_square(parameter) if is_gain else spread(parameter))
         raise ScaleRulesError("is not in reference=", where=f"parameter {name!r}", hint=f"{rule!r}: std covers it too")
     if at.graph is None:
         what = "how the model's own initialisation changes with its size is not known without the graph"
         raise ScaleRulesError(what, hint="give graph=..., or reference=...")
+    if is_gain:  # torch starts with the norms of rows whose entries are 1/sqrt(fan_in)
+        return exponent
     return math.sqrt(fan_in(at.graph, rule, at.sizes) / fan_in(at.graph, rule, at.base)) * exponent
 
 
 def reference_stds(model: Module, names: Names) -> dict[str, float]:
-    """The std of every parameter of a model, by its name, and of all parameters of a rule together by the rule's."""
+    """The std of every parameter of a model, by its name, and of all parameters of a rule together by the rule's.
+
+    Of a weight norm's magnitude the root mean square.
+    """
     stds: dict[str, float] = {}
     squares: dict[str, list[float]] = {}
+    normed = weight_norms(model)
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        stds[bare(name)] = spread(parameter)
+        is_gain = name in normed and normed[name].part == "magnitude"
+        stds[bare(name)] = root_mean_square(parameter) if is_gain else spread(parameter)
         rule = names.rule(name)
         if rule is not None:
             squares.setdefault(rule, []).append(stds[bare(name)] ** 2)
     return {rule: math.sqrt(sum(values) / len(values)) for rule, values in squares.items()} | stds
-
-
-def spread(parameter: Tensor) -> float:
-    """The std of the entries (of complex ones: of their distance to the mean)."""
-    values = parameter.detach().flatten()
-    return float((values - values.mean()).abs().double().square().mean().sqrt())
-
-
-def constant(parameter: Tensor) -> bool:
-    """Whether all entries are the same number."""
-    values = parameter.detach()
-    return values.numel() == 0 or bool((values == values.flatten()[0]).all())
 
 
 def _warn(text: str) -> None:

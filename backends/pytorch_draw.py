@@ -1,0 +1,107 @@
+"""Fills the parameters of a live model from a seed, so that neither sharding nor order changes a number.
+
+Every parameter has a generator of its own, seeded by its name. The whole tensor is drawn, and a sharded parameter
+takes its part of it: two processes, or two hundred, start where one would. Needed after `to_empty`, when nothing has
+values, and wherever a model's own initialisation would draw the same numbers on every rank.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from scalerules.errors import ScaleRulesError
+
+from .natural import natural_std
+from .pytorch_match import Follower, Matched, bare
+from .pytorch_sizes import Sizes
+from .pytorch_tensors import constant, fill, root_mean_square, whole
+from .pytorch_weight_norm import norms, weight_norms
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module, Parameter
+
+
+def seed_of(seed: int, name: str) -> int:
+    """The seed of a parameter's generator: from the run's seed and its name, without what wrappers put into it."""
+    digest = hashlib.blake2b(f"{seed} {bare(name)}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def draw(
+    model: Module,
+    matched: Matched,
+    at: Sizes,
+    values: Mapping[str, Tensor],
+    stds: Mapping[str, float] | None,
+    seed: int,
+) -> None:
+    """Fills every matched parameter, whatever it holds.
+
+    `values` and `stds` are those at the base size, by name or rule, as far as they are known. Random parameters are
+    normal with the std of their rule; constants and fixed structures are what the graph says, or what `values` holds.
+    Raises `ScaleRulesError` where neither says what a parameter starts at.
+    """
+    normed = weight_norms(model)
+    directions: dict[str, Tensor] = {}
+    late: dict[str, Follower] = {}
+    for name, follower in matched.items():
+        if follower.part == "magnitude":
+            late[name] = follower
+            continue
+        is_gain = not follower.part and name in normed and normed[name].part == "magnitude"
+        drawn = _gain(at, name, follower, values) if is_gain else _start(at, name, follower, values, stds, seed)
+        fill(follower.parameter, drawn)
+        if follower.part == "direction":
+            directions[normed[name].weight] = drawn
+    for name, follower in late.items():
+        fill(follower.parameter, norms(directions[normed[name].weight], follower.parameter))
+
+
+def _start(
+    at: Sizes, name: str, follower: Follower, known: Mapping[str, Tensor], stds: Mapping[str, float] | None, seed: int
+) -> Tensor:
+    """The whole parameter, in 32 bits."""
+    import torch
+
+    parameter, given = follower.parameter, known.get(bare(name), known.get(follower.rule))
+    declared = at.graph.parameters[follower.rule].init if at.graph is not None else None
+    if given is not None and given.numel() > 1 and constant(given):
+        return _full(parameter, float(whole(given).flatten()[0]))
+    if declared in ("zeros", "ones"):
+        return _full(parameter, float(declared == "ones"))
+    if declared in ("range", "log_range"):
+        row = torch.arange(1.0, parameter.shape[-1] + 1, device=parameter.device)
+        return (row.log() if declared == "log_range" else row).expand(parameter.shape).contiguous()
+    generator = torch.Generator(parameter.device).manual_seed(seed_of(seed, name))
+    dtype = torch.complex64 if parameter.is_complex() else torch.float32
+    normal = torch.randn(parameter.shape, generator=generator, device=parameter.device, dtype=dtype)
+    return normal * _std(at, name, follower.rule, stds)
+
+
+def _gain(at: Sizes, name: str, follower: Follower, known: Mapping[str, Tensor]) -> Tensor:
+    """The magnitude of a weight norm that has a rule of its own: as large as the reference's, 1 without one."""
+    given = known.get(bare(name), known.get(follower.rule))
+    base = root_mean_square(given) if given is not None else 1.0
+    return _full(follower.parameter, base * at.factor(at.solution.parameters[follower.rule].init))
+
+
+def _full(parameter: Parameter, value: float) -> Tensor:
+    import torch
+
+    return torch.full(parameter.shape, value, device=parameter.device)
+
+
+def _std(at: Sizes, name: str, rule: str, stds: Mapping[str, float] | None) -> float:
+    factor = at.factor(at.solution.parameters[rule].init)
+    if stds is not None:
+        for known in (name, bare(name), rule):
+            if known in stds:
+                return stds[known] * factor
+        raise ScaleRulesError("is not in reference=", where=f"parameter {name!r}", hint=f"{rule!r}: std covers it too")
+    if at.graph is None:
+        what, hint = "the std at the base size is not known without the graph", "give graph=..., or reference=..."
+        raise ScaleRulesError(what, hint=hint)
+    return natural_std(at.graph, rule, at.base) * factor

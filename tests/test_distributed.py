@@ -1,0 +1,175 @@
+"""Sharded models, in two processes over gloo: `apply` starts and trains them as it does one process.
+
+FSDP2 after `to_empty`, FSDP2 of a model that has values, tensor parallelism: every initial entry is bit by bit that of
+one process, three steps of AdamW agree to rounding.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from handmade import handmade
+from scalerules.backends.pytorch import Groups, apply
+from scalerules.backends.pytorch_draw import seed_of
+from test_apply import BASE, Net, blocks_graph
+from torch import nn
+from torch.nn import functional
+
+WIDTH, SEED, SECONDS = 64, 5, 120
+
+
+class Head(nn.Module):
+    """Linear layers, so that tensor parallelism has something to cut: `up` by rows, `down` by columns."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.up = nn.Linear(width, 4 * width, bias=False)
+        self.down = nn.Linear(4 * width, width, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.down(functional.relu(self.up(x)))
+
+
+def head_graph() -> Any:
+    import scalerules as sr
+
+    g = sr.Builder("head", sizes=BASE, axes={"batch": 4, "n": "width", "ffn": "4*width"})
+    h = g.relu(g.dense("up.weight", g.input("x", "batch n"), "ffn n"))
+    return g.build(g.dense("down.weight", h, "n ffn"))
+
+
+def set_up(model: nn.Module, graph: Any, seed: int | None) -> Groups:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return apply(model, handmade(graph), base=BASE, sizes={"width": WIDTH}, lr=1e-2, weight_decay=0.1, seed=seed)
+
+
+def whole(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {n: p.full_tensor() if hasattr(p, "full_tensor") else p.detach().clone() for n, p in model.named_parameters()}
+
+
+def train(model: nn.Module, groups: Groups, tokens: bool) -> list[float]:
+    """Losses of three steps, the same batch for everybody."""
+    optimizer = groups.optimizer(torch.optim.AdamW, foreach=True)
+    torch.manual_seed(0)
+    x = torch.randint(11, (16,)) if tokens else torch.randn(16, WIDTH)
+    target = torch.randint(11, (16,))
+    losses: list[float] = []
+    for _ in range(3):
+        loss = functional.cross_entropy(model(x), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def one_process() -> dict[str, Any]:
+    net, own, head = Net(WIDTH), Net(WIDTH), Head(WIDTH)
+    made = {"drawn": (net, blocks_graph(), SEED), "own": (own, blocks_graph(), None), "tensor": (head, head_graph(), SEED)}
+    found: dict[str, Any] = {}
+    for name, (model, graph, seed) in made.items():
+        groups = set_up(model, graph, seed)
+        start = whole(model)
+        found[name] = (start, train(model, groups, name != "tensor"), whole(model), [g["lr"] for g in groups])
+    return found
+
+
+def sharded() -> dict[str, Any]:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+
+    mesh = init_device_mesh("cpu", (2,))
+    with torch.device("meta"):
+        net = Net(WIDTH)
+    own, head = Net(WIDTH), Head(WIDTH)
+    for model in (net, own):
+        for block in model.blocks:
+            fully_shard(block, mesh=mesh)
+        fully_shard(model, mesh=mesh)
+    net.to_empty(device="cpu")
+    parallelize_module(head, mesh, {"up": ColwiseParallel(), "down": RowwiseParallel()})
+    found: dict[str, Any] = {}
+    made = {"drawn": (net, blocks_graph(), SEED), "own": (own, blocks_graph(), None), "tensor": (head, head_graph(), SEED)}
+    for name, (model, graph, seed) in made.items():
+        groups = set_up(model, graph, seed)
+        assert all(hasattr(p, "full_tensor") for p in model.parameters()), name
+        start = whole(model)
+        found[name] = (start, train(model, groups, name != "tensor"), whole(model), [g["lr"] for g in groups])
+    return found
+
+
+def rank(index: int, port: int, folder: str) -> None:
+    """What each of the two processes does; its results go to a file."""
+    torch.set_num_threads(1)
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(index), WORLD_SIZE="2")
+    torch.distributed.init_process_group("gloo", rank=index, world_size=2)
+    try:
+        torch.save(sharded(), f"{folder}/{index}.pt")
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What one process found, and what each of two found."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("ranks")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=rank, args=(index, port, str(folder)), daemon=True) for index in (0, 1)]
+    for process in processes:
+        process.start()
+    alone = one_process()
+    for process in processes:
+        process.join(SECONDS)
+        if process.is_alive():
+            process.kill()
+    assert [process.exitcode for process in processes] == [0, 0]
+    return [alone, *(torch.load(Path(folder) / f"{index}.pt") for index in (0, 1))]
+
+
+@pytest.mark.parametrize("case", ["drawn", "own", "tensor"])
+def test_every_initial_entry_is_that_of_one_process(runs: list[dict[str, Any]], case: str) -> None:
+    alone, *ranks = runs
+    for found in ranks:
+        assert list(found[case][0]) == list(alone[case][0])
+        for name, values in alone[case][0].items():
+            assert torch.equal(found[case][0][name], values), name
+
+
+@pytest.mark.parametrize("case", ["drawn", "own", "tensor"])
+def test_training_is_that_of_one_process(runs: list[dict[str, Any]], case: str) -> None:
+    alone, *ranks = runs
+    for found in ranks:
+        assert found[case][3] == alone[case][3]
+        assert found[case][1] == pytest.approx(alone[case][1], rel=1e-5)
+        for name, values in alone[case][2].items():
+            torch.testing.assert_close(found[case][2][name], values, rtol=1e-4, atol=2e-6)
+        assert not torch.equal(found[case][2]["blocks.0.mlp.W_up" if case != "tensor" else "up.weight"],
+                               found[case][0]["blocks.0.mlp.W_up" if case != "tensor" else "up.weight"])  # fmt: skip
+
+
+def test_a_parameter_is_drawn_from_its_name_alone() -> None:
+    assert seed_of(0, "h.0.W") == seed_of(0, "module._orig_mod.h.0.W") != seed_of(0, "h.1.W")
+    assert seed_of(0, "h.0.W") != seed_of(1, "h.0.W")
+    one, other = Net(WIDTH), Net(WIDTH, seed=7)
+    set_up(one, blocks_graph(), 3)
+    set_up(torch.compile(other, backend="eager"), blocks_graph(), 3)  # type: ignore[arg-type]
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+    deep = Net(WIDTH, depth=4)
+    set_up(deep, blocks_graph(), 3)
+    assert torch.equal(deep.get_parameter("blocks.1.mlp.W_up"), one.get_parameter("blocks.1.mlp.W_up"))
+    assert not torch.equal(deep.get_parameter("blocks.1.mlp.W_up"), deep.get_parameter("blocks.0.mlp.W_up"))
