@@ -1,0 +1,152 @@
+"""`record`: a module, traced at several sizes, as one record with symbolic sizes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from ..errors import ScaleRulesError
+from .export import Trace, call_with, module_of, quiet, trace
+from .initial import initials
+from .record import Record
+from .sizes import given, spread
+from .unify import NotIsomorphic, Unified, unify
+
+
+def record(
+    make_model: Callable[..., nn.Module],
+    scales: Mapping[str, Sequence[int]],
+    inputs: Callable[..., Any],
+    *,
+    measure: bool = True,
+) -> Record:
+    """What `make_model(**sizes)` computes on `inputs(**sizes)`, its sizes as functions of the scales.
+
+    `scales` gives for every scale some values that the factory accepts, `{"width": (32, 48, 64)}`. The module is traced
+    at values made of them in which every scale differs by another ratio (their greatest common divisor times primes);
+    where the factory does not accept those, at the given ones. No memory is taken for weights while tracing.
+    `measure` False leaves out what the module does to its weights at the start (small real copies are built for that).
+
+    Raises `ScaleRulesError` if the module cannot be traced, with its module path and source line, and
+    `NotIsomorphic` if what it computes is not the same at all sizes, with the call that differs.
+    """
+    scales = _checked(make_model, scales, inputs)
+    start = time.perf_counter()
+    traces, unified, notes = _traced(make_model, scales, inputs)
+    traced = time.perf_counter()
+    weights = unified.weights
+    if measure:
+        weights = initials(make_model, weights, [t.sizes for t in traces], scales)
+    notes += [f"no law for the sizes of {name}" for name in dict.fromkeys(unified.unresolved)]
+    return Record(
+        traces[0].model,
+        {scale: tuple(t.sizes[scale] for t in traces) for scale in scales},
+        unified.inputs,
+        weights,
+        unified.calls,
+        unified.outputs,
+        unified.runs,
+        tuple(dict.fromkeys(notes)),
+        {"trace": traced - start, "initial": time.perf_counter() - traced},
+    )
+
+
+def _checked(
+    make_model: Callable[..., Any], scales: Mapping[str, Sequence[int]], inputs: Callable[..., Any]
+) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
+    for scale, values in scales.items():
+        values = (values,) if isinstance(values, int) else tuple(values)
+        if not values or any(not isinstance(v, int) or isinstance(v, bool) or v < 1 for v in values):  # pyright: ignore
+            raise ScaleRulesError(
+                "values of a scale are whole numbers of at least 1",
+                where=f"scale {scale!r}",
+                hint="such as scales={'width': (32, 48, 64)}",
+            )
+        found[scale] = tuple(dict.fromkeys(values))
+    if not found:
+        raise ScaleRulesError("no scale is given", hint="such as scales={'width': (32, 48, 64)}")
+    for scale in found:
+        if not (_takes(make_model, scale) or _takes(inputs, scale)):
+            raise ScaleRulesError(
+                f"neither the model's nor the inputs' factory takes {scale!r}",
+                where=f"scale {scale!r}",
+                hint="make_model(**sizes) and make_inputs(**sizes) are called with the scales by name",
+            )
+    return found
+
+
+def _takes(function: Callable[..., Any], name: str) -> bool:
+    import inspect
+
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return True
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def _traced(
+    make_model: Callable[..., Any], scales: dict[str, tuple[int, ...]], inputs: Callable[..., Any]
+) -> tuple[list[Trace], Unified, list[str]]:
+    """Traces at the first set of sizes that works, from the best to the given ones."""
+    failures: list[ScaleRulesError] = []
+    slow = _adding_modules(make_model, scales)
+    notes: list[str] = []
+    for points in _plans(scales, slow):
+        if len(points) < 2 + len(scales):
+            continue
+        try:
+            traces: list[Trace] = []
+            for sizes in points:
+                traces.append(trace(make_model, inputs, sizes, traces[0].built if traces else ""))
+            unified = unify(traces)
+        except ScaleRulesError as error:
+            failures.append(error)
+            continue
+        if failures and points == given(scales):
+            notes.append(f"traced at the given sizes only: {failures[0].what}")
+        if len(points) < 4:
+            notes.append(f"the laws of the sizes rest on {len(points)} values: give more values of each scale")
+        return traces, unified, notes + [note for t in traces[:1] for note in t.notes]
+    if not failures:
+        raise ScaleRulesError(
+            "too few values of the scales", hint="give at least three values of each, such as width=32,48,64"
+        )
+    raise next((f for f in reversed(failures) if isinstance(f, NotIsomorphic)), failures[-1])
+
+
+def _plans(scales: dict[str, tuple[int, ...]], slow: list[str]) -> list[list[dict[str, int]]]:
+    """Sets of sizes to try, the most telling first."""
+    if not slow:
+        return [spread(scales, {}), given(scales)]
+    small = [spread(scales, {scale: values for scale in slow}) for values in ((2, 3, 4), (3, 4, 5), (4, 6, 8))]
+    theirs = spread(scales, {scale: sorted(scales[scale])[:3] for scale in slow})
+    first = [theirs] if all(max(sorted(scales[s])[:3]) <= 8 and len(scales[s]) > 1 for s in slow) else []
+    return [*first, *small, *([] if first else [theirs]), given(scales)]
+
+
+def _adding_modules(make_model: Callable[..., Any], scales: dict[str, tuple[int, ...]]) -> list[str]:
+    """The scales with which the number of modules changes: depth. Found by building on the meta device."""
+    import torch
+
+    def modules(sizes: Mapping[str, int]) -> int:
+        with quiet(), torch.device("meta"):
+            return sum(1 for _ in module_of(make_model, sizes).modules())
+
+    base = {scale: values[0] for scale, values in scales.items()}
+    found: list[str] = []
+    for scale, values in scales.items():
+        if len(values) > 1:
+            try:
+                if modules(base) != modules({**base, scale: values[1]}):
+                    found.append(scale)
+            except Exception:  # tracing tries other ways of building and says what is wrong
+                return found
+    return found
+
+
+__all__ = ["call_with", "record"]
