@@ -110,14 +110,8 @@ class Tuned:
     ) -> Tuned:
         """Fills in the optimizer's own epsilon; raises `ScaleRulesError` if the rules are for another kind of one."""
         law = _law(at)
-        name = CLASSES.get(optimizer.__name__) if optimizer is not None else None
-        known = law is not None and name is not None
-        if known and _kind(law) != _kind(OPTIMIZERS[name]) and not _beside(at, name):
-            raise ScaleRulesError(
-                f"is not what the rules were derived for ({at.solution.optimizer})",
-                where=f"optimizer {name!r}",
-                hint=f"derive(graph, optimizer={name!r})",
-            )
+        if law is not None and optimizer is not None:
+            _check_kind(law, optimizer)
         spectral = law is not None and law.spectral
         if eps is None and spectral:
             eps = EPS  # of the optimizer beside Muon
@@ -137,14 +131,17 @@ def _law(at: Sizes) -> Law | None:
         return None
 
 
-def _kind(law: Law) -> tuple[object, ...]:
-    """What rules of two optimizers agree in."""
-    return law.degree, law.spectral, bool(law.relative)
-
-
-def _beside(at: Sizes, name: str) -> bool:
-    """Beside Muon stands an entrywise optimizer for all that is not a matrix."""
-    return at.solution.optimizer.startswith("muon") and OPTIMIZERS[name].normalised
+def _check_kind(law: Law, optimizer: type) -> None:
+    """Raises `ScaleRulesError` if rules for `law` are not rules for this class; one that is not known passes."""
+    if optimizer.__name__ not in CLASSES:
+        return
+    other = OPTIMIZERS[CLASSES[optimizer.__name__]]
+    alike = all(getattr(law, part) == getattr(other, part) for part in ("degree", "spectral", "relative")) or (
+        law.spectral and other.normalised
+    )  # beside Muon stands an entrywise one for all that is not a matrix
+    if not alike:
+        what, hint = f"is not what the rules were derived for ({law.name})", f"derive(graph, optimizer={other.name!r})"
+        raise ScaleRulesError(what, where=f"optimizer {other.name!r}", hint=hint)
 
 
 def groups_of(matched: Matched, at: Sizes, tuned: Tuned) -> list[Group]:

@@ -1,6 +1,6 @@
-"""Sharded models, in two processes over gloo: `apply` starts and trains them as it does one process.
+"""Models over two processes (gloo): `apply` starts and trains them as it does in one.
 
-FSDP2 after `to_empty`, FSDP2 of a model that has values, tensor parallelism: every initial entry is bit by bit that of
+FSDP2 after `to_empty`, FSDP2 of a model that has values, DDP, tensor parallelism: every initial entry is bit by bit that of
 one process, three steps of AdamW agree to rounding.
 """
 
@@ -18,11 +18,19 @@ import torch
 from handmade import handmade
 from scalerules.backends.pytorch import Groups, apply
 from scalerules.backends.pytorch_draw import seed_of
+from scalerules.backends.pytorch_match import bare
+from scalerules.backends.pytorch_tensors import is_sharded
+from scalerules.backends.pytorch_tensors import whole as gathered
 from test_apply import BASE, Net, blocks_graph
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 
 WIDTH, SEED, SECONDS = 64, 5, 120
+CASES = ["drawn", "own", "replicated", "tensor"]
 
 
 class Head(nn.Module):
@@ -53,7 +61,7 @@ def set_up(model: nn.Module, graph: Any, seed: int | None) -> Groups:
 
 
 def whole(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {n: p.full_tensor() if hasattr(p, "full_tensor") else p.detach().clone() for n, p in model.named_parameters()}
+    return {bare(name): gathered(parameter).clone() for name, parameter in model.named_parameters()}
 
 
 def train(model: nn.Module, groups: Groups, tokens: bool) -> list[float]:
@@ -72,40 +80,34 @@ def train(model: nn.Module, groups: Groups, tokens: bool) -> list[float]:
     return losses
 
 
-def one_process() -> dict[str, Any]:
-    net, own, head = Net(WIDTH), Net(WIDTH), Head(WIDTH)
-    made = {"drawn": (net, blocks_graph(), SEED), "own": (own, blocks_graph(), None), "tensor": (head, head_graph(), SEED)}
+def measured(models: dict[str, nn.Module]) -> dict[str, Any]:
+    """Of every case: what it starts with, the losses, what it ends with, and its rates."""
     found: dict[str, Any] = {}
-    for name, (model, graph, seed) in made.items():
-        groups = set_up(model, graph, seed)
+    for case, model in models.items():
+        groups = set_up(model, head_graph() if case == "tensor" else blocks_graph(), None if case == "own" else SEED)
         start = whole(model)
-        found[name] = (start, train(model, groups, name != "tensor"), whole(model), [g["lr"] for g in groups])
+        found[case] = (start, train(model, groups, case != "tensor"), whole(model), [g["lr"] for g in groups])
     return found
 
 
-def sharded() -> dict[str, Any]:
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
-    from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+def one_process() -> dict[str, Any]:
+    return measured({"drawn": Net(WIDTH), "own": Net(WIDTH), "replicated": Net(WIDTH), "tensor": Head(WIDTH)})
 
+
+def two_processes() -> dict[str, Any]:
+    """FSDP2 of a model made on the meta device, and of one with values; DDP; tensor parallelism."""
     mesh = init_device_mesh("cpu", (2,))
     with torch.device("meta"):
-        net = Net(WIDTH)
-    own, head = Net(WIDTH), Head(WIDTH)
-    for model in (net, own):
+        drawn = Net(WIDTH)
+    own, tensor = Net(WIDTH), Head(WIDTH)
+    for model in (drawn, own):
         for block in model.blocks:
             fully_shard(block, mesh=mesh)
         fully_shard(model, mesh=mesh)
-    net.to_empty(device="cpu")
-    parallelize_module(head, mesh, {"up": ColwiseParallel(), "down": RowwiseParallel()})
-    found: dict[str, Any] = {}
-    made = {"drawn": (net, blocks_graph(), SEED), "own": (own, blocks_graph(), None), "tensor": (head, head_graph(), SEED)}
-    for name, (model, graph, seed) in made.items():
-        groups = set_up(model, graph, seed)
-        assert all(hasattr(p, "full_tensor") for p in model.parameters()), name
-        start = whole(model)
-        found[name] = (start, train(model, groups, name != "tensor"), whole(model), [g["lr"] for g in groups])
-    return found
+    drawn.to_empty(device="cpu")
+    parallelize_module(tensor, mesh, {"up": ColwiseParallel(), "down": RowwiseParallel()})
+    assert all(is_sharded(p) for model in (drawn, own, tensor) for p in model.parameters())
+    return measured({"drawn": drawn, "own": own, "replicated": DistributedDataParallel(Net(WIDTH)), "tensor": tensor})
 
 
 def rank(index: int, port: int, folder: str) -> None:
@@ -114,7 +116,7 @@ def rank(index: int, port: int, folder: str) -> None:
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(index), WORLD_SIZE="2")
     torch.distributed.init_process_group("gloo", rank=index, world_size=2)
     try:
-        torch.save(sharded(), f"{folder}/{index}.pt")
+        torch.save(two_processes(), f"{folder}/{index}.pt")
     finally:
         torch.distributed.destroy_process_group()
 
@@ -140,7 +142,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return [alone, *(torch.load(Path(folder) / f"{index}.pt") for index in (0, 1))]
 
 
-@pytest.mark.parametrize("case", ["drawn", "own", "tensor"])
+@pytest.mark.parametrize("case", CASES)
 def test_every_initial_entry_is_that_of_one_process(runs: list[dict[str, Any]], case: str) -> None:
     alone, *ranks = runs
     for found in ranks:
@@ -149,7 +151,7 @@ def test_every_initial_entry_is_that_of_one_process(runs: list[dict[str, Any]], 
             assert torch.equal(found[case][0][name], values), name
 
 
-@pytest.mark.parametrize("case", ["drawn", "own", "tensor"])
+@pytest.mark.parametrize("case", CASES)
 def test_training_is_that_of_one_process(runs: list[dict[str, Any]], case: str) -> None:
     alone, *ranks = runs
     for found in ranks:
@@ -157,8 +159,7 @@ def test_training_is_that_of_one_process(runs: list[dict[str, Any]], case: str) 
         assert found[case][1] == pytest.approx(alone[case][1], rel=1e-5)
         for name, values in alone[case][2].items():
             torch.testing.assert_close(found[case][2][name], values, rtol=1e-4, atol=2e-6)
-        assert not torch.equal(found[case][2]["blocks.0.mlp.W_up" if case != "tensor" else "up.weight"],
-                               found[case][0]["blocks.0.mlp.W_up" if case != "tensor" else "up.weight"])  # fmt: skip
+            assert not torch.equal(found[case][2][name], found[case][0][name]), name
 
 
 def test_a_parameter_is_drawn_from_its_name_alone() -> None:
