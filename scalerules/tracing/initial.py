@@ -1,18 +1,202 @@
-"""What a module itself does to its weights, measured on small real copies."""
+"""What a module itself does to its weights at the start, measured on small real copies with fixed seeds.
+
+A weight that is the same at every seed is zero, constant, counts up, or has another fixed structure; what differs
+from seed to seed is random, and its standard deviation is compared between copies in which one scale differs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import math
+import random
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, TypeAlias, cast
 
-from .record import Weight
+import numpy as np
+import torch
+
+from ..scale import Length
+from .export import Sizes, module_of, quiet
+from .record import Initial, Weight
+
+Array: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
+Values: TypeAlias = dict[str, Array]
+
+SEEDS = 3
+MAX_ENTRIES = 20_000_000
+"""Most entries of a copy that is built to measure initial values (of all weights together)."""
 
 
 def initials(
     make_model: Callable[..., Any],
     weights: tuple[Weight, ...],
-    points: Sequence[Mapping[str, int]],
-    scales: Mapping[str, Sequence[int]],
+    points: Sequence[Sizes],
+    notes: list[str] | None = None,
 ) -> tuple[Weight, ...]:
-    """The weights with what was measured."""
-    return weights
+    """The weights with what was measured; `points` are sizes that the factory accepts. A failure goes into `notes`."""
+    notes = [] if notes is None else notes
+    base, copies = _base(make_model, weights, points)
+    if base is None:
+        notes.append(f"initial values were not measured: no copy with fewer than {MAX_ENTRIES} entries could be built")
+        return weights
+    others: dict[str, tuple[float, list[Values]]] = {}
+    for scale in base:
+        found = _changed(make_model, weights, points, base, scale)
+        if found is not None:
+            others[scale] = found
+    return tuple(replace(w, initial=_initial(w, copies, others)) for w in weights)
+
+
+def _base(
+    make_model: Callable[..., Any], weights: Sequence[Weight], points: Sequence[Sizes]
+) -> tuple[dict[str, int] | None, list[Values]]:
+    """The first sizes, made smaller until a real copy may be built, and copies with several seeds."""
+    for sizes in (*points[:1], *_smaller(points[0])):
+        if _entries(weights, sizes) <= MAX_ENTRIES:
+            copies = _copies(make_model, sizes)
+            if copies:
+                return dict(sizes), copies
+    return None, []
+
+
+def _smaller(sizes: Sizes) -> Iterator[dict[str, int]]:
+    for halvings in range(1, 12):
+        yield {scale: max(1, value >> halvings) for scale, value in sizes.items()}
+
+
+def _changed(
+    make_model: Callable[..., Any], weights: Sequence[Weight], points: Sequence[Sizes], base: Sizes, scale: str
+) -> tuple[float, list[Values]] | None:
+    """The logarithm of the ratio, and copies with one scale at another size: the largest that is small enough."""
+    ratios = sorted({point[scale] / points[0][scale] for point in points} - {1.0}, reverse=True)
+    for ratio in ratios:
+        value = round(base[scale] * ratio)
+        sizes = {**base, scale: value}
+        if value != base[scale] and _entries(weights, sizes) <= MAX_ENTRIES:
+            copies = _copies(make_model, sizes)
+            if copies:
+                return math.log(value / base[scale]), copies
+    return None
+
+
+def _entries(weights: Sequence[Weight], sizes: Sizes) -> float:
+    def length(axis: Length | None) -> int:
+        return 64 if axis is None else axis.at(sizes)
+
+    return sum(math.prod(length(axis) for axis in weight.shape) for weight in weights)
+
+
+def _copies(make_model: Callable[..., Any], sizes: Sizes) -> list[Values]:
+    """The weights of real modules, one per seed, as they are after construction; empty if one cannot be built."""
+    found: list[Values] = []
+    for seed in range(SEEDS):
+        try:
+            with quiet(), _seeded(seed), torch.device("cpu"):
+                model = module_of(make_model, sizes)
+                both = [*model.named_parameters(), *model.named_buffers()]
+                found.append({name: _array(tensor) for name, tensor in both})
+        except Exception:  # other sizes are tried; tracing has shown that the module can be built
+            return []
+    return found
+
+
+def _array(tensor: torch.Tensor) -> Array:
+    return tensor.detach().to(torch.float64).numpy().copy()
+
+
+@contextmanager
+def _seeded(seed: int) -> Generator[None]:
+    """With the three generators that modules draw from at `seed`; afterwards they are what they were."""
+    python, numpy = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+def _initial(weight: Weight, copies: list[Values], others: Mapping[str, tuple[float, list[Values]]]) -> Initial:
+    arrays = [copy[weight.name] for copy in copies if weight.name in copy]
+    if not arrays or not arrays[0].size:
+        return Initial("unknown", note="made while the module runs" if not weight.trained else "not in a real copy")
+    if any(array.shape != arrays[0].shape for array in arrays):
+        return Initial("unknown", note="its shape differs from seed to seed")
+    changed = {
+        scale: (step, [copy[weight.name] for copy in those if weight.name in copy and copy[weight.name].size])
+        for scale, (step, those) in others.items()
+    }
+    fresh = ~np.isclose(arrays[0], arrays[1], rtol=1e-6, atol=0.0)
+    if not fresh.any():
+        return _fixed(arrays[0], changed)
+    return _random(weight, arrays, fresh, changed)
+
+
+def _fixed(array: Array, changed: Mapping[str, tuple[float, list[Array]]]) -> Initial:
+    """The same at every seed."""
+    value = float(array.flat[0])
+    if np.allclose(array, value, rtol=1e-6, atol=0.0):
+        if value in (0.0, 1.0) and all(np.all(each == value) for _, each in changed.values() for each in each[:1]):
+            return Initial("zeros" if value == 0.0 else "ones", value)
+        sizes = {
+            scale: math.log(abs(float(each[0].flat[0]) / value)) / step
+            for scale, (step, each) in changed.items()
+            if each and value and each[0].flat[0]
+        }
+        return Initial("constant", value, {scale: round(power, 3) for scale, power in sizes.items()}, mean=value)
+    axes = tuple(axis for axis in range(array.ndim) if not np.allclose(array, np.take(array, [0], axis), rtol=1e-6))
+    steps = np.arange(1, array.shape[-1] + 1, dtype=float)
+    square = math.sqrt(float(np.mean(array**2)))
+    if axes == (array.ndim - 1,):
+        for kind, profile in (("range", steps), ("log_range", np.log(steps))):
+            if np.allclose(array, profile, rtol=1e-5, atol=1e-6):
+                return Initial(cast("Any", kind), square, axes=axes, mean=float(array.mean()))
+    if array.ndim == 2 and np.allclose(array, np.eye(*array.shape) * array[0, 0]):
+        return Initial("structured", square, axes=axes, note=f"{array[0, 0]:.4g} on the diagonal")
+    note = "varies along axis " + ", ".join(map(str, axes))
+    return Initial("structured", square, axes=axes, mean=float(array.mean()), note=note)
+
+
+def _random(
+    weight: Weight,
+    arrays: list[Array],
+    fresh: np.ndarray[Any, np.dtype[np.bool_]],
+    changed: Mapping[str, tuple[float, list[Array]]],
+) -> Initial:
+    """Independent entries, all or most of them."""
+    share = float(fresh.mean())
+    drawn = np.concatenate([array[fresh] for array in arrays])
+    mean, std = float(drawn.mean()), float(drawn.std())
+    if abs(mean) < 5 * std / math.sqrt(drawn.size):
+        mean = 0.0
+    exponents: dict[str, float] = {}
+    for scale, (step, each) in changed.items():
+        values = _drawn(each)
+        if values.size > 1 and std > 0 and values.std() > 0:
+            error = math.sqrt(0.5 / drawn.size + 0.5 / values.size) / abs(step)
+            exponents[scale] = _simple(math.log(float(values.std()) / std) / step, error)
+    if share >= 0.5:
+        note = "" if share > 0.999 else f"{1 - share:.1%} of the entries are fixed"
+        return Initial("normal", std, exponents, mean, note=note)
+    root = math.sqrt(float(np.mean(arrays[0] ** 2)))
+    return Initial("structured", root, exponents, mean, note=f"{share:.1%} of the entries of {weight.name} are random")
+
+
+def _drawn(arrays: list[Array]) -> Array:
+    """The entries that differ between the copies of two seeds."""
+    if len(arrays) < 2 or arrays[0].shape != arrays[1].shape:
+        return np.zeros(0)
+    fresh = ~np.isclose(arrays[0], arrays[1], rtol=1e-6, atol=0.0)
+    return np.concatenate([array[fresh] for array in arrays])
+
+
+def _simple(measured: float, error: float) -> float:
+    """The nearest multiple of 1/4 if it lies within three standard errors, halves before quarters."""
+    for bottom in (2, 4):
+        simple = round(measured * bottom) / bottom
+        if abs(simple - measured) <= 3 * error + 0.02:
+            return simple + 0.0
+    return round(measured, 3)

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from ..errors import ScaleRulesError
-from .export import Trace, call_with, module_of, quiet, trace
+from .export import Trace, module_of, quiet, trace
 from .initial import initials
 from .record import Record
 from .sizes import given, spread
@@ -39,7 +39,7 @@ def record(
     traced = time.perf_counter()
     weights = unified.weights
     if measure:
-        weights = initials(make_model, weights, [t.sizes for t in traces], scales)
+        weights = initials(make_model, weights, [t.sizes for t in traces], notes)
     notes += [f"no law for the sizes of {name}" for name in dict.fromkeys(unified.unresolved)]
     return Record(
         traces[0].model,
@@ -147,6 +147,3 @@ def _adding_modules(make_model: Callable[..., Any], scales: dict[str, tuple[int,
             except Exception:  # tracing tries other ways of building and says what is wrong
                 return found
     return found
-
-
-__all__ = ["call_with", "record"]
