@@ -46,12 +46,20 @@ def gauges() -> Rows:
     return [(name, f"{gauge.reason} ({gauge.source})") for name, gauge in GAUGES.items()]
 
 
+def fits() -> Rows:
+    """Fits of how settings change with batch and training length: measured, not derived, and off by default."""
+    from .empirical import listed
+
+    return listed()
+
+
 LISTS: dict[str, Callable[[], Rows]] = {
     "graphs": graphs,
     "optimizers": optimizers,
     "gauges": gauges,
     "ops": ops,
     "backends": backends,
+    "fits": fits,
 }
 
 

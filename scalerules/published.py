@@ -21,7 +21,7 @@ from .records import Check, Difference, Record, Records, records
 from .solution import Exponents, Rule, Solution
 
 Verdict = Literal["agrees", "differs", "unexplained", "not derived"]
-_WORSE: tuple[Verdict, ...] = ("agrees", "differs", "unexplained", "not derived")
+_WORST_FIRST: tuple[Verdict, ...] = ("not derived", "unexplained", "differs")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,11 @@ class Finding:
     @property
     def verdict(self) -> Verdict:
         """The worst verdict of its checks."""
-        return max((checked.verdict for checked in self.checked), key=_WORSE.index)
+        found = {checked.verdict for checked in self.checked}
+        for verdict in _WORST_FIRST:
+            if verdict in found:
+                return verdict
+        return "agrees"
 
 
 @dataclass(frozen=True)

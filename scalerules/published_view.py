@@ -139,8 +139,9 @@ def _record(record: Record) -> dict[str, Any]:
 
 
 def _found(finding: Finding) -> dict[str, Any]:
+    fields = ("setting", "verdict", "error")
     checks = [
-        {name: getattr(checked, name) for name in ("setting", "verdict", "error")} | {"rows": [*map(_row, checked.rows)]}
+        {name: getattr(checked, name) for name in fields} | {"rows": [_row(row) for row in checked.rows]}
         for checked in finding.checked
     ]
     return {"verdict": finding.verdict, "seconds": round(finding.seconds, 3), "checks": checks}
