@@ -1,0 +1,59 @@
+"""Einsums by name of axis, those of an activation with a matrix as one matrix product.
+
+`torch.einsum` goes through batched products, whose gradient for a matrix lies transposed in memory: every step that
+reads matrix and gradient together then costs several times more than the product itself.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+Labels = tuple[str, ...]
+
+
+def contract(operands: Sequence[Tensor], labels: Sequence[Sequence[str]], result: Sequence[str]) -> Tensor:
+    """The einsum of operands whose dimensions are labelled, over the labels that `result` lacks."""
+    parts = tuple(tuple(part) for part in labels)
+    if len(operands) == 2:
+        x, w = operands
+        form = _matrix_form(parts[0], parts[1], tuple(result))
+        if form is not None and x.shape[x.ndim - form[0] :].numel() > 1:
+            return _product(x, w, *form)
+    return torch.einsum(_equation(parts, tuple(result)), *operands)
+
+
+@lru_cache(1024)
+def _equation(labels: tuple[Labels, ...], result: Labels) -> str:
+    names = dict.fromkeys(label for part in labels for label in part)
+    letters = dict(zip(names, string.ascii_letters, strict=False))
+    left = ",".join("".join(letters[label] for label in part) for part in labels)
+    return f"{left}->{''.join(letters[label] for label in result)}"
+
+
+@lru_cache(1024)
+def _matrix_form(x: Labels, w: Labels, result: Labels) -> tuple[int, bool] | None:
+    """(number of axes summed over, whether they come last in the matrix), if this is `x @ w` or `x @ w.T`."""
+    summed = tuple(label for label in x if label in w)
+    count = len(summed)
+    kept, brought = x[: len(x) - count], tuple(label for label in w if label not in summed)
+    plain = len({*x}) == len(x) and len({*w}) == len(w) and result == kept + brought and x[len(kept) :] == summed
+    if not plain or not count or not brought or not kept:
+        return None
+    if w == brought + summed:
+        return count, True
+    return (count, False) if w == summed + brought else None
+
+
+def _product(x: Tensor, w: Tensor, summed: int, last: bool) -> Tensor:
+    kept, brought = x.shape[: x.ndim - summed], w.ndim - summed
+    flat = x.flatten(x.ndim - summed)
+    if last:
+        found = torch.nn.functional.linear(flat, w.flatten(brought).flatten(0, brought - 1))
+        return found.unflatten(-1, w.shape[:brought])
+    found = flat @ w.flatten(summed).flatten(0, summed - 1)
+    return found.reshape(*kept, *w.shape[summed:])
