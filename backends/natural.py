@@ -10,15 +10,16 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from scalerules.graph import Graph
+from scalerules.graph import Graph, Node
 
 
 @dataclass(frozen=True)
 class Use:
     """One einsum that reads a parameter; the parameter's axes go by their position.
 
-    `summed`: those that it sums over (fan-in); `brought`: those that only the parameter brings into the result
-    (fan-out); `lookup`: it looks rows up for one-hot vectors.
+    `summed`: those that it sums over (fan-in), without those that the choices of a router pick one entry of;
+    `brought`: those that only the parameter brings into the result (fan-out); `lookup`: it looks rows up for one-hot
+    vectors.
     """
 
     node: str
@@ -37,11 +38,23 @@ def uses(graph: Graph, parameter: str) -> list[Use]:
             at = len(node.inputs) + node.parameters.index(parameter)
             others = {label for i, part in enumerate(operands) if i != at for label in part}
             labels = list(enumerate(operands[at]))
-            summed = tuple(i for i, label in labels if label not in result)
+            chosen = chosen_labels(node, nodes)
+            summed = tuple(i for i, label in labels if label not in result and label not in chosen)
             brought = tuple(i for i, label in labels if label in result and label not in others)
             lookup = any(nodes[source].kind == "tokens" for source in node.inputs if source in nodes)
             found.append(Use(name, summed, brought, lookup))
     return found
+
+
+def chosen_labels(node: Node, nodes: Mapping[str, Node]) -> set[str]:
+    """The labels of an einsum along which an operand is the choice of a `top_k`: each sum over them has one entry."""
+    operands, _ = node.labels()
+    choices = [part for source, part in zip(node.inputs, operands, strict=False) if _op(nodes, source) == "top_k"]
+    return {part[-1] for part in choices}
+
+
+def _op(nodes: Mapping[str, Node], name: str) -> str | None:
+    return nodes[name].op if name in nodes else None
 
 
 def fan_in(graph: Graph, parameter: str, sizes: Mapping[str, float]) -> int:

@@ -7,7 +7,6 @@ Axes go by name: an operand is a tensor whose dimensions are named by `Call.axes
 from __future__ import annotations
 
 import math
-import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +17,8 @@ from torch.nn import functional
 
 from scalerules.errors import MissingExtra
 from scalerules.graph import Node
+
+from .products import contract
 
 if TYPE_CHECKING:
     from .interpret import Program, Scope
@@ -70,9 +71,7 @@ def aligned(tensor: Tensor, axes: Sequence[str], whole: Sequence[str]) -> Tensor
 
 def _einsum(call: Call) -> Tensor:
     operands, result = call.node.labels()
-    letters = dict(zip(dict.fromkeys(label for part in operands for label in part), string.ascii_letters, strict=False))
-    left = ",".join("".join(letters[label] for label in part) for part in operands)
-    return torch.einsum(f"{left}->{''.join(letters[label] for label in result)}", *call.operands)
+    return contract(call.operands, operands, result)
 
 
 def _mean(call: Call) -> Tensor:
@@ -177,6 +176,12 @@ def _scan_parts(call: Call) -> list[Tensor]:
     return [decay, step, step * (B[:, :, None] if B.ndim == 3 else B) * u[..., None]]
 
 
+def _top_k(call: Call) -> Tensor:
+    scores, (choices, chosen) = call.operands[0], call.node.axes or []
+    picked = scores.topk(call.length(choices), dim=-1).indices
+    return functional.one_hot(picked, call.length(chosen)).to(scores.dtype)
+
+
 def _input(call: Call) -> Tensor:
     return call.scope.values[call.name]
 
@@ -233,6 +238,7 @@ TABLE: dict[str, Operation] = {
     "softmax": _softmax,
     "scan": _scan,
     "repeat": _repeat,
+    "top_k": _top_k,
     **{name: _elementwise(function) for name, function in FUNCTIONS.items()},
 }
 """What computes each op of `scalerules.ops.OPS`; the tests check that none is missing."""

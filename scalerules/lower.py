@@ -12,10 +12,15 @@ from dataclasses import dataclass, replace
 from .errors import GraphError
 from .graph import Graph, Node, ordered
 from .ops.laws import Labels
+from .routing import choices, chosen_only
 
 COPIES = ("", "'")
-PASSING = ("identity", "negative", "reshape", "slice", "window", "shift")
+PASSING = ("identity", "negative", "rearrange", "reshape", "slice", "window", "shift")
 """Operations that pass every entry on as large as it is."""
+
+
+Chosen = tuple[tuple[str, str], ...]
+"""Axes that a router chooses from, each with the axis of its choices."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Site:
     judged: bool = True
     carries: bool = False
     joins: str | None = None
+    chosen: Chosen = ()
 
     @property
     def operands(self) -> tuple[str, ...]:
@@ -60,6 +66,7 @@ class Held:
     fan_in: tuple[str, ...] = ()
     fan_out: tuple[str, ...] = ()
     matrix: bool = False
+    chosen: Chosen = ()
 
 
 @dataclass(frozen=True)
@@ -73,10 +80,20 @@ class Plan:
 
 def lower(graph: Graph, growing: frozenset[str]) -> Plan:
     """The plan of a graph in which the axes `growing` grow."""
-    plan = _Lowering(graph, growing)
-    plan.body(graph.nodes, {}, "", None)
+    plan = _Lowering(chosen_only(graph), growing)
+    plan.body(plan.graph.nodes, {}, "", None)
     sites = _judged(plan.sites)
-    return Plan(tuple(sites), plan.parameters, tuple(plan.keys[name] for name in graph.outputs))
+    parameters = plan.parameters
+    if routed := choices(graph):
+        axes = {name: graph.axes_of(name) for name, _ in graph.walk()}
+        held = {name: data.axes for name, data in graph.parameters.items()}
+        sites = [replace(site, chosen=_among(axes.get(site.name, ()), routed)) for site in sites]
+        parameters = {key: replace(h, chosen=_among(held[h.name], routed)) for key, h in parameters.items()}
+    return Plan(tuple(sites), parameters, tuple(plan.keys[name] for name in graph.outputs))
+
+
+def _among(axes: Sequence[str], routed: Mapping[str, str]) -> Chosen:
+    return tuple((whole, part) for whole, part in routed.items() if whole in axes)
 
 
 class _Lowering:
@@ -117,7 +134,7 @@ class _Lowering:
         inputs = tuple(self.keys[source] for source in node.inputs)
         parameters = tuple(self.parameter(p, copy, depth, node, k) for k, p in enumerate(node.parameters))
         held = [self.axes[key] for key in inputs] + [self.parameters[key].axes for key in parameters]
-        if node.op == "einsum":
+        if node.equation is not None:
             labels, result = self.einsum_labels(node, held, depth)
         else:
             labels = [_numbered(axes) for axes in held]
@@ -140,6 +157,8 @@ class _Lowering:
         for operand, axes in zip(words, shapes, strict=True):
             for word, axis in zip(operand, axes, strict=True):
                 axis_of.setdefault(word, axis)
+        for word, axis in zip(result, node.axes or (), strict=False):
+            axis_of.setdefault(word, axis)
         labels: list[Labels] = []
         for operand, axes, grown in zip(words, shapes, held, strict=True):
             first = (f"{depth}|depth",) if depth and depth in grown else ()

@@ -20,6 +20,7 @@ from .ops.sparse import masked, root
 from .optimizers import Optimizer, entries, explicit_if_summed
 from .scale import Direction
 from .terms import Shift, Step, Symbol, Term, largest, merged
+from .update import Scaling, traces
 
 Alignments = Mapping[str, tuple[Fraction, Fraction, Fraction]]
 """Prescribed exponents of `dW x`, `W dx` and `dW dx` per parameter."""
@@ -28,11 +29,13 @@ Alignments = Mapping[str, tuple[Fraction, Fraction, Fraction]]
 class Point:
     """A direction and a value for every unknown, in ticks: whole numbers, so that nothing is rounded."""
 
-    def __init__(self, graph: Graph, direction: Direction, unknowns: Mapping[Symbol, Fraction]) -> None:
+    def __init__(
+        self, graph: Graph, direction: Direction, unknowns: Mapping[Symbol, Fraction], grain: int = 1
+    ) -> None:
         self.graph, self.direction, self.unknowns = graph, direction, unknowns
         self.growths = {axis: length.growth(direction) for axis, length in graph.lengths.items()}
         denominators = [g.denominator for g in (*self.growths.values(), *direction.values(), *unknowns.values())]
-        self.per_unit = 8 * lcm(*denominators)
+        self.per_unit = 8 * grain * lcm(*denominators)
         self.reach = int(Fraction(3, 2) * self.per_unit * max([*self.growths.values(), Fraction(1, 8)]))
         self._ticks: dict[str, int] = {}
         self._bits: dict[tuple[object, ...], int] = {}
@@ -91,6 +94,10 @@ class Point:
         shift = tuple((("scale", scale), power) for scale, power in leading.powers)
         return int(leading.growth(self.direction) * self.per_unit), shift
 
+    def unchosen(self, chosen: tuple[tuple[str, str], ...]) -> int:
+        """How far the root mean square over all entries lies below that over those that a router chooses."""
+        return sum(int((self.growths[whole] - self.growths[part]) * self.per_unit) // 2 for whole, part in chosen)
+
     def size(self, ticks: int) -> Fraction:
         """Ticks as a size."""
         return Fraction(ticks, self.per_unit)
@@ -138,6 +145,10 @@ class Run:
     point: Point
     plan: Plan
     events: list[Event] = field(default_factory=list[Event])
+    scalings: dict[str, list[Scaling]] = field(default_factory=dict[str, list["Scaling"]])
+    """What the updates of each parameter carry beside the normalised gradient, by name, in order."""
+    sides: dict[str, tuple[Term, Term]] = field(default_factory=dict[str, tuple[Term, Term]])
+    """The traces of the two factors of each parameter's curvature: of what it reads, and of the gradient behind it."""
 
 
 def root_mean_square(at: Point, term: Term, labels: Sequence[str]) -> tuple[int, tuple[tuple[Symbol, Fraction], ...]]:
@@ -374,6 +385,9 @@ class _Propagation:
         for i, operand in enumerate(totals):
             if i != k:
                 factors.append((site.labels[i], tuple(explicit(self.at, operand, site.labels[i]))))
+        if self.optimizer.sides:
+            name = self.plan.parameters[site.operands[k]].name
+            self.result.sides[name] = traces(self.at, site.labels[k], factors)
         outer = Outer(tuple(factors), site.labels[k], Term(0))
         known = {label for labels, _ in factors for label in labels}
         if any(label not in known for label in site.labels[k]):
@@ -382,11 +396,14 @@ class _Propagation:
 
     def _update(self, held: Held, parts: list[Piece]) -> None:
         parts = [part for part in parts if not (isinstance(part, list) and not part)]
-        update, top = self.optimizer.update(self.at, held, parts)
+        weights = [*self.initial[held.key], *self.change[held.key]]
+        update, top, scaling = self.optimizer.update(self.at, held, parts, weights)
+        self.result.scalings.setdefault(held.name, []).append(scaling)
         labels = [f"{axis}|{i}" for i, axis in enumerate(held.axes)]
         if top is not None and top.step is None:
             top.step = Step("gradient", self.time, held.name, self.optimizer.reason)
         ticks, discount = root_mean_square(self.at, top, labels) if top else (0, ())
+        ticks -= self.at.unchosen(held.chosen)
         density = self.at.density(held.name)
         if density[0]:
             ticks += root(*density)[0]  # what is measured counts the zeros, what is asked of epsilon does not
@@ -395,7 +412,7 @@ class _Propagation:
             Event("gradient", held.name, self.time, top, ticks, held.name, False, False, held.key, discount)
         )
         if top is not None and held.name not in self.alignments:
-            loss = self.optimizer.loss(self.at, held, top)
+            loss = self.optimizer.loss(self.at, held, top, scaling)
             loss = loss.derived(size=loss.size + density[0], shift=density[1]) if density[0] else loss
             loss.step = Step("update", self.time, held.name, "An update times its own gradient: all entries agree.")
             self.result.events.append(
@@ -431,6 +448,7 @@ class _Propagation:
             if best[1] is None or ticks > best[0] or (ticks == best[0] and term.log and not best[1].log):
                 best = (ticks, term, discount)
         ticks, top, discount = best
+        ticks -= self.at.unchosen(site.chosen) if kind != "value" else 0
         self.result.events.append(
             Event(kind, site.name, self.time, top, ticks, parameter, judged, first, site.key, discount, tuple(terms))
         )
