@@ -1,7 +1,7 @@
 """Trains a graph for a few steps and measures every size on the way: values, gradients, changes, own contributions.
 
-Optimizers are functions of one parameter, `(gradient, state, setting) -> step`, with one learning rate per parameter;
-they are those of the calculus (`scalerules.optimizers`), entrywise sign-like, spectral or plain.
+Optimizers are in `steps.py`, functions of one parameter with one learning rate per parameter; they are those of the
+calculus (`scalerules.optimizers`).
 """
 
 from __future__ import annotations
@@ -9,124 +9,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from scalerules.errors import UnknownName
 from scalerules.graph import Graph
 
 from . import natural
 from .interpret import Data, Program, Run
+from .steps import OPTIMIZERS, Setting, Steps, optimizer, orthogonal
+
+__all__ = ["OPTIMIZERS", "Measurement", "Setting", "Trial", "gradients", "losses", "measure", "optimizer", "orthogonal",
+           "settings", "step"]  # fmt: skip
 
 Key = tuple[str, str, int, str | None]
 """What was measured: (quantity, node, step, parameter for an own contribution)."""
 
 NOISE = 2e-6
 """Differences below this part of the value are rounding in float32 and count as zero."""
-
-
-@dataclass
-class Setting:
-    """What a step of one parameter needs: its rate, epsilon, decay, and the axes of a matrix (out, in)."""
-
-    lr: float
-    eps: float = 1e-10
-    weight_decay: float = 0.0
-    momentum: float = 0.9
-    betas: tuple[float, float] = (0.9, 0.999)
-    matrix: tuple[list[int], list[int]] | None = None
-    state: dict[str, Any] = field(default_factory=dict[str, Any])
-
-
-Update = Callable[[Tensor, Tensor, Setting], Tensor]
-"""(gradient, parameter, setting) -> what is taken off the parameter."""
-
-
-def _sgd(gradient: Tensor, parameter: Tensor, setting: Setting) -> Tensor:
-    return setting.lr * gradient
-
-
-def _momentum(gradient: Tensor, parameter: Tensor, setting: Setting) -> Tensor:
-    velocity = setting.state.get("velocity", 0.0) * setting.momentum + gradient
-    setting.state["velocity"] = velocity
-    return setting.lr * velocity
-
-
-def _adam(gradient: Tensor, parameter: Tensor, setting: Setting) -> Tensor:
-    state, (first, second) = setting.state, setting.betas
-    count = state["count"] = state.get("count", 0) + 1
-    mean = state["mean"] = first * state.get("mean", 0.0) + (1 - first) * gradient
-    square = state["square"] = second * state.get("square", 0.0) + (1 - second) * gradient.square()
-    root = (square / (1 - second**count)).sqrt() + setting.eps
-    return setting.lr * mean / (1 - first**count) / root
-
-
-def _rmsprop(gradient: Tensor, parameter: Tensor, setting: Setting) -> Tensor:
-    square = setting.state["square"] = 0.99 * setting.state.get("square", gradient.square()) + 0.01 * gradient.square()
-    return setting.lr * gradient / (square.sqrt() + setting.eps)
-
-
-def _adagrad(gradient: Tensor, parameter: Tensor, setting: Setting) -> Tensor:
-    total = setting.state["total"] = setting.state.get("total", 0.0) + gradient.square()
-    return setting.lr * gradient / (total.sqrt() + setting.eps)
-
-
-def _sign(gradient: Tensor, parameter: Tensor, setting: Setting) -> Tensor:
-    return setting.lr * gradient.sign()
-
-
-def _lion(gradient: Tensor, parameter: Tensor, setting: Setting) -> Tensor:
-    mean = setting.state.get("mean", 0.0)
-    setting.state["mean"] = 0.99 * mean + 0.01 * gradient
-    return setting.lr * (0.9 * mean + 0.1 * gradient).sign()
-
-
-def _muon(adjust: Callable[[float, float], float]) -> Update:
-    """Muon with a rate adjusted by (fan_out, fan_in); what is no matrix moves by Adam's rule."""
-
-    def update(gradient: Tensor, parameter: Tensor, setting: Setting) -> Tensor:
-        if setting.matrix is None:
-            return _adam(gradient, parameter, setting)
-        velocity = setting.state["velocity"] = setting.state.get("velocity", 0.0) * setting.momentum + gradient
-        out, into = (math.prod(parameter.shape[i] for i in dims) for dims in setting.matrix)
-        return setting.lr * adjust(out, into) * orthogonal(velocity, *setting.matrix)
-
-    return update
-
-
-def orthogonal(tensor: Tensor, out: list[int], into: list[int]) -> Tensor:
-    """The nearest semi-orthogonal matrix (out x in, flattened from these dimensions; the others are a batch).
-
-    Directions below 1e-5 of the largest singular value are left out: they are rounding, not gradient.
-    """
-    batch = [i for i in range(tensor.ndim) if i not in (*out, *into)]
-    moved = tensor.permute(*batch, *out, *into)
-    matrix = moved.flatten(len(batch) + len(out)).flatten(len(batch), len(batch) + len(out) - 1)
-    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
-    kept = (values > 1e-5 * values[..., :1]).to(matrix.dtype)
-    whole = (left * kept[..., None, :]) @ right
-    back = torch.tensor([*batch, *out, *into]).argsort().tolist()
-    return whole.reshape(moved.shape).permute(back)
-
-
-OPTIMIZERS: dict[str, Update] = {
-    "sgd": _sgd,
-    "momentum": _momentum,
-    "adam": _adam,
-    "adamw": _adam,
-    "rmsprop": _rmsprop,
-    "adagrad": _adagrad,
-    "sign": _sign,
-    "lion": _lion,
-    "muon": _muon(lambda out, into: 1.0),
-    "muon-spectral": _muon(lambda out, into: math.sqrt(out / into)),
-    "muon-original": _muon(lambda out, into: math.sqrt(max(1.0, out / into))),
-    "muon-match-rms": _muon(lambda out, into: math.sqrt(max(out, into))),
-}
-"""What one step takes off a parameter, by the optimizer's name; weight decay is decoupled, for all of them."""
 
 
 @dataclass(frozen=True)
@@ -152,15 +53,31 @@ class Measurement:
 
 def settings(program: Program, trial: Trial) -> dict[str, Setting]:
     """A setting per trained parameter: the base rate, epsilon and decay times the solution's factors."""
+    threshold = _threshold(program, trial)
     result: dict[str, Setting] = {}
     for name, parameter in program.graph.parameters.items():
         rule = program.solution.parameters.get(name)
         if parameter.trained and rule is not None:
             lr, eps, wd = (e.factor(program.ratios) if e is not None else 1.0 for e in (rule.lr, rule.eps, rule.wd))
             result[name] = Setting(
-                trial.lr * lr, trial.eps * eps, trial.weight_decay * wd, matrix=_matrix(program.graph, name)
-            )
+                trial.lr * lr, trial.eps * eps, trial.weight_decay * wd, matrix=_matrix(program.graph, name),
+                stack=int(bool(program.graph.repeat_of(name))), threshold=threshold,
+            )  # fmt: skip
     return result
+
+
+def _threshold(program: Program, trial: Trial) -> float | None:
+    """The global norm above which gradients are clipped: half of the first one at the base size, so that it acts there.
+
+    Where it is to grow with the norm it is half of the first one at this size.
+    """
+    clip = optimizer(trial.optimizer or program.solution.optimizer).law.clip
+    if clip is None:
+        return None
+    at = program if clip == "scaled" else replace(program, sizes=program.base)
+    names = [name for name, parameter in program.graph.parameters.items() if parameter.trained]
+    found = gradients(at, at.initial(trial.seed), at.data(trial.seed), names, look=False)[2]
+    return 0.5 * math.sqrt(sum(float(gradient.square().sum()) for gradient in found.values()))
 
 
 def _matrix(graph: Graph, name: str) -> tuple[list[int], list[int]] | None:
@@ -179,21 +96,22 @@ def _matrix(graph: Graph, name: str) -> tuple[list[int], list[int]] | None:
 
 
 def step(parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor], chosen: Mapping[str, Setting],
-         update: Update) -> dict[str, Tensor]:  # fmt: skip
+         update: Steps) -> dict[str, Tensor]:  # fmt: skip
     """The parameters after one step."""
-    after = dict(parameters)
+    after, share = dict(parameters), _clipping(gradients, chosen) if update.law.clip else 1.0
     for name, gradient in gradients.items():
-        old, setting = parameters[name].detach(), chosen[name]
-        decayed = old * (1 - setting.lr * setting.weight_decay) if setting.weight_decay else old
-        after[name] = decayed - update(gradient, old, setting)
+        old = parameters[name].detach()
+        after[name] = old - update(gradient, old, chosen[name], share)
     return after
 
 
-def optimizer(name: str) -> Update:
-    """The optimizer of that name. Raises `UnknownName`."""
-    if name not in OPTIMIZERS:
-        raise UnknownName("optimizer to train with", name, OPTIMIZERS)
-    return OPTIMIZERS[name]
+def _clipping(gradients: Mapping[str, Tensor], chosen: Mapping[str, Setting]) -> float | Tensor:
+    """What all gradients are multiplied with so that their norm together is at most the threshold."""
+    threshold = next((setting.threshold for setting in chosen.values()), None)
+    if threshold is None:
+        return 1.0
+    norm = torch.stack([gradient.square().sum() for gradient in gradients.values()]).sum().sqrt()
+    return (threshold / norm).clamp(max=1.0)
 
 
 def gradients(program: Program, parameters: Mapping[str, Tensor], data: Data,

@@ -34,7 +34,7 @@ def _shampoo(name: str, left: Fraction, right: Fraction) -> Optimizer:
         name, f"L^-{left} G R^-{right}, L = G G^T and R = G^T G summed over steps: {_SINGULAR}, and each becomes its "
         f"power {1 - 2 * power}; a vector's one Gram matrix gets both exponents. shampoo(e_L,e_R) has others.",
         "Gupta, Koren and Singer 2018, arXiv 1802.09568", degree=1 - 2 * power, power=power, vectors=True,
-        damping=Damping(2, ONE),
+        exponents=(left, right), damping=Damping(2, ONE),
     )  # fmt: skip
 
 

@@ -54,7 +54,7 @@ class Optimizer:
     `degree`: power of the gradient's size in the update (1: plain gradient, 0: normalised). `entrywise`: entries are
     made alike, so index profiles are reset. `power`: the update of a matrix is divided by `(fan_in fan_out)**power`,
     as rules do that act on singular values (of a gradient of bounded rank the largest is its size times the root of
-    both); `vectors`: so is that of every other parameter, by its own axes, otherwise the entrywise rule moves those.
+    both), `exponents` being those of the two Gram matrices; `vectors`: so is that of every other parameter, by its own axes, otherwise the entrywise rule moves those.
     `adjust`: what the implementation multiplies the rate with. `relative`: the update is multiplied by the size of the
     parameter; it says by what instead where that is exactly zero (`one`, or the `gradient`'s size), and `floor`: one,
     for a parameter that started at zero. `damping`: its epsilon. `sides`: the names of the traces that damp the two
@@ -71,6 +71,7 @@ class Optimizer:
     entrywise: bool = True
     power: Fraction | None = None
     vectors: bool = False
+    exponents: tuple[Fraction, Fraction] | None = None
     adjust: Literal["none", "spectral", "original", "match_rms"] = "none"
     relative: Literal["one", "floor", "gradient"] | None = None
     damping: Damping | None = None
