@@ -250,12 +250,22 @@ def _compared(check: Check, solution: Solution) -> Iterator[Row]:
                 rule = _moved(rule, _exponents(compared.pop("mult"), first, solution), solution.optimizer)
             for quantity, power in compared.items():
                 printed = _exponents(power, first, solution)
-                derived: Exponents = getattr(rule, quantity)
+                derived = _size(rule, quantity)
                 yield Row(name, quantity, str(printed), str(derived))
     for name, power in check.multipliers.items():
         if name not in solution.multipliers:
             raise UnknownName("free multiplier", name, solution.multipliers)
         yield Row(name, "mult", str(_exponents(power, first, solution)), str(solution.multipliers[name]))
+
+
+def _size(rule: Rule, quantity: str) -> Exponents:
+    """A size of a rule: `lr`, or `damping A`."""
+    if not quantity.startswith("damping "):
+        return getattr(rule, quantity)
+    name = quantity.removeprefix("damping ")
+    if name not in rule.dampings:
+        raise UnknownName("damping", name, rule.dampings)
+    return rule.dampings[name]
 
 
 def _exponents(power: Mapping[str, Fraction], first: str, solution: Solution) -> Exponents:

@@ -40,6 +40,8 @@ def _names(value: object) -> object:
 Exponent = Annotated[Fraction, BeforeValidator(_exponent)]
 Power = Annotated[dict[str, Exponent], BeforeValidator(_power)]
 """Exponents by scale; a plain number (the key `""`) is the exponent of the first scale of the direction."""
+Quantity = Annotated[str, Field(pattern=r"^(init|mult|lr|eps|wd|damping \w+)$")]
+"""A size of a parameter, or one of an optimizer's own dampings (`damping A`)."""
 Names = Annotated[list[str], BeforeValidator(_names)]
 """Names as a list, or separated by spaces."""
 
@@ -77,14 +79,14 @@ class Difference(_Data):
 class Check(_Data):
     """One printed table, in one setting.
 
-    `says` holds exponents by parameter (or pattern, or several names) and quantity (init, mult, lr, eps, wd);
-    `multipliers` those of nodes without a parameter. `regime`, `feature`, `rate` and `unstable` are what a given
+    `says` holds exponents by parameter (or pattern, or several names) and quantity (init, mult, lr, eps, wd,
+    or the name of a damping); `multipliers` those of nodes without a parameter. `regime`, `feature`, `rate` and `unstable` are what a given
     parametrization does (see `classify`). `clash` lists texts that have to occur in the equations that clash.
     """
 
     title: str = ""
     setting: Setting
-    says: dict[str, dict[Literal["init", "mult", "lr", "eps", "wd"], Power]] = {}
+    says: dict[str, dict[Quantity, Power]] = {}
     multipliers: dict[str, Power] = {}
     regime: Literal["unstable", "feature learning", "kernel"] | None = None
     feature: Exponent | None = None
