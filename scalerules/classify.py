@@ -14,7 +14,8 @@ from .errors import Clash
 from .given import Given
 from .graph import Graph
 from .propagate import Event, Run
-from .solve import Problem, Solved, Unsolvable, solve
+from .several import solve
+from .solve import Problem, Solved, Unsolvable
 from .terms import Symbol
 
 
@@ -127,7 +128,7 @@ def _rest(problem: Problem) -> dict[Symbol, Fraction]:
         solved = failure.compromise
         if solved is None:
             raise Clash(f"graph {problem.graph.name!r}", [str(failure)], ["give every size"]) from None
-    unknowns = {**solved.unknowns, **problem.given}
+    unknowns = {**solved.unknowns, **{symbol: vector[0] for symbol, vector in problem.given.items()}}
     if not problem.optimizer.normalised:
         unknowns = _followed(problem, solved, unknowns)
     return unknowns
@@ -145,15 +146,16 @@ def _followed(problem: Problem, solved: Solved, unknowns: dict[Symbol, Fraction]
 
 
 def _gradients(run: Run) -> dict[str, Fraction]:
-    events = [e for e in run.events if e.kind == "gradient" and e.step == 1 and e.term is not None]
-    return {e.node: run.point.size(e.ticks) for e in events}
+    """What the rule multiplies the normalised gradients with at the first step: a plain gradient, their size."""
+    first = {name: scalings[0].factor for name, scalings in run.scalings.items() if scalings}
+    return {name: run.point.size(factor.size) for name, factor in first.items() if factor is not None}
 
 
 def _shifted(unknowns: Mapping[Symbol, Fraction], problem: Problem, rate: Fraction) -> dict[Symbol, Fraction]:
     shifted = dict(unknowns)
     for symbol in unknowns:
         if symbol[0] == "lr":
-            shifted[symbol] = problem.given.get(symbol, Fraction(0)) + rate
+            shifted[symbol] = (problem.given[symbol][0] if symbol in problem.given else Fraction(0)) + rate
     return shifted
 
 

@@ -18,6 +18,7 @@ def cone_of(run: Run, vectors: Vectors, scales: Sequence[str]) -> tuple[str, ...
     if len(scales) < 2:
         return ()
     found: dict[Inequality, None] = {}
+    seen: set[object] = set()
     for event in run.events:
         for term in event.terms if event.judged else ():
             form = dict(term.form)
@@ -25,6 +26,10 @@ def cone_of(run: Run, vectors: Vectors, scales: Sequence[str]) -> tuple[str, ...
                 form[symbol] = form.get(symbol, Fraction(0)) + share
             if term.profile and term is not event.term:
                 continue
+            key = frozenset(form.items())
+            if key in seen:
+                continue
+            seen.add(key)
             inequality = _whole(vector_of(form, vectors, run, scales)[1:])
             if any(coefficient > 0 for coefficient in inequality):
                 found[inequality] = None

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import reduce
 from typing import Any, Literal, cast
 
 from .cone import cone_of
+from .damping import Tuning, clipped, clipping_said, global_norm
 from .equations import UNKNOWNS, Equation, Vectors, vector_of
 from .errors import Clash, ScaleRulesError, UnknownName
 from .gauge import Shape, regauged
@@ -16,10 +18,12 @@ from .given import Given, named, read
 from .graph import Graph
 from .optimizers import optimizer as optimizer_of
 from .propagate import Alignments, Event
+from .several import solve
 from .simplex import Vector
 from .solution import Explanation, Exponents, Line, Predicted, Quantity, Rule, Solution
-from .solve import Problem, Solved, Unsolvable, solve
+from .solve import Problem, Solved, Unsolvable
 from .terms import Symbol, Term
+from .unit import constants
 
 __all__ = ["Solution", "derive"]
 
@@ -44,13 +48,15 @@ def derive(
     steps: int = 3,
     alignment: Alignment = "derived",
     given: Given = None,
+    nonlazy: bool = False,
 ) -> Solution:
     """The scaling rules of a graph.
 
     `scales` is the direction, the growth of every scale that grows (`{"width": 1, "state": "1/4"}`); by default the
     family's. `mode`: `joint` (all parameters move, `steps` steps) or `isolated` (one step, each parameter alone).
     `alignment`: `derived`, `full`, `none`, or three exponents (of `dW x`, `W dx`, `dW dx`) per parameter. `given`
-    fixes some sizes, `{"output": {"init": "-1/2"}}`, or names a parametrization. Sizes are exponents of the scales.
+    fixes some sizes, `{"output": {"init": "-1/2"}}`, or names a parametrization. `nonlazy`: with a growing depth, every
+    contribution has to count inside its own block, not only in the sum over blocks. Sizes are exponents of the scales.
 
     Raises `Clash` if no parametrization satisfies all equations, and `ScaleRulesError` for a mistake in the question.
     """
@@ -58,9 +64,14 @@ def derive(
         from .lookup import graph as load
 
         graph = load(graph)
-    problem = problem_of(graph, optimizer, mode=mode, scales=scales, steps=steps, alignment=alignment, given=given)
+    problem = problem_of(
+        graph, optimizer,
+        mode=mode, scales=scales, steps=steps, alignment=alignment, given=given, nonlazy=nonlazy,
+    )  # fmt: skip
     chosen = gauge_of(gauge)
     try:
+        if isinstance(given, str) and problem.alignments:
+            problem = _initial_only(problem)
         solved = solve(problem)
     except Unsolvable as failure:
         raise _clash(problem, failure) from None
@@ -76,6 +87,7 @@ def problem_of(
     steps: int = 3,
     alignment: Alignment = "derived",
     given: Given = None,
+    nonlazy: bool = False,
 ) -> Problem:
     """The problem that a question poses. Raises `ScaleRulesError` with the nearest valid name."""
     if mode not in MODES:
@@ -87,7 +99,19 @@ def problem_of(
         known = named(given, graph, direction, rule)
     else:
         known = read(given, graph, direction, rule)
-    return Problem(graph, direction, rule, steps, mode == "isolated", known, _alignments(graph, alignment))
+    return Problem(graph, direction, rule, steps, mode == "isolated", known, _alignments(graph, alignment), nonlazy)
+
+
+def _initial_only(problem: Problem) -> Problem:
+    """With a prescribed alignment a named parametrization gives its initial sizes: the rates are what is asked for.
+
+    `mup` gives nothing; its initial sizes are those that follow from the alignment that is derived.
+    """
+    known = {symbol: size for symbol, size in problem.given.items() if symbol[0] != "lr"}
+    if not known:
+        vectors = solve(replace(problem, alignments={})).vectors
+        known = {symbol: vector for symbol, vector in vectors.items() if symbol[0] != "lr"}
+    return replace(problem, given=known)
 
 
 def _direction(graph: Graph, scales: Mapping[str, Any] | None) -> dict[str, Fraction]:
@@ -116,11 +140,25 @@ def _alignments(graph: Graph, alignment: Alignment) -> Alignments:
     for name, three in alignment.items():
         if name not in graph.parameters:
             raise UnknownName("parameter", name, graph.parameters)
-        if isinstance(three, str) or len(three) != 3:
-            raise ScaleRulesError("needs three exponents, of dW x, W dx and dW dx", where=f"alignment of {name!r}")
-        along, across, crossed = (Fraction(str(share)) for share in three)
-        found[name] = (along, across, crossed)
+        shares = _three(name, three)
+        if shares is not None:
+            found[name] = shares
     return found
+
+
+def _three(name: str, three: Any) -> tuple[Fraction, Fraction, Fraction] | None:
+    """The exponents of one parameter, written as three numbers or by name; None where they are derived."""
+    where, hint = f"alignment of {name!r}", f"such as [1, 1/2, 1], or one of: {', '.join(ALIGNMENTS)}"
+    if isinstance(three, str):
+        if three not in ALIGNMENTS:
+            raise UnknownName("alignment", three, ALIGNMENTS, where=where)
+        return ALIGNMENTS[three]
+    try:
+        along, across, crossed = (Fraction(str(share)) for share in three)
+    except (TypeError, ValueError, ZeroDivisionError):
+        text = "needs three exponents, of dW x, W dx and dW dx"
+        raise ScaleRulesError(text, where=where, hint=hint) from None
+    return along, across, crossed
 
 
 def _clash(problem: Problem, failure: Unsolvable) -> Clash:
@@ -172,6 +210,7 @@ class _Writer:
         self.zero = Exponents(dict.fromkeys(self.scales, Fraction(0)))
         self.gradients = {e.node: e for e in self.run.events if e.kind == "gradient" and e.term is not None}
         self.bound = self._bounds()
+        self.tuning = Tuning(problem.optimizer, self.run, solved.vectors, self.scales)
 
     def solution(self) -> Solution:
         problem = self.problem
@@ -181,20 +220,33 @@ class _Writer:
             mode=self.mode,
             gauge=self.gauge,
             scales=tuple(self.scales),
-            parameters={name: self._rule(name) for name in self.graph.parameters},
+            parameters=self._clipped({name: self._rule(name) for name in self.graph.parameters}),
             multipliers={
                 name: _exponents(vector, self.scales)
                 for (kind, name), vector in self.solved.vectors.items()
                 if kind == "mult"
             },
             direction=dict(problem.direction),
-            cone=cone_of(self.run, self.solved.vectors, self.scales),
-            assumptions=self._assumptions(),
+            cone=() if self.solved.everywhere else cone_of(self.run, self.solved.vectors, self.scales),
+            assumptions=(*self._assumptions(), *self.clipping),
             warnings=self._warnings(),
             sizes=tuple(self._sizes()),
             explanations={name: self._explained(name) for name in (*self.graph.parameters, *self._multipliers())},
             architecture=self.graph,
+            constants=constants(self.graph) if self.gauge == "unit" else {},
         )
+
+    def _clipped(self, rules: dict[str, Rule]) -> dict[str, Rule]:
+        """The rules with gradients clipped by their global norm, if that is asked for."""
+        self.clipping: tuple[str, ...] = ()
+        optimizer, direction = self.problem.optimizer, self.problem.direction
+        trained = [name for name in rules if name in self.gradients]
+        counts = {n: reduce(Exponents.plus, map(self.tuning.growth, rules[n].shape), self.zero) for n in trained}
+        norm = global_norm(rules, {name: self._gradient(name) for name in trained}, counts, direction)
+        if optimizer.clip is None or norm is None:
+            return rules
+        self.clipping = (clipping_said(optimizer, norm, direction),)
+        return clipped(rules, norm[1], optimizer, direction)
 
     def _multipliers(self) -> list[str]:
         return [name for kind, name in self.solved.vectors if kind == "mult"]
@@ -210,6 +262,8 @@ class _Writer:
 
     def _rule(self, name: str) -> Rule:
         lr = self.zero if ("lr", name) in self._unmet else self._vector("lr", name)
+        held = next((h for h in self.run.plan.parameters.values() if h.name == name), None)
+        gradient = self._gradient(name)
         rule = Rule(
             shape=self.graph.shape_of(name),
             init=_exponents(self.solved.vectors["init", name], self.scales)
@@ -217,11 +271,11 @@ class _Writer:
             else self.zero,
             mult=self.zero,
             lr=lr,
-            eps=self._gradient(name) if self.problem.optimizer.eps else self.zero,
-            wd=self.zero.plus(lr, -1),
+            eps=self.tuning.epsilon(held, gradient),
+            wd=self.tuning.decay(name, lr, gradient),
             log=tuple(size for size in ("init", "lr") if self._carries_log(size, name)),
+            dampings=self.tuning.others(name),
         )
-        held = next((h for h in self.run.plan.parameters.values() if h.name == name), None)
         axes = held.axes if held else ()
         longest = max(axes, key=lambda axis: self.run.point.growths[axis], default=None)
         grows = (

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Literal
 
 from .propagate import Event, Run
@@ -59,27 +60,41 @@ class Equation:
         return f"{what} has size at most 0"
 
 
+@dataclass(frozen=True)
+class Inequality:
+    """`form + constant <= 0`: the unknowns that are open with their coefficients, all else as a vector.
+
+    The same form and constant are the same inequality, whatever equation it came from.
+    """
+
+    form: Mapping[Hashable, Fraction]
+    constant: Vector
+
+    @cached_property
+    def key(self) -> object:
+        """Equal for equal inequalities."""
+        return frozenset(self.form.items()), self.constant
+
+    @cached_property
+    def _numbers(self) -> tuple[float, list[tuple[Hashable, float]]]:
+        return float(self.constant[0]), [(symbol, float(share)) for symbol, share in self.form.items()]
+
+    def excess(self, at: Mapping[Hashable, float]) -> float:
+        """By how much it is broken (above 0) at these sizes of the unknowns; rounded."""
+        constant, shares = self._numbers
+        return constant + sum(share * at[symbol] for symbol, share in shares)
+
+
 def vector_of(form: Mapping[Symbol, Fraction], known: Vectors, run: Run, scales: Sequence[str]) -> Vector:
     """A linear form with the `known` unknowns put in: its size along the direction, then its exponents, by scale."""
-    direction, graph = run.point.direction, run.point.graph
-    exponents = dict.fromkeys(scales, Fraction(0))
-    total = Fraction(0)
-    for (kind, name), coefficient in form.items():
-        if kind == "growth":
-            for scale, power in graph.lengths[name].leading(direction).powers:
-                if scale in exponents:
-                    exponents[scale] += coefficient * power
-            total += coefficient * run.point.growths[name]
-        elif kind == "scale":
-            if name in exponents:
-                exponents[name] += coefficient
-            total += coefficient * direction.get(name, Fraction(0))
-        elif (kind, name) in known:
-            size, *shares = known[kind, name]
-            total += coefficient * size
-            for scale, share in zip(scales, shares, strict=True):
-                exponents[scale] += coefficient * share
-    return (total, *exponents.values())
+    constants = run.point.constants(tuple(scales))
+    total = [Fraction(0)] * (1 + len(scales))
+    for symbol, coefficient in form.items():
+        vector = constants.get(symbol) or known.get(symbol)
+        for i, entry in enumerate(vector or ()):
+            if entry:
+                total[i] += coefficient * entry
+    return tuple(total)
 
 
 def value_of(form: Mapping[Symbol, Fraction], known: Vectors, run: Run, scales: Sequence[str]) -> Fraction:

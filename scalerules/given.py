@@ -8,10 +8,10 @@ from typing import Any, cast
 
 from .errors import ScaleRulesError, UnknownName
 from .graph import Graph
-from .lower import Held
 from .optimizers import Optimizer
 from .propagate import Point, start
 from .scale import Direction
+from .simplex import Vector, plus
 from .terms import Symbol
 
 Given = Mapping[str, Any] | str | None
@@ -25,8 +25,8 @@ PARAMETRIZATIONS = {
 """The named parametrizations and their definitions, by fan-in alone."""
 
 
-def read(given: Given, graph: Graph, direction: Direction, optimizer: Optimizer) -> dict[Symbol, Fraction]:
-    """Sizes along the direction, in the plain gauge.
+def read(given: Given, graph: Graph, direction: Direction, optimizer: Optimizer) -> dict[Symbol, Vector]:
+    """Sizes along the direction, each with its exponents by scale, in the plain gauge.
 
     `{"h1": {"init": -1/2, "lr": {"width": -1}}, "multipliers": {"scores": -1}}`; a number stands for the exponent of
     every scale of the direction's first. A `mult` of a parameter is moved into its init and lr.
@@ -34,7 +34,7 @@ def read(given: Given, graph: Graph, direction: Direction, optimizer: Optimizer)
     data = dict(given or {}) if not isinstance(given, str) else {}
     nodes = data.pop("multipliers", {})
     parameters = data.pop("parameters", data)
-    found: dict[Symbol, Fraction] = {}
+    found: dict[Symbol, Vector] = {}
     free = [name for name, node in graph.walk() if node.free]
     for node, value in nodes.items():
         if node not in free:
@@ -47,7 +47,7 @@ def read(given: Given, graph: Graph, direction: Direction, optimizer: Optimizer)
     return found
 
 
-def _parameter(name: str, sizes: Any, direction: Direction, optimizer: Optimizer) -> dict[Symbol, Fraction]:
+def _parameter(name: str, sizes: Any, direction: Direction, optimizer: Optimizer) -> dict[Symbol, Vector]:
     where = f"parameter {name!r}"
     if not isinstance(sizes, Mapping):
         raise ScaleRulesError("needs its sizes by name", where=where, hint="such as {'init': '-1/2', 'lr': '-1'}")
@@ -56,54 +56,58 @@ def _parameter(name: str, sizes: Any, direction: Direction, optimizer: Optimizer
     for size in written:
         if size not in known:
             raise UnknownName("size", str(size), known[:3], where=where)
-    mult = _size(written["mult"], direction, where) if written.get("mult") is not None else Fraction(0)
-    found: dict[Symbol, Fraction] = {}
+    mult = _size(written.get("mult") or 0, direction, where)
+    found: dict[Symbol, Vector] = {}
     if written.get("init") is not None:
-        found["init", name] = _size(written["init"], direction, where) + mult
+        found["init", name] = plus(_size(written["init"], direction, where), mult, Fraction(1))
     if written.get("lr") is not None:
-        found["lr", name] = _size(written["lr"], direction, where) + mult * optimizer.gauge
+        found["lr", name] = plus(_size(written["lr"], direction, where), mult, Fraction(optimizer.gauge))
     return found
 
 
-def _size(value: Any, direction: Direction, where: str) -> Fraction:
-    """An exponent, or exponents by scale, along the direction."""
+def _size(value: Any, direction: Direction, where: str) -> Vector:
+    """An exponent, or exponents by scale."""
     try:
-        if isinstance(value, Mapping):
-            shares = cast(Mapping[str, Any], value)
-            for scale in shares:
-                if scale not in direction:
-                    raise UnknownName("scale", str(scale), direction, where=where)
-            return sum((Fraction(str(v)) * direction[s] for s, v in shares.items()), Fraction(0))
-        return Fraction(str(value)) * next(iter(direction.values()))
+        if not isinstance(value, Mapping):
+            return along({next(iter(direction)): Fraction(str(value))}, direction)
+        shares = {str(scale): Fraction(str(share)) for scale, share in cast(Mapping[Any, Any], value).items()}
     except (ValueError, ZeroDivisionError):
         raise ScaleRulesError(f"cannot read the exponent {value!r}", where=where, hint="a fraction: '-1/2'") from None
+    for scale in shares:
+        if scale not in direction:
+            raise UnknownName("scale", scale, direction, where=where)
+    return along(shares, direction)
 
 
-def named(name: str, graph: Graph, direction: Direction, optimizer: Optimizer) -> dict[Symbol, Fraction]:
+def along(exponents: Mapping[str, Fraction], direction: Direction) -> Vector:
+    """The size along the direction of a product of scales, then its exponents."""
+    size = sum((share * direction[scale] for scale, share in exponents.items()), Fraction(0))
+    return (size, *(exponents.get(scale, Fraction(0)) for scale in direction))
+
+
+def named(name: str, graph: Graph, direction: Direction, optimizer: Optimizer) -> dict[Symbol, Vector]:
     """Initial sizes (and, relative to one global rate, rates) of a named parametrization, in the plain gauge.
 
     Raises `UnknownName`. `mup` gives nothing: everything is derived.
     """
     if name not in PARAMETRIZATIONS:
         raise UnknownName("parametrization", name, PARAMETRIZATIONS)
-    found: dict[Symbol, Fraction] = {}
+    found: dict[Symbol, Vector] = {}
     if name == "mup":
         return found
-    at = Point(graph, direction, {})
+    growths = Point(graph, direction, {}).constants(tuple(direction))
+    flat = along({}, direction)
     plan = start(graph, direction)
     outputs = {key for site in plan.sites if site.key in plan.outputs for key in site.parameters}
     for held in plan.parameters.values():
-        fan_in = sum((at.growths[axis] for axis in held.fan_in), Fraction(0))
-        init = -fan_in if name == "mean-field" and held.key in outputs else -fan_in / 2
-        if graph.parameters[held.name].init == "normal":
+        whole = name == "mean-field" and held.key in outputs
+        share, init = Fraction(-1) if whole else Fraction(-1, 2), flat
+        for axis in held.fan_in:
+            init = plus(init, growths["growth", axis], share)
+        random = graph.parameters[held.name].init == "normal"
+        if random:
             found["init", held.name] = init
         if graph.parameters[held.name].trained:
-            found["lr", held.name] = _rate(name, held, init, graph, optimizer)
+            alike = name != "standard" and random  # all rates are alike in the parametrization's own gauge
+            found["lr", held.name] = plus(flat, init, Fraction(optimizer.gauge)) if alike else flat
     return found
-
-
-def _rate(name: str, held: Held, init: Fraction, graph: Graph, optimizer: Optimizer) -> Fraction:
-    """The rate in the plain gauge when all rates are alike in the parametrization's own gauge."""
-    if name == "standard" or graph.parameters[held.name].init != "normal":
-        return Fraction(0)
-    return init * optimizer.gauge

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from .errors import GraphError
 from .graph import Graph, Node, ordered
-from .ops.laws import Labels
+from .ops.laws import Labels, axis_name
 from .routing import choices, chosen_only
 
 COPIES = ("", "'")
@@ -77,6 +78,17 @@ class Plan:
     parameters: Mapping[str, Held]
     outputs: tuple[str, ...]
 
+    @cached_property
+    def _inner(self) -> frozenset[str]:
+        """The growing axes, without depth unless it is the only one."""
+        depths = {held.depth for held in self.parameters.values()}
+        axes = {axis_name(label) for site in self.sites for label in site.result}
+        return frozenset(axes - depths or axes)
+
+    def hidden(self, site: Site) -> bool:
+        """Whether the value has a growing axis in every block (logits, router scores and the like have none)."""
+        return any(axis_name(label) in self._inner for label in site.result)
+
 
 def lower(graph: Graph, growing: frozenset[str]) -> Plan:
     """The plan of a graph in which the axes `growing` grow."""
@@ -112,7 +124,7 @@ class _Lowering:
             if node.op == "repeat":
                 self.repeat(name, node)
             elif node.op == "scan":
-                self.scan(name, node, copy, depth)
+                self.scan(name, node, nodes, copy)
             else:
                 self.site(name, node, copy, depth)
 
@@ -198,28 +210,31 @@ class _Lowering:
         self.keys[site.name] = site.key
         self.axes[site.key] = tuple(label.partition("|")[0] for label in site.result)
 
-    def scan(self, name: str, node: Node, copy: str, depth: str | None) -> None:
+    def scan(self, name: str, node: Node, nodes: Mapping[str, Node], copy: str) -> None:
         """Opens a scan into its decay, its step (the discretisation), its input, its state, and the reading of it."""
-        u, dt, a, b, c = (self.keys[source] for source in node.inputs)
-        labels = [tuple(f"{axis}|{axis}" for axis in self.axes[key]) for key in (u, dt, a, b, c)]
-        state = tuple(dict.fromkeys(label for operand in labels[:4] for label in operand))
-        both = tuple(label for label in state if label in {*labels[1], *labels[2]})
-        result = tuple(label for label in state if label in labels[0])
+        u, dt, a, *projections = (self.keys[source] for source in node.inputs)
+        written = nodes.get(node.inputs[2])
+        parts = [self.keys[source] for source in written.inputs] if written and written.op == "complex" else [a]
+        of = {key: tuple(f"{axis}|{axis}" for axis in self.axes[key]) for key in (u, dt, *parts, *projections)}
+        both = _union(of[dt], *(of[key] for key in parts))
+        state = _union(of[u], both, *(of[key] for key in projections[:1]))
+        both = tuple(label for label in state if label in both)
+        result = tuple(label for label in state if label in of[u])
 
-        def inner(
-            part: str, op: str, inputs: tuple[str, ...], operands: Sequence[Labels], out: Labels, judged: bool = False
-        ) -> str:
+        def inner(part: str, op: str, inputs: Sequence[str], out: Labels, judged: bool = False) -> str:
             key = f"{name}.{part}{copy}" if part else name + copy
             full = f"{name}.{part}" if part else name
-            self.add(Site(key, full, op, node, inputs, (), tuple(operands), out, judged, carries=bool(part)))
+            operands = tuple(of[operand] for operand in inputs)
+            self.add(Site(key, full, op, node, tuple(inputs), (), operands, out, judged, carries=bool(part)))
+            of[key] = out
             return key
 
-        decay = inner("decay", "decay", (dt, a), labels[1:3], both)
-        step = inner("step", f"step_{node.discretisation}", (dt, a), labels[1:3], both)
-        driven = inner("input", "einsum", (u, step, b), [labels[0], both, labels[3]], state)
-        held = inner("state", "recurrence", (decay, driven), [both, state], state, judged=True)
-        inner("", "einsum", (held, c), [state, labels[4]], result, judged=True)
-        for key in (a, b, c):
+        decay = inner("decay", "decay", (dt, *parts), both)
+        step = inner("step", f"step_{node.discretisation}", (dt, *parts), both)
+        driven = inner("input", "einsum", (u, step, *projections[:1]), state)
+        held = inner("state", "recurrence", (decay, driven), state, judged=True)
+        inner("", "einsum", (held, *projections[1:]), result, judged=True)
+        for key in (a, *parts, *projections):
             self._transparent(key)
 
     def _transparent(self, key: str) -> None:
@@ -227,6 +242,10 @@ class _Lowering:
         for index, site in enumerate(self.sites):
             if site.key == key and site.result:
                 self.sites[index] = replace(site, judged=False, carries=True)
+
+
+def _union(*labels: Labels) -> Labels:
+    return tuple(dict.fromkeys(label for operand in labels for label in operand))
 
 
 def _numbered(axes: Sequence[str]) -> Labels:

@@ -248,7 +248,7 @@ class _Propagation:
             d = gradients.get(site.key)
             if not d or site.op == "input":
                 continue
-            totals = [self._total(key) for key in site.operands]
+            totals = [self._behind(key) for key in site.operands]
             for k, key in enumerate(site.operands):
                 if key in self.plan.parameters:
                     if self.graph.parameters[self.plan.parameters[key].name].trained:
@@ -303,6 +303,16 @@ class _Propagation:
         if known is None or known[0] is not self.change[key]:
             known = self._totals[key] = (self.change[key], [merged(flat(parts), self.at.reach)])
         return known[1]
+
+    def _behind(self, key: str) -> list[Piece]:
+        """What the backward pass reads: everything now, but a matrix whose alignment is prescribed as it was at first.
+
+        Analyses that assume an alignment take the gradients of initialisation (Everett et al., arXiv 2407.05872).
+        """
+        held = self.plan.parameters.get(key)
+        if held is not None and held.name in self.alignments and any(self.initial[key]):
+            return self.initial[key]
+        return self._total(key)
 
     def _around(self, site: Site, k: int) -> list[Operand]:
         """The operands around a change of the `k`-th: parameters and values before it at their start, later ones now.
@@ -448,7 +458,7 @@ class _Propagation:
             if best[1] is None or ticks > best[0] or (ticks == best[0] and term.log and not best[1].log):
                 best = (ticks, term, discount)
         ticks, top, discount = best
-        ticks -= self.at.unchosen(site.chosen) if kind != "value" else 0
+        ticks -= self.at.unchosen(site.chosen) if kind == "own" else 0  # rows that are not chosen do not move
         self.result.events.append(
             Event(kind, site.name, self.time, top, ticks, parameter, judged, first, site.key, discount, tuple(terms))
         )

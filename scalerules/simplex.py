@@ -39,20 +39,24 @@ class Programme:
         """Adds `form + constant <= 0`. Raises `Infeasible`."""
         const, row = tuple(-entry for entry in constant), Row()
         for variable, coefficient in form.items():
-            const = _plus(const, self.upper[variable], -coefficient)
+            const = plus(const, self.upper[variable], -coefficient)
             if variable in self._rows:
                 basic, combination = self._rows[variable]
-                const = _plus(const, basic, coefficient)
+                const = plus(const, basic, coefficient)
                 _add(row, combination, coefficient)
             else:
                 _add(row, {variable: Fraction(1)}, coefficient)
         self._rows[name] = (const, row)
         self._restore()
 
+    def loosen(self) -> None:
+        """Drops the inequalities that do not bind; who asks for it checks them again, and adds what is broken."""
+        self._rows = {name: row for name, row in self._rows.items() if name in self.upper}
+
     def solution(self) -> dict[Hashable, Vector]:
         """The value of every variable."""
         return {
-            name: _plus(bound, self._rows[name][0], Fraction(-1)) if name in self._rows else bound
+            name: plus(bound, self._rows[name][0], Fraction(-1)) if name in self._rows else bound
             for name, bound in self.upper.items()
         }
 
@@ -86,12 +90,13 @@ class Programme:
             share = combination.pop(entering, None)
             if share:
                 _add(combination, solved, share)
-                self._rows[name] = (_plus(other, value, share), combination)
+                self._rows[name] = (plus(other, value, share), combination)
         _add(self._cost, solved, self._cost.pop(entering))
         self._rows[entering] = (value, solved)
 
 
-def _plus(a: Vector, b: Vector, share: Fraction) -> Vector:
+def plus(a: Vector, b: Vector, share: Fraction) -> Vector:
+    """The vector `a + share * b`."""
     return tuple(x + share * y for x, y in zip(a, b, strict=True))
 
 

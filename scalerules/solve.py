@@ -11,8 +11,9 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
+from math import inf
 
-from .equations import Equation, Vectors, own_contributions, unknowns_of, value_of, vector_of
+from .equations import Equation, Inequality, Vectors, own_contributions, unknowns_of, value_of, vector_of
 from .graph import Graph
 from .lower import Plan, Site, depth_allowance
 from .optimizers import Optimizer
@@ -25,21 +26,34 @@ ROUNDS = 30
 BEYOND = 2
 """Steps beyond the asked ones at which nothing may have become unstable either."""
 
+ROUNDING = 1e-9
+"""Sizes are fractions with small denominators: numbers that differ by less are equal."""
+
 Key = tuple[object, ...]
 Until = Callable[[list[Event]], bool]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is to be solved: a graph, a direction, an optimizer, a mode, and what is given."""
+    """What is to be solved: a graph, a direction, an optimizer, a mode, and what is given.
+
+    `nonlazy`: a contribution inside a repeated block has to reach size 0 itself, not only in the sum over depth, so
+    that products of two changes in one block count too (CompleteP, Dey et al. 2025, arXiv 2505.01618).
+    """
 
     graph: Graph
     direction: Direction
     optimizer: Optimizer
     steps: int = 3
     isolated: bool = False
-    given: Mapping[Symbol, Fraction] = field(default_factory=dict[Symbol, Fraction])
+    given: Mapping[Symbol, Vector] = field(default_factory=dict[Symbol, Vector])
     alignments: Alignments = field(default_factory=dict[str, tuple[Fraction, Fraction, Fraction]])
+    nonlazy: bool = False
+
+    @cached_property
+    def depths(self) -> Mapping[str, tuple[Site, Site | None]]:
+        """The residual and the multiplier behind every parameter whose contribution depth may make up for."""
+        return {} if self.nonlazy else depth_allowance(self.plan)
 
     @cached_property
     def plan(self) -> Plan:
@@ -49,7 +63,7 @@ class Problem:
     def run(self, unknowns: Mapping[Symbol, Fraction], steps: int, until: Until | None = None) -> Run:
         """The calculus at one point of the unknowns."""
         return propagate(
-            self.graph, self.plan, Point(self.graph, self.direction, unknowns), self.optimizer,
+            self.graph, self.plan, Point(self.graph, self.direction, unknowns, self.optimizer.grain), self.optimizer,
             steps, isolated=self.isolated, until=until, alignments=self.alignments,
         )  # fmt: skip
 
@@ -60,12 +74,18 @@ class Solved:
 
     `binding` are the equations that determine it; `short` are the parameters whose own contribution stays below size 0
     although a larger rate would not be stable, with how far (at a *saddle* it grows by a constant factor a step).
+    `everywhere`: it is the solution for every scale alone too.
     """
 
     vectors: Vectors
     run: Run
     binding: list[Equation]
     short: dict[str, Fraction]
+    everywhere: bool = False
+
+    def never(self, rate: Symbol) -> bool:
+        """Whether a rate is of a parameter whose gradient is exactly zero at every step: any value would do."""
+        return all(e.term is None for e in self.run.events if e.kind == "gradient" and e.node == rate[1])
 
     @property
     def unknowns(self) -> dict[Symbol, Fraction]:
@@ -81,30 +101,38 @@ class Unsolvable(Exception):
         self.clash, self.run, self.compromise = clash, run, compromise
 
 
-def solve(problem: Problem) -> Solved:
+def solve_along(problem: Problem) -> Solved:
     """The solution along the direction. Raises `Unsolvable`."""
     if problem.optimizer.normalised or problem.isolated:
         return _Solver(problem).solve()
     given = {symbol: value for symbol, value in problem.given.items() if symbol[0] != "lr"}
-    twin = replace(problem, optimizer=replace(problem.optimizer, normalised=True), given=given)
+    twin = replace(problem, optimizer=replace(problem.optimizer, steady=True), given=given)
     return _with_gradients(problem, _Solver(twin).solve())
 
 
 def _with_gradients(problem: Problem, twin: Solved) -> Solved:
-    """The rates of a rule that is not normalised, from those of its normalised twin; checked by running it."""
+    """The rates of a rule that is not normalised, from those of its normalised twin; checked by running it.
+
+    They are the twin's divided by the largest of what the rule multiplies the normalised gradient with at any step:
+    a power of the gradient's size, and the size of the parameter where the rule is relative to it.
+    """
     vectors = dict(twin.vectors)
     scales = list(problem.direction)
-    largest: dict[str, Event] = {}
-    for event in twin.run.events:
-        if event.kind == "gradient" and event.term is not None:
-            known = largest.get(event.node)
-            largest[event.node] = event if known is None or event.ticks > known.ticks else known
-    for name, event in largest.items():
-        gradient = vector_of(event.term.form if event.term else {}, twin.vectors, twin.run, scales)
-        if ("lr", name) in vectors:
-            vectors["lr", name] = tuple(a - b for a, b in zip(vectors["lr", name], gradient, strict=True))
-    for symbol, value in problem.given.items():
-        vectors[symbol] = given_vector(value, problem.direction)
+    for name, scalings in twin.run.scalings.items():
+        factors = [scaling.factor for scaling in scalings if scaling.factor is not None]
+        if factors and ("lr", name) in vectors:
+            top = max(factors, key=lambda factor: factor.size)
+            by = vector_of(top.form, twin.vectors, twin.run, scales)
+            vectors["lr", name] = tuple(a - b for a, b in zip(vectors["lr", name], by, strict=True))
+    vectors.update(problem.given)
+    solved = checked(problem, vectors)
+    solved.binding += [equation for equation in twin.binding if equation.relation == "stable"]
+    return solved
+
+
+def checked(problem: Problem, vectors: Vectors) -> Solved:
+    """These sizes as a solution, `short` what they leave small. Raises `Unsolvable` where they are not stable."""
+    scales = list(problem.direction)
     run = problem.run({symbol: vector[0] for symbol, vector in vectors.items()}, problem.steps + BEYOND)
     broken = [Equation("stable", e) for e in run.events if e.unstable]
     if broken:
@@ -112,19 +140,10 @@ def _with_gradients(problem: Problem, twin: Solved) -> Solved:
     run.events = [event for event in run.events if event.step <= problem.steps]
     owns = {name: [e for e in events if e.term is not None] for name, events in own_contributions(run).items()}
     best = {name: max(events, key=lambda e: e.ticks) for name, events in owns.items() if events}
-    allowed = depth_allowance(run.plan)
-    reached = {n: Equation("maximal", event, allowance=_allowance(n, allowed, run)) for n, event in best.items()}
+    reached = {n: Equation("maximal", e, allowance=_allowance(n, problem.depths, run)) for n, e in best.items()}
     sizes = {name: value_of(equation.form, vectors, run, scales) for name, equation in reached.items()}
     short = {name: -size for name, size in sizes.items() if size < 0}
-    binding = list(reached.values())
-    binding += [equation for equation in twin.binding if equation.relation == "stable"]
-    return Solved(vectors, run, binding, short)
-
-
-def given_vector(value: Fraction, direction: Direction) -> Vector:
-    """A given size along the direction as a vector; it is counted on the first scale that grows."""
-    grows = [scale for scale in direction if direction[scale]]
-    return (value, *(value / direction[s] if s == grows[0] else Fraction(0) for s in direction))
+    return Solved(vectors, run, list(reached.values()), short)
 
 
 class _Solver:
@@ -134,15 +153,12 @@ class _Solver:
         self.scales = list(problem.direction)
         self.plan = problem.plan
         self._sites = {site.key: site for site in self.plan.sites}
-        self.depths = depth_allowance(self.plan)
+        self.depths = problem.depths
         self.kept: dict[str, Equation] = {}
         self.cycles: dict[str, Equation] = {}
+        self._read: dict[str, Inequality] = {}
         self.upper, self.weights = self._variables()
-        self.vectors: Vectors = {
-            **self.upper,
-            **self.unmet,
-            **{symbol: given_vector(value, self.direction) for symbol, value in self.given.items()},
-        }
+        self.vectors: Vectors = {**self.upper, **self.unmet, **self.given}
 
     def _variables(self) -> tuple[Vectors, dict[Symbol, int]]:
         """Upper bounds, and the order: own contributions, then initial sizes, multipliers, rates, as they are met."""
@@ -154,7 +170,7 @@ class _Solver:
         hidden_: set[str] = set()
         for hidden in (True, False):  # a value without a growing axis (logits, router scores) may start below size 0
             for site in self.plan.sites:
-                if bool(site.result) is hidden:
+                if self.plan.hidden(site) is hidden:
                     hidden_.update(self.plan.parameters[key].name for key in site.parameters if hidden)
                     order.update({self.plan.parameters[key].name: None for key in site.parameters})
         parameters = self.graph.parameters
@@ -205,15 +221,15 @@ class _Solver:
 
     def _holds(self, equations: list[Equation], run: Run) -> bool:
         """Whether these can hold together, initial values being of size 0."""
-        programme = Programme(self.upper, self.weights)  # type: ignore[arg-type]
-        fixed = {symbol: vector for symbol, vector in self.vectors.items() if symbol in self.given}
+        rows: dict[str, Inequality] = {}
+        for number, equation in enumerate(equations):
+            opposite = {symbol: -value for symbol, value in equation.form.items()}
+            if equation.relation == "stable":
+                rows[f"{number}"] = self._below(equation.form, run)
+            if equation.relation == "maximal" or equation.event.kind == "value":
+                rows[f"{number} opposite"] = self._below(opposite, run)
         try:
-            for number, equation in enumerate(equations):
-                opposite = {symbol: -value for symbol, value in equation.form.items()}
-                if equation.relation == "stable":
-                    self._require(programme, f"{number}", equation.form, {}, fixed, run)
-                if equation.relation == "maximal" or equation.event.kind == "value":
-                    self._require(programme, f"{number} opposite", opposite, {}, fixed, run)
+            _satisfy(Programme(self.upper, self.weights), rows)  # type: ignore[arg-type]
         except Infeasible:
             return False
         return True
@@ -248,11 +264,12 @@ class _Solver:
     def _forget(self, run: Run) -> None:
         """Drops equations that say more than is true at this point (what divides them is no longer the largest)."""
         now = {_key(event): event for event in run.events}
+        at: dict[Hashable, float] = {symbol: float(vector[0]) for symbol, vector in self.vectors.items()}
         for name, equation in list(self.kept.items()):
             event = now.get(_key(equation.event))
             if event is not None:
-                true = run.point.size(event.ticks) if event.term is not None else None
-                if true is None or value_of(equation.event.form, self.vectors, run, self.scales) > true:
+                true = float(run.point.size(event.ticks)) if event.term is not None else -inf
+                if self._inequality(name, equation, run).excess(at) > true + ROUNDING:
                     del self.kept[name]
 
     def _collect(self, run: Run) -> list[Equation]:
@@ -307,37 +324,47 @@ class _Solver:
             s: bound if s in bounded or s[0] in ("own", "full") or self.vectors[s] >= bound else self.vectors[s]
             for s, bound in self.upper.items()
         }
+        rows = {name: self._inequality(name, equation, run) for name, equation in stable.items()}
+        for name, equation in maximal.items():
+            parameter = str(equation.event.parameter)
+            rows[name] = self._opposite(equation.form, ("own", parameter), run)
+            if ("full", parameter) in self.upper:
+                rows[f"full {name}"] = self._opposite(equation.event.form, ("full", parameter), run)
         programme = Programme(upper, self.weights)  # type: ignore[arg-type]
-        fixed = {symbol: vector for symbol, vector in self.vectors.items() if symbol in self.given}
         try:
-            for name, equation in stable.items():
-                self._require(programme, name, equation.form, {}, fixed, run)
-            for name, equation in maximal.items():
-                short: Symbol = ("own", str(equation.event.parameter))
-                form = {symbol: -value for symbol, value in equation.form.items()}
-                self._require(programme, name, form, {short: Fraction(1)}, fixed, run)
-                full: Symbol = ("full", short[1])
-                if full in self.upper:
-                    form = {symbol: -value for symbol, value in equation.event.form.items()}
-                    self._require(programme, f"full {name}", form, {full: Fraction(1)}, fixed, run)
+            _satisfy(programme, rows)
         except Infeasible as clash:
             named: dict[Hashable, Equation] = {**stable, **maximal}
             raise Unsolvable([named[name] for name in clash.clash if name in named], run) from None
-        given = {symbol: self.vectors[symbol] for symbol in self.given}
-        self.vectors = {**programme.solution(), **self.unmet, **given}  # type: ignore[dict-item]
+        self.vectors = {**programme.solution(), **self.unmet, **self.given}  # type: ignore[dict-item]
         return programme
 
-    def _require(
-        self,
-        programme: Programme,
-        name: str,
-        form: Mapping[Symbol, Fraction],
-        extra: Mapping[Symbol, Fraction],
-        fixed: Vectors,
-        run: Run,
-    ) -> None:
-        open_ = {symbol: value for symbol, value in form.items() if symbol in self.upper}
-        programme.require(name, {**open_, **extra}, vector_of(form, fixed, run, self.scales))
+    def _inequality(self, name: str, equation: Equation, run: Run) -> Inequality:
+        """An equation of the kind `stable`; what is given does not change, so it is read once."""
+        if name not in self._read:
+            self._read[name] = self._below(equation.form, run)
+        return self._read[name]
+
+    def _opposite(self, form: Mapping[Symbol, Fraction], short: Symbol, run: Run) -> Inequality:
+        """A form that has to be at least as large as `short`."""
+        below = self._below({symbol: -value for symbol, value in form.items()}, run)
+        return Inequality({**below.form, short: Fraction(1)}, below.constant)
+
+    def _below(self, form: Mapping[Symbol, Fraction], run: Run) -> Inequality:
+        open_: dict[Hashable, Fraction] = {s: value for s, value in form.items() if s in self.upper}
+        return Inequality(open_, vector_of(form, self.given, run, self.scales))
+
+
+def _satisfy(programme: Programme, rows: Mapping[str, Inequality]) -> None:
+    """Adds the inequalities that the solution breaks, the most broken first: of many, few ever bind."""
+    distinct = list({row.key: name for name, row in reversed(list(rows.items()))}.values())
+    while distinct:
+        at = {variable: float(vector[0]) for variable, vector in programme.solution().items()}
+        worst = max(distinct, key=lambda name: rows[name].excess(at))
+        if rows[worst].excess(at) < ROUNDING:
+            return
+        programme.require(worst, rows[worst].form, rows[worst].constant)
+        programme.loosen()
 
 
 def _allowance(name: str, depths: Mapping[str, tuple[Site, Site | None]], run: Run) -> Shift:

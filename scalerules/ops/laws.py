@@ -6,7 +6,7 @@ goes through `contract`; it is the only place that knows of alignment.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
@@ -187,10 +187,14 @@ def _inner(at: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
 def _entrywise(at: Scope, a: list[Term], b: list[Term]) -> list[Term]:
     """Products entry by entry of two vectors: what `_products` gives, without its bookkeeping (most calls are this)."""
     best: dict[int, tuple[int, Term, Term]] = {}
-    right = [(term.size, term.signs[0], term) for term in b]
+    a, right = sorted(a, key=_size, reverse=True), sorted(b, key=_size, reverse=True)
+    pairs = [(term.size, term.signs[0], term) for term in right]
+    floor = a[0].size + right[0].size - at.reach
     for ta in a:
         size_a, mask_a = ta.size, ta.signs[0]
-        for size_b, mask_b, tb in right:
+        for size_b, mask_b, tb in pairs:
+            if size_a + size_b < floor:
+                break
             mask = mask_a ^ mask_b
             if (mask_a | mask_b) & MANY or mask.bit_count() > MOST_SOURCES:
                 mask = MANY
@@ -199,11 +203,9 @@ def _entrywise(at: Scope, a: list[Term], b: list[Term]) -> list[Term]:
                 best[mask] = (size_a + size_b, ta, tb)
             elif size_a + size_b == known[0] and _kept_mirror(known[1], known[2], (mask,)) is None:
                 best[mask] = (known[0], ta, tb)
-    floor = max(size for size, _, _ in best.values()) - at.reach
     return [
         Term(size, (mask,), (ta, tb), mirror=_kept_mirror(ta, tb, (mask,)), log=ta.log or tb.log)
         for mask, (size, ta, tb) in best.items()
-        if size >= floor
     ]
 
 
@@ -226,7 +228,7 @@ def _products(
     best: dict[tuple[tuple[int, ...], Profile | None], tuple[int, Term, Term, Mirror | None, bool]] = {}
     plain = not any(t.profile for t in (*a, *b))
     growths = [at.ticks(label) for _, _, label in sums]
-    for ta, tb in product(a, b):
+    for ta, tb in _near(a, b, at.reach + sum(growths) - sum(growth // 2 for growth in growths), plain):
         sa, sb = ta.signs, tb.signs
         signs = limited(
             tuple(sa[i] if j < 0 else sb[j] if i < 0 else multiplied(sa[i], sb[j]) for i, j in places)
@@ -251,6 +253,20 @@ def _products(
         shift = tuple((("growth", axis), share) for axis, _, share, _ in laws if share)
         terms.append(Term(size, signs_key, (ta, tb), shift, profile=profile, mirror=mirror, log=log))
     return merged(terms, at.reach)
+
+
+def _near(a: list[Term], b: list[Term], reach: int, plain: bool) -> Iterator[tuple[Term, Term]]:
+    """The pairs whose product may come within reach of the largest; with profiles, all."""
+    if not plain:
+        yield from product(a, b)
+        return
+    a, b = sorted(a, key=_size, reverse=True), sorted(b, key=_size, reverse=True)
+    floor = a[0].size + b[0].size - reach
+    for ta in a:
+        for tb in b:
+            if ta.size + tb.size < floor:
+                break
+            yield ta, tb
 
 
 def _kept_mirror(ta: Term, tb: Term, signs: Sequence[int]) -> Mirror | None:

@@ -1,0 +1,76 @@
+"""Several scales that grow together: the product of the answers for one scale at a time, where that is an answer.
+
+Answers for single scales do not multiply in general. Where they do, the product is the rule that a reader wants: it
+holds for every one of the scales alone too, whichever grows faster. Where it breaks an equation, the direction is
+solved as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
+
+from .equations import Equation, Vectors
+from .simplex import Vector
+from .solve import Problem, Solved, Unsolvable, checked, solve_along
+from .terms import Symbol
+
+
+def solve(problem: Problem) -> Solved:
+    """The solution along the direction. Raises `Unsolvable`."""
+    return (_product(problem) if len(problem.direction) > 1 else None) or solve_along(problem)
+
+
+def _product(problem: Problem) -> Solved | None:
+    """The product of the answers for each scale alone, None unless it satisfies every equation along the direction."""
+    alone: dict[str, Solved] = {}
+    for scale in problem.direction:
+        try:
+            alone[scale] = solve_along(_for_one(problem, scale))
+        except Unsolvable:
+            return None
+    symbols = {symbol for solved in alone.values() for symbol in solved.vectors}
+    if any(symbol[0] == "lr" and solved.never(symbol) for symbol in symbols for solved in alone.values()):
+        return None
+    vectors: Vectors = {symbol: _together(symbol, alone, problem) for symbol in symbols}
+    short = {
+        name: sum((s.short.get(name, Fraction(0)) * problem.direction[k] for k, s in alone.items()), Fraction(0))
+        for name in {name for solved in alone.values() for name in solved.short}
+    }
+    try:
+        solved = checked(problem, vectors)
+    except Unsolvable:
+        return None
+    if solved.short != {name: distance for name, distance in short.items() if distance} or not _full(solved):
+        return None
+    solved.everywhere = True
+    starts = [event for event in solved.run.events if event.kind == "value" and event.judged and not event.ticks]
+    solved.binding += [Equation("stable", event) for event in starts]
+    return solved
+
+
+def _for_one(problem: Problem, scale: str) -> Problem:
+    place = 1 + list(problem.direction).index(scale)
+    given: dict[Symbol, Vector] = {symbol: (vector[place], vector[place]) for symbol, vector in problem.given.items()}
+    return replace(problem, direction={scale: Fraction(1)}, given=given)
+
+
+def _together(symbol: Symbol, alone: Mapping[str, Solved], problem: Problem) -> Vector:
+    shares = [solved.vectors.get(symbol, (Fraction(0),))[0] for solved in alone.values()]
+    size = sum((share * growth for share, growth in zip(shares, problem.direction.values(), strict=True)), Fraction(0))
+    return (size, *shares)
+
+
+def _full(solved: Solved) -> bool:
+    """Whether every parameter that is free starts as large as it can: hidden values that read it have size 0."""
+    plan = solved.run.plan
+    reads = {
+        site.key
+        for site in plan.sites
+        if site.judged
+        and plan.hidden(site)
+        and any(("init", plan.parameters[key].name) in solved.vectors for key in site.parameters)
+    }
+    starts = [event for event in solved.run.events if event.kind == "value" and event.site in reads]
+    return all(event.ticks >= 0 for event in starts if event.term is not None)
