@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeAlias, cast
@@ -20,12 +20,12 @@ from ..scale import Length
 from .export import Sizes, module_of, quiet
 from .record import Initial, Weight
 
-Array: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
+Array: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
 Values: TypeAlias = dict[str, Array]
 
 SEEDS = 3
-MAX_ENTRIES = 20_000_000
-"""Most entries of a copy that is built to measure initial values (of all weights together)."""
+FEW_ENTRIES, MAX_ENTRIES = 2_000_000, 40_000_000
+"""Entries of a copy that is built to measure initial values (of all weights together): wanted, and at most."""
 
 
 def initials(
@@ -52,31 +52,31 @@ def _base(
     make_model: Callable[..., Any], weights: Sequence[Weight], points: Sequence[Sizes]
 ) -> tuple[dict[str, int] | None, list[Values]]:
     """The first sizes, made smaller until a real copy may be built, and copies with several seeds."""
-    for sizes in (*points[:1], *_smaller(points[0])):
-        if _entries(weights, sizes) <= MAX_ENTRIES:
-            copies = _copies(make_model, sizes)
-            if copies:
-                return dict(sizes), copies
+    for most in (FEW_ENTRIES, MAX_ENTRIES):
+        for halvings in range(12):
+            sizes = {scale: max(1, value >> halvings) for scale, value in points[0].items()}
+            if _entries(weights, sizes) <= most:
+                copies = _copies(make_model, sizes)
+                if copies:
+                    return sizes, copies
     return None, []
-
-
-def _smaller(sizes: Sizes) -> Iterator[dict[str, int]]:
-    for halvings in range(1, 12):
-        yield {scale: max(1, value >> halvings) for scale, value in sizes.items()}
 
 
 def _changed(
     make_model: Callable[..., Any], weights: Sequence[Weight], points: Sequence[Sizes], base: Sizes, scale: str
 ) -> tuple[float, list[Values]] | None:
-    """The logarithm of the ratio, and copies with one scale at another size: the largest that is small enough."""
+    """The logarithm of the ratio, and copies with one scale at another size: the largest that may be built."""
     ratios = sorted({point[scale] / points[0][scale] for point in points} - {1.0}, reverse=True)
-    for ratio in ratios:
-        value = round(base[scale] * ratio)
-        sizes = {**base, scale: value}
-        if value != base[scale] and _entries(weights, sizes) <= MAX_ENTRIES:
-            copies = _copies(make_model, sizes)
-            if copies:
-                return math.log(value / base[scale]), copies
+    tried: set[int] = {base[scale]}
+    for most in (2 * FEW_ENTRIES, MAX_ENTRIES):
+        for ratio in (*ratios, 2.0, 0.5):
+            value = round(base[scale] * ratio)
+            sizes = {**base, scale: value}
+            if value > 0 and value not in tried and _entries(weights, sizes) <= most:
+                tried.add(value)
+                copies = _copies(make_model, sizes)
+                if copies:
+                    return math.log(value / base[scale]), copies
     return None
 
 
@@ -102,7 +102,7 @@ def _copies(make_model: Callable[..., Any], sizes: Sizes) -> list[Values]:
 
 
 def _array(tensor: torch.Tensor) -> Array:
-    return tensor.detach().to(torch.float64).numpy().copy()
+    return tensor.detach().to(torch.float32).numpy().copy()
 
 
 @contextmanager
@@ -148,7 +148,7 @@ def _fixed(array: Array, changed: Mapping[str, tuple[float, list[Array]]]) -> In
         }
         return Initial("constant", value, {scale: round(power, 3) for scale, power in sizes.items()}, mean=value)
     axes = tuple(axis for axis in range(array.ndim) if not np.allclose(array, np.take(array, [0], axis), rtol=1e-6))
-    steps = np.arange(1, array.shape[-1] + 1, dtype=float)
+    steps = np.arange(1, array.shape[-1] + 1, dtype=np.float32)
     square = math.sqrt(float(np.mean(array**2)))
     if axes == (array.ndim - 1,):
         for kind, profile in (("range", steps), ("log_range", np.log(steps))):
@@ -169,15 +169,15 @@ def _random(
     """Independent entries, all or most of them."""
     share = float(fresh.mean())
     drawn = np.concatenate([array[fresh] for array in arrays])
-    mean, std = float(drawn.mean()), float(drawn.std())
+    mean, std = float(drawn.mean(dtype=float)), float(drawn.std(dtype=float))
     if abs(mean) < 5 * std / math.sqrt(drawn.size):
         mean = 0.0
     exponents: dict[str, float] = {}
     for scale, (step, each) in changed.items():
         values = _drawn(each)
-        if values.size > 1 and std > 0 and values.std() > 0:
+        if values.size > 1 and std > 0 and values.std(dtype=float) > 0:
             error = math.sqrt(0.5 / drawn.size + 0.5 / values.size) / abs(step)
-            exponents[scale] = _simple(math.log(float(values.std()) / std) / step, error)
+            exponents[scale] = _simple(math.log(float(values.std(dtype=float)) / std) / step, error)
     if share >= 0.5:
         note = "" if share > 0.999 else f"{1 - share:.1%} of the entries are fixed"
         return Initial("normal", std, exponents, mean, note=note)
@@ -188,7 +188,7 @@ def _random(
 def _drawn(arrays: list[Array]) -> Array:
     """The entries that differ between the copies of two seeds."""
     if len(arrays) < 2 or arrays[0].shape != arrays[1].shape:
-        return np.zeros(0)
+        return np.zeros(0, np.float32)
     fresh = ~np.isclose(arrays[0], arrays[1], rtol=1e-6, atol=0.0)
     return np.concatenate([array[fresh] for array in arrays])
 
