@@ -54,11 +54,11 @@ class Optimizer:
     `degree`: power of the gradient's size in the update (1: plain gradient, 0: normalised). `entrywise`: entries are
     made alike, so index profiles are reset. `power`: the update of a matrix is divided by `(fan_in fan_out)**power`,
     as rules do that act on singular values (of a gradient of bounded rank the largest is its size times the root of
-    both), `exponents` being those of the two Gram matrices; `vectors`: so is that of every other parameter, by its own axes, otherwise the entrywise rule moves those.
-    `adjust`: what the implementation multiplies the rate with. `relative`: the update is multiplied by the size of the
-    parameter; it says by what instead where that is exactly zero (`one`, or the `gradient`'s size), and `floor`: one,
-    for a parameter that started at zero. `damping`: its epsilon. `sides`: the names of the traces that damp the two
-    factors of a matrix (over fan-in, over fan-out).
+    both); `exponents`: those of the two Gram matrices. `vectors`: every other parameter is divided by its own axes in
+    the same way, otherwise the entrywise rule moves those. `adjust`: what the implementation multiplies the rate with.
+    `relative`: the update is multiplied by the size of the parameter; it says by what instead where that is exactly
+    zero (`one`, or the `gradient`'s size), and `floor`: one, for a parameter that started at zero. `damping`: its
+    epsilon. `sides`: the names of the traces that damp the two factors of a matrix (over fan-in, over fan-out).
 
     Options of the question: `decay` (how weight decay enters), `clip` (by the global norm, the threshold `fixed` or
     `scaled`). `steady`: the twin of the rule without degree and parameter, by which the solver finds the others.
@@ -109,7 +109,7 @@ class Optimizer:
         if self.decay == "independent":
             return Fraction(0)
         if self.decay == "coupled" and self.degree != 1:
-            return Fraction(2)
+            return Fraction(1 if self.relative == "one" else 2)
         return self.gauge
 
     def damping_gauge(self, name: str) -> int:
