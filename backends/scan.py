@@ -1,6 +1,6 @@
 """The selective scan on the CPU: the reference for every state-space model here.
 
-`selective_scan` takes the arguments of mamba_ssm's `selective_scan_fn` and is differentiable once; the
+`selective_scan` (or `selective_scan_fn`) takes the arguments of mamba_ssm's function and is differentiable once; the
 loops are compiled by numba, in `scan_kernels.py`. Nothing of size batch x length x channels x state is
 ever stored: the state is kept every 32 steps and the rest is recomputed in the backward pass.
 
@@ -27,6 +27,7 @@ from . import scan_kernels as kernels
 
 DISCRETISATIONS = {"euler": kernels.EULER, "zoh": kernels.ZOH, "bilinear": kernels.BILINEAR}
 SMALLEST_RATE = 1e-20  # stands for A = 0 where the zero-order hold divides by A
+VECTORS = 64  # entries: a multiple of what torch's vectorised loops take at once
 THREADED_FROM = 2e6  # states times steps that one thread needs about 2 ms for
 
 
@@ -84,7 +85,8 @@ def selective_scan(
 
     y has u's dtype. last_state has the dtype of the computation (float32 or more, complex as A), carries
     gradient, and given as the next call's initial_state continues the scan exactly. Results do not
-    depend on the number of threads. With `check`, NaN and infinity in an argument are errors.
+    depend on the number of threads. With `check`, and within `torch.autograd.set_detect_anomaly(True)`, NaN and
+    infinity in an argument are errors.
 
     Raises ScanError (a ValueError) for shapes and numbers, ScanTypeError (a TypeError) for dtypes, and
     DoubleBackwardError where the gradient is differentiated.
@@ -92,7 +94,7 @@ def selective_scan(
     named = dict(u=u, delta=delta, A=A, B=B, C=C, D=D, z=z, delta_bias=delta_bias, initial_state=initial_state)
     tensors = {name: tensor for name, tensor in named.items() if tensor is not None}
     _check_kinds(tensors, discretisation)
-    if check:
+    if check or torch.is_anomaly_enabled():
         _check_finite(tensors)
     sizes = _sizes(u, A, B)
     _check_shapes(tensors, sizes)
@@ -101,7 +103,7 @@ def selective_scan(
 
     dt = delta.to(real) if delta_bias is None else delta.to(real) + delta_bias.to(real)[:, None]
     if delta_softplus:
-        dt = functional.softplus(dt)
+        dt = _entrywise(functional.softplus, dt)
     dt = _by_channel(dt, sizes.dim, 1)
     rates = _rates(A.to(kept), sizes)
     inputs, outputs = _projection(B, kept, sizes), _projection(C, kept, sizes)
@@ -119,9 +121,13 @@ def selective_scan(
     y, last_state = scan.apply(*arguments, DISCRETISATIONS[discretisation], keep)
     last_state = last_state[..., : sizes.states]
     if z is not None:
-        y = y * functional.silu(z.to(real))
+        y = y * _entrywise(functional.silu, z.to(real))
     y = y.to(u.dtype)
     return (y, last_state) if return_last_state else y
+
+
+selective_scan_fn = selective_scan
+"""The name under which mamba_ssm has it (`mamba_ssm.ops.selective_scan_interface`)."""
 
 
 # --- arguments ---------------------------------------------------------------------------------------
@@ -220,6 +226,16 @@ def _check_shapes(tensors: dict[str, Tensor], sizes: Sizes) -> None:
 def _compute_dtype(*tensors: Tensor) -> torch.dtype:
     double = any(tensor.dtype in (torch.float64, torch.complex128) for tensor in tensors)
     return torch.float64 if double else torch.float32
+
+
+def _entrywise(function: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
+    """function(tensor), bit for bit the same for an entry wherever it stands and whatever the number of threads.
+
+    Torch's vectorised code and its code for what is left over differ in the last bit; this gives it whole vectors only.
+    """
+    short = -tensor.numel() % (VECTORS * torch.get_num_threads())
+    flat = functional.pad(tensor.flatten(), (0, short)) if short else tensor.flatten()
+    return function(flat)[: tensor.numel()].view(tensor.shape)
 
 
 def _by_channel(tensor: Tensor, dim: int, axis: int) -> Tensor:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +16,7 @@ from scalerules.backends.scan import (
     ScanError,
     ScanTypeError,
     selective_scan,
+    selective_scan_fn,
 )
 from torch import Tensor
 from torch.nn.functional import silu, softplus
@@ -235,6 +242,19 @@ def test_threads_do_not_change_a_bit(complex_a: bool, monkeypatch: pytest.Monkey
         assert all(torch.equal(result[name], results[0][name]) for name in result)
 
 
+def test_threads_do_not_change_softplus_and_gate() -> None:
+    """Torch cuts long tensors up by threads and computes what is left of each part in another way."""
+    t = {n: v.detach().float() for n, v in arguments(1, 97, 701, 2).items()}
+    z, before, results = torch.randn(1, 97, 701), torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            results.append(selective_scan(**t, z=z, delta_softplus=True))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
+
+
 def test_arguments_may_lie_in_memory_as_they_like() -> None:
     tensors = arguments(2, 6, 9, 3, groups=2)
     expected = results_and_gradients(selective_scan, tensors, return_last_state=True)
@@ -273,6 +293,50 @@ def test_complex_projections_as_pairs_of_reals() -> None:
     assert torch.equal(selective_scan(t["u"], t["delta"], t["A"], **pairs), expected)
 
 
+def test_it_stands_where_mamba_ssm_s_function_stood() -> None:
+    """The names, their order and their defaults; whatever comes after them is by keyword only."""
+    parameters = inspect.signature(selective_scan_fn).parameters.values()
+    theirs = ["u", "delta", "A", "B", "C", "D", "z", "delta_bias", "delta_softplus", "return_last_state"]
+    assert [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY] == theirs
+    assert [p.default for p in parameters][5:10] == [None, None, None, False, False]
+
+
+def test_decoding_token_by_token_is_the_whole_scan() -> None:
+    """Prefill, then one step at a time from the state, as a language model decodes: bit for bit the whole."""
+    t = {n: v.detach().float() for n, v in arguments(1, 24, 50, 4).items() if n != "initial_state"}
+    z, bias = torch.randn(1, 24, 50), torch.randn(24)
+    whole = selective_scan(**t, z=z, delta_bias=bias, delta_softplus=True)
+    along, state, parts = ("u", "delta", "B", "C"), None, []
+    for begin, end in [(0, 40), *((at, at + 1) for at in range(40, 50))]:
+        piece = {n: v[..., begin:end] if n in along else v for n, v in t.items()}
+        y, state = selective_scan(
+            **piece, z=z[..., begin:end], delta_bias=bias, delta_softplus=True, return_last_state=True,
+            initial_state=state,
+        )  # fmt: skip
+        parts.append(y)
+    assert isinstance(whole, Tensor) and torch.equal(torch.cat(parts, 2), whole)
+
+
+FIRST_CALL = """
+import torch
+from scalerules.backends.scan import selective_scan
+one = torch.ones(1, 2, 3)
+selective_scan(one, one, -torch.ones(2, 2), torch.ones(1, 2, 3), torch.ones(1, 2, 3))
+selective_scan(one, one, -torch.ones(2, 2), torch.ones(1, 2, 3), torch.ones(1, 2, 3))
+"""
+
+
+@pytest.mark.slow
+def test_the_first_call_says_that_it_compiles_and_the_next_process_does_not(tmp_path: Path) -> None:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    said = [
+        subprocess.run([sys.executable, "-c", FIRST_CALL], env=environment, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+    assert said[0].stderr == "scalerules: compiling the selective scan (once; it is kept on disk) ...\n"
+    assert said[1].stderr == "" and said[0].stdout == said[1].stdout == ""
+
+
 def test_great_and_small_exponents() -> None:
     """Growth to infinity is infinite, decay below the smallest number vanishes, NaN stays NaN."""
     one = torch.ones(1, 1, 3)
@@ -303,6 +367,9 @@ def test_what_is_not_finite_is_named_when_asked(name: str) -> None:
     tensors[name].view(-1)[1] = torch.nan
     with pytest.raises(ScanError, match=f"^selective_scan: {name} is not finite in 1 of .* places, first at"):
         selective_scan(**tensors, check=True)
+    with torch.autograd.set_detect_anomaly(True), pytest.raises(ScanError, match=f"{name} is not finite"):
+        selective_scan(**tensors)
+    selective_scan(**tensors)  # not asked for
 
 
 WRONG = {
