@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .graph import Graph, Node, Parameter
     from .lookup import apply, emit, graph
     from .published import published
+    from .transfer import transfer
     from .verify import verify
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "emit",
     "graph",
     "published",
+    "transfer",
     "verify",
 ]
 
@@ -46,6 +48,7 @@ _HOMES = {
     "emit": "lookup",
     "graph": "lookup",
     "published": "published",
+    "transfer": "transfer",
     "verify": "verify",
 }
 """The module of every public name; it is imported when the name is first used, so `import scalerules` is quick."""

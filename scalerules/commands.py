@@ -15,7 +15,8 @@ from cyclopts import Parameter
 
 from .cli import destination, write
 from .errors import ScaleRulesError, UnknownName
-from .question import Question, numbers
+from .question import Question, Repeated, Trained, numbers
+from .transfer_question import compared, lengths, place
 
 F = TypeVar("F", bound=Callable[..., int])
 
@@ -32,6 +33,7 @@ Output = Annotated[
 ]
 GraphName = Annotated[str, Parameter(help="A catalogue name, a path to .py, .yaml or .json, or module:factory.")]
 Asked = Question()
+AskedToTrain = Trained()
 
 
 def there(*modules: str) -> bool:
@@ -217,6 +219,51 @@ def published(
         report = compare(records, only=only, advance=advance)
     method = {"table": report.to_table, "md": report.to_markdown, "json": report.to_json}[format]
     write(_ended(method()), output)
+    return 0 if report.verdict else 1
+
+
+@command("derivation", "transfer")
+def transfer(
+    graph: GraphName,
+    /,
+    *,
+    sizes: Annotated[str | None, Parameter(help="Values of the first scale, the base first: 32,64,128,256.")] = None,
+    base: Annotated[float | None, Parameter(help="The size at which rules agree; by default the smallest.")] = None,
+    lrs: Annotated[str | None, Parameter(help="Rates at the base size; without it they are searched for.")] = None,
+    compare: Annotated[str, Parameter(help="Beside it: standard, ntk, mean-field, isolated, joint.")] = "standard",
+    seeds: Annotated[int, Parameter(help="Runs per rate.")] = 3,
+    data: Annotated[str, Parameter(help="What to train on: text, digits, or auto: what fits the graph.")] = "auto",
+    axis: Annotated[tuple[str, ...], Repeated, Parameter(help="NAME=LENGTH of an axis that does not grow.")] = (),
+    store: Annotated[str | None, Parameter(help="Keeps every run; by default GRAPH.transfer.sqlite here.")] = None,
+    jobs: Annotated[int, Parameter(help="Processes.")] = 1,
+    quiet: Annotated[bool, Parameter(negative="", help="No progress.")] = False,
+    plot: Annotated[str | None, Parameter(validator=_output, help="A file for a figure of loss over rate.")] = None,
+    question: Trained = AskedToTrain,
+    format: Literal["table", "md", "json"] = "table",
+    output: Output = None,
+) -> int:
+    """Trains the architecture on real data at several sizes and rates, and says how the best rate moves with the size.
+
+    Every finished run is kept: the same command goes on where it was stopped. Ends with status 1 if the rule does not
+    transfer. Needs the extra torch.
+
+    For example:
+      scalerules transfer transformer --sizes 32,64,128,256 --plot transfer.svg
+      scalerules transfer mamba --compare isolated,standard --seeds 2 --steps 60
+    """
+    import scalerules
+
+    fixed, chosen, rates = lengths(axis), numbers(sizes, "--sizes"), numbers(lrs, "--lrs")
+    built, solution = question.solve(graph)
+    _warn(solution.warnings)
+    report = scalerules.transfer(
+        built, solution, chosen, rates, base=base, compare=compared(question, built, compare), seeds=seeds,
+        steps=question.steps, data=data, axes=fixed, store=place(store, built.name), jobs=jobs, progress=not quiet,
+    )  # fmt: skip
+    if plot is not None:
+        report.plot(plot)
+    text = {"json": report.to_json, "md": report.to_markdown, "table": lambda: _rich(report.to_table())}[format]()
+    write(_ended(text), output)
     return 0 if report.verdict else 1
 
 

@@ -97,6 +97,19 @@ class Question:
         return written.get("parameters", written)
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Trained(Question):
+    """The options of every command that derives, but `steps` are those of a training run."""
+
+    steps: int = 100
+    """Steps of each run."""
+
+    def asked(self, graph: Graph) -> dict[str, Any]:
+        """As `Question.asked`; stability is asked for over as many steps as everywhere."""
+        return super().asked(graph) | {"steps": Question.steps}
+
+
 def numbers(text: str | None, option: str) -> list[float] | None:
     """The numbers of `64,128,256`. Raises `ScaleRulesError`."""
     if text is None:

@@ -1,0 +1,143 @@
+"""Learning-rate transfer: where the best rate lies at every size, for a rule and for what it is compared with.
+
+The runs are planned in `transfer_plan.py`, kept in `transfer_store.py`, made in `transfer_work.py`; the optimum and its
+uncertainty are in `transfer_fit.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from .errors import ScaleRulesError, UnknownName
+from .graph import Graph
+from .solution import Solution
+from .transfer_plan import Plan, grid
+from .transfer_report import Curve, TransferReport, judged
+from .transfer_rules import Compared, rules
+from .transfer_store import Job, Outcome, Store
+from .transfer_work import Progress, fitted, weight, work
+
+__all__ = ["TransferReport", "transfer"]
+
+SCHEDULES = ("linear", "constant")
+
+
+def transfer(
+    graph: Graph | str,
+    solution: Solution | None = None,
+    sizes: Sequence[float] | None = None,
+    lrs: Sequence[float] | None = None,
+    *,
+    base: float | None = None,
+    compare: Compared = ("standard",),
+    seeds: int = 3,
+    steps: int = 100,
+    data: Any = "auto",
+    axes: Mapping[str, int] | None = None,
+    schedule: str = "linear",
+    weight_decay: float = 0.0,
+    store: str | Path | None = None,
+    jobs: int | None = None,
+    progress: bool = True,
+) -> TransferReport:
+    """Trains at several sizes over a grid of rates and says where each optimum lies and how it drifts per doubling.
+
+    `solution` (by default what `derive` gives for Adam) is held beside those of `compare`: names (`standard`, `ntk`,
+    `mean-field`), solutions, or either by label. `sizes` are values of the first scale that grows, by default 1, 2, 4
+    and 8 times the graph's own; the other scales grow with it as the direction says. At the size `base`, by default
+    the smallest, all rules are the same: every number has its natural constant there. `lrs` are rates at the base; by
+    default the grid of sqrt(2) is searched around each optimum. `data` is `text`, `digits`, `auto` or a source of
+    one's own (`backends/real_data.py`), `axes` other lengths of axes that do not grow. `schedule` is `linear` (warm-up
+    over a tenth of the steps, then down to nothing) or `constant`. `store` names the file that keeps every finished
+    run: the same call goes on there after any kind of end. `jobs` processes make the runs, or the engine that joblib
+    was told to use. Ctrl-C returns what is done so far.
+
+    Raises `MissingExtra` without torch, `ScaleRulesError` for sizes, rates or data that do not fit.
+    """
+    if isinstance(graph, str):
+        from .lookup import graph as load
+
+        graph = load(graph)
+    if solution is None:
+        from .derivation import derive
+
+        solution = derive(graph, "adam")
+    if schedule not in SCHEDULES:
+        raise UnknownName("schedule", schedule, SCHEDULES)
+    if seeds < 1 or steps < 1:
+        raise ScaleRulesError(f"cannot train with {seeds} seeds and {steps} steps", hint="give at least one of each")
+    found, rates = rules(graph, solution, compare), grid(lrs)
+    graph, source = fitted(graph, data, dict(axes or {}))
+    start, scales = scale_values(graph, solution, sizes, base)
+    curves = [
+        Curve(name, size, Job(graph, rule, values, start, 0.0, 0, steps, source, schedule, weight_decay))
+        for size, values in scales.items()
+        for name, rule in found.items()
+    ]
+    report = TransferReport(
+        graph=graph.name, optimizer=solution.optimizer, rules=list(found), sizes=list(scales), scale=_leading(solution),
+        seeds=seeds, steps=steps, data=getattr(source, "name", str(source)), schedule=schedule, lrs=rates,
+    )  # fmt: skip
+    _sweep(report, curves, Plan(rates, tuple(range(seeds))), store, jobs, progress)
+    return report
+
+
+def _sweep(
+    report: TransferReport, curves: list[Curve], plan: Plan, store: str | Path | None, jobs: int | None, progress: bool
+) -> None:
+    """Makes runs until the plan is content, then judges; Ctrl-C ends it early."""
+    began, shown = time.monotonic(), Progress(progress)
+    with closing(Store(store)) as kept:
+        try:
+            while True:
+                wanted = [(curve, job) for curve in curves for job in curve.missing(plan)]
+                if not wanted:
+                    break
+                wanted.sort(key=lambda pair: (pair[1].seed, weight(pair[1])))
+                owners: dict[str, list[Curve]] = {}
+                for curve, job in wanted:
+                    owners.setdefault(job.key, []).append(curve)
+                one_each = {job.key: job for _, job in wanted}
+                for job, outcome in work(list(one_each.values()), kept, shown, jobs):
+                    _take(report, owners[job.key], job, outcome)
+        except KeyboardInterrupt:
+            report.interrupted = True
+        finally:
+            shown.end()
+    judged(report, curves)
+    report.seconds, report.runs_made = time.monotonic() - began, shown.count
+
+
+def _take(report: TransferReport, owners: Sequence[Curve], job: Job, outcome: Outcome) -> None:
+    report.cpu_seconds += outcome.seconds
+    for curve in owners:
+        curve.outcomes.setdefault(job.lr, {})[job.seed] = outcome
+
+
+def _leading(solution: Solution) -> str:
+    return next(name for name, growth in solution.direction.items() if growth)
+
+
+def scale_values(
+    graph: Graph, solution: Solution, sizes: Sequence[float] | None, base: float | None
+) -> tuple[dict[str, float], dict[float, dict[str, float]]]:
+    """The value of every scale at the base, and by the size of the first that grows. Raises `ScaleRulesError`."""
+    leading, bases = _leading(solution), graph.base_sizes()
+    growth = float(solution.direction[leading])
+    chosen = sorted({float(size) for size in sizes or [bases[leading] * factor for factor in (1, 2, 4, 8)]})
+    if len(chosen) < 2 or chosen[0] <= 0:
+        raise ScaleRulesError(f"no drift can be found over the sizes {list(sizes or [])}", hint="two or more, above 0")
+    start = chosen[0] if base is None else float(base)
+    if not start > 0:
+        raise ScaleRulesError(f"the base size cannot be {start:g}", hint="give one above 0")
+
+    def values(size: float) -> dict[str, float]:
+        ratio = (size / start) ** (1 / growth)
+        found = {name: bases[name] * ratio ** float(solution.direction.get(name, 0)) for name in graph.scales}
+        return found | {leading: size}
+
+    return values(start), {size: values(size) for size in chosen}

@@ -1,0 +1,49 @@
+"""What a user asks of `scalerules transfer` on the command line, as the arguments of `transfer`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import ScaleRulesError
+
+if TYPE_CHECKING:
+    from .graph import Graph
+    from .question import Trained
+    from .solution import Solution
+
+
+def compared(question: Trained, graph: Graph, names: str) -> dict[str, str | Solution]:
+    """The rules of `standard,isolated` by name: derived in the mode `isolated` or `joint`, or named ones."""
+    import scalerules
+
+    found: dict[str, str | Solution] = {}
+    for name in (part.strip() for part in names.split(",") if part.strip() not in ("", "none")):
+        if name in ("isolated", "joint"):
+            asked: dict[str, Any] = question.asked(graph) | {"mode": name}
+            found[name] = scalerules.derive(graph, **asked)
+        else:
+            found[name] = name
+    return found
+
+
+def lengths(texts: Sequence[str]) -> dict[str, int]:
+    """The lengths of `--axis batch=16`. Raises `ScaleRulesError`."""
+    found: dict[str, int] = {}
+    for text in texts:
+        name, _, length = text.partition("=")
+        if not name or not length.isdecimal() or int(length) < 1:
+            raise ScaleRulesError(f"--axis {text!r} is not NAME=LENGTH", hint="such as --axis batch=16")
+        found[name] = int(length)
+    return found
+
+
+def place(store: str | None, graph: str) -> str:
+    """The file that keeps the runs. Raises `ScaleRulesError` where it cannot be."""
+    path = Path(store or f"{graph}.transfer.sqlite").expanduser()
+    if not path.parent.is_dir():
+        raise ScaleRulesError(f"there is no folder {str(path.parent)!r}", hint="make it first")
+    if path.is_dir():
+        raise ScaleRulesError(f"{str(path)!r} is a folder", hint="name a file in it")
+    return str(path)

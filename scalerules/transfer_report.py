@@ -1,0 +1,177 @@
+"""What a sweep found: a curve of losses per rule and size, the optimum of each, and how it drifts."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .transfer_fit import STEP, Drift, Losses, Optimum, fit, mean_losses
+from .transfer_plan import Plan
+from .transfer_store import Job, Outcome
+
+LIMIT = 0.5
+"""Grid steps of sqrt(2) per doubling of the size by which an optimum may move and still be said to transfer."""
+
+
+@dataclass
+class Curve:
+    """The runs of one rule at one size: `job` with its rates and seeds filled in; outcomes by rate and seed."""
+
+    rule: str
+    size: float
+    job: Job
+    outcomes: dict[float, dict[int, Outcome]] = field(default_factory=dict[float, dict[int, Outcome]])
+
+    @property
+    def losses(self) -> dict[float, dict[int, float]]:
+        """Final losses, infinite where a run diverged."""
+        return {
+            lr: {seed: math.inf if o.diverged else o.loss for seed, o in found.items()}
+            for lr, found in self.outcomes.items()
+        }
+
+    def missing(self, plan: Plan) -> list[Job]:
+        """The runs that this curve needs next."""
+        return [replace(self.job, lr=lr, seed=seed) for lr, seed in plan.missing(self.losses)]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One rule at one size: its optimum, the points that were measured, and how many runs diverged.
+
+    `points` are (rate, loss averaged over seeds); infinite where a run diverged.
+    """
+
+    rule: str
+    size: float
+    optimum: Optimum
+    points: tuple[tuple[float, float], ...]
+    runs: int
+    diverged: int
+
+
+@dataclass
+class TransferReport:
+    """A sweep: `rows` by rule and size, `drifts` by rule in grid steps of sqrt(2) per doubling of the size.
+
+    `cpu_seconds` are those of all runs that the report rests on, `seconds` those of this call, in which `runs_made`
+    runs were made (the others were on the disk).
+    """
+
+    graph: str
+    optimizer: str
+    rules: list[str]
+    scale: str
+    sizes: list[float]
+    seeds: int
+    steps: int
+    data: str
+    schedule: str
+    lrs: tuple[float, ...] | None = None
+    rows: list[Row] = field(default_factory=list[Row])
+    drifts: dict[str, Drift] = field(default_factory=dict[str, Drift])
+    seeds_used: int = 0
+    runs_made: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    interrupted: bool = False
+
+    @property
+    def verdict(self) -> bool:
+        """True if the first rule's optimum was located at every size and drifts by less than half a grid step."""
+        first, drift = self.rules[0], self.drifts.get(self.rules[0])
+        located = [row.optimum.located for row in self.rows if row.rule == first]
+        return drift is not None and len(located) == len(self.sizes) and all(located) and abs(drift.steps) < LIMIT
+
+    def row(self, rule: str, size: float) -> Row:
+        """The row of a rule at a size. Raises `KeyError`."""
+        return {(row.rule, row.size): row for row in self.rows}[rule, size]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data; what is infinite is null."""
+        return {
+            "graph": self.graph, "optimizer": self.optimizer, "scale": self.scale, "sizes": self.sizes,
+            "seeds": self.seeds, "seeds_used": self.seeds_used, "steps": self.steps, "data": self.data,
+            "schedule": self.schedule, "grid_step": 2**STEP,
+            "rules": [
+                {"rule": rule} | _drift(self.drifts.get(rule))
+                | {"rows": [_row(row) for row in self.rows if row.rule == rule]}
+                for rule in self.rules
+            ],
+            "interrupted": self.interrupted, "runs_made": self.runs_made, "seconds": round(self.seconds, 1),
+            "cpu_seconds": round(self.cpu_seconds, 1), "verdict": self.verdict,
+        }  # fmt: skip
+
+    def to_json(self) -> str:
+        """The report as JSON text."""
+        return json.dumps(self.to_dict(), indent=1) + "\n"
+
+    def to_table(self) -> Any:
+        """A rich table: the optimum of each rule at each size, and the drift."""
+        from .transfer_view import table
+
+        return table(self)
+
+    def to_markdown(self) -> str:
+        """The table as Markdown."""
+        from .transfer_view import markdown
+
+        return markdown(self)
+
+    def plot(self, path: str) -> None:
+        """Draws the loss over the rate, a panel per rule and a line per size, the optimum marked."""
+        from .transfer_view import plot
+
+        plot(self, path)
+
+
+def _drift(drift: Drift | None) -> dict[str, Any]:
+    if drift is None:
+        return {"drift": None, "stderr": None}
+    return {"drift": round(drift.steps, 4), "stderr": round(drift.error, 4)}
+
+
+def _row(row: Row) -> dict[str, Any]:
+    best = row.optimum
+    return {
+        "size": row.size, "lr": _number(best.lr), "log2_lr": _number(best.log2_lr), "log2_stderr": _number(best.error),
+        "loss": _number(best.loss), "located": best.located, "runs": row.runs, "diverged": row.diverged,
+        "points": [[lr, _number(loss)] for lr, loss in row.points],
+    }  # fmt: skip
+
+
+def _number(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def judged(report: TransferReport, curves: Sequence[Curve]) -> None:
+    """Fills rows and drifts in from the curves, with the seeds that are complete wherever there is anything."""
+    seeds = _complete(report, curves)
+    report.seeds_used = len(seeds)
+    report.rows, report.drifts = [], {}
+    for rule in report.rules:
+        mine = {curve.size: curve for curve in curves if curve.rule == rule and curve.outcomes}
+        losses: dict[float, Losses] = {size: curve.losses for size, curve in mine.items()}
+        optima, drift = fit(losses, seeds)
+        report.rows += [_made(curve, optima[size], seeds) for size, curve in mine.items()]
+        if drift is not None:
+            report.drifts[rule] = drift
+
+
+def _complete(report: TransferReport, curves: Sequence[Curve]) -> list[int]:
+    """The seeds that have an optimum on every curve that was begun; the first one at least."""
+    begun = [curve.losses for curve in curves if curve.outcomes]
+    seeds = list(range(report.seeds))
+    while len(seeds) > 1 and any(len(mean_losses(losses, seeds)) < 3 for losses in begun):
+        seeds.pop()
+    return seeds
+
+
+def _made(curve: Curve, optimum: Optimum, seeds: Sequence[int]) -> Row:
+    means = mean_losses(curve.losses, seeds)
+    outcomes = [o for found in curve.outcomes.values() for o in found.values()]
+    points = tuple((2.0**x, y) for x, y in means.items())
+    return Row(curve.rule, curve.size, optimum, points, len(outcomes), sum(o.diverged for o in outcomes))

@@ -1,0 +1,86 @@
+"""Parametrizations to train with: a solution as it is, or a named one (`standard`, `ntk`, `mean-field`) as a solution.
+
+`derive(given="standard")` refuses what is unstable; a sweep trains with it to show what happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+from .errors import ScaleRulesError, UnknownName
+from .given import PARAMETRIZATIONS, named
+from .graph import Graph
+from .optimizers import optimizer as optimizer_of
+from .solution import Exponents, Rule, Solution
+
+Compared = Sequence[str | Solution] | Mapping[str, str | Solution]
+
+
+def rules(graph: Graph, solution: Solution, compare: Compared) -> dict[str, Solution]:
+    """Label -> what is trained with; the first is `solution` itself. Raises `ScaleRulesError` for what does not fit."""
+    mine = "derived" if solution.mode == "joint" else solution.mode
+    found = {mine: solution}
+    for name, other in _named(compare):
+        if name in found:
+            raise ScaleRulesError(f"two rules are called {name!r}", hint="compare={'a name': solution, ...}")
+        found[name] = parametrization(other, graph, solution) if isinstance(other, str) else other
+    for name, made in found.items():
+        _fits(graph, solution, name, made)
+    return found
+
+
+def _named(compare: Compared) -> list[tuple[str, str | Solution]]:
+    if isinstance(compare, Mapping):
+        return list(compare.items())
+    each = [compare] if isinstance(compare, str) else list(compare)
+    return [(other if isinstance(other, str) else other.mode, other) for other in each]
+
+
+def _fits(graph: Graph, first: Solution, name: str, other: Solution) -> None:
+    for parameter in graph.parameters:
+        if parameter not in other.parameters:
+            raise UnknownName("parameter", parameter, other.parameters, where=f"rule {name!r}")
+    if other.optimizer != first.optimizer:
+        what = f"is for {other.optimizer}, the first for {first.optimizer}"
+        raise ScaleRulesError(what, where=f"rule {name!r}", hint="derive both for one optimizer")
+
+
+def parametrization(name: str, graph: Graph, solution: Solution) -> Solution:
+    """A named parametrization in the plain gauge, for the optimizer and the scales of `solution`.
+
+    Where an exponent is free in the architecture, the factor that is written there holds (`head^(-1/2)`). Raises
+    `UnknownName`.
+    """
+    if name not in PARAMETRIZATIONS or name == "mup":
+        raise UnknownName("parametrization to compare with", name, set(PARAMETRIZATIONS) - {"mup"})
+    rule = optimizer_of(solution.optimizer)
+    found = named(name, graph, solution.direction, rule)
+    none = Exponents(dict.fromkeys(solution.scales, Fraction(0)))
+
+    def exponents(size: str, parameter: str) -> Exponents:
+        if (size, parameter) not in found:
+            return none
+        return Exponents(dict(zip(solution.direction, found[size, parameter][1:], strict=True)))
+
+    parameters = {
+        parameter: Rule(graph.shape_of(parameter), exponents("init", parameter), none, exponents("lr", parameter), none,
+                        none.plus(exponents("lr", parameter), -1))
+        for parameter in graph.parameters
+    }  # fmt: skip
+    return Solution(
+        graph=graph.name, optimizer=solution.optimizer, mode=name, gauge="plain", scales=solution.scales,
+        parameters=parameters, multipliers=_written(graph, solution), direction=solution.direction,
+        assumptions=(PARAMETRIZATIONS[name],), architecture=graph,
+    )  # fmt: skip
+
+
+def _written(graph: Graph, solution: Solution) -> dict[str, Exponents]:
+    """The exponents of the factors that the architecture writes at its free multipliers."""
+    found: dict[str, Exponents] = {}
+    for name, node in graph.walk():
+        if node.free:
+            length = graph.length(node.factor if node.factor is not None else 1, f"node {name!r}")
+            growths = {scale: length.growth({scale: Fraction(1)}) for scale in solution.scales}
+            found[name] = Exponents(growths)
+    return found

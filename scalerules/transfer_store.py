@@ -1,0 +1,142 @@
+"""Runs of a sweep as data, and the file in which every finished one is kept (SQLite).
+
+A run's key is a hash of all that its result depends on, so a sweep that is started again, or another one that shares
+runs with it (all parametrizations agree at the base size), takes them from the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from .errors import ScaleRulesError
+from .graph import Graph
+from .solution import Exponents, Solution
+
+REVISION = 1
+"""Counts changes of the training that make earlier results another thing."""
+BUSY = 60.0
+"""Seconds to wait for another process that writes to the same file."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run: `sizes` and `base` are values of the scales, `lr` the rate at the base size.
+
+    `data` is a source of batches (`backends/real_data.py`).
+    """
+
+    graph: Graph
+    solution: Solution
+    sizes: Mapping[str, float]
+    base: Mapping[str, float]
+    lr: float
+    seed: int
+    steps: int
+    data: Any
+    schedule: str = "linear"
+    weight_decay: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """The hash of everything that the result depends on: exponents enter as the numbers that they give here."""
+        facts = {
+            "revision": REVISION, "graph": self.graph.to_dict(), "optimizer": self.solution.optimizer,
+            "numbers": _numbers(self.solution, self.sizes, self.base), "sizes": _floats(self.sizes),
+            "base": _floats(self.base), "lr": f"{self.lr:.12g}", "seed": self.seed, "steps": self.steps,
+            "data": getattr(self.data, "name", repr(self.data)), "schedule": self.schedule,
+            "weight_decay": f"{self.weight_decay:.12g}",
+        }  # fmt: skip
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run: the loss on held-out data (infinite if it is not finite), and that before every step.
+
+    `diverged`: a loss was not finite, or the last one is above the first. `seconds` are those of the processor.
+    """
+
+    loss: float
+    diverged: bool
+    history: tuple[float, ...]
+    seconds: float
+
+
+def _floats(values: Mapping[str, float]) -> dict[str, str]:
+    return {name: f"{value:.12g}" for name, value in values.items()}
+
+
+def _numbers(solution: Solution, sizes: Mapping[str, float], base: Mapping[str, float]) -> dict[str, list[str]]:
+    """By what every number of the base size is multiplied."""
+    ratios = {scale: sizes[scale] / base[scale] for scale in sizes}
+
+    def factors(*exponents: Exponents) -> list[str]:
+        return [f"{e.factor(ratios):.12g}" for e in exponents]
+
+    found = {name: factors(r.mult, r.init, r.lr, r.eps, r.wd) for name, r in solution.parameters.items()}
+    return found | {f"factor {name}": factors(e) for name, e in solution.multipliers.items()}
+
+
+class Store:
+    """The finished runs in a file, or in memory for this call where no file is named.
+
+    Each result is one transaction, on the disk when `add` returns: a kill at any moment loses what has not finished
+    and nothing else. Several sweeps may use one file at the same time.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.path, self._lock = path, Lock()
+        try:
+            # joblib takes the next runs from threads of its own; the lock keeps them apart
+            self._file = sqlite3.connect(
+                str(path or ":memory:"), timeout=BUSY, isolation_level=None, check_same_thread=False
+            )
+            self._file.execute("PRAGMA journal_mode=WAL")
+            self._file.execute("PRAGMA synchronous=FULL")
+            self._file.execute(
+                "CREATE TABLE IF NOT EXISTS runs (key TEXT PRIMARY KEY, said TEXT NOT NULL, loss REAL, "
+                "diverged INTEGER NOT NULL, history TEXT NOT NULL, seconds REAL NOT NULL, finished REAL NOT NULL)"
+            )
+            self._file.execute("CREATE TABLE IF NOT EXISTS starts (key TEXT NOT NULL, started REAL NOT NULL)")
+        except sqlite3.Error as error:
+            hint = "name a new file, or one that an earlier sweep wrote"
+            raise ScaleRulesError(f"cannot keep runs in {str(path)!r}: {error}", hint=hint) from None
+
+    def start(self, keys: Iterable[str]) -> None:
+        """Notes that these runs are about to be made."""
+        now = time.time()
+        with self._lock:
+            self._file.executemany("INSERT INTO starts VALUES (?, ?)", [(key, now) for key in keys])
+
+    def add(self, job: Job, outcome: Outcome) -> None:
+        """Keeps the outcome of a run; it is on the disk when this returns."""
+        said = {"graph": job.graph.name, "sizes": dict(job.sizes), "lr": job.lr, "seed": job.seed, "steps": job.steps}
+        loss = outcome.loss if math.isfinite(outcome.loss) else None
+        history = json.dumps([round(x, 6) if math.isfinite(x) else None for x in outcome.history])
+        row = (job.key, json.dumps(said), loss, int(outcome.diverged), history, outcome.seconds, time.time())
+        with self._lock:
+            self._file.execute("INSERT OR IGNORE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+    def get(self, key: str) -> Outcome | None:
+        """The outcome of a finished run."""
+        asked = "SELECT loss, diverged, history, seconds FROM runs WHERE key = ?"
+        with self._lock:
+            rows = self._file.execute(asked, (key,)).fetchall()
+        if not rows:
+            return None
+        loss, diverged, history, seconds = rows[0]
+        numbers = tuple(math.inf if x is None else float(x) for x in json.loads(history))
+        return Outcome(math.inf if loss is None else float(loss), bool(diverged), numbers, float(seconds))
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()

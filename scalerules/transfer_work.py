@@ -1,0 +1,153 @@
+"""Makes the runs of a sweep: here, in processes, or on whatever joblib was told to use; shows how far it is.
+
+Inside `joblib.parallel_config(...)` (or `parallel_backend("dask")`) that engine is used unchanged. Results come back as
+they finish and are kept by this process alone, so that workers need no access to the file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+from .errors import MissingExtra
+from .graph import Graph
+from .transfer_store import Job, Outcome, Store
+
+QUIET_FOR = 2.0
+"""Seconds before any progress is shown."""
+EVERY = 30.0
+"""Seconds between lines of progress where standard error is not a terminal."""
+
+
+def run(job: Job) -> tuple[Job, Outcome]:
+    """One run, in whatever process."""
+    return job, _backend("transfer_run").run(job)
+
+
+def fitted(graph: Graph, data: Any, axes: Mapping[str, int]) -> tuple[Graph, Any]:
+    """The graph with axes as long as its data needs them, and the source of the data.
+
+    Raises `MissingExtra` without torch, `GraphError` for a graph that the data does not fit.
+    """
+    source = _backend("real_data").source(data, graph) if isinstance(data, str) else data
+    return source.fitted(graph, axes), source
+
+
+def _backend(name: str) -> Any:
+    try:
+        return importlib.import_module(f"scalerules.backends.{name}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "scalerules":
+            raise
+        raise MissingExtra("training a graph", "torch") from error
+
+
+def work(jobs: Sequence[Job], store: Store, progress: Progress, processes: int | None) -> Iterator[tuple[Job, Outcome]]:
+    """Every run with its outcome, those that the store has first; each is in the store before it is returned."""
+    missing: dict[str, Job] = {}
+    waiting: dict[str, list[Job]] = {}
+    for job in jobs:
+        key = job.key
+        known = store.get(key)
+        if known is not None:
+            yield job, known
+            continue
+        missing.setdefault(key, job)
+        waiting.setdefault(key, []).append(job)
+    progress.more(missing.values())
+    with closing(_results(_noted(missing.values(), store), processes)) as results:
+        for job, outcome in results:
+            store.add(job, outcome)
+            progress.done(job)
+            for same in waiting[job.key]:
+                yield same, outcome
+
+
+def _noted(jobs: Iterable[Job], store: Store) -> Iterator[Job]:
+    for job in jobs:
+        store.start([job.key])
+        yield job
+
+
+def _results(jobs: Iterator[Job], processes: int | None) -> Generator[tuple[Job, Outcome]]:
+    engine = _engine_given()
+    if not engine and processes in (None, 1):
+        for job in jobs:
+            yield run(job)
+        return
+    import joblib  # pyright: ignore[reportMissingTypeStubs]
+
+    chosen: dict[str, Any] = {} if engine else {"backend": "loky"}
+    if processes is not None:
+        chosen["n_jobs"] = processes
+    library: Any = joblib
+    parallel = library.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs", **chosen)
+    yield from parallel(library.delayed(run)(job) for job in jobs)
+
+
+def _engine_given() -> bool:
+    """Whether joblib was told what to run on: an engine such as dask, or a number of processes."""
+    try:
+        from joblib import parallel as joblib  # pyright: ignore[reportMissingTypeStubs]
+    except ModuleNotFoundError:
+        return False
+    found: Any = joblib
+    backend, jobs = found.get_active_backend()
+    return not isinstance(backend, found.LokyBackend) or jobs not in (None, 1)
+
+
+class Progress:
+    """How many runs are done and how long the rest will take: a line that is kept up on a terminal, else one at times.
+
+    The time that is left is reckoned from what the finished runs cost, each weighed by its size.
+    """
+
+    def __init__(self, shown: bool) -> None:
+        self.shown = shown
+        self.began = self.said = time.monotonic()
+        self.count = self.total = 0
+        self.weight = self.weights = 0.0
+
+    def more(self, jobs: Iterable[Job]) -> None:
+        """These runs are still to be made."""
+        found = list(jobs)
+        self.total += len(found)
+        self.weights += sum(weight(job) for job in found)
+
+    def done(self, job: Job) -> None:
+        """A run has finished."""
+        self.count += 1
+        self.weight += weight(job)
+        now = time.monotonic()
+        if not self.shown or now - self.began < QUIET_FOR:
+            return
+        left = (now - self.began) * (self.weights - self.weight) / self.weight
+        scale = next(iter(job.sizes.items()))
+        text = f"{self.count} of {self.total} runs, {scale[0]} {scale[1]:g}, lr {job.lr:.3g}, {_time(left)} left"
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+        elif now - self.said > EVERY:
+            self.said = now
+            print(f"scalerules: {text}", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Clears the line."""
+        if self.shown and sys.stderr.isatty():
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def weight(job: Job) -> float:
+    """About how long a run takes, next to others: parameter entries, and something for every operation."""
+    lengths = {axis: length.value(job.sizes) for axis, length in job.graph.lengths.items()}
+    entries = sum(math.prod(lengths[axis] for axis in job.graph.shape_of(name)) for name in job.graph.parameters)
+    return job.steps * (entries + 1e5)
