@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -71,6 +71,8 @@ def aligned(tensor: Tensor, axes: Sequence[str], whole: Sequence[str]) -> Tensor
 
 def _einsum(call: Call) -> Tensor:
     operands, result = call.node.labels()
+    if len({x.is_complex() for x in call.operands}) == 2:  # torch multiplies real and complex entry by entry only
+        call = replace(call, operands=[x if x.is_complex() else x + 0j for x in call.operands])
     return contract(call.operands, operands, result)
 
 
@@ -79,8 +81,11 @@ def _mean(call: Call) -> Tensor:
 
 
 def _add(call: Call) -> Tensor:
-    whole = max(call.axes, key=len)
-    terms = [aligned(x, axes, whole) for x, axes in zip(call.operands, call.axes, strict=True)]
+    if call.node.equation:
+        operands, whole = call.node.labels()
+    else:
+        operands, whole = call.axes, max(call.axes, key=len)
+    terms = [aligned(x, axes, whole) for x, axes in zip(call.operands, operands, strict=True)]
     total = terms[0]
     for term in terms[1:]:
         total = total + term
@@ -141,45 +146,110 @@ def _softmax(call: Call) -> Tensor:
 
 
 def _scan(call: Call) -> Tensor:
+    """The recurrence by the compiled kernel, or, without `B` and `C`, by a loop over the few steps."""
+    if len(call.operands) == 3:
+        return _loop(call)
     try:
         from .scan import selective_scan
     except ModuleNotFoundError as error:
         raise MissingExtra("running a scan", "torch") from error
-    u, dt, A, B, C = call.operands
-    if A.ndim == 1:  # one rate per state, shared by all channels; the kernel would read one per head
-        A = A.expand(u.shape[-1], -1)
-    B, C = (x.transpose(1, 2) if x.ndim == 3 else x for x in (B, C))
-    result = selective_scan(
-        u.transpose(1, 2), dt.transpose(1, 2), A, B, C,
-        return_last_state=True, discretisation=str(call.node.discretisation),
+    u, dt, A, B, C = _by_channel(call)
+    y, last = selective_scan(
+        u, dt, A, B, C, return_last_state=True, discretisation=str(call.node.discretisation)
     )  # fmt: skip
     if call.scope.run.look:
-        for part, value in zip(SCAN_PARTS, (result[1], *_scan_parts(call)), strict=True):
+        for part, value in zip(SCAN_PARTS, (last, *_scan_parts(call)), strict=True):
             call.scope.values[f"{call.name}.{part}"] = value
-    return result[0].transpose(1, 2)
+    return y.transpose(1, 2).reshape(call.operands[0].shape)
 
 
 SCAN_PARTS = ("state", "decay", "step", "input")
 """The internal nodes of a scan: the last state (b c s), and decay, step and input at every time (b t c s)."""
 
 
+def _by_channel(call: Call) -> list[Tensor]:
+    """The operands as the kernel takes them: one axis of channels, rates and fixed projections (channel, state)."""
+    (when, channels), state = (call.axes[0][:2], call.axes[0][2:]), call.axes[3][-1]
+    lengths = [call.length(axis) for axis in channels]
+    u, dt, A, *projections = call.operands
+    u = u.flatten(2).transpose(1, 2)
+    if call.axes[1][:2] != when:
+        dt = dt.expand(*call.operands[0].shape[:2], *dt.shape)
+    dt = dt.flatten(2).transpose(1, 2)
+
+    def spread(x: Tensor, axes: Sequence[str]) -> Tensor:
+        x = aligned(x, axes, (*channels, state))
+        return x.expand(*lengths, call.length(state)).reshape(-1, call.length(state))
+
+    fixed = [
+        x.transpose(1, 2) if axes[:2] == when else spread(x, axes)
+        for x, axes in zip(projections, call.axes[3:], strict=True)
+    ]
+    return [u, dt, spread(A, call.axes[2]), *fixed]
+
+
+def _discretised(dt: Tensor, A: Tensor, method: str | None) -> tuple[Tensor, Tensor]:
+    """Decay and step."""
+    product = dt * A
+    if method == "bilinear":
+        return (1 + product / 2) / (1 - product / 2), dt / (1 - product / 2)
+    step = dt.expand_as(product)
+    if method == "zoh":
+        step = (torch.exp(product) - 1) / A if A.is_complex() else torch.expm1(product) / A
+    return torch.exp(product), step
+
+
+def _loop(call: Call) -> Tensor:
+    """A recurrence whose state has the channels alone; the result is complex where `A` or `u` is."""
+    u, dt, A = (aligned(x, axes, call.axes[0]) for x, axes in zip(call.operands, call.axes, strict=True))
+    decay, step = _discretised(dt, A, call.node.discretisation)
+    driven = step * u
+    state, states = torch.zeros_like(driven[:, 0]), list[Tensor]()
+    for t in range(u.shape[1]):
+        state = decay[:, t if decay.shape[1] > 1 else 0] * state + driven[:, t]
+        states.append(state)
+    if call.scope.run.look:
+        for part, value in zip(SCAN_PARTS, (state, decay, step, driven), strict=True):
+            call.scope.values[f"{call.name}.{part}"] = value.detach()
+    return torch.stack(states, 1)
+
+
 @torch.no_grad()
 def _scan_parts(call: Call) -> list[Tensor]:
     """Decay, step and input of `x_t = decay x_{t-1} + input`, `input = step B u`, to be looked at."""
-    u, dt, A, B, _ = call.operands
-    product = dt[..., None] * A
-    if call.node.discretisation == "bilinear":
-        decay, step = (1 + product / 2) / (1 - product / 2), dt[..., None] / (1 - product / 2)
-    else:
-        decay = torch.exp(product)
-        step = torch.expm1(product) / A if call.node.discretisation == "zoh" else dt[..., None]
-    return [decay, step, step * (B[:, :, None] if B.ndim == 3 else B) * u[..., None]]
+    whole = (*call.axes[0], call.axes[3][-1])
+    u, dt, A, B, _ = (aligned(x, axes, whole) for x, axes in zip(call.operands, call.axes, strict=True))
+    decay, step = _discretised(dt, A, call.node.discretisation)
+    return [decay, step, step * B * u]
 
 
 def _top_k(call: Call) -> Tensor:
     scores, (choices, chosen) = call.operands[0], call.node.axes or []
     picked = scores.topk(call.length(choices), dim=-1).indices
-    return functional.one_hot(picked, call.length(chosen)).to(scores.dtype)
+    return (picked[..., None] == torch.arange(call.length(chosen), device=scores.device)).to(scores.dtype)
+
+
+def _rearrange(call: Call) -> Tensor:
+    """Axes in another order, merged, split or copied; what is selected along fixed axes is repeated or cut off."""
+    (left,), right = call.node.labels()
+    lengths = dict(zip(right, [call.length(axis) for axis in call.node.axes or []], strict=True))
+    gone = [label for label in left if label not in right]
+    kept = [label for label in right if label in left]
+    flat = call.operands[0].permute([left.index(label) for label in (*kept, *gone)])
+    flat = flat.flatten(len(kept)) if gone else flat
+    fresh = [label for label in right if label not in left]
+    wanted = math.prod(lengths[label] for label in fresh)
+    if gone and flat.shape[-1] != wanted:
+        flat = flat[..., torch.arange(wanted, device=flat.device) % flat.shape[-1]]
+    elif not gone:
+        flat = flat.reshape(*flat.shape[: len(kept)], 1).expand(*flat.shape[: len(kept)], wanted)
+    order = [*kept, *fresh]
+    whole = flat.reshape([lengths[label] for label in order])
+    return whole.permute([order.index(label) for label in right])
+
+
+def _constant(call: Call) -> Tensor:
+    return torch.ones([call.length(axis) for axis in call.node.axes or []], dtype=call.program.dtype)
 
 
 def _input(call: Call) -> Tensor:
@@ -239,6 +309,13 @@ TABLE: dict[str, Operation] = {
     "scan": _scan,
     "repeat": _repeat,
     "top_k": _top_k,
+    "rearrange": _rearrange,
+    "constant": _constant,
+    "reciprocal": lambda call: call.operands[0].reciprocal(),
+    "sqrt": lambda call: call.operands[0].sqrt(),
+    "rsqrt": lambda call: call.operands[0].rsqrt(),
+    "complex": lambda call: torch.complex(*(call.operands if len(call.operands) == 2 else call.operands[0].unbind(-1))),
+    "parts": lambda call: torch.view_as_real(call.operands[0]),
     **{name: _elementwise(function) for name, function in FUNCTIONS.items()},
 }
 """What computes each op of `scalerules.ops.OPS`; the tests check that none is missing."""

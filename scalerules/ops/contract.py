@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from ..graph import Graph, Node
 
 
-def _einsum_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+def labelled_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+    """The axes of a result from the labels of an equation."""
     operands, result = node.labels()
     if len(operands) != len(shapes):
         raise GraphError(f"{node.equation!r} has {len(operands)} operands, the node {len(shapes)}", where=where)
@@ -45,7 +46,7 @@ def _mean_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: s
 register(
     "einsum",
     "A product, summed over the axes that are not in the result.",
-    _einsum_axes,
+    labelled_axes,
     operands=(1, None),
     required=["equation"],
     laws=Contraction(),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import GraphError
 from ..scale import Length
+from .contract import labelled_axes
 from .forms import Factor, Layout, Sum
 from .registry import register, same_axes, with_axis
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 def _given(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
     return node.axes or []
+
+
+def _summed(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+    """With an equation, operands go by its labels (constant along those they lack), otherwise by the names of axes."""
+    return labelled_axes(node, shapes, graph, where) if node.equation else same_axes(node, shapes, graph, where)
 
 
 def _reshaped(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
@@ -55,7 +61,14 @@ def _windowed(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: st
 
 
 register("input", "Data: entries of size 0.", _given, operands=(0, 0), required=["axes"], optional=["kind"])
-register("add", "A sum is as large as its largest term.", same_axes, operands=(1, None), laws=Sum())
+register(
+    "add",
+    "A sum is as large as its largest term.",
+    _summed,
+    operands=(1, None),
+    optional=["equation"],
+    laws=Sum(),
+)
 register(
     "residual",
     "A stream plus a branch; inside a repeat the branches of all blocks add up along the depth axis, as a contraction.",

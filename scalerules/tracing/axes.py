@@ -44,7 +44,9 @@ def hash_of(name: str) -> float:
 
 def same(a: Length, b: Length) -> bool:
     """Whether two lengths are equal at all values of the scales."""
-    return a == b or all(abs(x - y) <= 1e-6 * max(abs(x), abs(y), 1e-9) for x, y in zip(probe(a), probe(b), strict=True))
+    return a == b or all(
+        abs(x - y) <= 1e-6 * max(abs(x), abs(y), 1e-9) for x, y in zip(probe(a), probe(b), strict=True)
+    )
 
 
 def is_one(length: Length) -> bool:
@@ -153,6 +155,7 @@ def names_of(axes: Sequence[Axis], scales: Iterable[str]) -> dict[int, str]:
             continue
         counts = {hint: whole.hints.count(hint) for hint in whole.hints}
         word = max(counts, key=lambda hint: counts[hint]) if counts else _word(whole.length)
+        word = "n" if len(counts) > 3 else word  # what many modules share has no name of its own
         word = "".join(c if c.isalnum() else "_" for c in word).strip("_") or "axis"
         word = word if word[0].isalpha() else f"d{word}"
         name, number = word, 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TypeAlias
 
 from ..errors import ScaleRulesError
@@ -127,6 +128,19 @@ class Piece:
 
 
 @dataclass(frozen=True, eq=False)
+class Stat:
+    """A value as a statistic of another one over some dimensions, raised to a power.
+
+    `kind`: `square` (the mean of squares), `sum` (their sum), `variance`, or `centred` (the entries less their mean).
+    """
+
+    kind: str
+    base: Value
+    dims: tuple[int, ...]
+    power: Fraction = Fraction(1)
+
+
+@dataclass(frozen=True, eq=False)
 class Value:
     """A tensor that depends on data or weights: its source and how its dimensions lie there."""
 
@@ -134,6 +148,7 @@ class Value:
     dims: tuple[Dim, ...]
     curve: Curve | None = None
     piece: Piece | None = None
+    stat: Stat | None = None
 
     @property
     def is_weight(self) -> bool:
@@ -189,7 +204,9 @@ def whole(weight: Weight, where: str) -> Value:
     slot = 0
     for position, length in enumerate(weight.shape):
         if length is None:
-            raise Unknown(f"axis {position} of the weight {weight.name!r} has no length that fits all traces", where=where)
+            raise Unknown(
+                f"axis {position} of the weight {weight.name!r} has no length that fits all traces", where=where
+            )
         if is_one(length):
             factors.append((Factor(None, ONE),))
             dims.append(())

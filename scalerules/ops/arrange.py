@@ -1,0 +1,149 @@
+"""Operations that traced modules need: other arrangements of axes, fixed numbers, and powers of positive values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from ..errors import GraphError
+from ..terms import Term, largest, merged
+from .elementwise import Elementwise, Function, powers
+from .forms import Point, fitted
+from .laws import Labels, Operand, explicit
+from .registry import register
+
+if TYPE_CHECKING:
+    from ..graph import Graph, Node
+    from ..lower import Site
+
+
+def _arranged(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+    operands, result = node.labels()
+    axes = node.axes or []
+    if len(operands) != 1 or len(operands[0]) != len(shapes[0]) or len(result) != len(axes):
+        shown = f"{' '.join(shapes[0])!r} to {' '.join(axes)!r}"
+        raise GraphError(f"{node.equation!r} does not say how {shown} are arranged", where=where)
+    if len(set(operands[0])) < len(operands[0]) or len(set(result)) < len(result):
+        raise GraphError(f"a label stands twice on one side of {node.equation!r}", where=where)
+    here = dict(zip(operands[0], shapes[0], strict=True))
+    for label, axis in zip(result, axes, strict=True):
+        if label in here and graph.lengths[here[label]] != graph.lengths[axis]:
+            raise GraphError(f"label {label!r} joins axes of different lengths: {here[label]}, {axis}", where=where)
+    left = [graph.lengths[axis] for label, axis in here.items() if label not in result]
+    right = [graph.lengths[axis] for label, axis in zip(result, axes, strict=True) if label not in here]
+    if any(length.scales for length in left) and not any(length.scales for length in right):
+        raise GraphError(
+            f"{node.equation!r} selects from an axis that grows", where=where, hint="sum over it, or slice"
+        )
+    return axes
+
+
+class Arrangement:
+    """Entries go where their labels go; labels that are only on the left are merged into those only on the right."""
+
+    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        return self.push(at, site, operands, 0, operands[0])
+
+    def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
+        return _moved(at, explicit(at, v, site.labels[0]), site.labels[0], site.result)
+
+    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+        return _moved(at, d, site.result, site.labels[0])
+
+
+def _word(label: str) -> str:
+    """The word of a label: both sides of an arrangement may call the axis of a word by another name."""
+    return label.partition("|")[2]
+
+
+def _moved(at: Point, terms: list[Term], labels: Labels, wanted: Labels) -> list[Term]:
+    """What is merged or split carries the sources of all its parts; a new axis is constant, one that is left is summed.
+
+    (Summing happens only backward, where the forward pass had copied entries along an axis.)
+    """
+    words = [_word(label) for label in labels]
+    place = [words.index(_word(label)) if _word(label) in words else None for label in wanted]
+    gone = [i for i in range(len(labels)) if i not in place]
+    if gone and None not in place:
+        kept = tuple(label for i, label in enumerate(labels) if i not in gone)
+        return _moved(at, fitted(at, terms, labels, kept), kept, wanted)
+    if labels == wanted:
+        return terms
+    moved: list[Term] = []
+    for term in terms:
+        together = 0
+        for i in gone:
+            together |= term.signs[i]
+        signs = tuple(together if i is None else term.signs[i] for i in place)
+        profile = term.profile and tuple(0 if i is None else term.profile[i] for i in place)
+        moved.append(term.derived(signs=signs, profile=profile if profile and any(profile) else None, mirror=None))
+    return merged(moved, at.reach)
+
+
+class Constant:
+    """A fixed number: entries of size 0 that agree in sign."""
+
+    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        return [Term(0, (0,) * len(site.result))]
+
+    def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
+        return []
+
+    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+        return []
+
+
+class Power(Elementwise):
+    """x**p of positive x: homogeneous of degree p; what is smaller than x moves it relative to x."""
+
+    def __init__(self, power: Fraction) -> None:
+        super().__init__(Function(vanishes=False, homogeneous=True))
+        self.power = power
+
+    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        return self._raised(at, site, operands, self.power)
+
+    def derivative(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        return self._raised(at, site, operands, self.power - 1)
+
+    def _raised(self, at: Point, site: Site, operands: Sequence[Operand], power: Fraction) -> list[Term]:
+        x = fitted(at, explicit(at, operands[0], site.labels[0]), site.labels[0], site.result)
+        top = largest(x)
+        if top is None:
+            return []
+        relative = [t.derived(size=t.size - top.size, minus=(top,)) for t in x]
+        terms = [*powers(at, relative, "generic", False, constant=False), Term(0, (0,) * len(site.result))]
+        shift = tuple((symbol, power * share) for symbol, share in top.form.items())
+        return merged([t.derived(size=t.size + int(power * top.size), shift=shift) for t in terms], at.reach)
+
+
+def _axes_of_constant(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+    return node.axes or []
+
+
+def _unary(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+    return shapes[0]
+
+
+register(
+    "rearrange",
+    "Axes in another order, merged, split, copied, or selected from where they do not grow: no entry changes its size.",
+    _arranged,
+    required=["equation", "axes"],
+    laws=Arrangement(),
+)
+register(
+    "constant",
+    "Fixed numbers of size 0: they do not move, and agree in sign.",
+    _axes_of_constant,
+    operands=(0, 0),
+    optional=["axes"],
+    laws=Constant(),
+)
+for _name, _power, _words in (
+    ("reciprocal", Fraction(-1), "1/x"),
+    ("sqrt", Fraction(1, 2), "The root of x"),
+    ("rsqrt", Fraction(-1, 2), "1 over the root of x"),
+):
+    register(_name, f"{_words}, x positive: its size is {_power} times that of x.", _unary, laws=Power(_power))

@@ -1,0 +1,94 @@
+"""`trace`: any torch module, unedited, as a graph whose parameters have the module's own names.
+
+The module is traced at several sizes (`tracing.recording`), every call is lowered to elementary operations
+(`tracing.lowering`), and what the outputs need is written as a graph (`tracing.assemble`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import PrivateAttr
+
+from .errors import MissingExtra, ScaleRulesError
+from .graph import Graph
+
+if TYPE_CHECKING:
+    from .tracing.record import Record
+
+TRIES = 6
+"""So often weights that turn out to be read as a whole are taken whole, and the lowering is done again."""
+
+
+class Traced(Graph):
+    """The graph of a traced module. `record` is what was traced, `places` where free factors stand in the module."""
+
+    _record: Any = PrivateAttr(default=None)
+    _places: dict[str, list[str]] = PrivateAttr(default_factory=dict[str, list[str]])
+    _notes: list[str] = PrivateAttr(default_factory=list[str])
+
+    @property
+    def record(self) -> Record | None:
+        """What was traced: calls with symbolic sizes, weights, modules and source lines."""
+        return self._record
+
+    @property
+    def places(self) -> dict[str, list[str]]:
+        """For every free factor the attributes of the module that hold it, `{"scores": ["layers.*.attn.scaling"]}`."""
+        return self._places
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know: factors to set, parameters that were left out, fallbacks."""
+        return self._notes
+
+
+def trace(
+    make_model: Callable[..., Any],
+    scales: Mapping[str, Sequence[int]],
+    inputs: Callable[..., Any],
+    *,
+    measure: bool = True,
+) -> Traced:
+    """The graph of what `make_model(**sizes)` computes on `inputs(**sizes)`.
+
+    `scales` gives for every scale some values that the factory accepts, `{"width": (32, 48, 64)}`; the first scale is
+    the one that grows by default. No weights are allocated for tracing; `measure` False also leaves out the small real
+    copies in which the initial values are looked at.
+
+    Raises `MissingExtra` without torch, and `ScaleRulesError` where the module cannot be traced or an operation is not
+    known, with the operation, the module's path and the source line.
+    """
+    try:
+        from .tracing.recording import record
+    except ModuleNotFoundError as error:
+        if error.name and error.name.partition(".")[0] == "torch":
+            raise MissingExtra("tracing a module", "torch") from error
+        raise
+    return graph_of(record(make_model, scales, inputs, measure=measure))
+
+
+def graph_of(record: Record) -> Traced:
+    """The graph of a record. Raises `ScaleRulesError` where it cannot be lowered."""
+    from .tracing.assemble import Conflict, assembled, pieces
+    from .tracing.factors import freed
+    from .tracing.lowering import Lowering
+    from .tracing.sketch import Sketch
+
+    whole: frozenset[str] = frozenset()
+    for _ in range(TRIES):
+        at = Lowering(record, Sketch(whole))
+        at.run(record.calls)
+        try:
+            found = pieces(record, at.sketch, [at.get(output.ref) for output in record.outputs])
+        except Conflict as conflict:
+            whole |= conflict.weights
+            continue
+        growth = {scale: int(i == 0) for i, scale in enumerate(record.scales)}
+        graph = assembled(record, freed(found), growth, Traced)
+        assert isinstance(graph, Traced)
+        graph._record = record  # pyright: ignore[reportPrivateUsage]
+        graph._notes = [*record.notes, *at.notes]  # pyright: ignore[reportPrivateUsage]
+        return graph
+    raise ScaleRulesError(f"the weights {', '.join(sorted(whole))} are read in ways that do not fit together")

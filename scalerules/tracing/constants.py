@@ -1,0 +1,99 @@
+"""What does not depend on weights or real data: masks, positions, fixed numbers, buffers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from ..scale import Length, Monomial
+from .axes import fixed, over, plus, power, times
+from .lowering import DISCRETE, as_length, number, operation
+from .record import Call, Weight
+from .values import Constant, Result
+
+if TYPE_CHECKING:
+    from .lowering import Lowering
+
+FILLED = {"ones": 1.0, "ones_like": 1.0, "new_ones": 1.0, "zeros": 0.0, "zeros_like": 0.0, "new_zeros": 0.0}
+SAME = ("_to_copy", "clone", "expand", "view", "reshape", "unsqueeze", "squeeze", "alias", "detach", "to", "repeat",
+        "lift_fresh_copy", "contiguous", "permute", "transpose", "slice", "select", "_unsafe_view",
+        "type_as")  # fmt: skip
+"""Operations after which all entries are still the same number."""
+
+TWO: dict[str, Callable[[Length, Length], Length | None]] = {
+    "mul": times,
+    "add": plus,
+    "div": over,
+    "sub": lambda a, b: plus(a, times(b, fixed(-1))),
+}
+
+
+def buffer(weight: Weight, sizes: Mapping[str, int]) -> Constant:
+    """A buffer: a number where all its entries are one, as a function of the scales where it varies."""
+    initial = weight.initial
+    discrete = weight.dtype.startswith(DISCRETE)
+    if initial.kind == "zeros":
+        return Constant(weight.shape, 0.0, discrete)
+    if initial.kind == "ones":
+        return Constant(weight.shape, 1.0, discrete)
+    if initial.kind == "constant" and initial.value is not None:
+        return Constant(weight.shape, _varying(initial.value, initial.exponents, sizes), discrete)
+    return Constant(weight.shape, None, discrete)
+
+
+def _varying(value: float, exponents: Mapping[str, float], sizes: Mapping[str, int]) -> Length | float:
+    """A number that is `value` at these sizes and varies with powers of them."""
+    powers = {s: Fraction(e).limit_denominator(8) for s, e in exponents.items() if abs(e) > 0.02}
+    if not powers:
+        return value
+    at = math.prod(float(sizes.get(scale, 1)) ** float(p) for scale, p in powers.items())
+    return Length((Monomial(Fraction(value / at).limit_denominator(10**9), tuple(sorted(powers.items()))),))
+
+
+def folded(at: Lowering, call: Call) -> Result:
+    """The result of a call that reads constants only."""
+    found = _number(at, call)
+    results: list[Constant] = []
+    for shape, dtype in zip(call.shapes, call.dtypes, strict=True):
+        results.append(Constant(shape, found, str(dtype).startswith(DISCRETE)))
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def _number(at: Lowering, call: Call) -> Length | float | None:
+    name = operation(call.target)
+    if name in FILLED:
+        return FILLED[name]
+    if name in ("full", "new_full"):
+        return _plain(as_length(call.args[-1] if name == "full" else call.args[2]))
+    if name == "full_like":
+        return _plain(as_length(call.args[1]))
+    if name in ("scalar_tensor", "lift_fresh_copy") and call.args and not at_ref(call.args[0]):
+        return _plain(as_length(call.args[0]))
+    operands = [at.arg(call, i) for i in range(len(call.args))]
+    lengths = [as_length(o) for o in operands]
+    if name in SAME and operands and isinstance(operands[0], Constant):
+        return operands[0].number
+    if name in TWO and len(lengths) >= 2 and lengths[0] is not None and lengths[1] is not None:
+        return _plain(TWO[name](lengths[0], lengths[1]))
+    if name in ("sqrt", "rsqrt", "reciprocal", "neg") and lengths and lengths[0] is not None:
+        if name == "neg":
+            return _plain(times(lengths[0], fixed(-1)))
+        return _plain(power(lengths[0], {"sqrt": Fraction(1, 2), "rsqrt": Fraction(-1, 2)}.get(name, Fraction(-1))))
+    if name == "pow" and lengths[0] is not None and lengths[1] is not None and not lengths[1].scales:
+        return _plain(power(lengths[0], Fraction(number(lengths[1])).limit_denominator(64)))
+    return None
+
+
+def at_ref(value: object) -> bool:
+    """Whether an argument is a tensor."""
+    from .record import Ref
+
+    return isinstance(value, Ref)
+
+
+def _plain(length: Length | None) -> Length | float | None:
+    if length is None or length.scales:
+        return length
+    return length.value({})

@@ -1,0 +1,75 @@
+"""Fixed numbers of the forward pass that the engine may choose: factors at products of two values of the data.
+
+`1 / sqrt(head)` in front of a softmax stands behind a sum over a growing axis that no initial value can make up for:
+what it should be is solved for (`free`), and what the module does is its value at the base size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from .assemble import Pieces
+from .sketch import Made
+from .values import Part, Source
+
+PASSING = ("rearrange", "scale")
+
+
+def freed(found: Pieces) -> Pieces:
+    """The same with every factor free that stands at a sum of products of data over an axis that grows."""
+    nodes = dict(found.nodes)
+    readers: dict[str, list[str]] = {}
+    for name, made in nodes.items():
+        for source in made.operands:
+            if isinstance(source, str):
+                readers.setdefault(source, []).append(name)
+    weighed = {name for name in nodes if not _from_data(name, nodes)}
+    for name, made in found.nodes.items():
+        if made.op == "scale" and (_behind(made, nodes, weighed) or _before(name, nodes, readers, weighed)):
+            nodes[name] = replace(made, fields={**made.fields, "free": True})
+    return replace(found, nodes=nodes)
+
+
+def _from_data(name: str, nodes: Mapping[str, Made]) -> bool:
+    """Whether a node depends on an input."""
+    stack, seen = [name], set[str]()
+    while stack:
+        at = stack.pop()
+        if nodes[at].op == "input":
+            return True
+        for source in nodes[at].operands:
+            if isinstance(source, str) and source not in seen:
+                seen.add(source)
+                stack.append(source)
+    return False
+
+
+def _behind(made: Made, nodes: Mapping[str, Made], weighed: set[str]) -> bool:
+    source: Source = made.operands[0]
+    while isinstance(source, str) and nodes[source].op == "rearrange":
+        source = nodes[source].operands[0]
+    return isinstance(source, str) and is_product(nodes[source], weighed)
+
+
+def _before(name: str, nodes: Mapping[str, Made], readers: Mapping[str, list[str]], weighed: set[str]) -> bool:
+    """Whether the scaled value goes into such a product, and nowhere else."""
+    found = readers.get(name, [])
+    through = [reader for reader in found if nodes[reader].op in PASSING]
+    ends = [reader for reader in found if reader not in through]
+    return (
+        bool(found)
+        and all(is_product(nodes[r], weighed) for r in ends)
+        and all(_before(r, nodes, readers, weighed) for r in through)
+    )
+
+
+def is_product(made: Made, weighed: set[str]) -> bool:
+    """Whether a node sums products of two values of the data over an axis that grows."""
+    if made.op != "einsum" or made.labels is None:
+        return False
+    data = [k for k, source in enumerate(made.operands) if not isinstance(source, Part) and source not in weighed]
+    if len(data) < 2:
+        return False
+    shared = set(made.labels[data[0]]).intersection(*(made.labels[k] for k in data[1:])) - set(made.result)
+    return bool(shared)

@@ -1,0 +1,51 @@
+"""Attention: queries times keys, a fixed factor, softmax, times values; masks select and do not scale."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+from .axes import ONE, is_one, over, power
+from .lower_linear import contracted
+from .lowering import Lowering, as_length, copies, lowers
+from .record import Call
+from .values import Constant, Result, Value
+
+
+@lowers("scaled_dot_product_attention", "_scaled_dot_product_flash_attention",
+        "_scaled_dot_product_efficient_attention",
+        "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_attention_math",
+        "_scaled_dot_product_cudnn_attention")  # fmt: skip
+def attention(at: Lowering, call: Call) -> Result:
+    """Weights from scaled products of queries and keys, and the values that they mix."""
+    q, k, v = (at.value(call, i) for i in range(3))
+    mask = at.arg(call, 3, "attn_mask")
+    rank = len(q.dims)
+    k, v = _shared(at, k, q), _shared(at, v, q)
+    batch = [f"b{i}" for i in range(rank - 2)]
+    letters = ([*batch, "s", "d"], [*batch, "t", "d"], [*batch, "t", "e"])
+    scores = contracted(at, [(q, letters[0]), (k, letters[1])], [*batch, "s", "t"], "dots")
+    given = as_length(at.arg(call, 6, "scale"))
+    factor = given if given is not None else power(q.length(rank - 1), Fraction(-1, 2))
+    if q.length(rank - 1).scales or (factor is not None and factor.scales):
+        scores = at.sketch.unary("scale", scores, "scores", factor=factor or ONE)
+    if isinstance(mask, Value):
+        wide = [str(i) for i in range(rank)]
+        scores = at.sketch.combine("add", [(scores, wide), (mask, wide[rank - len(mask.dims) :])], wide, "masked")
+    weights = at.sketch.along("softmax", scores, rank - 1, "weights")
+    made = contracted(at, [(weights, [*batch, "s", "t"]), (v, letters[2])], [*batch, "s", "e"], "heads")
+    made = replace(made)
+    return (made, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else made
+
+
+def _shared(at: Lowering, value: Value, q: Value) -> Value:
+    """Keys or values that several query heads share: copied along the queries of a group."""
+    dim = len(q.dims) - 3
+    if dim < 0 or not q.dims[dim]:
+        return value
+    groups = over(q.length(dim), value.length(dim))
+    if groups is None or is_one(groups) or not value.dims[dim]:
+        return value
+    dims = list(value.dims)
+    dims[dim] = (*dims[dim], *copies(groups, at.sketch))
+    return value.at(dims)

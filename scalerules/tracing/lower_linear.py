@@ -1,0 +1,162 @@
+"""Products of matrices: linear layers, batched products, einsum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .lowering import Lowering, as_length, lowers, number, operation
+from .record import Call
+from .values import Constant, Result, Value
+
+LETTERS = "abcdefghijklmnopqrstuvw"
+
+
+def contracted(
+    at: Lowering,
+    operands: Sequence[tuple[Value | Constant, Sequence[str]]],
+    result: Sequence[str],
+    short: str | None = None,
+) -> Value:
+    """An einsum with a letter per dimension; a fixed matrix must not be summed with over an axis that grows."""
+    ready: list[tuple[Value, Sequence[str]]] = []
+    for operand, letters in operands:
+        if isinstance(operand, Constant):
+            grown = [x for x, length in zip(letters, operand.shape, strict=True) if length is None or length.scales]
+            if any(letter not in result for letter in grown):
+                raise at.sketch.unknown(
+                    "a fixed matrix is multiplied along an axis that grows; what it does is not known"
+                )
+            operand = at.constant(operand)
+        ready.append((operand, letters))
+    for index, (value, letters) in enumerate(ready):
+        for dim, letter in enumerate(letters):
+            if len(value.dims[dim]) > 1 and letter not in result and _weights(ready, letter):
+                value = at.sketch.merge(value, dim)
+        ready[index] = (value, letters)
+    return at.sketch.combine("einsum", ready, result, short)
+
+
+def _weights(operands: Sequence[tuple[Value, Sequence[str]]], letter: str) -> bool:
+    """Whether a weight is summed over this letter as one axis: then its factors are merged, not the weight cut."""
+    return any(
+        value.is_weight and len(value.dims[i]) == 1
+        for value, letters in operands
+        for i, x in enumerate(letters)
+        if x == letter
+    )
+
+
+def biased(at: Lowering, value: Value, bias: object) -> Value:
+    """Plus a bias along the last dimensions."""
+    if not isinstance(bias, Value):
+        return value
+    letters = [str(i) for i in range(len(value.dims))]
+    return at.sketch.combine(
+        "add", [(value, letters), (bias, letters[len(letters) - len(bias.dims) :])], letters, "bias"
+    )
+
+
+@lowers("linear")
+def linear(at: Lowering, call: Call) -> Result:
+    """`x W^T + b`."""
+    x, w = at.arg(call, 0), at.arg(call, 1)
+    batch = [f"b{i}" for i in range(_rank(x) - 1)]
+    result = [*batch, "o"] if _rank(w) == 2 else batch
+    made = contracted(at, [(x, [*batch, "i"]), (w, ["o", "i"] if _rank(w) == 2 else ["i"])], result, _short(call))
+    return biased(at, made, at.arg(call, 2, "bias"))
+
+
+def _rank(operand: Value | Constant) -> int:
+    return len(operand.dims) if isinstance(operand, Value) else len(operand.shape)
+
+
+def _short(call: Call) -> str | None:
+    """No further word where the module is one layer; otherwise the operation's name."""
+    kind = call.stack[-1][1] if call.stack else ""
+    return None if any(word in kind for word in ("Linear", "Conv", "Embedding")) else operation(call.target)
+
+
+@lowers("addmm", "addmv", "addbmm", "_addmm_activation")
+def addmm(at: Lowering, call: Call) -> Result:
+    """`bias + a b`."""
+    bias, a, b = (at.arg(call, i) for i in range(3))
+    right = ["i", "o"] if _rank(b) == 2 else ["i"]
+    made = contracted(at, [(a, ["b", "i"]), (b, right)], ["b", "o"] if _rank(b) == 2 else ["b"], _short(call))
+    return biased(at, at.sketch.scale(made, as_length(at.arg(call, 4, "alpha", 1)) or as_length(1), "scale"), bias)  # type: ignore[arg-type]
+
+
+@lowers("baddbmm")
+def baddbmm(at: Lowering, call: Call) -> Result:
+    """`beta * input + alpha * (a @ b)`."""
+    given, a, b = (at.arg(call, i) for i in range(3))
+    made = contracted(at, [(a, ["b", "s", "i"]), (b, ["b", "i", "o"])], ["b", "s", "o"], "bmm")
+    alpha = as_length(at.arg(call, 4, "alpha", 1))
+    if alpha is not None:
+        made = at.sketch.scale(made, alpha)
+    if number(at.arg(call, 3, "beta", 1), 1.0) == 0 or not isinstance(given, Value):
+        return made
+    letters = ["0", "1", "2"]
+    return at.sketch.combine("add", [(made, letters), (given, letters[3 - len(given.dims) :])], letters, "add")
+
+
+@lowers("mm", "bmm", "matmul", "dot", "mv", "vdot", "inner", "__matmul__", "chain_matmul", "linalg_matmul")
+def matmul(at: Lowering, call: Call) -> Result:
+    """The last two dimensions are multiplied as matrices, those before are a batch."""
+    a, b = at.arg(call, 0), at.arg(call, 1)
+    rank_a, rank_b = _rank(a), _rank(b)
+    deep = max(rank_a, rank_b, 2) - 2
+    batch = [f"b{i}" for i in range(deep)]
+    left = [*batch[deep - (rank_a - 2) :], "s", "i"] if rank_a > 1 else ["i"]
+    right = [*batch[deep - (rank_b - 2) :], "i", "o"] if rank_b > 1 else ["i"]
+    result = [*batch, *(["s"] if rank_a > 1 else []), *(["o"] if rank_b > 1 else [])]
+    return contracted(at, [(a, left), (b, right)], result, _short(call))
+
+
+@lowers("outer", "ger")
+def outer(at: Lowering, call: Call) -> Result:
+    """Every product of an entry of one with one of the other."""
+    return contracted(at, [(at.arg(call, 0), ["a"]), (at.arg(call, 1), ["b"])], ["a", "b"], "outer")
+
+
+@lowers("bilinear", "_trilinear")
+def bilinear(at: Lowering, call: Call) -> Result:
+    """`x W y` with one matrix per output."""
+    x, y, w = (at.arg(call, i) for i in range(3))
+    batch = [f"b{i}" for i in range(_rank(x) - 1)]
+    made = contracted(at, [(x, [*batch, "i"]), (y, [*batch, "j"]), (w, ["o", "i", "j"])], [*batch, "o"], _short(call))
+    return biased(at, made, at.arg(call, 3, "bias"))
+
+
+@lowers("einsum")
+def einsum(at: Lowering, call: Call) -> Result:
+    """Any product, by its equation."""
+    equation, operands = str(call.args[0]).replace(" ", ""), list(at.arg(call, 1))
+    left, arrow, result = equation.partition("->")
+    parts = left.split(",")
+    deep = max(
+        (_rank(o) - len(p.replace("...", "")) for o, p in zip(operands, parts, strict=True) if "..." in p), default=0
+    )
+    if not arrow:
+        seen = left.replace(",", "").replace("...", "")
+        result = ("..." if deep else "") + "".join(sorted(c for c in set(seen) if seen.count(c) == 1))
+    named = [_letters(part, _rank(o), deep) for part, o in zip(parts, operands, strict=True)]
+    if any(len(set(letters)) < len(letters) for letters in named):
+        raise at.sketch.unknown("an einsum takes a diagonal")
+    return contracted(at, list(zip(operands, named, strict=True)), _letters(result, None, deep), "einsum")
+
+
+def _letters(part: str, rank: int | None, deep: int) -> list[str]:
+    before, dots, after = part.partition("...")
+    count = 0 if not dots else deep if rank is None else rank - len(before) - len(after)
+    return [*before, *(f"dot{deep - count + i}" for i in range(count)), *after]
+
+
+@lowers("_grouped_mm", "grouped_mm", "_scaled_grouped_mm")
+def grouped_mm(at: Lowering, call: Call) -> Result:
+    """Rows sorted by expert, each times the matrix of its own."""
+    x, w = at.arg(call, 0), at.arg(call, 1)
+    if _rank(x) == 2 and _rank(w) == 3:
+        return contracted(at, [(x, ["s", "i"]), (w, ["e", "i", "o"])], ["s", "o"], "experts")
+    if _rank(x) == 3 and _rank(w) == 3:
+        return contracted(at, [(x, ["e", "s", "i"]), (w, ["e", "i", "o"])], ["e", "s", "o"], "experts")
+    raise at.sketch.unknown("this form of grouped product is not known")

@@ -1,0 +1,322 @@
+"""Elementwise operations: functions of one entry, sums, products, quotients, powers, choices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+from ..scale import Length
+from .axes import fixed, negative, power, product
+from .curves import POINTS, UNARY, finite, kind_of
+from .lowering import Lowering, as_length, lowers, number, operation
+from .norms import divided, normalised, raised
+from .record import Call, Shape
+from .values import Constant, Curve, Loss, Operand, Piece, Result, Value, same_source
+
+TINY = 1e-2
+"""A smaller number that is added is there against a division by zero."""
+
+
+def curve_of(value: Value) -> Curve:
+    """A value as a function of another one, by default of itself."""
+    return value.curve or Curve(value, POINTS)
+
+
+def drawn(at: Lowering, curve: Curve, short: str, known: str | None = None, piece: Piece | None = None) -> Value:
+    """The value of a function of each entry of `curve.base`; `known` is the engine's own name for the function."""
+    kind = known or kind_of(curve.samples)
+    if kind == "identity":
+        return replace(curve.base, curve=curve, piece=piece, stat=None)
+    made = at.sketch.unary(kind, replace(curve.base, curve=None, piece=None, stat=None), short)
+    return replace(made, curve=curve)
+
+
+ENGINE = ("relu", "leaky_relu", "gelu", "silu", "elu", "mish", "tanh", "sin", "cos", "erf", "sigmoid", "softplus",
+          "exp", "abs", "square")  # fmt: skip
+
+
+@lowers(*UNARY, "prelu", "_prelu_kernel", "elu_", "relu_", "silu_", "rrelu_with_noise", "hardswish_", "glu_jvp")
+def unary(at: Lowering, call: Call) -> Result:
+    """A function of every entry."""
+    name = operation(call.target).rstrip("_").removeprefix("_").removesuffix("_kernel")
+    value = at.value(call, 0)
+    function = UNARY.get(name, UNARY["relu"])
+    before = curve_of(value)
+    samples = tuple(_safe(function, x) for x in before.samples)
+    if value.curve is None and name in ENGINE:
+        result = drawn(at, Curve(value, samples), name, name)
+    elif finite(samples):
+        piece = value.piece if name == "neg" else None
+        result = drawn(at, Curve(before.base, samples), name, piece=piece)
+    else:
+        result = at.sketch.unary("gelu", value, name)
+    return (result, Constant(call.shapes[1])) if len(call.shapes) > 1 else result
+
+
+def _safe(function: Callable[[float], float], x: float) -> float:
+    try:
+        return function(x)
+    except (ValueError, OverflowError, ZeroDivisionError):
+        return math.nan
+
+
+@lowers("clamp", "clamp_min", "clamp_max", "threshold", "hardtanh_", "clip", "nan_to_num", "hardshrink", "softshrink")
+def clamp(at: Lowering, call: Call) -> Result:
+    """Cut off above or below; a bound that is almost nothing only keeps a quotient finite."""
+    value = at.value(call, 0)
+    if value.stat is not None or operation(call.target) == "nan_to_num":
+        return value
+    low, high = (None if b is None or isinstance(b, Value) else number(b) for b in (at.arg(call, 1), at.arg(call, 2)))
+    if operation(call.target) == "clamp_max":
+        low, high = None, low
+    if (low is None or abs(low) > 1e4 or abs(low) < TINY) and (high is None or abs(high) > 1e4):
+        if low is not None and abs(low) < TINY and low == 0:
+            return drawn(at, Curve(curve_of(value).base, tuple(max(s, 0.0) for s in curve_of(value).samples)), "clamp")
+        return value
+    before = curve_of(value)
+    cut = tuple(
+        min(max(s, -math.inf if low is None else low), math.inf if high is None else high) for s in before.samples
+    )
+    return drawn(at, Curve(before.base, cut), "clamp")
+
+
+# --- two operands --------------------------------------------------------------------------------------
+
+
+def _two(at: Lowering, call: Call) -> tuple[Operand | float | Length, Operand | float | Length]:
+    a, b = at.arg(call, 0), at.arg(call, 1)
+    return a, b
+
+
+def _letters(shape: Shape, value: Value) -> list[str]:
+    rank = len(shape)
+    return [str(i + rank - len(value.dims)) for i in range(len(value.dims))]
+
+
+def pairwise(at: Lowering, op: str, values: Sequence[Value], shape: Shape, short: str) -> Value:
+    """A sum or product entry by entry, dimensions of length 1 copied."""
+    letters = [str(i) for i in range(len(shape))]
+    operands = [(value, _letters(shape, value)) for value in values]
+    return at.widened(at.sketch.combine(op, operands, letters, short), shape)
+
+
+def _same_base(a: Value, b: Value) -> Value | None:
+    base = curve_of(a).base
+    return base if same_source(base, curve_of(b).base) else None
+
+
+@lowers("add", "sub", "rsub", "add_", "sub_", "subtract", "__add__")
+def add(at: Lowering, call: Call) -> Result:
+    """A sum or difference."""
+    name = operation(call.target)
+    a, b = _two(at, call)
+    alpha = number(at.arg(call, 2, "alpha", 1), 1.0)
+    sign = -alpha if "sub" in name and name != "rsub" else alpha
+    if isinstance(a, Loss) or isinstance(b, Loss):
+        return _losses(a, b)
+    if name == "rsub":
+        a, b, sign = b, a, -1.0
+    return summed(at, call, a, b, sign)
+
+
+def _losses(*operands: object) -> Loss:
+    losses = [operand for operand in operands if isinstance(operand, Loss)]
+    return Loss(tuple(s for loss in losses for s in loss.sources), losses[0].kind)
+
+
+def summed(at: Lowering, call: Call, a: object, b: object, sign: float) -> Result:
+    """`a + sign * b`."""
+    if isinstance(a, Value) and isinstance(b, Value):
+        base = _same_base(a, b)
+        if base is not None and (a.curve is not None or b.curve is not None):
+            pairs = zip(curve_of(a).samples, curve_of(b).samples, strict=True)
+            return drawn(at, Curve(base, tuple(x + sign * y for x, y in pairs)), "add")
+        made = pairwise(at, "add", [a, b], call.shape, "add")
+        return normalised_mean(a, b, made, sign)
+    value, constant, first = (a, b, True) if isinstance(a, Value) else (b, a, False)
+    if not isinstance(value, Value):
+        raise at.sketch.unknown("adds nothing that can be followed")
+    factor = sign if first else 1.0
+    if not first and sign < 0:
+        before = curve_of(value)
+        value = drawn(at, Curve(before.base, tuple(-s for s in before.samples)), "neg", piece=value.piece)
+    return at.widened(shifted(at, value, constant, factor), call.shape)
+
+
+def normalised_mean(a: Value, b: Value, made: Value, sign: float) -> Value:
+    """Entries less their mean are remembered as such: divided by their deviation they are a layer norm."""
+    if sign < 0 and b.stat is not None and b.stat.kind == "mean" and same_source(b.stat.base, a):
+        return replace(made, stat=replace(b.stat, kind="centred"))
+    return made
+
+
+def shifted(at: Lowering, value: Value, constant: object, factor: float) -> Value:
+    """A value plus fixed numbers."""
+    given = constant.number if isinstance(constant, Constant) else constant
+    length = as_length(given)
+    if isinstance(constant, Constant) and constant.discrete:
+        return value
+    if length is not None and not length.scales:
+        amount = factor * length.value({})
+        if not math.isfinite(amount) or abs(amount) > 1e4 or amount == 0:
+            return value
+        if abs(amount) < TINY and (value.stat is not None or value.curve is None):
+            return value
+        before = curve_of(value)
+        return drawn(at, Curve(before.base, tuple(s + amount for s in before.samples)), "shifted")
+    one = at.sketch.constant()
+    if length is not None:
+        one = at.sketch.scale(one, length)
+    letters = [str(i) for i in range(len(value.dims))]
+    return at.sketch.combine("add", [(value, letters), (one, [])], letters, "shifted")
+
+
+@lowers("mul", "multiply", "mul_", "__mul__")
+def mul(at: Lowering, call: Call) -> Result:
+    """A product entry by entry."""
+    a, b = _two(at, call)
+    if isinstance(a, Loss) or isinstance(b, Loss):
+        return a if isinstance(a, Loss) else b  # type: ignore[return-value]
+    return multiplied(at, a, b, call.shape)
+
+
+def multiplied(at: Lowering, a: object, b: object, shape: Shape) -> Value:
+    """A product entry by entry; a value times the inverse of its own size is a norm."""
+    if isinstance(a, Value) and isinstance(b, Value):
+        found = normalised(at, a, b) or normalised(at, b, a)
+        if found is not None:
+            return at.widened(found, shape)
+        base = _same_base(a, b)
+        if base is not None and a.stat is None and b.stat is None:
+            samples = tuple(x * y for x, y in zip(curve_of(a).samples, curve_of(b).samples, strict=True))
+            return drawn(at, Curve(base, samples), "mul")
+        return pairwise(at, "einsum", [a, b], shape, "mul")
+    value, constant = (a, b) if isinstance(a, Value) else (b, a)
+    if not isinstance(value, Value):
+        raise at.sketch.unknown("multiplies nothing that can be followed")
+    return at.widened(scaled(at, value, constant), shape)
+
+
+def scaled(at: Lowering, value: Value, constant: object) -> Value:
+    """A value times fixed numbers: only those that vary with the scales matter."""
+    length = as_length(constant.number if isinstance(constant, Constant) else constant)
+    if length is None:
+        return replace(value, curve=None, piece=None, stat=None)
+    if length.scales:
+        return at.sketch.scale(value, length)
+    amount = length.value({})
+    before = curve_of(value)
+    piece = value.piece if abs(amount) == 1 else None
+    stat = value.stat if amount == 1 else None
+    curve = Curve(before.base, tuple(s * amount for s in before.samples))
+    if amount == 0:
+        return replace(value, curve=None, piece=None, stat=None)
+    return replace(value, curve=curve, piece=piece, stat=stat)
+
+
+@lowers("div", "true_divide", "divide", "div_")
+def div(at: Lowering, call: Call) -> Result:
+    """A quotient entry by entry."""
+    a, b = _two(at, call)
+    if isinstance(a, Loss):
+        return a
+    if isinstance(b, Value):
+        if isinstance(a, Value):
+            found = divided(at, a, b)
+            if found is not None:
+                return at.widened(found, call.shape)
+            base = _same_base(a, b)
+            if base is not None and a.stat is None and b.stat is None:
+                pairs = zip(curve_of(a).samples, curve_of(b).samples, strict=True)
+                samples = tuple(_safe(lambda q, x=x: x / q, y) for x, y in pairs)
+                if finite(samples):
+                    return drawn(at, Curve(base, samples), "div")
+            return multiplied(at, a, raised(at, b, Fraction(-1)), call.shape)
+        inverse = raised(at, b, Fraction(-1))
+        return at.widened(scaled(at, inverse, a), call.shape)
+    length = as_length(b)
+    inverse = power(length, Fraction(-1)) if length is not None and (length.scales or length.value({})) else None
+    return multiplied(at, a, inverse if inverse is not None else Constant(()), call.shape)
+
+
+@lowers("addcmul", "addcdiv", "lerp")
+def three(at: Lowering, call: Call) -> Result:
+    """`a + b c`, or `a + w (b - a)`: sums and products entry by entry."""
+    a, b, c = (at.arg(call, i) for i in range(3))
+    if operation(call.target) == "lerp":
+        values = [v for v in (a, b) if isinstance(v, Value)]
+        if isinstance(c, Value):
+            parts = [multiplied(at, v, c, call.shape) for v in values]
+            return pairwise(at, "add", [*parts, *(v for v in (a,) if isinstance(v, Value))], call.shape, "add")
+        return pairwise(at, "add", values, call.shape, "add") if len(values) > 1 else values[0]
+    if operation(call.target) == "addcdiv" and isinstance(c, Value):
+        c = raised(at, c, Fraction(-1))
+    if isinstance(b, Value) or isinstance(c, Value):
+        b = multiplied(at, b, c, call.shape)
+    return summed(at, call, a, b, 1.0)
+
+
+# --- powers --------------------------------------------------------------------------------------------
+
+
+@lowers("pow", "float_power")
+def pow_(at: Lowering, call: Call) -> Result:
+    """A power, most often a fixed one."""
+    a, b = _two(at, call)
+    if isinstance(b, Value):
+        return (
+            at.sketch.unary("sigmoid", b, "pow")
+            if not isinstance(a, Value)
+            else pairwise(at, "einsum", [a, at.sketch.unary("sigmoid", b, "pow")], call.shape, "pow")
+        )
+    assert isinstance(a, Value)
+    return raised(at, a, Fraction(number(b, 1.0)).limit_denominator(64))
+
+
+@lowers("sqrt", "rsqrt", "reciprocal", "square")
+def powers(at: Lowering, call: Call) -> Result:
+    """Roots, inverses and squares."""
+    exponents = {"sqrt": Fraction(1, 2), "rsqrt": Fraction(-1, 2), "reciprocal": Fraction(-1), "square": Fraction(2)}
+    return raised(at, at.value(call, 0), exponents[operation(call.target)])
+
+
+@lowers("log", "log2", "log10", "logit", "digamma", "lgamma", "erfinv", "acos", "asin", "atan2", "hypot", "polar")
+def generic(at: Lowering, call: Call) -> Result:
+    """A function without symmetry."""
+    return at.sketch.unary("gelu", at.value(call, 0), operation(call.target))
+
+
+# --- choices -------------------------------------------------------------------------------------------
+
+
+@lowers("where", "masked_fill", "masked_fill_", "masked_scatter", "maximum", "minimum", "fmax", "fmin", "max.other",
+        "copysign")  # fmt: skip
+def choice(at: Lowering, call: Call) -> Result:
+    """Entries of one or of the other: as large as either."""
+    operands = list(at.operands((*call.args, *call.kwargs.values())))
+    losses = [o for o in operands if isinstance(o, Loss)]
+    if losses:
+        return losses[0]
+    values = [o for o in operands if isinstance(o, Value)]
+    if len(values) == 1:
+        return at.widened(replace(values[0], curve=None, piece=None), call.shape)
+    return pairwise(at, "add", values, call.shape, operation(call.target))
+
+
+@lowers("glu")
+def glu(at: Lowering, call: Call) -> Result:
+    """One half times the sigmoid of the other."""
+    from .axes import over
+    from .lower_views import stretched
+
+    value = at.value(call, 0)
+    dim = at.dim(at.arg(call, 1, "dim", -1), len(value.dims))
+    half = over(value.length(dim), fixed(2))
+    assert half is not None
+    gate = at.sketch.unary("sigmoid", stretched(at, value, dim, half, half), "gate")
+    return pairwise(at, "einsum", [stretched(at, value, dim, fixed(0), half), gate], call.shape, "glu")
+
+
+assert negative and product

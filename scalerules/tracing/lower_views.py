@@ -1,0 +1,460 @@
+"""Views, copies, slices, joins and shifts: what changes only where entries stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..scale import Length
+from .axes import ONE, constant, fixed, is_one, negative, over, plus, probe, product, same
+from .lowering import Lowering, as_length, copies, lowers, number, operation
+from .record import Call, Shape
+from .values import Atom, Constant, Dim, Loss, Operand, Piece, Result, Value, same_source
+
+END = 2**62
+
+
+@lowers("clone", "contiguous", "alias", "_to_copy", "to", "detach", "dropout", "native_dropout", "lift_fresh_copy",
+        "feature_dropout", "alpha_dropout", "dropout_", "type_as", "positive", "copy", "bernoulli", "identity",
+        "checkpoint_name", "wait_tensor")  # fmt: skip
+def kept(at: Lowering, call: Call) -> Result:
+    """The same entries (dropout keeps their size)."""
+    found = at.arg(call, 1 if operation(call.target) == "copy" else 0, "input")
+    if isinstance(found, Constant):
+        return Constant(call.shape, found.number, found.discrete)
+    return (found, Constant(call.shapes[1])) if len(call.shapes) > 1 else found
+
+
+@lowers("view", "reshape", "_unsafe_view", "flatten", "unflatten", "view_copy", "_reshape_alias", "reshape_as", "ravel")
+def view(at: Lowering, call: Call) -> Result:
+    """The same entries under other dimensions: factors are merged without a node, and split where they have to be."""
+    return viewed(at, at.value(call, 0), call.shape)
+
+
+def viewed(at: Lowering, value: Value, shape: Shape) -> Value:
+    """A value under the dimensions of `shape`."""
+    wanted: list[Length] = []
+    for length in shape:
+        if length is None:
+            raise at.sketch.unknown("a length fits no simple function of the scales")
+        wanted.append(length)
+    value = value.at([tuple(atom for dim in value.dims for atom in dim)])  # all factors in one row
+    dims: list[Dim] = []
+    done = 0
+    for length in wanted:
+        rest, first = length, done
+        while not is_one(rest):
+            if done >= len(value.dims[0]):
+                raise at.sketch.unknown(f"cannot view it as {length} entries")
+            atom = value.dims[0][done]
+            if not same(atom.axis.length, rest) and probe(atom.axis.length) > probe(rest):
+                other = over(atom.axis.length, rest)
+                if other is None or (constant(other) or 1) != round(constant(other) or 1):
+                    return _mixed(at, value, wanted)
+                value = at.sketch.split(value, 0, done, (rest, other))
+                atom = value.dims[0][done]
+            left = over(rest, atom.axis.length)
+            if left is None or (constant(left) or 1) != round(constant(left) or 1):
+                return _mixed(at, value, wanted)
+            rest = left
+            done += 1
+        dims.append((first, done))  # type: ignore[arg-type]
+    atoms = value.dims[0]
+    return value.at([atoms[first:last] for first, last in dims])  # type: ignore[misc]
+
+
+def _mixed(at: Lowering, value: Value, wanted: Sequence[Length]) -> Value:
+    """A view that cuts across factors: all that is not a growing axis of its own is arranged anew."""
+    growing = [atom for atom in value.dims[0] if atom.axis.length.scales]
+    grown = [length for length in wanted if length.scales]
+    whole = len(growing) == len(grown) and all(same(a.axis.length, b) for a, b in zip(growing, grown, strict=True))
+    if not whole:
+        raise at.sketch.unknown(f"cannot view {product(a.axis.length for a in value.dims[0])} entries across axes")
+    return rearranged(at, value, wanted)
+
+
+def rearranged(at: Lowering, value: Value, wanted: Sequence[Length]) -> Value:
+    """The value with the growing axes kept, in order, and new fixed ones."""
+    from .axes import Axis
+    from .sketch import Made
+
+    value = at.sketch.real(value)
+    slots = at.sketch.slots(value.source)
+    growing = [atom for dim in value.dims for atom in dim if atom.axis.length.scales]
+    labels = tuple(range(len(slots)))
+    result: list[int] = []
+    new: list[Axis] = []
+    dims: list[Dim] = []
+    fresh = len(slots)
+    for length in wanted:
+        if is_one(length):
+            dims.append(())
+            continue
+        if length.scales:
+            atom = growing.pop(0)
+            assert atom.slot is not None
+            result.append(atom.slot)
+            new.append(atom.axis)
+        else:
+            result.append(fresh)
+            new.append(Axis(length))
+            fresh += 1
+        dims.append((Atom(new[-1], len(new) - 1),))
+    name = at.sketch.add(Made(at.sketch.name_here("arranged"), "rearrange", (value.source,), (labels,), tuple(result),
+                              tuple(new)))  # fmt: skip
+    return Value(name, tuple(dims))
+
+
+@lowers("unsqueeze")
+def unsqueeze(at: Lowering, call: Call) -> Result:
+    """One more dimension of length 1."""
+    value = at.value(call, 0)
+    dim = at.dim(call.args[1], len(value.dims) + 1)
+    moved = value.at([*value.dims[:dim], (), *value.dims[dim:]])
+    return moved if value.piece is None else replace(moved, piece=_moved_piece(value.piece, dim))
+
+
+def _moved_piece(piece: Piece, dim: int) -> Piece | None:
+    """A piece with one more dimension; None where its base would have to be viewed too (done by the join instead)."""
+    return Piece(piece.base, piece.dim + (dim <= piece.dim), piece.start, piece.length)
+
+
+@lowers("squeeze")
+def squeeze(at: Lowering, call: Call) -> Result:
+    """Without dimensions of length 1."""
+    value = at.value(call, 0)
+    if len(call.args) < 2:
+        return value.at([dim for dim in value.dims if dim])
+    asked = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
+    gone = {at.dim(d, len(value.dims)) for d in asked}
+    return value.at([dim for i, dim in enumerate(value.dims) if i not in gone or dim])
+
+
+@lowers("permute", "permute_copy")
+def permute(at: Lowering, call: Call) -> Result:
+    """The dimensions in another order."""
+    value = at.value(call, 0)
+    order = call.args[1]
+    assert isinstance(order, tuple)
+    return value.at([value.dims[at.dim(d, len(value.dims))] for d in order])
+
+
+@lowers("movedim", "moveaxis")
+def movedim(at: Lowering, call: Call) -> Result:
+    """Dimensions moved to other places."""
+    value = at.value(call, 0)
+    rank = len(value.dims)
+    pairs = [c if isinstance(c, tuple) else (c,) for c in call.args[1:3]]
+    sources = [at.dim(d, rank) for d in pairs[0]]
+    targets = [at.dim(d, rank) for d in pairs[1]]
+    rest = [i for i in range(rank) if i not in sources]
+    order: list[int] = []
+    for i in range(rank):
+        order.append(sources[targets.index(i)] if i in targets else rest.pop(0))
+    return value.at([value.dims[i] for i in order])
+
+
+@lowers("transpose", "swapaxes", "transpose_copy")
+def transpose(at: Lowering, call: Call) -> Result:
+    """Two dimensions exchanged."""
+    value = at.value(call, 0)
+    a, b = (at.dim(d, len(value.dims)) for d in call.args[1:3])
+    dims = list(value.dims)
+    dims[a], dims[b] = dims[b], dims[a]
+    return value.at(dims)
+
+
+@lowers("t", "numpy_T", "mT", "matrix_H", "adjoint")
+def turned(at: Lowering, call: Call) -> Result:
+    """The last two dimensions exchanged."""
+    value = at.value(call, 0)
+    return value.at([*value.dims[:-2], *value.dims[-2:][::-1]])
+
+
+@lowers("expand", "expand_as", "broadcast_to", "expand_copy")
+def expand(at: Lowering, call: Call) -> Result:
+    """Copies along dimensions of length 1."""
+    return at.widened(at.value(call, 0), call.shape)
+
+
+@lowers("repeat", "tile")
+def repeat(at: Lowering, call: Call) -> Result:
+    """Copies one after the other along a dimension."""
+    value = at.value(call, 0)
+    dims: list[Dim] = [() for _ in range(len(call.shape) - len(value.dims))] + list(value.dims)
+    counts = [as_length(count) for count in call.args[1]] if isinstance(call.args[1], tuple) else []
+    counts = [ONE] * (len(dims) - len(counts)) + [count or ONE for count in counts]
+    dims = [(*copies(count, at.sketch), *dim) for count, dim in zip(counts, dims, strict=True)]
+    return value.at(dims)
+
+
+@lowers("repeat_interleave")
+def repeat_interleave(at: Lowering, call: Call) -> Result:
+    """Copies of every entry along a dimension."""
+    value = at.value(call, 0)
+    asked = at.arg(call, 2, "dim")
+    dim = at.dim(asked, len(value.dims)) if asked is not None else 0
+    total, length = call.shape[dim], value.length(dim)
+    count = over(total, length) if total is not None else None
+    if count is None or (constant(count) or 1) != round(constant(count) or 1):
+        return at.sketch.take(value, dim, total or ONE)
+    dims = list(value.dims)
+    dims[dim] = (*dims[dim], *copies(count, at.sketch))
+    return value.at(dims)
+
+
+# --- parts ---------------------------------------------------------------------------------------------
+
+
+@lowers("slice", "narrow", "slice_copy", "narrow_copy")
+def sliced(at: Lowering, call: Call) -> Result:
+    """A stretch of a dimension."""
+    value = at.value(call, 0)
+    rank = len(value.dims)
+    dim = at.dim(at.arg(call, 1, "dim", 0), rank)
+    wanted = call.shape[dim]
+    if wanted is None:
+        raise at.sketch.unknown("the length of a slice fits no simple function of the scales")
+    step = as_length(at.arg(call, 4, "step", 1)) if operation(call.target).startswith("slice") else ONE
+    start = _start(at.arg(call, 2, "start"), value.length(dim))
+    if step is not None and not is_one(step):
+        return _strided(at, value, dim, start, step, wanted)
+    return stretched(at, value, dim, start, wanted)
+
+
+def _start(given: object, total: Length) -> Length:
+    length = as_length(given) or fixed(0)
+    if not length.scales and length.value({}) < 0:
+        return plus(total, length)
+    return length
+
+
+def stretched(at: Lowering, value: Value, dim: int, start: Length, length: Length) -> Value:
+    """A stretch, which remembers what it is a piece of."""
+    if same(length, value.length(dim)):
+        return value
+    found = at.sketch.stretch(value, dim, start, length)
+    return replace(found, piece=Piece(value, dim, start, length))
+
+
+def _strided(at: Lowering, value: Value, dim: int, start: Length, step: Length, wanted: Length) -> Value:
+    """Every second entry (or third ...): one of `step` when the axis is split in two factors."""
+    total = value.length(dim)
+    inner = over(total, step)
+    if inner is None or not same(inner, wanted) or len(value.dims[dim]) != 1:
+        return at.sketch.take(value, dim, wanted)
+    split = at.sketch.split(value, dim, 0, (inner, step))
+    apart = split.at([*split.dims[:dim], split.dims[dim][:1], split.dims[dim][1:], *split.dims[dim + 1 :]])
+    one = at.sketch.stretch(apart, dim + 1, start, ONE)
+    found = one.at([*one.dims[: dim + 1], *one.dims[dim + 2 :]])
+    return replace(found, piece=Piece(apart, dim + 1, start, ONE))
+
+
+@lowers("select", "select_copy")
+def select(at: Lowering, call: Call) -> Result:
+    """One entry of a dimension."""
+    value = at.value(call, 0)
+    dim = at.dim(call.args[1], len(value.dims))
+    return selected(at, value, dim, _start(call.args[2], value.length(dim)))
+
+
+def selected(at: Lowering, value: Value, dim: int, start: Length) -> Value:
+    """One entry of a dimension, which is gone then."""
+    piece = Piece(value, dim, start, ONE)
+    one = at.sketch.stretch(value, dim, start, ONE) if value.dims[dim] else value
+    return replace(one.at([*one.dims[:dim], *one.dims[dim + 1 :]]), piece=piece)
+
+
+@lowers("unbind", "unbind_copy")
+def unbind(at: Lowering, call: Call) -> Result:
+    """Every entry of a dimension on its own."""
+    value = at.value(call, 0)
+    dim = at.dim(at.arg(call, 1, "dim", 0), len(value.dims))
+    return tuple(selected(at, value, dim, fixed(i)) for i in range(len(call.shapes)))
+
+
+@lowers("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "unsafe_chunk", "split_copy",
+        "split_with_sizes_copy")  # fmt: skip
+def split(at: Lowering, call: Call) -> Result:
+    """Stretches one after the other."""
+    value = at.value(call, 0)
+    dim = at.dim(at.arg(call, 2, "dim", 0), len(value.dims))
+    start, parts = fixed(0), list[Operand]()
+    for shape in call.shapes:
+        length = shape[dim]
+        if length is None:
+            raise at.sketch.unknown("the length of a part fits no simple function of the scales")
+        parts.append(stretched(at, value, dim, start, length))
+        start = plus(start, length)
+    return tuple(parts)
+
+
+# --- joins ---------------------------------------------------------------------------------------------
+
+
+@lowers("cat", "concat", "concatenate", "hstack", "vstack")
+def cat(at: Lowering, call: Call) -> Result:
+    """Side by side along a dimension; the pieces of one value, put together again, are that value."""
+    parts = [p for p in at.arg(call, 0) if not (isinstance(p, Constant) and _empty(p))]
+    rank = len(call.shape)
+    dim = at.dim(at.arg(call, 1, "dim", 0), rank)
+    if any(isinstance(p, Loss) for p in parts):
+        return parts[0]
+    if len(parts) == 1:
+        return parts[0]
+    if (base := _rejoined(parts, dim)) is not None:
+        return base
+    values = [p if isinstance(p, Value) else at.constant(p) for p in parts]
+    length = call.shape[dim]
+    if length is None:
+        raise at.sketch.unknown("a length fits no simple function of the scales")
+    return joined(at, values, dim, length)
+
+
+def _empty(constant_: Constant) -> bool:
+    return any(length is not None and not length.scales and length.value({}) == 0 for length in constant_.shape)
+
+
+def _rejoined(parts: Sequence[Operand], dim: int) -> Value | None:
+    """The value that all parts are pieces of, if they cover it; their order and signs may be others."""
+    pieces = [p.piece for p in parts if isinstance(p, Value) and p.piece is not None and p.piece.dim == dim]
+    if len(pieces) != len(parts) or not pieces:
+        return None
+    base = pieces[0].base
+    if not all(same_source(piece.base, base) for piece in pieces) or len(base.dims) <= dim:
+        return None
+    starts = {probe(piece.start) for piece in pieces}
+    total = plus(*(piece.length for piece in pieces))
+    return base.at(base.dims) if len(starts) == len(pieces) and same(total, base.length(dim)) else None
+
+
+def joined(at: Lowering, values: Sequence[Value], dim: int, length: Length) -> Value:
+    """A concatenation: a node where the axis grows, otherwise the sum of what is put side by side."""
+    if any(len(value.dims[dim]) == 0 for value in values) or not length.scales:
+        return _side_by_side(at, values, dim, length)
+    return _concatenated(at, values, dim, length)
+
+
+def _side_by_side(at: Lowering, values: Sequence[Value], dim: int, length: Length) -> Value:
+    """Along an axis that does not grow every part is as large as in the whole."""
+    if length.scales:
+        raise at.sketch.unknown("single entries are put beside an axis that grows")
+    wide = [at.sketch.take(value, dim, length, "placed") for value in values]
+    letters = [str(i) for i in range(len(values[0].dims))]
+    return at.sketch.combine("add", [(value, letters) for value in wide], letters, "cat")
+
+
+def _concatenated(at: Lowering, values: Sequence[Value], dim: int, length: Length) -> Value:
+    from .axes import Axis
+    from .sketch import Made
+
+    sketch = at.sketch
+    flat = [sketch.merge(sketch.real(value), dim) for value in values]
+    letters = [f"{i}" for i in range(len(flat[0].dims))]
+    rest = [letter for i, letter in enumerate(letters) if i != dim]
+    # one order of axes for all parts: the other dimensions first, what is joined last
+    dims_rest: list[list[Dim]] = []
+    sources: list[str] = []
+    slots: tuple[Axis, ...] = ()
+    flat = sketch.matched(flat, [i for i in range(len(letters)) if i != dim])
+    for value in flat:
+        order = [a.slot for i, d in enumerate(value.dims) if i != dim for a in d if a.slot is not None]
+        last = [a.slot for a in value.dims[dim] if a.slot is not None]
+        ordered = [*order, *last]
+        own = sketch.slots(value.source)
+        labels = tuple(range(len(own)))
+        source = value.source
+        if ordered != list(labels) or not isinstance(source, str):
+            source = sketch.add(Made(sketch.name_here("turned"), "rearrange", (source,), (labels,), tuple(ordered),
+                                     tuple(own[s] for s in ordered)))  # fmt: skip
+        sources.append(source)
+        slots = tuple(own[s] for s in order)
+        dims_rest.append([d for i, d in enumerate(value.dims) if i != dim])
+    axis = Axis(length)
+    name = sketch.add(Made(sketch.name_here("cat"), "concat", tuple(sources), None, tuple(range(len(slots) + 1)),
+                           (*slots, axis), along=len(slots)))  # fmt: skip
+    dims: list[Dim] = []
+    place = 0
+    for i in range(len(letters)):
+        if i == dim:
+            dims.append((Atom(axis, len(slots)),))
+            continue
+        atoms: list[Atom] = []
+        for atom in flat[0].dims[i]:
+            atoms.append(Atom(atom.axis, place))
+            place += 1
+        dims.append(tuple(atoms))
+    assert rest is not None and dims_rest is not None
+    return Value(name, tuple(dims))
+
+
+@lowers("stack")
+def stack(at: Lowering, call: Call) -> Result:
+    """Side by side along a new dimension."""
+    parts = list(at.arg(call, 0))
+    rank = len(call.shape)
+    dim = at.dim(at.arg(call, 1, "dim", 0), rank)
+    if any(isinstance(p, Loss) for p in parts):
+        return parts[0]
+    if (base := _rejoined(parts, dim)) is not None:
+        return base
+    values = [p if isinstance(p, Value) else at.constant(p) for p in parts]
+    wide = [value.at([*value.dims[:dim], (), *value.dims[dim:]]) for value in values]
+    if len(wide) == 1:
+        return wide[0]
+    return _side_by_side(at, wide, dim, fixed(len(wide)))
+
+
+# --- other entries of axes that do not grow ------------------------------------------------------------
+
+
+@lowers("roll", "flip", "fliplr", "flipud", "rot90")
+def shifted(at: Lowering, call: Call) -> Result:
+    """The same entries in another order along an axis."""
+    return at.value(call, 0)
+
+
+@lowers("constant_pad_nd", "pad", "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d",
+        "reflection_pad3d", "replication_pad3d")  # fmt: skip
+def padded(at: Lowering, call: Call) -> Result:
+    """More entries at the ends of axes that do not grow."""
+    value = at.value(call, 0)
+    for dim, length in enumerate(call.shape):
+        if length is not None and not same(length, value.length(dim)):
+            value = at.sketch.take(value, dim, length, "padded")
+    return value
+
+
+@lowers("unfold", "unfold_copy")
+def unfold(at: Lowering, call: Call) -> Result:
+    """Windows along an axis that does not grow: one more dimension, the last."""
+    value = at.value(call, 0)
+    dim = at.dim(call.args[1], len(value.dims))
+    taken = at.sketch.take(value, dim, call.shape[dim] or ONE, "windows")
+    return at.widened(taken.at([*taken.dims, ()]), call.shape)
+
+
+@lowers("view_as_complex")
+def view_as_complex(at: Lowering, call: Call) -> Result:
+    """Pairs as complex numbers: the dimension of 2 is kept inside of the last one."""
+    value = at.value(call, 0)
+    return value.at([*value.dims[:-2], (*value.dims[-2], *value.dims[-1])])
+
+
+@lowers("view_as_real")
+def view_as_real(at: Lowering, call: Call) -> Result:
+    """Complex numbers as pairs again."""
+    value = at.value(call, 0)
+    return value.at([*value.dims[:-1], value.dims[-1][:-1], value.dims[-1][-1:]])
+
+
+@lowers("diagonal", "tril", "triu", "diag_embed", "masked_select", "unsafe_masked_index")
+def part_of(at: Lowering, call: Call) -> Result:
+    """Some entries are left out, or moved along axes that do not grow."""
+    value = at.value(call, 0)
+    if len(call.shape) == len(value.dims):
+        return value
+    return at.relabelled(value, call.shape)
+
+
+assert negative and number and END

@@ -1,0 +1,255 @@
+"""From a record to a sketch of the graph: every call of the record is lowered to elementary operations.
+
+`TABLE` maps the name of an ATen operation to the function that lowers it; the families of operations are in the files
+`lower_*.py`. What has no entry stops, unless no axis that it touches grows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from ..scale import Length
+from .axes import Axis, fixed, same
+from .record import Argument, Call, Input, Record, Ref, Shape, Weight
+from .sketch import Made, Sketch
+from .values import Atom, Constant, Dim, Loss, Operand, Result, Unknown, Value, place, whole
+
+Handler = Callable[["Lowering", Call], Result]
+
+TABLE: dict[str, Handler] = {}
+"""What lowers each operation, by its name without namespace and overload."""
+
+DISCRETE = ("bool", "int", "uint", "long")
+SILENT = ("_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range_for_size", "sym_size")
+
+
+def lowers(*names: str) -> Callable[[Handler], Handler]:
+    """Enters a function into the table."""
+
+    def enter(function: Handler) -> Handler:
+        for name in names:
+            TABLE[name] = function
+        return function
+
+    return enter
+
+
+def operation(target: str) -> str:
+    """`aten.linear.default` -> `linear`."""
+    parts = target.split(".")
+    return parts[1] if len(parts) > 1 else parts[0]
+
+
+class Lowering:
+    """The state while the calls are lowered, and what the functions of the table need."""
+
+    def __init__(self, record: Record, sketch: Sketch) -> None:
+        from . import families  # the table fills itself
+
+        assert families
+        self.record, self.sketch = record, sketch
+        self.known: dict[str, Result] = {}
+        self.notes: list[str] = []
+
+    # --- what a call reads -------------------------------------------------------------------------
+
+    def run(self, calls: Iterable[Call]) -> None:
+        """Lowers calls in order."""
+        for call in calls:
+            self.known[call.name] = self.lowered(call)
+
+    def lowered(self, call: Call) -> Result:
+        """What a call computes. Raises `Unknown`."""
+        name = operation(call.target)
+        if name in SILENT:
+            return Constant(())
+        self.sketch.call = call
+        operands = list(self.operands((*call.args, *call.kwargs.values())))
+        if not any(isinstance(o, (Value, Loss)) for o in operands):
+            from .constants import folded
+
+            return folded(self, call)
+        if call.dtypes and all(str(d).startswith(DISCRETE) for d in call.dtypes) and name not in ("topk", "sort"):
+            return _several(call, [Constant(shape, discrete=True) for shape in call.shapes])
+        handler = TABLE.get(name)
+        try:
+            return handler(self, call) if handler is not None else self.without_growth(call)
+        except Unknown as error:
+            if error.where is None:
+                error.where = place(call)
+            raise
+
+    def operands(self, value: object) -> Iterable[Operand]:
+        """All tensors in a nested argument."""
+        if isinstance(value, Ref):
+            found = self.get(value)
+            yield from found if isinstance(found, tuple) else [found]  # type: ignore[misc]
+        elif isinstance(value, (tuple, list)):
+            for inner in value:  # pyright: ignore[reportUnknownVariableType]
+                yield from self.operands(inner)  # pyright: ignore[reportUnknownArgumentType]
+        elif isinstance(value, dict):
+            yield from self.operands(tuple(value.values()))  # pyright: ignore[reportUnknownArgumentType]
+
+    def get(self, ref: Ref) -> Result:
+        """What a reference refers to."""
+        if ref.name not in self.known:
+            found = self.record.by_name.get(ref.name)
+            if isinstance(found, Weight):
+                self.known[ref.name] = self.known.get(found.name) or self.weight(found)
+            elif isinstance(found, Input):
+                self.known[ref.name] = self.input(found)
+            else:
+                raise Unknown(f"reads {ref}, which nothing computes", where=place(self.sketch.call or _NO_CALL))
+        result = self.known[ref.name]
+        if isinstance(result, tuple):
+            picked = result[ref.index or 0] if ref.index is not None or len(result) == 1 else result
+            if picked is None:
+                raise Unknown(
+                    f"output {ref.index} of {ref.name} is not followed", where=place(self.sketch.call or _NO_CALL)
+                )
+            return picked
+        return result
+
+    def weight(self, weight: Weight) -> Operand:
+        """A trained weight as a value, a buffer as a constant."""
+        if weight.trained:
+            made = whole(weight, f"module {self.record.model}")
+            for dim in made.dims:
+                for atom in dim:
+                    atom.axis.hints.extend(_hints(weight))
+            return made
+        from .constants import buffer
+
+        return buffer(weight, self.record.sizes())
+
+    def input(self, given: Input) -> Operand:
+        """Real data as an input node, whole numbers (tokens, masks) as constants."""
+        if given.dtype.startswith(DISCRETE) or any(length is None for length in given.shape):
+            return Constant(given.shape, discrete=True)
+        return self.sketch.data(given.name, [length for length in given.shape if length is not None])
+
+    def arg(self, call: Call, position: int, name: str = "", default: Any = None) -> Any:
+        """An argument by position or keyword: tensors as operands, everything else as it stands."""
+        if position < len(call.args):
+            found = call.args[position]
+            if f"args[{position}]" in call.unresolved:
+                raise Unknown("a number in it varies with the scales by no known law", where=place(call))
+        elif name in call.kwargs:
+            found = call.kwargs[name]
+            if f"kwargs[{name}]" in call.unresolved:
+                raise Unknown(f"the number {name} varies with the scales by no known law", where=place(call))
+        else:
+            return default
+        return self._resolved(found)
+
+    def _resolved(self, value: Argument) -> Any:
+        if isinstance(value, Ref):
+            return self.get(value)
+        if isinstance(value, tuple):
+            return tuple(self._resolved(inner) for inner in value)
+        return value
+
+    def value(self, call: Call, position: int, name: str = "") -> Value:
+        """A tensor argument that has to depend on data or weights."""
+        found = self.arg(call, position, name)
+        if isinstance(found, Value):
+            return found
+        if isinstance(found, Constant):
+            return self.constant(found)
+        raise Unknown(f"argument {position} is no tensor that can be followed", where=place(call))
+
+    def constant(self, constant: Constant) -> Value:
+        """A constant as a value: a fixed number of size 0, copied along its axes."""
+        return self.sketch.constant().at([copies(length, self.sketch) for length in constant.shape])
+
+    def dim(self, value: Any, rank: int) -> int:
+        """A dimension counted from the front."""
+        return int(number(value)) % max(rank, 1)
+
+    # --- results -----------------------------------------------------------------------------------
+
+    def widened(self, value: Value, shape: Shape) -> Value:
+        """The value copied along the dimensions of `shape` that it lacks."""
+        dims: list[Dim] = [() for _ in range(len(shape) - len(value.dims))] + list(value.dims)
+        for i, length in enumerate(shape):
+            if not dims[i]:
+                dims[i] = copies(length, self.sketch)
+        if all(a is b for a, b in zip(dims, value.dims, strict=False)) and len(dims) == len(value.dims):
+            return value
+        return replace(value, dims=tuple(dims), curve=None, piece=None)
+
+    def without_growth(self, call: Call) -> Result:
+        """An operation that is not known, where nothing that it reads or makes grows: some function of its operands."""
+        operands = [o for o in self.operands((*call.args, *call.kwargs.values())) if isinstance(o, Value)]
+        shapes = [length for shape in call.shapes for length in shape]
+        grows = any(atom.axis.length.scales for o in operands for dim in o.dims for atom in dim)
+        if grows or any(length is None or length.scales for length in shapes):
+            raise Unknown(
+                "this operation is not known, and it works on axes that grow", where=place(call),
+                hint="write it with operations that are known, or ask for it with the name and this line",
+            )  # fmt: skip
+        results: list[Operand | None] = []
+        for shape in call.shapes:
+            flat = [self.sketch.unary("sigmoid", self.relabelled(o, shape)) for o in operands]
+            letters = [str(i) for i in range(len(shape))]
+            made = flat[0] if len(flat) == 1 else self.sketch.combine("add", [(f, letters) for f in flat], letters)
+            results.append(made)
+        return _several(call, results)
+
+    def relabelled(self, value: Value, shape: Shape) -> Value:
+        """A value without growing axes as one of another shape."""
+        slots = self.sketch.slots(value.source)
+        axes = [Axis(length) for length in shape if length is not None and not same(length, fixed(1))]
+        labels = tuple(range(len(slots)))
+        result = tuple(len(slots) + i for i in range(len(axes)))
+        name = self.sketch.name_here("taken")
+        self.sketch.add(Made(name, "rearrange", (value.source,), (labels,), result, tuple(axes)))
+        dims: list[Dim] = []
+        slot = 0
+        for length in shape:
+            if length is None or same(length, fixed(1)):
+                dims.append(())
+            else:
+                dims.append((Atom(axes[slot], slot),))
+                slot += 1
+        return Value(name, tuple(dims))
+
+
+_NO_CALL = Call("", "the output", (), {}, (), ())
+
+
+def _several(call: Call, results: list[Any]) -> Result:
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def _hints(weight: Weight) -> list[str]:
+    """What the axes of a weight could be called: the module that holds it."""
+    parts = [part for part in weight.name.split(".") if not part.isdigit()]
+    return [parts[-2]] if len(parts) > 1 else []
+
+
+def copies(length: Length | None, sketch: Sketch) -> Dim:
+    """A dimension along which everything is copied."""
+    if length is None:
+        raise sketch.unknown("a length fits no simple function of the scales")
+    return () if same(length, fixed(1)) else (Atom(Axis(length), None),)
+
+
+def number(value: Any, default: float = 0.0) -> float:
+    """A plain number; of a length that does not vary, its value."""
+    if isinstance(value, Length):
+        return value.value({}) if not value.scales else default
+    if isinstance(value, Constant) and isinstance(value.number, (int, float)):
+        return float(value.number)
+    return float(value) if isinstance(value, (int, float)) else default
+
+
+def as_length(value: Any) -> Length | None:
+    """A number or length as a length."""
+    if isinstance(value, Length):
+        return value
+    if isinstance(value, Constant):
+        return as_length(value.number)
+    return fixed(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
