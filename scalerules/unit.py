@@ -133,8 +133,8 @@ class _Walk:
         for k, part in enumerate(labels):
             others = math.prod(squares[:k] + squares[k + 1 :])
             seen = count(every - set(part))
-            rows = math.prod(self.length(axis_of[label]) for label in hot & set(part))  # each is looked up now and then
-            slopes.append(math.sqrt(others * seen / rows))
+            rows = set[str]() if operands[k].tokens else hot & set(part)  # of which each is looked up now and then
+            slopes.append(math.sqrt(others * seen / math.prod(self.length(axis_of[label]) for label in rows)))
         return self.note(name, node, mean, std, slopes)
 
     def loss(self, output: str) -> None:
