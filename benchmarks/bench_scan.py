@@ -1,15 +1,22 @@
-"""The selective scan against plain torch, mambapy's parallel scan and torch.exp: one thread, float32.
+"""The selective scan against plain torch, mambapy's parallel scan, transformers and torch.exp: one thread, float32.
 
-    python benchmarks/bench_scan.py [--quick] [--memory] [--shape BATCH LENGTH CHANNELS STATES]
+    python benchmarks/bench_scan.py [--quick] [--memory] [--first] [--shape BATCH LENGTH CHANNELS STATES]
 
 All contestants take turns in one process; the figures are medians of CPU time. `sequential` is mamba_ssm's
-selective_scan_ref; `unbind` the fastest plain loop known; `pscan` needs `pip install --no-deps mambapy`;
-`exp` is torch.exp of batch x length x channels x states numbers, `lanes` the scan's own vectorised 2^x on as
-many, in the first-level cache: no scan that takes one exponential for each state and step can be faster.
+selective_scan_ref; `transformers` the path that its Mamba takes without CUDA; `unbind` the fastest plain loop known;
+`pscan` needs `pip install --no-deps mambapy`. The backward pass of the first two is quadratic in the length (each step
+indexes the whole tensor), so it is run up to a length of 1024 only, once. `exp` is torch.exp of batch x length x
+channels x states numbers, `lanes` the scan's own vectorised 2^x on as many, in the first-level cache: no scan that
+takes one exponential for each state and step can be faster. `--first` times the first call, compiled and from the disk.
+What is below its floor is marked (the floors are meant for the shapes that are run without --shape); exit 1 then.
 """
 
 import argparse
 import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from statistics import median
@@ -21,6 +28,16 @@ from torch.nn.functional import softplus
 
 SHAPES = ((2, 2048, 768, 16), (1, 1024, 256, 16), (1, 4096, 1536, 16), (1, 512, 512, 64))
 Scan = Callable[..., Tensor]
+QUADRATIC = ("sequential", "transformers")
+FLOORS = {
+    "sequential forward": 50, "transformers forward": 50, "pscan forward": 30, "unbind forward": 18,
+    "sequential both": 500, "transformers both": 500, "pscan both": 20, "unbind both": 18,
+}  # fmt: skip
+"""How many times as long as the scan each contestant has to take."""
+BOUND = {"scan forward": 0.65, "scan both": 0.30}
+"""The part of the machine's exponentials that the scan has to reach."""
+ZOH, MEMORY, COLD, CACHED = 2.2, 15.0, 6.0, 1.0
+"""Zero-order hold over Euler; memory of pscan over the scan's; seconds of the first call, compiled and from disk."""
 
 
 def scans() -> dict[str, Scan]:
@@ -30,6 +47,12 @@ def scans() -> dict[str, Scan]:
         return selective_scan(*arguments, discretisation="zoh")
 
     found: dict[str, Scan] = {"scan": selective_scan, "scan zoh": zoh, "sequential": sequential, "unbind": unbind}
+    try:
+        from transformers.models.mamba.modeling_mamba import mamba_selective_scan
+
+        found["transformers"] = mamba_selective_scan
+    except ImportError:
+        print("transformers is not installed, or keeps its scan elsewhere")
     try:
         from mambapy.pscan import pscan
     except ImportError:
@@ -115,15 +138,16 @@ def timings(shape: tuple[int, ...], repeats: int, slow_repeats: int) -> dict[str
     jobs: dict[str, Callable[[], object]] = {"exp": lambda: torch.exp(x, out=out), "lanes": own_exp2(x.numel())}
     for name, scan in scans().items():
         jobs[f"{name} forward"] = lambda scan=scan: forward(scan, tensors)
-        if name != "sequential":  # its backward takes minutes
+        if name not in QUADRATIC or shape[1] <= 1024:
             jobs[f"{name} both"] = lambda scan=scan: both(scan, tensors)
     fast = {name for name in jobs if name.startswith(("exp", "lanes", "scan"))}
     taken: dict[str, list[float]] = {name: [] for name in jobs}
-    for name in jobs:
+    once = {f"{name} both" for name in QUADRATIC}
+    for name in jobs.keys() - once:
         jobs[name]()  # compiles, warms
     for turn in range(repeats):
         for name, job in jobs.items():
-            if name in fast or turn < slow_repeats:
+            if name in fast or turn < (1 if name in once else slow_repeats):
                 start = time.process_time()
                 job()
                 taken[name].append(time.process_time() - start)
@@ -152,26 +176,69 @@ def _largest() -> float:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
 
 
-def main() -> None:
+def first_call() -> list[float]:
+    """Seconds of the first call in a fresh process: compiled, and from the disk cache (imports not counted)."""
+    program = (
+        "import time, torch; from scalerules.backends.scan import selective_scan; one = torch.ones(1, 64, 64);"
+        "began = time.perf_counter(); selective_scan(one, one, -torch.ones(64, 16), torch.ones(1, 16, 64),"
+        "torch.ones(1, 16, 64)); print(time.perf_counter() - began)"
+    )
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
+        run = [
+            subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+            for _ in range(2)
+        ]
+    return [float(each.stdout) for each in run]
+
+
+def rows(times: dict[str, float]) -> list[tuple[str, str, bool]]:
+    """(name, its line, whether it is below its floor) of every contestant."""
+    found = []
+    for name, seconds in times.items():
+        own = times.get("scan " + name.split()[-1])
+        ratio, floor = seconds / own if own else None, FLOORS.get(name)
+        bound = times["exp"] / seconds
+        low = ratio is not None and floor is not None and ratio < floor
+        low = low or (name in BOUND and bound < BOUND[name])
+        low = low or (name.startswith("scan zoh") and ratio is not None and ratio > ZOH)
+        text = f"{seconds * 1e3:10.2f}" + (f"{ratio:9.1f}" if ratio else " " * 9) + (f"{floor:7}" if floor else " " * 7)
+        text += f"{bound:9.0%}{times['lanes'] / seconds:10.0%}"
+        found.append((name, text, low))
+    return found
+
+
+def show(name: str, text: str, low: bool) -> bool:
+    print(f"{name:24}{text}{'  below its floor' if low else ''}", flush=True)
+    return low
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", type=int, nargs=4, action="append", help="batch length channels states")
     parser.add_argument("--quick", action="store_true", help="few repeats")
     parser.add_argument("--memory", action="store_true", help="peak memory too")
+    parser.add_argument("--first", action="store_true", help="the first call too")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    low = []
+    if options.first:
+        cold, cached = first_call()
+        low.append(
+            show("first call, s", f"{cold:10.2f} compiled, {cached:.2f} from disk", cold > COLD or cached > CACHED)
+        )
     for shape in [tuple(s) for s in options.shape or SHAPES]:
         times = timings(shape, 7 if options.quick else 21, 1 if options.quick else 5)
         print(f"\n(batch, length, channels, states) = {shape}")
-        print(f"{'':24}{'ms':>10}{'x scan':>9}{'of exp':>9}{'of lanes':>10}")
-        for name, seconds in times.items():
-            own = times.get("scan " + name.split()[-1])
-            ratio = f"{seconds / own:9.1f}" if own else " " * 9
-            bounds = f"{times['exp'] / seconds:9.0%}{times['lanes'] / seconds:10.0%}"
-            print(f"{name:24}{seconds * 1e3:10.2f}{ratio}{bounds}", flush=True)
+        print(f"{'':24}{'ms':>10}{'x scan':>9}{'floor':>7}{'of exp':>9}{'of lanes':>10}")
+        low += [show(*row) for row in rows(times)]
         if options.memory:
-            for name in [name for name in scans() if name != "sequential"]:
-                print(f"{name:24}{peak(name, shape):10.0f} MB more at the peak", flush=True)
+            peaks = {name: peak(name, shape) for name in scans() if name not in QUADRATIC}
+            for name, size in peaks.items():
+                enough = name != "pscan" or size >= MEMORY * peaks["scan"]
+                low.append(show(name, f"{size:10.0f} MB more at the peak", not enough))
+    return 1 if any(low) else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
