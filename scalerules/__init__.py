@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from .build import Builder
     from .classify import classify
     from .derivation import Solution, derive
+    from .empirical import empirical
     from .errors import ScaleRulesError
     from .graph import Graph, Node, Parameter
     from .lookup import apply, emit, graph
     from .published import published
+    from .report import report
     from .transfer import transfer
     from .verify import verify
 
@@ -29,8 +31,10 @@ __all__ = [
     "classify",
     "derive",
     "emit",
+    "empirical",
     "graph",
     "published",
+    "report",
     "transfer",
     "verify",
 ]
@@ -46,8 +50,10 @@ _HOMES = {
     "classify": "classify",
     "derive": "derivation",
     "emit": "lookup",
+    "empirical": "empirical",
     "graph": "lookup",
     "published": "published",
+    "report": "report",
     "transfer": "transfer",
     "verify": "verify",
 }

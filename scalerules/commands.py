@@ -60,8 +60,8 @@ def version() -> str:
 
 
 @command()
-def list_(kind: Literal["graphs", "optimizers", "gauges", "ops", "backends"] = "graphs", /) -> int:
-    """What there is: graphs, optimizers, gauges, ops or backends, each with a line that says what it is.
+def list_(kind: Literal["graphs", "optimizers", "gauges", "ops", "backends", "fits"] = "graphs", /) -> int:
+    """What there is: graphs, optimizers, gauges, ops, backends or fits, each with a line that says what it is.
 
     For example:
       scalerules list
@@ -194,7 +194,7 @@ def verify(
 
 @command("published")
 def published(
-    records: Annotated[str | None, Parameter(help="A file of records (.yaml, .json); by default the project's.")] = None,
+    records: Annotated[str | None, Parameter(help="A file of records (.yaml, .json), not the project's.")] = None,
     /,
     *,
     only: Annotated[tuple[str, ...], Parameter(negative="", help="The id of a record; repeatable.")] = (),
@@ -213,9 +213,9 @@ def published(
     """
     from .published import published as compare
     from .records import records as read
-    from .runs import Progress
+    from .verify_progress import Progress
 
-    with Progress(len(only) or len(read(records).records), not quiet) as advance:
+    with Progress(len(only) or len(read(records).records), not quiet, "deriving") as advance:
         report = compare(records, only=only, advance=advance)
     method = {"table": report.to_table, "md": report.to_markdown, "json": report.to_json}[format]
     write(_ended(method()), output)
@@ -265,6 +265,35 @@ def transfer(
     text = {"json": report.to_json, "md": report.to_markdown, "table": lambda: _rich(report.to_table())}[format]()
     write(_ended(text), output)
     return 0 if report.verdict else 1
+
+
+@command("report")
+def report(
+    graph: GraphName,
+    /,
+    *,
+    verify: Annotated[bool, Parameter(negative="", help="Measures it too (needs the extra torch).")] = False,
+    sizes: Annotated[str | None, Parameter(help="With --verify: values of the first scale, the base first.")] = None,
+    seeds: Annotated[int, Parameter(help="With --verify: runs per size.")] = 4,
+    question: Question = Asked,
+    output: Output = None,
+) -> int:
+    """One self-contained HTML page: rules, the graph drawn, every derivation, predicted sizes, and measurements.
+
+    For example:
+      scalerules report mlp -o report.html
+      scalerules report transformer --optimizer sgd --verify --sizes 32,64,128 -o report.html
+    """
+    import scalerules
+
+    chosen = numbers(sizes, "--sizes")
+    built, solution = question.solve(graph)
+    _warn(solution.warnings)
+    measured = None
+    if verify:
+        measured = scalerules.verify(built, solution, sizes=chosen, seeds=seeds, steps=question.steps)
+    write(scalerules.report(built, solution, measured), output)
+    return 1 if measured is not None and measured.verdict is False else 0
 
 
 @command("derivation", "pages")

@@ -29,14 +29,16 @@ def measured(verification: Report) -> str:
     data = cast(Data, json.loads(verification.to_json()))
     rows = cast("list[Data]", data["rows"])
     last = {_name(row): row["step"] for row in sorted(rows, key=lambda row: int(row["step"]))}
-    shown = [row for row in rows if not row["agrees"] or row["step"] == last[_name(row)]]
+    shown = [row for row in rows if _status(row) != "agrees" or row["step"] == last[_name(row)]]
     wrong = sum(not row["agrees"] for row in rows)
-    verdict = "Agrees" if data["verdict"] else f"{wrong} of {len(rows)} slopes disagree" if rows else "Nothing measured"
+    verdict = f"{wrong} of {len(rows)} slopes disagree" if wrong else "Agrees" if data["verdict"] else "Undecided"
+    style = "bad" if wrong else "good" if data["verdict"] else "open"
     sizes = ", ".join(f"{size:g}" for size in data["sizes"])
-    how = f"Trained at sizes {sizes} with {data['seeds']} seeds. {len(rows)} slopes were fitted."
+    how = f"Trained at sizes {sizes} with {data['seeds']} seeds; {len(rows)} slopes were fitted."
+    how += f" {data['advice']}" if data.get("advice") else ""
     heads = ["quantity", "node", "step", "predicted", "slope", "distance from the prediction", ""]
     return (
-        f'<p><span class="verdict {"good" if data["verdict"] else "bad"}">{verdict}.</span> {escape(how)}</p>'
+        f'<p><span class="verdict {style}">{verdict}.</span> {escape(how)}</p>'
         '<p class="note">The last step of each quantity, and whatever disagrees. '
         f"The band is {BAND:g} around the prediction.</p>{table(heads, [_cells(row) for row in shown])}"
     )
@@ -46,13 +48,19 @@ def _name(row: Data) -> tuple[str, str, str]:
     return str(row["quantity"]), str(row["node"]), str(row.get("parameter") or "")
 
 
+def _status(row: Data) -> str:
+    """agrees, undecided, or in which way it disagrees."""
+    return str(row.get("status") or ("agrees" if row["agrees"] else "disagrees"))
+
+
 def _cells(row: Data) -> list[str]:
     quantity, node, parameter = _name(row)
     name = f"{node} from {parameter}" if parameter and parameter != node else node
     predicted = "zero" if row["predicted"] is None else exponent(Fraction(str(row["predicted"])))
-    style = "good" if row["agrees"] else "bad"
-    text = "agrees" if row["agrees"] else ": ".join(str(row[key]) for key in ("status", "why") if row.get(key))
-    said = f'<span class="{style}">{escape(text or "disagrees")}</span>'
+    status = _status(row)
+    style = {"agrees": "good", "undecided": "open"}.get(status, "bad")
+    text = f"{status}: {row['why']}" if row.get("why") else status
+    said = f'<span class="{style}">{escape(text)}</span>'
     return [quantity, f'<th scope="row">{escape(name)}</th>', str(row["step"]), predicted, *_slope(row), said]
 
 
@@ -64,14 +72,14 @@ def _slope(row: Data) -> tuple[str, str]:
     text = f"{slope:+.2f} ± {error:.2f}".replace("-", "\N{MINUS SIGN}")
     if row["predicted"] is None:
         return text, ""
-    return text, _whisker(slope - float(Fraction(str(row["predicted"]))), error, bool(row["agrees"]))
+    return text, _whisker(slope - float(Fraction(str(row["predicted"]))), error, _status(row))
 
 
-def _whisker(off: float, error: float, agrees: bool) -> str:
+def _whisker(off: float, error: float, status: str) -> str:
     def x(distance: float) -> float:
         return WIDE / 2 * (1 + max(-REACH, min(REACH, distance)) / REACH)
 
-    style = "" if agrees else ' class="off"'
+    style = {"agrees": "", "undecided": ' class="open"'}.get(status, ' class="off"')
     return (
         f'<svg class="whisker" width="{WIDE}" height="16" viewBox="0 0 {WIDE} 16" role="img" aria-label="{off:+.2f}">'
         f'<rect class="band" x="{x(-BAND):.1f}" width="{x(BAND) - x(-BAND):.1f}" height="16"/>'

@@ -112,18 +112,21 @@ def test_a_measurement_beside_its_prediction():
          "status": "wrong", "why": "it grows <too> fast"},
         {"quantity": "change", "node": "h1", "step": 3, "predicted": None, "slope": None, "stderr": None, "agrees": True},
         {"quantity": "change", "node": "h1", "step": 2, "predicted": "0", "slope": 0.1, "stderr": 0.03, "agrees": True},
+        {"quantity": "own", "node": "h2", "step": 1, "predicted": "-1/2", "slope": -0.3, "stderr": 0.2, "agrees": True,
+         "status": "undecided", "why": "±0.4", "parameter": "h1"},
     ]  # fmt: skip
     data = {"graph": "mlp", "optimizer": "adam", "sizes": [64, 128], "seeds": 4, "rows": rows, "verdict": False}
     measured = cast(Any, SimpleNamespace(to_json=lambda: json.dumps(data)))
     graph = sr.graph("mlp")
     text = report(graph, sr.derive(graph, optimizer="adam"), measured)
-    cells = [row for row in Page(text).cells if row and row[0] in ("value", "change") and len(row) == 7]
+    cells = [row for row in Page(text).cells if row and row[0] in ("value", "change", "own") and len(row) == 7]
     assert cells == [
         ["value", "h1", "0", "0", "+0.04 ± 0.02", "", "agrees"],
         ["change", "h1", "1", "0", "+0.51 ± 0.03", "", "wrong: it grows <too> fast"],
         ["change", "h1", "3", "zero", "", "", "agrees"],
+        ["own", "h2 from h1", "1", "\N{MINUS SIGN}1/2", "\N{MINUS SIGN}0.30 ± 0.20", "", "undecided: ±0.4"],
     ], "the last step of each quantity, and what disagrees"
-    assert "1 of 4 slopes disagree" in text
+    assert "1 of 5 slopes disagree" in text
 
 
 # the drawing
