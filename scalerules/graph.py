@@ -7,7 +7,7 @@ is data (pydantic), the same in Python, YAML and JSON; `scalerules.build.Builder
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
 from typing import Annotated, Any, Literal, cast
@@ -219,7 +219,7 @@ class Graph(_Data):
             self.length(node.factor, where)
         if node.body is not None:
             self._axes_of["stream"] = self._axes_of[node.inputs[0]]
-            self._check_nodes(node.body, {"stream": None}, node.axis)
+            self._check_nodes(node.body, {"stream": None, **dict.fromkeys(node.inputs[1:])}, node.axis)
             if node.result not in node.body:
                 raise UnknownName("result", str(node.result), node.body, where=where)
         shapes = [self._axes_of[i] for i in node.inputs]
@@ -260,6 +260,9 @@ def _ordered(nodes: Mapping[str, Node], outer: Mapping[str, object]) -> list[str
     return list(nx.lexicographical_topological_sort(order, key=position.__getitem__))
 
 
-def ordered(nodes: Mapping[str, Node]) -> list[str]:
-    """Names of `nodes` (a graph's, or a repeat's body) in an order in which each stands behind its inputs."""
-    return _ordered(nodes, {"stream": None})
+def ordered(nodes: Mapping[str, Node], outside: Sequence[str] = ()) -> list[str]:
+    """Names of `nodes` (a graph's, or a repeat's body) in an order in which each stands behind its inputs.
+
+    `outside` are nodes that a body reads beside its stream.
+    """
+    return _ordered(nodes, {"stream": None, **dict.fromkeys(outside)})

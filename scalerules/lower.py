@@ -117,9 +117,12 @@ class _Lowering:
         self.axes: dict[str, tuple[str, ...]] = {}
         """Growing axes of the value of every site; the depth axis first where it has one."""
 
-    def body(self, nodes: Mapping[str, Node], outside: Mapping[str, str], copy: str, depth: str | None) -> None:
+    def body(
+        self, nodes: Mapping[str, Node], outside: Mapping[str, str], copy: str, depth: str | None,
+        also: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self.keys.update(outside)
-        for name in ordered(nodes):
+        for name in ordered(nodes, also):
             node = nodes[name]
             if node.op == "repeat":
                 self.repeat(name, node)
@@ -132,7 +135,7 @@ class _Lowering:
         stream = self.keys[node.inputs[0]]
         grows = node.axis if node.axis in self.growing else None
         for copy in COPIES:
-            self.body(node.body or {}, {"stream": stream}, copy, grows)
+            self.body(node.body or {}, {"stream": stream}, copy, grows, node.inputs[1:])
             stream = self.keys[str(node.result)]
             if grows and grows in self.axes[stream]:
                 raise GraphError(

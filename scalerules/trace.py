@@ -71,22 +71,27 @@ def trace(
 
 def graph_of(record: Record) -> Traced:
     """The graph of a record. Raises `ScaleRulesError` where it cannot be lowered."""
-    from .tracing.assemble import Conflict, assembled, pieces
+    from .tracing.assemble import Conflict, Writer, pieces
     from .tracing.factors import freed
+    from .tracing.folding import Unfoldable
     from .tracing.lowering import Lowering
     from .tracing.sketch import Sketch
 
     whole: frozenset[str] = frozenset()
+    unfolded: frozenset[str] = frozenset()
     for _ in range(TRIES):
-        at = Lowering(record, Sketch(whole))
-        at.run(record.calls)
+        at = Lowering(record, Sketch(whole), unfolded)
         try:
+            at.run(record.calls)
             found = pieces(record, at.sketch, [at.get(output.ref) for output in record.outputs])
         except Conflict as conflict:
             whole |= conflict.weights
             continue
+        except Unfoldable as run:
+            unfolded |= {str(run)}
+            continue
         growth = {scale: int(i == 0) for i, scale in enumerate(record.scales)}
-        graph = assembled(record, freed(found), growth, Traced)
+        graph = Writer(record, freed(found)).graph(growth, Traced)
         assert isinstance(graph, Traced)
         graph._record = record  # pyright: ignore[reportPrivateUsage]
         graph._notes = [*record.notes, *at.notes]  # pyright: ignore[reportPrivateUsage]

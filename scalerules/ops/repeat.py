@@ -24,5 +24,6 @@ register(
     "Depth is an axis: the parameters of a repeated block are stacked along it, and every residual of the block is "
     "a sum over it.",
     _repeat_axes,
+    operands=(1, None),
     required=["axis", "body", "result"],
 )

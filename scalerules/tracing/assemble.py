@@ -10,9 +10,10 @@ from ..errors import ScaleRulesError
 from ..graph import Graph, Node, Parameter
 from ..scale import Length
 from .axes import Axis, names_of, probe
-from .record import Record, Weight
+from .folding import body_of, captured, starred
+from .record import Record, Run, Weight
 from .sketch import Made, Sketch
-from .values import Loss, Part, Result, Value
+from .values import Loss, Part, Result, Source, Value
 
 
 class Conflict(Exception):
@@ -42,6 +43,9 @@ def pieces(record: Record, sketch: Sketch, results: Sequence[Result]) -> Pieces:
         raise ScaleRulesError("no output depends on a trained weight", where=f"module {record.model}", hint=hint)
     live = _needed(sketch, outputs)
     nodes = {name: made for name, made in sketch.nodes.items() if name in live}
+    for name, made in list(nodes.items()):
+        if made.op == "repeat":
+            nodes.update(body_of(sketch, name, live))
     return Pieces(nodes, parts_of(nodes.values()), tuple(outputs), loss)
 
 
@@ -63,7 +67,10 @@ def _needed(sketch: Sketch, outputs: Iterable[str]) -> set[str]:
         name = queue.pop()
         if name not in live:
             live.add(name)
-            queue.extend(source for source in sketch.nodes[name].operands if isinstance(source, str))
+            made = sketch.nodes[name]
+            queue.extend(source for source in made.operands if isinstance(source, str))
+            if made.op == "repeat":
+                queue.append(str(made.fields["result"]))
     return live
 
 
@@ -117,101 +124,118 @@ def _overlap(parts: Sequence[Part]) -> bool:
 # --- the graph -----------------------------------------------------------------------------------------
 
 
-def assembled(record: Record, found: Pieces, scales: Mapping[str, Any], kind: type[Graph] = Graph) -> Graph:
-    """The graph of these pieces."""
-    names = _names(found, record)
-    return kind.model_validate(
-        {
-            "name": record.model,
-            "scales": scales,
-            "axes": _axes(found, names),
-            "parameters": {name: parameter(part, names) for name, part in found.parts.items()},
-            "nodes": {name: node(made, names, found.nodes) for name, made in found.nodes.items()},
-            "outputs": list(found.outputs),
-            "loss": found.loss,
-            "sizes": {scale: float(value) for scale, value in record.sizes().items()},
+class Writer:
+    """Writes pieces as a graph: names of axes, of nodes and of weights (`*` for the index of a repeated block)."""
+
+    def __init__(self, record: Record, found: Pieces) -> None:
+        self.record, self.found = record, found
+        weights = [axis for part in found.parts.values() for axis in part.slots]
+        depths = [made.fields["depth"] for made in found.nodes.values() if made.op == "repeat"]
+        self.axes: list[Axis] = [*weights, *depths, *(axis for made in found.nodes.values() for axis in made.slots)]
+        self.words = names_of(self.axes, record.scales)
+        self.runs: dict[str, Run] = {n: m.fields["run"] for n, m in found.nodes.items() if m.op == "repeat"}
+
+    def graph(self, scales: Mapping[str, Any], kind: type[Graph] = Graph) -> Graph:
+        """The graph."""
+        nodes = self.found.nodes
+        parameters: dict[str, Parameter] = {}
+        for made in nodes.values():
+            for source in made.operands:
+                if isinstance(source, Part):
+                    parameters.setdefault(self.part(source, made), self.parameter(source))
+        return kind.model_validate(
+            {
+                "name": self.record.model,
+                "scales": scales,
+                "axes": {self.axis(axis): str(axis.whole.length) for axis in self.axes},
+                "parameters": parameters,
+                "nodes": {self.name(n): self.node(m) for n, m in nodes.items() if m.body is None},
+                "outputs": [self.name(n) for n in self.found.outputs],
+                "loss": self.found.loss,
+                "sizes": {scale: float(value) for scale, value in self.record.sizes().items()},
+            }
+        )
+
+    def axis(self, axis: Axis) -> str:
+        """The name of an axis."""
+        return self.words[id(axis.whole)]
+
+    def name(self, node: str) -> str:
+        """The name of a node."""
+        made = self.found.nodes[node]
+        if made.op == "stream":
+            return "stream"
+        return starred(node, self.runs[made.body]) if made.body else node
+
+    def part(self, part: Part, made: Made) -> str:
+        """The name of a weight, or part of one, where a node reads it."""
+        return starred(part.name, self.runs[made.body]) if made.body else part.name
+
+    def parameter(self, part: Part) -> Parameter:
+        """A weight as the graph has it."""
+        return Parameter.model_validate({"axes": [self.axis(a) for a in part.slots], "init": initial(part.weight)})
+
+    def node(self, made: Made) -> Node:
+        """A node as the graph has it: its operands are nodes first, then weights."""
+        order = sorted(range(len(made.operands)), key=lambda i: isinstance(made.operands[i], Part))
+        data: dict[str, Any] = {
+            "op": made.op,
+            "inputs": [self.name(s) for s in made.operands if isinstance(s, str)],
+            "parameters": [self.part(s, made) for s in made.operands if isinstance(s, Part)],
         }
-    )
+        axes = [self.axis(axis) for axis in made.slots]
+        if made.labels is not None and made.op != "residual":
+            data["equation"] = self.equation([(made.labels[i], self.slots(made.operands[i])) for i in order], made)
+        if made.op in ("input", "rearrange"):
+            data["axes"] = axes
+        if made.along is not None:
+            data["axis"] = axes[made.along]
+        if made.op == "repeat":
+            return Node.model_validate(data | self.repeat(made))
+        for name, value in made.fields.items():
+            data[name] = str(value) if isinstance(value, Length) else value
+        return Node.model_validate(data)
+
+    def repeat(self, made: Made) -> dict[str, Any]:
+        """The fields of a repeat: its body, and what the body reads beside the stream."""
+        body = {n: m for n, m in self.found.nodes.items() if m.body == made.name and m.op != "stream"}
+        return {
+            "inputs": [*(self.name(str(s)) for s in made.operands), *(self.name(n) for n in captured(body))],
+            "axis": self.axis(made.fields["depth"]),
+            "body": {self.name(n): self.node(m) for n, m in body.items()},
+            "result": self.name(str(made.fields["result"])),
+        }
+
+    def slots(self, source: Source) -> tuple[Axis, ...]:
+        """The axes of what a node reads."""
+        return source.slots if isinstance(source, Part) else self.found.nodes[source].slots
+
+    def equation(self, rows: Sequence[tuple[Sequence[int], Sequence[Axis]]], made: Made) -> str:
+        """The labels as words: the names of their axes, numbered where an axis stands there twice."""
+        axis_of = {x: self.axis(axis) for x, axis in zip(made.result, made.slots, strict=True)}
+        for row, axes in rows:
+            for x, axis in zip(row, axes, strict=True):
+                axis_of.setdefault(x, self.axis(axis))
+        words: dict[int, str] = {}
+        for x, name in axis_of.items():
+            word, count = name, 1
+            while word in words.values():
+                count += 1
+                word = f"{name}_{count}"
+            words[x] = word
+        left = ", ".join(" ".join(words[x] for x in row) for row, _ in rows)
+        return f"{left} -> {' '.join(words[x] for x in made.result)}"
 
 
-def _all_axes(found: Pieces) -> list[Axis]:
-    weights = [axis for part in found.parts.values() for axis in part.slots]
-    return [*weights, *(axis for made in found.nodes.values() for axis in made.slots)]
-
-
-def _names(found: Pieces, record: Record) -> dict[int, str]:
-    return names_of(_all_axes(found), record.scales)
-
-
-def _axes(found: Pieces, names: Mapping[int, str]) -> dict[str, str]:
-    return {names[id(axis.whole)]: str(axis.whole.length) for axis in _all_axes(found)}
-
-
-def parameter(part: Part, names: Mapping[int, str]) -> Parameter:
-    """A weight as the graph has it."""
-    return Parameter.model_validate({"axes": [names[id(a.whole)] for a in part.slots], "init": _init(part.weight)})
-
-
-def _init(weight: Weight) -> str:
-    initial = weight.initial
-    if initial.kind in ("zeros", "ones", "range", "log_range"):
-        return initial.kind
-    if initial.kind == "constant":
-        return "zeros" if initial.value == 0 else "ones"
-    if initial.kind == "structured" and "random" not in initial.note:
+def initial(weight: Weight) -> str:
+    """What the module does to a weight, as the engine's kinds of initial values."""
+    found = weight.initial
+    if found.kind in ("zeros", "ones", "range", "log_range"):
+        return found.kind
+    if found.kind == "constant":
+        return "zeros" if found.value == 0 else "ones"
+    if found.kind == "structured" and "random" not in found.note:
         return "ones"
-    if initial.kind == "normal" and initial.value is not None and abs(initial.mean) > abs(initial.value):
+    if found.kind == "normal" and found.value is not None and abs(found.mean) > abs(found.value):
         return "ones"  # entries that agree in sign
     return "normal"
-
-
-def node(made: Made, names: Mapping[int, str], nodes: Mapping[str, Made]) -> Node:
-    """A node as the graph has it."""
-    inputs = [i for i, source in enumerate(made.operands) if isinstance(source, str)]
-    weights = [i for i, source in enumerate(made.operands) if isinstance(source, Part)]
-    order = [*inputs, *weights]
-    data: dict[str, Any] = {
-        "op": made.op,
-        "inputs": [made.operands[i] for i in inputs],
-        "parameters": [_part_name(made.operands[i]) for i in weights],
-    }
-    axes = [names[id(axis.whole)] for axis in made.slots]
-    if made.labels is not None and made.op != "residual":
-        rows = [(made.labels[i], _slots(made.operands[i], nodes)) for i in order]
-        data["equation"] = _equation(rows, made, names)
-    if made.op in ("input", "rearrange") or (made.op == "constant" and axes):
-        data["axes"] = axes
-    if made.along is not None:
-        data["axis"] = axes[made.along]
-    for name, value in made.fields.items():
-        data[name] = str(value) if isinstance(value, Length) else value
-    return Node.model_validate(data)
-
-
-def _part_name(source: object) -> str:
-    assert isinstance(source, Part)
-    return source.name
-
-
-def _slots(source: object, nodes: Mapping[str, Made]) -> tuple[Axis, ...]:
-    return source.slots if isinstance(source, Part) else nodes[str(source)].slots
-
-
-def _equation(rows: Sequence[tuple[Sequence[int], Sequence[Axis]]], made: Made, names: Mapping[int, str]) -> str:
-    axis_of: dict[int, str] = {}
-    for x, axis in zip(made.result, made.slots, strict=True):
-        axis_of[x] = names[id(axis.whole)]
-    for row, axes in rows:
-        for x, axis in zip(row, axes, strict=True):
-            axis_of.setdefault(x, names[id(axis.whole)])
-    words: dict[int, str] = {}
-    used: set[str] = set()
-    for x, name in axis_of.items():
-        word, count = name, 1
-        while word in used:
-            count += 1
-            word = f"{name}{count}" if not name[-1:].isdigit() else f"{name}_{count}"
-        used.add(word)
-        words[x] = word
-    left = ", ".join(" ".join(words[x] for x in row) for row, _ in rows)
-    return f"{left} -> {' '.join(words[x] for x in made.result)}"

@@ -36,7 +36,7 @@ def _from_data(name: str, nodes: Mapping[str, Made]) -> bool:
     stack, seen = [name], set[str]()
     while stack:
         at = stack.pop()
-        if nodes[at].op == "input":
+        if nodes[at].op in ("input", "stream"):
             return True
         for source in nodes[at].operands:
             if isinstance(source, str) and source not in seen:

@@ -142,28 +142,6 @@ def _run(at: Lowering, name: str, x: Value, weights: Sequence[Value]) -> Value:
 # --- scans ---------------------------------------------------------------------------------------------
 
 
-def _ordered(at: Lowering, value: Value, axes: Sequence[Axis]) -> str:
-    """The node of a value with one axis per dimension, in order, that are these."""
-    value = at.sketch.real(value)
-    for dim in range(len(value.dims)):
-        value = at.sketch.merge(value, dim)
-    slots = at.sketch.slots(value.source)
-    order: list[int] = []
-    fresh = len(slots)
-    for axis, dim in zip(axes, value.dims, strict=True):
-        if dim and dim[0].slot is not None:
-            dim[0].axis.join(axis)
-            order.append(dim[0].slot)
-        else:
-            order.append(fresh)
-            fresh += 1
-    if isinstance(value.source, str) and order == list(range(len(slots))):
-        return value.source
-    labels = tuple(range(len(slots)))
-    made = Made(at.sketch.name_here("turned"), "rearrange", (value.source,), (labels,), tuple(order), tuple(axes))
-    return at.sketch.add(made)
-
-
 @lowers("selective_scan")
 def selective_scan(at: Lowering, call: Call) -> Result:
     """Mamba: `u`, `dt` (batch, channel, time), `A` (channel, state), `B`, `C` (batch, state, time)."""
@@ -172,8 +150,8 @@ def selective_scan(at: Lowering, call: Call) -> Result:
     state = Axis(a.length(1))
     turned = [v.at([v.dims[0], v.dims[2], v.dims[1]]) for v in (u, dt, b, c)]
     rows = [[batch, time, channel], [batch, time, channel], [batch, time, state], [batch, time, state]]
-    u_, dt_, b_, c_ = (_ordered(at, v, axes) for v, axes in zip(turned, rows, strict=True))
-    operands = (u_, dt_, _ordered(at, a, [channel, state]), b_, c_)
+    u_, dt_, b_, c_ = (at.sketch.ordered(v, axes) for v, axes in zip(turned, rows, strict=True))
+    operands = (u_, dt_, at.sketch.ordered(a, [channel, state]), b_, c_)
     slots = (batch, time, channel)
     name = at.sketch.name_here("scan")
     at.sketch.add(Made(name, "scan", operands, None, (0, 1, 2), slots, fields={"discretisation": "euler"}))

@@ -45,11 +45,11 @@ def operation(target: str) -> str:
 class Lowering:
     """The state while the calls are lowered, and what the functions of the table need."""
 
-    def __init__(self, record: Record, sketch: Sketch) -> None:
+    def __init__(self, record: Record, sketch: Sketch, unfolded: frozenset[str] = frozenset()) -> None:
         from . import families  # the table fills itself
 
         assert families
-        self.record, self.sketch = record, sketch
+        self.record, self.sketch, self.unfolded = record, sketch, unfolded
         self.known: dict[str, Result] = {}
         self.notes: list[str] = []
 
@@ -57,8 +57,12 @@ class Lowering:
 
     def run(self, calls: Iterable[Call]) -> None:
         """Lowers calls in order."""
+        from .folding import Folds
+
+        folds = Folds(self)
         for call in calls:
-            self.known[call.name] = self.lowered(call)
+            if not folds.handles(call):
+                self.known[call.name] = self.lowered(call)
 
     def lowered(self, call: Call) -> Result:
         """What a call computes. Raises `Unknown`."""

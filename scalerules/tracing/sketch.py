@@ -35,6 +35,8 @@ class Made:
     along: int | None = None
     fields: Mapping[str, Any] = field(default_factory=dict[str, Any])
     call: Call | None = None
+    body: str | None = None
+    """The repeat in whose body it stands."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Sketch:
         self.nodes: dict[str, Made] = {}
         self.whole_weights = whole_weights
         self.call: Call | None = None
+        self.body: str | None = None
         self._changed: dict[tuple[object, ...], tuple[Source, int] | None] = {}
         self._cuts: dict[tuple[object, ...], tuple[Axis, ...]] = {}
 
@@ -98,8 +101,33 @@ class Sketch:
 
     def add(self, made: Made) -> str:
         """Adds a node and returns its name."""
-        self.nodes[made.name] = replace(made, call=made.call or self.call)
+        self.nodes[made.name] = replace(made, call=made.call or self.call, body=self.body)
         return made.name
+
+    def ordered(self, value: Value, axes: Sequence[Axis] | None = None, short: str = "turned") -> str:
+        """The node of a value with one axis per dimension, in order (those of length 1 left out, unless `axes` has them).
+
+        `axes` are those that they have to be.
+        """
+        value = self.real(value)
+        for dim in range(len(value.dims)):
+            value = self.merge(value, dim)
+        slots = self.slots(value.source)
+        order: list[int] = []
+        new: list[Axis] = []
+        for i, dim in enumerate(value.dims):
+            if dim and dim[0].slot is not None:
+                order.append(dim[0].slot)
+                new.append(dim[0].axis)
+                if axes is not None:
+                    dim[0].axis.join(axes[i])
+            elif axes is not None:
+                order.append(len(slots) + i)
+                new.append(axes[i])
+        if isinstance(value.source, str) and order == list(range(len(slots))) and self.nodes[value.source].body == self.body:
+            return value.source
+        labels = tuple(range(len(slots)))
+        return self.add(Made(self.name_here(short), "rearrange", (value.source,), (labels,), tuple(order), tuple(new)))
 
     def data(self, name: str, axes: Sequence[Length | Axis], kind: str = "normal") -> Value:
         """An input: data with these axes."""
@@ -439,7 +467,7 @@ class Sketch:
         return self._changed[key]
 
     def _change_node(self, made: Made, slot: int, change: Change, deep: int) -> tuple[Source, int] | None:
-        if made.op in ("input", "constant", "scan") or made.along == slot or made.op == "slice":
+        if made.op in ("input", "constant", "scan", "stream", "repeat") or made.along == slot or made.op == "slice":
             return None
         if made.labels is None:
             inner = self._change(made.operands[0], slot, change, deep - 1)
@@ -496,8 +524,8 @@ class Sketch:
             return source, count
         labels = tuple(range(len(slots)))
         name = self.free_name(f"{made.name}.part")
-        self.add(Made(name, "rearrange", (source,), (labels,), tuple(wanted), tuple(slots[w] for w in wanted),
-                      call=made.call))  # fmt: skip
+        new = tuple(slots[w] for w in wanted)
+        self.nodes[name] = Made(name, "rearrange", (source,), (labels,), tuple(wanted), new, call=made.call, body=made.body)
         return name, count
 
     def _remade(
@@ -522,7 +550,8 @@ class Sketch:
         if along is not None and along > slot:
             along += count - 1
         name = self.free_name(f"{made.name}.part")
-        self.add(replace(made, name=name, operands=operands, labels=rows, result=result, slots=slots, along=along))
+        changed = replace(made, name=name, operands=operands, labels=rows, result=result, slots=slots, along=along)
+        self.nodes[name] = changed
         return name, count
 
     def unknown(self, what: str) -> Unknown:

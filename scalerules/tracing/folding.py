@@ -1,0 +1,183 @@
+"""Depth: blocks that repeat are lowered once, as the body of a repeat along an axis of their own.
+
+A block is folded if all that it hands on is its stream, so that the graph costs as much for 96 blocks as for two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .axes import Axis
+from .record import Call, Record, Ref, Run
+from .sketch import Made, Sketch
+from .values import Atom, Dim, Value
+
+if TYPE_CHECKING:
+    from .lowering import Lowering
+
+FEW = 2
+"""So many blocks are left as they are, unless a scale says how many there are."""
+
+
+class Folds:
+    """The runs of a record that are folded; `handles` takes their calls."""
+
+    def __init__(self, at: Lowering) -> None:
+        self.at = at
+        self.first: dict[str, Run] = {}
+        self.inside: set[str] = set()
+        for run in at.record.runs:
+            if wanted(run) and run.path not in at.unfolded and (why := unsuited(at.record, run)) is None:
+                self.first[run.copies[0][-1]] = run
+                self.inside.update(name for copy in run.copies for name in copy)
+            elif wanted(run):
+                at.notes.append(f"{run.path}: the {len(run.copies)} blocks stand one by one, {why or 'each of its own'}")
+
+    def handles(self, call: Call) -> bool:
+        """Whether a call stands in a folded block; with the last call of the first block, the block is lowered."""
+        if call.name in self.first:
+            fold(self.at, self.first[call.name])
+        return call.name in self.inside
+
+
+def wanted(run: Run) -> bool:
+    """Whether a run is worth folding: its length is a scale, or it is long."""
+    return run.over == "layers" and ((run.count is not None and bool(run.count.scales)) or len(run.copies) > FEW)
+
+
+def unsuited(record: Record, run: Run) -> str | None:
+    """Why a run cannot be folded; None if it can."""
+    if run.count is None:
+        return "how many there are follows no law"
+    if len(run.carried) != 1 or run.stepped:
+        return "they hand on more than one tensor"
+    if index_of(run) is None:
+        return "they repeat in groups"
+    inside = {name for copy in run.copies for name in copy}
+    result = result_of(run)
+    outside = [ref for call in record.calls if call.name not in inside for ref in call.reads()]
+    outside += [output.ref for output in record.outputs]
+    if any(ref.name in inside and ref != result for ref in outside):
+        return "something inside of them is read from outside"
+    weights = {name for copy in run.weights for name in copy}
+    if any(ref.name in weights for ref in outside):
+        return "a weight of theirs is read elsewhere"
+    return None
+
+
+def result_of(run: Run) -> Ref:
+    """What the last block hands on."""
+    _, result = run.carried[0]
+    return Ref(run.copies[-1][run.copies[0].index(result.name)], result.index)
+
+
+def index_of(run: Run) -> str | None:
+    """The index of the first block in the list that the run goes over, where every block is one member of it."""
+    before = f"{run.path}." if run.path else ""
+    found: list[set[str]] = []
+    for weights in run.weights:
+        if not all(name.startswith(before) for name in weights):
+            return None
+        found.append({name[len(before) :].partition(".")[0] for name in weights})
+    return next(iter(found[0])) if found and all(len(each) == 1 for each in found) else None
+
+
+def starred(name: str, run: Run) -> str:
+    """A name in the first block as the name of all blocks: `h.0.attn` -> `h.*.attn`."""
+    before = f"{run.path}." if run.path else ""
+    index = index_of(run)
+    head = f"{before}{index}"
+    if name == head or name.startswith(f"{head}.") or name.startswith(f"{head}["):
+        return f"{before}*{name[len(head) :]}"
+    return name
+
+
+def fold(at: Lowering, run: Run) -> None:
+    """Lowers the first block as the body of a repeat, and makes what the last block hands on known."""
+    sketch, by_name = at.sketch, {call.name: call for call in at.record.calls}
+    start, result = run.carried[0]
+    first = at.get(start)
+    if not isinstance(first, Value):
+        raise Unfoldable(run.path)
+    sketch.call = by_name[run.copies[0][0]]
+    name = sketch.free_name(run.path or "blocks")
+    source = sketch.ordered(first, short="stream")
+    slots = sketch.slots(source)
+    dims = _dims(first, slots)
+    sketch.body = name
+    stream = sketch.add(Made(f"%{name}", "stream", (), None, tuple(range(len(slots))), slots))
+    kept = at.known.get(start.name)
+    at.known[start.name] = Value(stream, dims)
+    before = set(at.known)
+    for call_name in run.copies[0]:
+        at.known[call_name] = at.lowered(by_name[call_name])
+    made = at.get(result)
+    if not isinstance(made, Value):
+        raise Unfoldable(run.path)
+    last = sketch.ordered(made)
+    if len(sketch.slots(last)) != len(slots):
+        raise Unfoldable(run.path)
+    for a, b in zip(sketch.slots(last), slots, strict=True):
+        a.join(b)
+    sketch.body = None
+    for known in set(at.known) - before:
+        if isinstance(at.known[known], (Value, tuple)) and known in by_name:
+            del at.known[known]
+    if kept is not None:
+        at.known[start.name] = kept
+    else:
+        del at.known[start.name]
+    assert run.count is not None
+    axis = Axis(run.count, ["layers"])
+    fields = {"result": last, "depth": axis, "run": run, "stream": stream}
+    sketch.add(Made(name, "repeat", (source,), None, tuple(range(len(slots))), slots, fields=fields))
+    at.known[result_of(run).name] = Value(name, dims)
+
+
+class Unfoldable(Exception):
+    """A run that does not hand on one tensor of real numbers of one shape; its path."""
+
+
+def _dims(value: Value, slots: tuple[Axis, ...]) -> tuple[Dim, ...]:
+    dims: list[Dim] = []
+    slot = 0
+    for dim in value.dims:
+        if not dim:
+            dims.append(())
+        else:
+            dims.append((Atom(slots[slot], slot),))
+            slot += 1
+    return tuple(dims)
+
+
+# --- the body ------------------------------------------------------------------------------------------
+
+
+def body_of(sketch: Sketch, name: str, live: set[str]) -> dict[str, Made]:
+    """The nodes of a repeat's body that are needed, sums along the stream as residuals."""
+    nodes = {key: made for key, made in sketch.nodes.items() if made.body == name and key in live and made.op != "stream"}
+    stream = str(sketch.nodes[name].fields["stream"])
+    main = {stream}
+    for key, made in nodes.items():
+        if made.op != "add" or len(made.operands) != 2:
+            continue
+        on = [source for source in made.operands if isinstance(source, str) and source in main]
+        off = [source for source in made.operands if source not in on]
+        if len(on) == 1 and len(off) == 1 and isinstance(off[0], str) and made.labels is not None:
+            if all(len(row) == len(made.result) for row in made.labels):
+                nodes[key] = replace(made, op="residual", operands=(on[0], off[0]))
+                main.add(key)
+    return nodes
+
+
+def captured(nodes: Mapping[str, Made]) -> Iterator[str]:
+    """Nodes outside of a body that it reads."""
+    seen: set[str] = set()
+    for made in nodes.values():
+        for source in made.operands:
+            if isinstance(source, str) and source not in nodes and not source.startswith("%") and source not in seen:
+                seen.add(source)
+                yield source
+
