@@ -8,7 +8,7 @@ any torch device.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -47,20 +47,22 @@ def losses(program: Program, trials: Sequence[Trial], device: str = "cpu") -> li
 
 
 def measure(program: Program, trials: Sequence[Trial], own: Collection[tuple[str, str]],
-            device: str = "cpu") -> list[Measurement]:  # fmt: skip
-    """Every size on the way, for each trial; `own` lists the (node, parameter) pairs whose contribution is wanted."""
+            device: str = "cpu") -> Iterator[Measurement]:  # fmt: skip
+    """Every size on the way, for each trial, one after the other as they are ready.
+
+    `own` lists the (node, parameter) pairs whose contribution is wanted.
+    """
     return _in_parts(program, trials, sorted(own), device)
 
 
 def _in_parts(program: Program, trials: Sequence[Trial], own: list[tuple[str, str]] | None,
-              device: str) -> list[Measurement]:  # fmt: skip
-    size, found = at_once(program, len(trials)), list[Measurement]()
+              device: str) -> Iterator[Measurement]:  # fmt: skip
+    size = at_once(program, len(trials))
     ensemble: _Ensemble | None = None
     for part in (trials[i : i + size] for i in range(0, len(trials), size)):
         if ensemble is None or not ensemble.takes(part):
             ensemble = _Ensemble(program, part, own, torch.device(device))
-        found += ensemble.train(part)
-    return found
+        yield from ensemble.train(part)
 
 
 def _each(function: Callable[..., Any], copies: int) -> Callable[..., Any]:

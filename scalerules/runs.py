@@ -1,6 +1,6 @@
-"""The runs of a verification: which base learning rate, how many samples, in which processes, with what progress.
+"""The runs of a verification: which base learning rate, how many samples, which seeds, in which processes.
 
-`verify.py` asks for them and judges; the training itself is `backends/training.py`.
+`verify.py` asks for them and judges; the training itself is `backends/ensemble.py`.
 """
 
 from __future__ import annotations
@@ -8,14 +8,13 @@ from __future__ import annotations
 import importlib
 import math
 import os
-import sys
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .errors import MissingExtra, ScaleRulesError
 from .graph import Graph
+from .verify_progress import Progress as Progress
 
 if TYPE_CHECKING:
     from .solution import Solution
@@ -25,10 +24,15 @@ SAMPLES = 16
 1/sqrt(N) beside the independent ones, so a large batch hides for many sizes what is aligned."""
 EDGE_STEPS = 6
 """Steps over which the loss must not rise above its start for a learning rate to count as stable."""
+EDGE_SEEDS = (0, 1)
 OF_THE_EDGE = 0.4
 """The base learning rate, as a part of the largest stable one."""
-WORTH_PROCESSES = 1e9
+AT_ONCE = 4
+"""Learning rates, each twice the one before, that are tried together."""
+WORTH_PROCESSES = 4e9
 """Parameter entries times passes below which starting processes costs more than it saves."""
+OVERHEAD = 1e5
+"""What a run costs whatever its size, in parameter entries."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,10 @@ Runs = dict[tuple[int, float], Any]
 
 @dataclass(frozen=True)
 class Task:
-    """One training run of a verification."""
+    """The training runs of a verification at one size."""
 
     size: float
-    seed: int
+    seeds: Sequence[int]
     scales: Mapping[str, float]
 
 
@@ -85,28 +89,55 @@ def backend(name: str) -> Any:
         raise MissingExtra("training a graph", "torch") from error
 
 
-def stable_rate(graph: Graph, solution: Solution, base: Mapping[str, float]) -> Rate:
-    """A rate near the largest at which the loss does not rise at the base size, found by doubling or halving.
+def usable(device: str) -> str:
+    """The device itself. Raises `ScaleRulesError` where torch cannot use it."""
+    torch = backend("training").torch
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        said = str(error).splitlines()[0].rstrip(".")
+        text = f"cannot train on the device {device!r}: {said}"
+        raise ScaleRulesError(text, hint="cpu, or cuda with a GPU") from None
+    return device
+
+
+def stable_rate(graph: Graph, solution: Solution, base: Mapping[str, float], device: str = "cpu") -> Rate:
+    """A rate near the largest at which the loss does not rise at the base size, among the powers of two.
+
+    Several rates train at once, and the next ones where the edge is not among them.
 
     Raises `ScaleRulesError` if there is none above 2^-40.
     """
-    training = backend("training")
+    training, ensemble = backend("training"), backend("ensemble")
     program = training.Program(graph, solution, base, base)
 
-    def stable(rate: float) -> bool:
-        return not any(rises(training.losses(program, training.Trial(rate, EDGE_STEPS, seed))) for seed in (0, 1))
+    def stable(powers: Sequence[int]) -> list[bool]:
+        trials = [training.Trial(2.0**power, EDGE_STEPS, seed) for power in powers for seed in EDGE_SEEDS]
+        bad = [rises(losses) for losses in ensemble.losses(program, trials, device)]
+        return [not any(bad[i : i + len(EDGE_SEEDS)]) for i in range(0, len(bad), len(EDGE_SEEDS))]
 
     with training.one_thread():
-        power = -5
-        up = stable(2.0**power)
-        while -40 < power < 20 and stable(2.0 ** (power + (1 if up else -1))) == up:
-            power += 1 if up else -1
-        power = power if up else power - 1
-    if power <= -40:
-        raise ScaleRulesError(
-            "no learning rate is stable at the base size", where=f"graph {graph.name!r}", hint="give one (lr=)"
-        )
+        power = _edge(stable)
+    if power is None:
+        hint = "give one (lr=)"
+        raise ScaleRulesError("no learning rate is stable at the base size", where=f"graph {graph.name!r}", hint=hint)
     return Rate(OF_THE_EDGE * 2.0**power, 2.0**power, 2.0 ** (power + 1) if power < 20 else None)
+
+
+def _edge(stable: Any) -> int | None:
+    """The power below the first unstable one above a stable one; 20 if there is none, None if nothing is stable."""
+    low, high, known = -6, -6, dict[int, bool]()
+    while True:
+        asked = list(range(high, high + AT_ONCE)) if low == high or known[low] else list(range(low - AT_ONCE, low))
+        known |= dict(zip(asked, stable(asked), strict=True))
+        low, high = min(known), max(known) + 1
+        edges = [power for power in known if known[power] and known.get(power + 1) is False]
+        if edges:
+            return min(edges)
+        if not known[low] and low <= -40:
+            return None
+        if known[low] and high > 20:
+            return 20
 
 
 def rises(losses: Sequence[float]) -> bool:
@@ -114,18 +145,24 @@ def rises(losses: Sequence[float]) -> bool:
     return not all(math.isfinite(loss) and loss <= losses[0] * 1.0001 for loss in losses)
 
 
-def measure(graph: Graph, solution: Solution, base: Mapping[str, float], task: Task, lr: float, steps: int) -> Any:
-    """One run, in whatever process: (task, measurement)."""
-    training = backend("training")
+def measure(graph: Graph, solution: Solution, base: Mapping[str, float], task: Task, lr: float, steps: int,
+            device: str = "cpu") -> Iterator[tuple[int, float, Any]]:  # fmt: skip
+    """Runs at one size, in whatever process: (seed, size, measurement) as they are ready."""
+    training, ensemble = backend("training"), backend("ensemble")
     own = {(p.node, p.parameter) for p in solution.sizes if p.quantity == "own" and p.parameter}
     with training.one_thread():
         program = training.Program(graph, solution, task.scales, base)
-        return task, training.measure(program, training.Trial(lr, steps, task.seed), sorted(own) or None)
+        trials = [training.Trial(lr, steps, seed) for seed in task.seeds]
+        for seed, measured in zip(task.seeds, ensemble.measure(program, trials, own, device), strict=True):
+            yield seed, task.size, measured
 
 
 @dataclass(frozen=True)
 class Look:
-    """Runs all sizes with some seeds at some rate; returns what was measured, and whether all of it was."""
+    """Runs all sizes with some seeds at some rate; returns what was measured, and whether all of it was.
+
+    Small sizes come first, so that an interruption leaves slopes over those.
+    """
 
     graph: Graph
     solution: Solution
@@ -134,32 +171,38 @@ class Look:
     steps: int
     progress: bool
     jobs: int | None
+    device: str = "cpu"
 
-    def __call__(self, lr: float, seeds: Iterable[int]) -> tuple[Runs, bool]:
-        tasks = [Task(size, seed, scales) for seed in seeds for size, scales in self.scales.items()]
-        calls = [(self.graph, self.solution, self.base, task, lr, self.steps) for task in tasks]
-        jobs = min(self.jobs or _worth(self.graph, tasks, self.steps), len(tasks))
+    def __call__(self, lr: float, seeds: Mapping[float, Iterable[int]]) -> tuple[Runs, bool]:
+        tasks = [Task(size, list(seeds[size]), scales) for size, scales in self.scales.items()]
+        costs = {task.size: self._cost(task) for task in tasks}
+        total = sum(costs[task.size] * len(task.seeds) for task in tasks)
+        worth = (os.cpu_count() or 1) if total * (self.steps + 1) > WORTH_PROCESSES else 1
+        jobs = 1 if self.device != "cpu" else self.jobs or worth
         runs: Runs = {}
         try:
-            with Progress(len(tasks), self.progress) as advance:
-                for task, measurement in _results(calls, jobs):
-                    runs[task.seed, task.size] = measurement
-                    advance(f"size {task.size:g}, seed {task.seed}")
+            with Progress(total, self.progress) as advance:
+                for seed, size, measurement in _results(tasks, self._call(lr), jobs):
+                    runs[seed, size] = measurement
+                    advance(f"size {size:g}, seed {seed}", costs[size])
         except KeyboardInterrupt:
             return runs, False
         return runs, True
 
+    def _call(self, lr: float) -> Callable[[Task], tuple[Any, ...]]:
+        return lambda task: (self.graph, self.solution, self.base, task, lr, self.steps, self.device)
 
-def _worth(graph: Graph, tasks: Sequence[Task], steps: int) -> int:
-    """How many processes the work is worth."""
-    entries = 0.0
-    for task in tasks:
-        lengths = {axis: length.value(task.scales) for axis, length in graph.lengths.items()}
-        entries += sum(math.prod(lengths[axis] for axis in graph.shape_of(name)) for name in graph.parameters)
-    return (os.cpu_count() or 1) if entries * (steps + 1) > WORTH_PROCESSES else 1
+    def _cost(self, task: Task) -> float:
+        """What a run costs, in parameter entries."""
+        lengths = {axis: length.value(task.scales) for axis, length in self.graph.lengths.items()}
+        shapes = [self.graph.shape_of(name) for name in self.graph.parameters]
+        return OVERHEAD + sum(math.prod(lengths[axis] for axis in shape) for shape in shapes)
 
 
-def _results(calls: Iterable[tuple[Any, ...]], jobs: int) -> Iterator[Any]:
+def _results(
+    tasks: Sequence[Task], call: Callable[[Task], tuple[Any, ...]], jobs: int
+) -> Iterator[tuple[int, float, Any]]:
+    """What is measured, in this process or, seed by seed, in several."""
     if jobs > 1:
         try:
             from joblib import Parallel, delayed  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
@@ -167,34 +210,13 @@ def _results(calls: Iterable[tuple[Any, ...]], jobs: int) -> Iterator[Any]:
             jobs = 1
         else:
             run: Any = Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered")
-            yield from run(delayed(measure)(*call) for call in calls)
+            single = [Task(task.size, [seed], task.scales) for task in reversed(tasks) for seed in task.seeds]
+            for found in run(delayed(_listed)(*call(task)) for task in single):
+                yield from found
             return
-    for call in calls:
-        yield measure(*call)
+    for task in tasks:
+        yield from measure(*call(task))
 
 
-class Progress:
-    """A progress bar on standard error, once the work has taken two seconds, on a terminal only."""
-
-    def __init__(self, total: int, wanted: bool) -> None:
-        from rich import progress
-        from rich.console import Console
-
-        console = Console(stderr=True)
-        self.shown = wanted and sys.stderr.isatty()
-        self.bar = progress.Progress(console=console, transient=True)
-        self.task = self.bar.add_task("measuring", total=total)
-        self.since, self.started = time.monotonic(), False
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __call__(self, what: str) -> None:
-        self.bar.update(self.task, advance=1, description=what)
-        if self.shown and not self.started and time.monotonic() - self.since > 2:
-            self.started = True
-            self.bar.start()
-
-    def __exit__(self, *_: object) -> None:
-        if self.started:
-            self.bar.stop()
+def _listed(*arguments: Any) -> list[tuple[int, float, Any]]:
+    return list(measure(*arguments))

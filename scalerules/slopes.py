@@ -1,105 +1,59 @@
-"""The statistics of a verification: slopes of log(size of a quantity) over log(scale), and when one contradicts.
+"""The statistics of a verification: slopes of log(size of a quantity) over log(scale), and how sure they are.
 
-A slope is fitted per seed (the seeds share their data over the sizes, so fits are paired) and averaged; its standard
-error comes from the spread over seeds. Sizes are finite: corrections die out as the scale grows, so what is judged is
-the *estimate*, halfway between the slope over all sizes and the late slope, that of the larger sizes. The late slope
-alone follows every bump of a short training; the full one alone hides a growth that has just begun.
+The logarithm of a measured size is the sum of a level per size and an effect per seed (a seed has its data at every
+size) and noise: two-way least squares, which takes fewer seeds at larger sizes as they come. A slope is a contrast of
+levels, its error comes from what is left. Sizes are finite: corrections die out as the scale grows, so what is judged
+is the *estimate*, halfway between the slope over all sizes and the late slope, that of the larger sizes; their
+difference, the *bend*, says where the slope is heading.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
-from statistics import fmean, median, stdev
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
 
-Status = Literal["agrees", "wrong", "missing", "unpredicted"]
-Name = tuple[str, str, str | None]
-"""(quantity, node, parameter for an own contribution)."""
-Samples = Sequence[Sequence[float]]
-"""Root mean squares, one row per seed, one column per size."""
+Samples = Sequence[Sequence[float | None]]
+"""Root mean squares, one row per seed, one column per size; None where the seed was not run at that size."""
 
-TOLERANCE = 0.2
-"""How far an estimate may lie from its exponent besides its standard errors; faults come in steps of 1/2."""
-ERRORS = 2.0
-"""Standard errors that are allowed in addition; a verification judges hundreds of slopes at once."""
-ALLOWANCE = 0.5
-"""How far below its size may be measured what only an aligned term with a small constant brings there: changes, and
-what reaches its size after the first step only (gradients of queries and keys, their own part under SGD)."""
-
-
+ASSUMED = 0.2
+"""Noise of a logarithm where nothing says how large it is: one seed, two sizes."""
 REACHED = 0.1
 """The part of the mean square at the largest size that a term of the predicted size must make up, surely, for what
 still falls to count as tending to it."""
+SURE = 2.0
+"""Standard errors by which it must."""
 
 
 @dataclass(frozen=True)
 class Slope:
-    """An exponent measured over all sizes and over the later ones, with standard errors over seeds."""
+    """An exponent measured over all sizes (`value`) and over the later ones, and what is judged.
 
-    value: float
-    stderr: float
-    late: float
-    estimate: float
-    error: float
-    """The standard error of `estimate`."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One quantity against its predicted size.
-
-    `predicted` None: exactly zero. `slope` None: nothing was measured (all zero), or it was not finite. `why` says in
-    words what disagrees.
+    `noise` is the variance of a logarithm around level plus seed, from `freedom` degrees of freedom; the variances of
+    `value`, `estimate` and `bend` are it times their `spread`.
     """
 
-    quantity: str
-    node: str
-    step: int
-    predicted: Fraction | None
-    slope: float | None
-    stderr: float | None
-    late: float | None = None
-    estimate: float | None = None
-    error: float = 0.0
-    tends: bool = False
-    """Whether it falls towards its predicted size: independent terms, 1/2 below it, still stand before it."""
-    parameter: str | None = None
-    status: Status = "agrees"
-    why: str = ""
+    value: float
+    late: float
+    noise: float
+    freedom: int
+    spread: tuple[float, float, float]
 
     @property
-    def key(self) -> tuple[str, str, int, str | None]:
-        """(quantity, node, step, parameter): what was measured."""
-        return (self.quantity, self.node, self.step, self.parameter)
+    def estimate(self) -> float:
+        """Halfway between both slopes."""
+        return (self.value + self.late) / 2
 
     @property
-    def agrees(self) -> bool:
-        """Whether the measurement does not contradict the prediction."""
-        return self.status == "agrees"
+    def bend(self) -> float:
+        """By how much the slope of the larger sizes is above that of all."""
+        return self.late - self.value
 
     @property
-    def excess(self) -> float:
-        """How far the estimate lies above the predicted size (negative: below); 0 if there is none."""
-        if self.estimate is None or self.predicted is None:
-            return 0.0
-        return self.estimate - float(self.predicted)
-
-    def to_dict(self) -> dict[str, object]:
-        """The row as JSON data; `parameter`, `why` only where they say something."""
-        data: dict[str, object] = {
-            "quantity": self.quantity, "node": self.node, "step": self.step,
-            "predicted": None if self.predicted is None else str(self.predicted),
-            "slope": _rounded(self.slope), "stderr": _rounded(self.stderr), "late": _rounded(self.late),
-            "estimate": _rounded(self.estimate), "agrees": self.agrees, "status": self.status,
-        }  # fmt: skip
-        return data | {key: text for key, text in (("parameter", self.parameter), ("why", self.why)) if text}
-
-
-def _rounded(number: float | None) -> float | None:
-    return None if number is None else round(number, 4)
+    def stderr(self) -> float:
+        """The standard error of the slope over all sizes."""
+        return math.sqrt(self.noise * self.spread[0])
 
 
 def fit(logs: Sequence[float], samples: Samples) -> Slope | None:
@@ -107,14 +61,20 @@ def fit(logs: Sequence[float], samples: Samples) -> Slope | None:
 
     Seeds in which a quantity vanishes at some size are left out, if they are the smaller part.
     """
-    rows = [[math.log(x) for x in row] for row in samples if all(0 < x < math.inf for x in row)]
-    if len(logs) < 2 or not rows or 2 * len(rows) <= len(samples):
+    whole = [row for row in samples if all(x is None or 0 < x < math.inf for x in row)]
+    if len(logs) < 2 or not whole or 2 * len(whole) <= len(samples):
         return None
-    start = len(logs) - late_count(len(logs))
-    full = [_least_squares(logs, row) for row in rows]
-    late = [_least_squares(logs[start:], row[start:]) for row in rows]
-    estimate = [(a + b) / 2 for a, b in zip(full, late, strict=True)]
-    return Slope(fmean(full), _stderr(full), fmean(late), fmean(estimate), _stderr(estimate))
+    rows = [[None if x is None else math.log(x) for x in row] for row in whole]
+    if any(all(row[k] is None for row in rows) for k in range(len(logs))):
+        return None
+    full, start = _contrast(logs), len(logs) - late_count(len(logs))
+    late = [0.0] * start + _contrast(logs[start:])
+    middle, difference = ([a * x + b * y for x, y in zip(full, late, strict=True)] for a, b in ((0.5, 0.5), (-1, 1)))
+    table = _Table(rows)
+    levels = table.levels()
+    noise, freedom = table.noise(levels) if len(rows) > 1 else _scatter(logs, levels)
+    spread = (table.variance(full), table.variance(middle), table.variance(difference))
+    return Slope(_dot(full, levels), _dot(late, levels), noise, freedom, spread)
 
 
 def late_count(sizes: int) -> int:
@@ -122,13 +82,74 @@ def late_count(sizes: int) -> int:
     return max(2, math.ceil(0.75 * sizes))
 
 
-def _least_squares(x: Sequence[float], y: Sequence[float]) -> float:
+def _contrast(x: Sequence[float]) -> list[float]:
+    """The weights with which values at `x` add up to their least-squares slope."""
     middle = fmean(x)
-    return sum((a - middle) * b for a, b in zip(x, y, strict=True)) / sum((a - middle) ** 2 for a in x)
+    total = sum((a - middle) ** 2 for a in x)
+    return [(a - middle) / total for a in x]
 
 
-def _stderr(values: Sequence[float]) -> float:
-    return stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+def _dot(a: Sequence[float], b: Sequence[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+class _Table:
+    """Two-way least squares: `y[seed][size] = effect[seed] + level[size] + noise`, cells may be missing."""
+
+    def __init__(self, rows: Sequence[Sequence[float | None]]) -> None:
+        self.rows, self.sizes = rows, len(rows[0])
+        self.effects = [fmean(y for y in row if y is not None) for row in rows]
+        self.matrix = [[0.0] * self.sizes for _ in range(self.sizes)]  # normal equations without the effects
+        self.sums = [0.0] * self.sizes
+        for row, effect in zip(rows, self.effects, strict=True):
+            cells = [k for k, y in enumerate(row) if y is not None]
+            for k in cells:
+                self.matrix[k][k] += 1
+                self.sums[k] += (row[k] or 0.0) - effect
+                for other in cells:
+                    self.matrix[k][other] -= 1 / len(cells)
+
+    def levels(self) -> list[float]:
+        """The level of every size, up to a constant."""
+        return self._solve(self.sums)
+
+    def variance(self, contrast: Sequence[float]) -> float:
+        """The variance of a contrast of levels, in units of the noise."""
+        return _dot(contrast, self._solve(contrast))
+
+    def noise(self, levels: Sequence[float]) -> tuple[float, int]:
+        """(Variance of what is left, degrees of freedom)."""
+        total, cells = 0.0, 0
+        for row in self.rows:
+            left = [y - level for y, level in zip(row, levels, strict=True) if y is not None]
+            total += sum((x - fmean(left)) ** 2 for x in left)
+            cells += len(left)
+        freedom = cells - len(self.rows) - self.sizes + 1
+        return (total / freedom, freedom) if freedom > 0 else (ASSUMED**2, 0)
+
+    def _solve(self, right: Sequence[float]) -> list[float]:
+        """The matrix has the constants as its null space: the first level is set to zero."""
+        a = [[*row[1:], y] for row, y in zip(self.matrix[1:], right[1:], strict=True)]
+        n = len(a)
+        for i in range(n):
+            pivot = max(range(i, n), key=lambda r: abs(a[r][i]))
+            if abs(a[pivot][i]) < 1e-12:
+                return [0.0] * self.sizes  # sizes that share no seed: nothing can be compared
+            a[i], a[pivot] = a[pivot], a[i]
+            for r in range(n):
+                if r != i:
+                    factor = a[r][i] / a[i][i]
+                    a[r] = [x - factor * y for x, y in zip(a[r], a[i], strict=True)]
+        return [0.0, *(a[i][n] / a[i][i] for i in range(n))]
+
+
+def _scatter(logs: Sequence[float], levels: Sequence[float]) -> tuple[float, int]:
+    """With one seed: the scatter around the straight line (which counts a bend as noise)."""
+    if len(logs) < 3:
+        return ASSUMED**2, 0
+    slope, x0, y0 = _dot(_contrast(logs), levels), fmean(logs), fmean(levels)
+    left = [y - y0 - slope * (x - x0) for x, y in zip(logs, levels, strict=True)]
+    return sum(x * x for x in left) / (len(logs) - 2), len(logs) - 2
 
 
 def tends(logs: Sequence[float], samples: Samples, size: float) -> bool:
@@ -138,11 +159,15 @@ def tends(logs: Sequence[float], samples: Samples, size: float) -> bool:
     """
     parts: list[float] = []
     for sample in samples:
-        levels = [x * x * math.exp(-2 * size * log) for x, log in zip(sample, logs, strict=True)]
+        cells = [(log, x) for log, x in zip(logs, sample, strict=True) if x is not None]
+        levels = [x * x * math.exp(-2 * size * log) for log, x in cells]
         if len(levels) < 3 or not all(0 < level < math.inf for level in levels):
-            return False
-        parts.append(_limit([math.exp(-log) for log in logs], levels) / levels[-1])
-    return fmean(parts) - ERRORS * _stderr(parts) > REACHED
+            continue
+        parts.append(_limit([math.exp(-log) for log, _ in cells], levels) / levels[-1])
+    if 2 * len(parts) <= len(samples):
+        return False
+    spread = math.sqrt(sum((p - fmean(parts)) ** 2 for p in parts) / max(1, len(parts) - 1) / len(parts))
+    return fmean(parts) - SURE * spread > REACHED
 
 
 def _limit(x: Sequence[float], y: Sequence[float]) -> float:
@@ -154,71 +179,10 @@ def _limit(x: Sequence[float], y: Sequence[float]) -> float:
     return y0 - x0 * rise / sum(w * (a - x0) ** 2 for w, a in zip(weights, x, strict=True))
 
 
-def row(key: tuple[str, str, int, str | None], predicted: Fraction | None, logs: Sequence[float],
-        samples: Samples) -> Row:  # fmt: skip
-    """The measured row of one quantity, not judged yet."""
-    quantity, node, step, parameter = key
-    found = fit(logs, samples)
-    base = Row(quantity, node, step, predicted, None, None, parameter=parameter)
-    if found is not None:
-        heading = predicted is not None and tends(logs, samples, float(predicted))
-        base = replace(base, slope=found.value, stderr=found.stderr, late=found.late, tends=heading)
-        return replace(base, estimate=found.estimate, error=found.error)
-    if any(not math.isfinite(x) for sample in samples for x in sample):
-        return replace(base, status="wrong", why="it was not finite: training diverged")
-    return base
-
-
 def peak(samples: Iterable[Samples]) -> Samples:
     """The largest over steps, by seed and size."""
-    return [[max(cells) for cells in zip(*rows, strict=True)] for rows in zip(*samples, strict=True)]
-
-
-def judge(
-    rows: Sequence[Row], peaks: Mapping[Name, Row], slow: Collection[Name] = ()
-) -> list[Row]:
-    """Every row with its verdict; `peaks` holds, per quantity, node and parameter, the row of the maximum over steps.
-
-    More than the predicted size is wrong at any step. Less is wrong for a value; a gradient, an own contribution and a
-    change reach their size at some step (`step` of the peak: the first that is predicted to), so there the maximum
-    over steps decides, with an allowance for what is slow: what `slow` names, changes, and what rises over the steps.
-    """
-    error = _typical_error([r.error for r in (*rows, *peaks.values()) if r.estimate is not None])
-    judged: list[Row] = []
-    for r in rows:
-        name = (r.quantity, r.node, r.parameter)
-        top = peaks.get(name, r)
-        rises = top.step > 1 and r.quantity != "value"
-        judged.append(_judged(r, top, error, ALLOWANCE if rises or r.quantity == "change" or name in slow else 0.0))
-    return judged
-
-
-def _typical_error(errors: Sequence[float]) -> Callable[[Row], float]:
-    """A row's standard error, drawn halfway to the typical one: four seeds alone estimate it badly."""
-    typical = median(errors) if errors else 0.0
-    return lambda r: math.sqrt((r.error**2 + typical**2) / 2)
-
-
-def _judged(r: Row, top: Row, error: Callable[[Row], float], allowance: float) -> Row:
-    if r.status != "agrees":
-        return r
-    if r.predicted is None:
-        if r.slope is None:
-            return r
-        return replace(r, status="unpredicted", why="predicted to be exactly zero, and it is not")
-    if top.slope is None:
-        return replace(r, status="missing", why="a size is predicted, and it is zero at every step")
-    margin = TOLERANCE + ERRORS * error(r)
-    if r.excess > margin:
-        return replace(r, status="wrong", why=f"grows faster than predicted, by {r.excess:.2f}")
-    below = TOLERANCE + ERRORS * error(top) + allowance
-    if min(-r.excess, -top.excess) > below and r.slope is not None and not top.tends:
-        at = "" if top is r else " at every step"
-        return replace(r, status="wrong", why=f"smaller than predicted{at}, by {-top.excess:.2f}")
-    return r
-
-
-def far_above(rows: Sequence[Row], more: float = 0.15) -> bool:
-    """Whether something grows so much faster than predicted that more seeds could not change the verdict."""
-    far = [r for r in rows if not r.agrees and r.excess > TOLERANCE + more + ERRORS * r.error]
-    return len(far) > 1
+    return [
+        [None if any(x is None for x in cells) else max(x for x in cells if x is not None)
+         for cells in zip(*rows, strict=True)]
+        for rows in zip(*samples, strict=True)
+    ]  # fmt: skip

@@ -1,140 +1,77 @@
 """Measures what a solution predicts: trains the graph at several sizes and holds fitted slopes against sizes.
 
-Training is done by `backends/interpret.py` and `backends/training.py`, the statistics are in `slopes.py`. The base
-learning rate is chosen near the largest stable one: at a tenth of it real instabilities stay invisible at any size
-that can be trained.
+Training is done by `backends/ensemble.py`, the statistics are in `slopes.py` and `verify_judge.py`. The base learning
+rate is chosen near the largest stable one: at a tenth of it real instabilities stay invisible at any size that can be
+trained.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from .errors import ScaleRulesError
 from .graph import Graph
-from .runs import Look, Rate, Runs, backend, few_samples, rises, stable_rate
-from .slopes import Name, Row, Samples, far_above, judge, peak, row
+from .runs import Look, Rate, Runs, backend, few_samples, rises, stable_rate, usable
+from .slopes import Samples, peak
+from .verify_judge import Key, Measured, Name, Row, far_above, judge, measured
+from .verify_report import Report as Report
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
     from .solution import Predicted, Solution
 
-Key = tuple[str, str, int, str | None]
-"""(quantity, node, step, parameter for an own contribution)."""
-
 GENTLE = 0.25
 """The part of that rate at which what was measured too small is measured again: near the edge a wide network may have
 learned everything within three steps, and what moves little then is not what scales wrongly."""
-
-
-@dataclass
-class Report:
-    """What was measured: a row per quantity with its verdict, and how the runs were made.
-
-    `samples` holds the root mean squares by key, one list per seed with one number per size; `rose` counts the runs
-    whose loss rose above its start, per size.
-    """
-
-    graph: str
-    optimizer: str
-    sizes: list[float]
-    seeds: int
-    steps: int
-    rate: Rate
-    rows: list[Row] = field(default_factory=list[Row])
-    samples: dict[Key, Samples] = field(default_factory=dict[Key, Samples])
-    rose: dict[float, int] = field(default_factory=dict[float, int])
-    seeds_used: int = 0
-    interrupted: bool = False
-    seconds: float = 0.0
-
-    @property
-    def verdict(self) -> bool:
-        """True if something was measured and no row disagrees."""
-        return bool(self.rows) and all(r.agrees for r in self.rows)
-
-    @property
-    def wrong(self) -> list[Row]:
-        """The rows that disagree, those that are furthest off first."""
-        return sorted((r for r in self.rows if not r.agrees), key=lambda r: -abs(r.excess))
-
-    def to_json(self) -> str:
-        """The report as JSON text (see the interface; `late`, `status`, `learning_rate` and more are added)."""
-        data = {
-            "graph": self.graph, "optimizer": self.optimizer, "sizes": self.sizes, "seeds": self.seeds,
-            "seeds_used": self.seeds_used, "steps": self.steps, "learning_rate": self.rate.value,
-            "learning_rate_note": str(self.rate), "interrupted": self.interrupted,
-            "rows": [r.to_dict() for r in self.rows], "verdict": self.verdict,
-        }  # fmt: skip
-        return json.dumps(data, indent=1) + "\n"
-
-    def to_table(self, every: bool = False) -> Any:
-        """A rich table: by default one line per quantity and node (its last step) and every row that disagrees."""
-        from .verify_view import table
-
-        return table(self, every)
-
-    def plot(self, path: str) -> None:
-        """Draws measured sizes over the scale, divided by the predicted power: what agrees is level."""
-        from .verify_view import plot
-
-        plot(self, path)
 
 
 def verify(
     graph: Graph,
     solution: Solution,
     sizes: Sequence[float] | None = None,
-    seeds: int = 4,
+    seeds: int | Sequence[int] = 4,
     steps: int = 3,
     lr: float | None = None,
     progress: bool = True,
     jobs: int | None = None,
+    device: str = "cpu",
+    seed: int = 0,
 ) -> Report:
     """Trains `graph` with the numbers of `solution` and compares measured slopes with `solution.sizes`.
 
     `sizes` are values of the first scale of the solution's direction, the smallest being the base size; the others
-    grow with it as the direction says. By default 1, 2, 4 and 8 times the graph's own base. `lr` is the base learning
-    rate, by default 0.4 of the largest that is stable at the base size. Where the verdict hangs on slopes that
-    are only just off, it looks again with twice the seeds. Ctrl-C returns what was measured until then.
+    grow with it as the direction says. By default 1, 2, 4 and 8 times the graph's own base. `seeds` is a number of
+    runs for every size, or one for each: wide networks average by themselves and need fewer. `lr` is the base learning
+    rate, by default 0.4 of the largest that is stable at the base size. Where nothing is surely wrong and something
+    is open, it looks again with twice the seeds. `device` is torch's name of one; `seed` the first seed. Ctrl-C
+    returns what was measured until then.
 
-    Raises `MissingExtra` without torch, `ScaleRulesError` for sizes or seeds that no slope can be fitted to.
+    Raises `MissingExtra` without torch, `ScaleRulesError` for sizes or seeds that no slope can be fitted to, and for a
+    device that is not there.
     """
     backend("training")  # without torch, said before anything else
-    graph, started = few_samples(graph), time.monotonic()
-    scales = _scale_values(graph, solution, sizes, seeds, steps)
+    device, graph, started = usable(device), few_samples(graph), time.monotonic()
+    scales = _scale_values(graph, solution, sizes)
+    counts = _seed_counts(scales, seeds, steps)
     base = next(iter(scales.values()))
-    rate = Rate(lr) if lr is not None else stable_rate(graph, solution, base)
-    report = Report(graph.name, solution.optimizer, list(scales), seeds, steps, rate)
-    look = Look(graph, solution, scales, base, steps, progress, jobs)
-    runs, whole = look(rate.value, range(seeds))
-    report.rows, report.interrupted = _judge(report, graph, solution, runs), not whole
-    if seeds > 1 and not report.interrupted and not report.verdict and not far_above(report.rows):
-        _second_look(report, graph, solution, look, runs)
+    rate = Rate(lr) if lr is not None else stable_rate(graph, solution, base, device)
+    growth = float(next(g for g in solution.direction.values() if g))
+    report = Report(
+        graph.name, solution.optimizer, list(scales), counts[0], steps, rate, seeds_by_size=counts, growth=growth
+    )
+    verification = _Verification(
+        report, graph, solution, Look(graph, solution, scales, base, steps, progress, jobs, device), seed
+    )
+    verification.run()
     report.seconds = time.monotonic() - started
     return report
 
 
-def _second_look(report: Report, graph: Graph, solution: Solution, look: Look, runs: Runs) -> None:
-    """Measures again what is off: too large with twice the seeds, too small at a gentler rate as well."""
-    if any(r.excess > 0 for r in report.wrong):
-        more, whole = look(report.rate.value, range(report.seeds, 2 * report.seeds))
-        report.rows, report.interrupted = _judge(report, graph, solution, runs | more), not whole
-    if any(r.excess < 0 for r in report.wrong) and not report.interrupted:
-        gentle, whole = look(report.rate.value * GENTLE, range(report.seeds))
-        report.interrupted = not whole
-        again = {r.key: r for r in _judge(report, graph, solution, gentle, keep=False)}
-        report.rows = [again.get(r.key, r) if not r.agrees and r.excess < 0 else r for r in report.rows]
-
-
-def _scale_values(
-    graph: Graph, solution: Solution, sizes: Sequence[float] | None, seeds: int, steps: int
-) -> dict[float, dict[str, float]]:
+def _scale_values(graph: Graph, solution: Solution, sizes: Sequence[float] | None) -> dict[float, dict[str, float]]:
     """The value of every scale, by the size of the first one; the base size first."""
     growing = {name: growth for name, growth in solution.direction.items() if growth}
     if not growing:
@@ -143,8 +80,6 @@ def _scale_values(
     chosen = sorted({float(size) for size in sizes or [bases[leading] * factor for factor in (1, 2, 4, 8)]})
     if len(chosen) < 2 or chosen[0] <= 0:
         raise ScaleRulesError(f"cannot fit slopes to the sizes {list(sizes or [])}", hint="give two or more, above 0")
-    if seeds < 1 or steps < 1:
-        raise ScaleRulesError(f"cannot measure with {seeds} seeds and {steps} steps", hint="give at least one of each")
     result: dict[float, dict[str, float]] = {}
     for size in chosen:
         ratio = (size / chosen[0]) ** (1 / float(growing[leading]))
@@ -153,30 +88,87 @@ def _scale_values(
     return result
 
 
-def _judge(report: Report, graph: Graph, solution: Solution, runs: Runs, keep: bool = True) -> list[Row]:
-    """The rows that the complete seeds say; with `keep`, their samples go to the report."""
-    seeds = sorted({seed for seed, _ in runs})
-    whole = [seed for seed in seeds if all((seed, size) in runs for size in report.sizes)]
-    if not whole:
-        return []
-    growth = float(next(g for g in solution.direction.values() if g))
-    logs = [math.log(size / report.sizes[0]) / growth for size in report.sizes]
-    predicted = {
-        key: p.size
-        for p in solution.sizes
-        if p.step <= report.steps
-        and all((key := _key(p)) in runs[whole[0], size].rms for size in report.sizes)
-    }
-    numbers = [[runs[seed, size].rms for size in report.sizes] for seed in whole]
-    samples: dict[Key, Samples] = {}
-    samples |= {key: [[rms.get(key, math.nan) for rms in of_seed] for of_seed in numbers] for key in predicted}
-    if keep:
-        report.seeds_used, report.samples = len(whole), samples
-        report.rose = {size: sum(rises(runs[seed, size].losses) for seed in whole) for size in report.sizes}
-    rows = [row(key, size, logs, samples[key]) for key, size in predicted.items()]
-    read = {(name, parameter) for name, node in graph.walk() for parameter in node.parameters}
-    further = {("own", node, parameter) for _, node, _, parameter in predicted if (node, parameter) not in read}
-    return judge(rows, _peaks(predicted, logs, samples), further)
+def _seed_counts(scales: Mapping[float, object], seeds: int | Sequence[int], steps: int) -> list[int]:
+    """The number of seeds at each size."""
+    counts = [seeds] * len(scales) if isinstance(seeds, int) else list(seeds)
+    if len(counts) != len(scales):
+        hint = "one number for all, or one for each size"
+        raise ScaleRulesError(f"{len(counts)} numbers of seeds for {len(scales)} sizes", hint=hint)
+    if min(counts) < 1 or steps < 1:
+        text = f"cannot measure with {min(counts)} seeds and {steps} steps"
+        raise ScaleRulesError(text, hint="give at least one of each")
+    if counts != sorted(counts, reverse=True):
+        hint = "the same number, or fewer, such as 8,4,2,2"
+        raise ScaleRulesError(f"more seeds at a larger size: {counts}", hint=hint)
+    return counts
+
+
+class _Verification:
+    """A report while it is filled."""
+
+    def __init__(self, report: Report, graph: Graph, solution: Solution, look: Look, seed: int) -> None:
+        self.report, self.graph, self.solution, self.look, self.seed = report, graph, solution, look, seed
+
+    def run(self) -> None:
+        """Looks; once more where that could decide something."""
+        report = self.report
+        runs, whole = self._measure(report.rate.value, 0, 1)
+        report.rows, report.interrupted = self._judge(runs), not whole
+        if report.interrupted or far_above(report.rows) or report.verdict is True:
+            return
+        if any(r.excess < 0 and r.status in ("wrong", "undecided") for r in report.rows):
+            gentle, whole = self._measure(report.rate.value * GENTLE, 0, 1)
+            self._merge_gentle(gentle)
+        if whole and report.verdict is None and report.seeds > 1:
+            more, whole = self._measure(report.rate.value, 1, 2)
+            report.rows, report.looks = self._judge(runs | more), 2
+            if whole and any(r.excess < 0 and not r.sure for r in report.rows):
+                gentle, whole = self._measure(report.rate.value * GENTLE, 0, 2)
+                self._merge_gentle(gentle)
+        report.interrupted = not whole
+
+    def _measure(self, lr: float, start: int, stop: int) -> tuple[Runs, bool]:
+        """The runs of some multiples of the asked number of seeds."""
+        seeds = {
+            size: range(self.seed + start * count, self.seed + stop * count)
+            for size, count in zip(self.report.sizes, self.report.seeds_by_size, strict=True)
+        }
+        return self.look(lr, seeds)
+
+    def _merge_gentle(self, runs: Runs) -> None:
+        """What was measured too small takes the verdict of the gentler rate."""
+        again = {row.key: row for row in self._judge(runs, keep=False)}
+        self.report.rows = [
+            again.get(row.key, row) if row.excess < 0 and not row.sure else row for row in self.report.rows
+        ]
+
+    def _judge(self, runs: Runs, keep: bool = True) -> list[Row]:
+        """The rows of the sizes that were reached; with `keep`, their samples go to the report."""
+        sizes = [size for size in self.report.sizes if any(at == size for _, at in runs)]
+        seeds = sorted({seed for seed, _ in runs})
+        if len(sizes) < 2:
+            return []
+        table = [[runs.get((seed, size)) for size in sizes] for seed in seeds]
+        predicted = _predicted(self.solution, self.report.steps, [run for row in table for run in row if run])
+        samples: dict[Key, Samples] = {
+            key: [[run.rms.get(key, math.nan) if run else None for run in row] for row in table] for key in predicted
+        }
+        if keep:
+            self.report.samples, self.report.measured_sizes, self.report.seeds_used = samples, sizes, len(seeds)
+            self.report.rose = {
+                size: sum(rises(run.losses) for (_, at), run in runs.items() if at == size) for size in sizes
+            }
+        logs = [math.log(size / self.report.sizes[0]) / self.report.growth for size in sizes]
+        found = [measured(key, size, logs, samples[key]) for key, size in predicted.items()]
+        read = {(name, parameter) for name, node in self.graph.walk() for parameter in node.parameters}
+        slow = {("own", node, parameter) for _, node, _, parameter in predicted if (node, parameter) not in read}
+        return judge(found, _peaks(predicted, logs, samples), slow)
+
+
+def _predicted(solution: Solution, steps: int, runs: Sequence[Any]) -> dict[Key, Fraction | None]:
+    """The predicted size of everything that was measured in all runs."""
+    sizes = {_key(p): p.size for p in solution.sizes if p.step <= steps}
+    return {key: size for key, size in sizes.items() if all(key in run.rms for run in runs)}
 
 
 def _key(p: Predicted) -> Key:
@@ -185,17 +177,17 @@ def _key(p: Predicted) -> Key:
 
 def _peaks(
     predicted: Mapping[Key, Fraction | None], logs: Sequence[float], samples: Mapping[Key, Samples]
-) -> dict[Name, Row]:
-    """The row of the maximum over steps, by quantity, node, parameter; its step is the first that should reach it."""
+) -> dict[Name, Measured]:
+    """The maximum over steps, by quantity, node, parameter; its step is the first that should reach it."""
     steps: dict[Name, list[Key]] = {}
     for key in predicted:
         steps.setdefault((key[0], key[1], key[3]), []).append(key)
-    peaks: dict[Name, Row] = {}
+    peaks: dict[Name, Measured] = {}
     for name, keys in steps.items():
         top = max((size for key in keys if (size := predicted[key]) is not None), default=None)
         first = min(key[2] for key in keys if predicted[key] == top)
         key = (name[0], name[1], first, name[2])
         # what tends to its size must do so where that is first reached: later steps mix in how training went
-        heading = row(key, top, logs, samples[key]).tends
-        peaks[name] = replace(row(key, top, logs, peak(samples[k] for k in keys)), tends=heading)
+        tends = measured(key, top, logs, samples[key]).tends
+        peaks[name] = measured(key, top, logs, peak(samples[k] for k in keys), tends)
     return peaks

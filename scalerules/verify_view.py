@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from .errors import MissingExtra
-from .slopes import Row
+from .verify_judge import TOLERANCE, Row
 
 if TYPE_CHECKING:
-    from .verify import Report
+    from .verify_report import Report
 
 QUANTITIES = ("value", "gradient", "own", "change")
 TITLES = {
@@ -17,87 +19,139 @@ TITLES = {
     "own": "own contribution of a parameter",
     "change": "changes",
 }
+STYLES = {"wrong": "bold red", "missing": "bold red", "unpredicted": "bold red", "undecided": "yellow"}
+COLOURS = {"wrong": "tab:red", "missing": "tab:red", "unpredicted": "tab:red", "undecided": "tab:orange"}
+NAMED = 6
+"""Lines of a panel that are named; the furthest off."""
 
 
 def table(report: Report, every: bool = False) -> Any:
-    """A rich table of the rows: of each quantity and node the last step, and whatever disagrees; `every`: all."""
+    """A rich table of the rows: of each quantity and node the last step, and whatever is off; `every`: all."""
     from rich.table import Table
 
-    view = Table(title=_title(report), caption=_caption(report), title_justify="left", caption_justify="left")
-    for heading in ("quantity", "node", "step", "predicted", "slope", "judged", "verdict"):
+    view = Table(title=title(report), caption=caption(report), title_justify="left", caption_justify="left")
+    for heading in ("quantity", "node", "step", "predicted", "slope", "judged", "would notice", "verdict"):
         view.add_column(heading, justify="left" if heading in ("quantity", "node", "verdict") else "right")
     last = {(r.quantity, r.node, r.parameter): r.step for r in report.rows}
     for r in report.rows:
-        if every or not r.agrees or r.step == last[r.quantity, r.node, r.parameter]:
-            view.add_row(*_cells(r), style=None if r.agrees else "bold red")
+        if every or not r.sure or r.step == last[r.quantity, r.node, r.parameter]:
+            view.add_row(*_cells(r), style=STYLES.get(r.status))
     return view
 
 
+def name(row: Row) -> str:
+    """The node, and the parameter of an own contribution elsewhere."""
+    return f"{row.node} <- {row.parameter}" if row.parameter and row.parameter != row.node else row.node
+
+
 def _cells(r: Row) -> tuple[str, ...]:
-    name = f"{r.node} <- {r.parameter}" if r.parameter and r.parameter != r.node else r.node
     predicted = "zero" if r.predicted is None else str(r.predicted)
-    verdict = r.status if r.agrees else f"{r.status}: {r.why}"
-    numbers = (_number(r.slope, r.stderr), _number(r.estimate, r.error))
-    return (r.quantity, name, str(r.step), predicted, *numbers, verdict)
+    verdict = f"{r.status}: {r.why}" if r.why else r.status
+    notice = "-" if r.detects is None else f"{r.detects:.2f}"
+    return (r.quantity, name(r), str(r.step), predicted, _number(r.slope, r.stderr), _number(r.estimate, r.width),
+            notice, verdict)  # fmt: skip
 
 
 def _number(value: float | None, error: float | None) -> str:
     return "-" if value is None else f"{value:+.2f} ± {error or 0:.2f}"
 
 
-def _title(report: Report) -> str:
-    sizes = ", ".join(f"{size:g}" for size in report.sizes)
-    return f"{report.graph}, {report.optimizer}: sizes {sizes}; {report.seeds_used} seeds, {report.steps} steps"
+def title(report: Report) -> str:
+    """What was measured, in a line."""
+    sizes = ", ".join(f"{size:g}" for size in report.measured_sizes or report.sizes)
+    counts = sorted({count * report.looks for count in report.seeds_by_size}, reverse=True)
+    seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(report.seeds_used)
+    return f"{report.graph}, {report.optimizer}: sizes {sizes}; {seeds} seeds, {report.steps} steps"
 
 
-def _caption(report: Report) -> str:
+def caption(report: Report) -> str:
+    """How it was measured, what it says, and how sure it is."""
     rose = ", ".join(f"{count} at {size:g}" for size, count in report.rose.items() if count)
-    wrong = len(report.wrong)
     lines = [
+        "slope: over all sizes ± its standard error; judged: with the slope of the larger sizes, ± the interval;",
+        "would notice: the excess over the predicted size that would be called wrong in 95 of 100 cases",
         f"base learning rate {report.rate}",
         f"the loss rose above its start in some runs: {rose}" if rose else "the loss never rose above its start",
-        f"{len(report.rows)} rows, {wrong} disagree: {'agrees' if report.verdict else 'does not agree'}",
     ]
     if report.interrupted:
-        lines.append("interrupted: only the seeds that were complete are judged")
+        reached = ", ".join(f"{size:g}" for size in report.measured_sizes) or "none"
+        lines.append(f"interrupted: judged by what was measured until then (sizes: {reached})")
+    lines += _sure(report)
     return "\n".join(lines)
+
+
+def _sure(report: Report) -> list[str]:
+    power = sorted(report.power.items(), key=lambda item: -item[1])
+    lines: list[str] = []
+    if power:
+        half = sum(detects <= 0.5 for _, detects in power) / len(power)
+        (quantity, node, parameter), worst = power[0]
+        via = f" <- {parameter}" if parameter and parameter != node else ""
+        lines = [
+            f"an excess of {report.typical:.2f} would have been noticed in half of the quantities, one of 0.5 in "
+            f"{half:.0%}; bluntest: {quantity} {node}{via} ({worst:.2f})"
+        ]
+    verdict = f"{len(report.rows)} rows, {len(report.wrong)} disagree, {len(report.open)} open: {report.conclusion}"
+    return [*lines, verdict + (f"; {report.advice}" if report.advice else "")]
 
 
 def plot(report: Report, path: str) -> None:
     """One panel per quantity: root mean square over the scale, divided by the predicted power and by its start.
 
-    Raises `MissingExtra` without matplotlib.
+    An ending .html makes one interactive page. Raises `MissingExtra` without matplotlib.
     """
+    if path.lower().endswith((".html", ".htm")):
+        from .verify_page import page
+
+        Path(path).write_text(page(report), encoding="utf-8")
+        return
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise MissingExtra("drawing a figure", "plot") from error
-    figure: Any = Figure(figsize=(10, 7), layout="constrained")
+    figure: Any = Figure(figsize=(11, 7.5), layout="constrained")
     FigureCanvasAgg(figure)
-    panels: Any = figure.subplots(2, 2, sharex=True)
+    panels: Any = figure.subplots(2, 2, sharex=True, sharey=True)
     for axes, quantity in zip(panels.flat, QUANTITIES, strict=True):
         _panel(axes, report, quantity)
-    figure.suptitle(_title(report), fontsize=11)
-    figure.savefig(path)
+    for axes in panels[:, 0]:
+        axes.set_ylabel("measured / predicted, 1 at the base size")
+    for axes in panels[1]:
+        axes.set_xlabel("size")
+    figure.suptitle(f"{title(report)}: {report.conclusion}", fontsize=11)
+    figure.savefig(path, dpi=150)
+
+
+def level(report: Report, row: Row) -> list[float] | None:
+    """The mean over seeds at each size, divided by the predicted power and by its start: what agrees stays at one."""
+    samples, sizes = report.samples.get(row.key), report.measured_sizes
+    if samples is None or row.predicted is None or row.slope is None:
+        return None
+    means = [fmean(x for x in column if x is not None) for column in zip(*samples, strict=True)]
+    growth = [(size / sizes[0]) ** (float(row.predicted) / report.growth) for size in sizes]
+    return [mean / power / means[0] for mean, power in zip(means, growth, strict=True)]
 
 
 def _panel(axes: Any, report: Report, quantity: str) -> None:
-    axes.set_title(TITLES[quantity], fontsize=10)
+    rows = [r for r in report.rows if r.quantity == quantity]
+    sizes = report.measured_sizes
     axes.set_xscale("log", base=2)
     axes.set_yscale("log", base=2)
-    axes.set_xlabel("size")
-    axes.set_ylabel("measured / predicted")
+    axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+    axes.yaxis.set_major_formatter("{x:g}")
+    wedge = [(size / sizes[0]) ** (TOLERANCE / report.growth) for size in sizes]
+    axes.fill_between(sizes, [1 / w for w in wedge], wedge, color="tab:green", alpha=0.15, linewidth=0)
     axes.axhline(1, color="black", linewidth=0.8)
-    for r in (r for r in report.rows if r.quantity == quantity and r.predicted is not None and r.slope is not None):
-        samples = report.samples[r.key]
-        means = [sum(column) / len(column) for column in zip(*samples, strict=True)]
-        power = [(size / report.sizes[0]) ** float(r.predicted or 0) for size in report.sizes]
-        ratios = [mean / p / means[0] for mean, p in zip(means, power, strict=True)]
-        label = f"{r.node}, step {r.step}" if not r.agrees else None
-        style = {"color": "tab:gray", "alpha": 0.5, "linewidth": 0.8} if r.agrees else {"linewidth": 1.8}
-        axes.plot(report.sizes, ratios, marker=".", label=label, **style)
+    shown = [(r, ratios) for r in rows if (ratios := level(report, r)) is not None]
+    named = {r.key for r in sorted((r for r, _ in shown if not r.sure), key=lambda r: -abs(r.excess))[:NAMED]}
+    for r, ratios in sorted(shown, key=lambda item: not item[0].sure):
+        label = f"{name(r)}, step {r.step}: {r.excess:+.2f} ± {r.width:.2f}" if r.key in named else None
+        style = {"color": "tab:gray", "alpha": 0.35, "linewidth": 0.8} if r.sure else {"linewidth": 1.6}
+        axes.plot(sizes, ratios, marker=".", label=label, **({"color": COLOURS.get(r.status)} | style))
+    off = sum(not r.sure for r in rows)
+    axes.set_title(f"{TITLES[quantity]}: {len(rows)} rows, {off} off", fontsize=10)
     low, high = axes.get_ylim()
-    axes.set_ylim(min(low, 0.25), max(high, 4.0))
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=7)
+    axes.set_ylim(max(min(low, 0.25), 2**-8), min(max(high, 4.0), 2**12))
+    if named:
+        axes.legend(fontsize=7, loc="best", title="excess over the predicted exponent", title_fontsize=7)

@@ -1,0 +1,225 @@
+"""When a measured slope contradicts a predicted size, when it agrees, and when it is too blunt to say.
+
+A verification judges hundreds of slopes at once, and none of them is exact: noise of few seeds, sizes that are finite,
+training that goes its own way near the largest stable rate. So *wrong* is said only of what is off by more than the
+tolerance even at the end of a wide interval; what looks off inside it is *undecided*, and every row says what it would
+have noticed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from statistics import median
+from typing import Literal
+
+from .slopes import ASSUMED, Samples, Slope, fit, tends
+
+Status = Literal["agrees", "undecided", "wrong", "missing", "unpredicted"]
+Key = tuple[str, str, int, str | None]
+"""(quantity, node, step, parameter for an own contribution)."""
+Name = tuple[str, str, str | None]
+"""(quantity, node, parameter for an own contribution)."""
+
+TOLERANCE = 0.2
+"""How far an estimate may lie from its exponent besides its interval; faults come in steps of 1/2."""
+ERRORS = 3.0
+"""Half the width of the interval in standard errors, if those were known: hundreds of slopes are judged at once."""
+HALFWAY, SUSPICIOUS = 0.25, 1.5
+"""How far beside its size, and by how many standard errors, an estimate must lie for the row to be open at all: nearer
+to a fault of 1/2 than to none, and no mere chance."""
+POWER = 1.645
+"""Standard errors between a threshold and what passes it in 95 of 100 cases."""
+ALLOWANCE = 0.5
+"""How far below its size may be measured what only an aligned term with a small constant brings there: changes, and
+what reaches its size after the first step only (gradients of queries and keys, their own part under SGD)."""
+AHEAD = 2.0
+"""Bends that the slope may still go: a correction s^-1/2 measured over a factor of 8 has about three left."""
+PRIOR = 3
+"""Degrees of freedom of the typical noise of such quantities, in that of each: few seeds alone estimate it badly."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One quantity against its predicted size.
+
+    `predicted` None: exactly zero. `slope` None: nothing was measured (all zero), or it was not finite. `why` says in
+    words what disagrees or is open. `error` is the standard error of `estimate`, with the typical noise mixed in.
+    """
+
+    quantity: str
+    node: str
+    step: int
+    predicted: Fraction | None
+    slope: float | None
+    stderr: float | None
+    late: float | None = None
+    estimate: float | None = None
+    bend: float = 0.0
+    error: float = 0.0
+    width: float = 0.0
+    """Half the width of the interval around `estimate` that is judged by."""
+    tends: bool = False
+    """Whether it falls towards its predicted size: independent terms, 1/2 below it, still stand before it."""
+    parameter: str | None = None
+    status: Status = "agrees"
+    why: str = ""
+
+    @property
+    def key(self) -> Key:
+        """(quantity, node, step, parameter): what was measured."""
+        return (self.quantity, self.node, self.step, self.parameter)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the measurement does not contradict the prediction; what is undecided does not."""
+        return self.status in ("agrees", "undecided")
+
+    @property
+    def sure(self) -> bool:
+        """Whether it simply agrees."""
+        return self.status == "agrees"
+
+    @property
+    def excess(self) -> float:
+        """How far the estimate lies above the predicted size (negative: below); 0 if there is none."""
+        if self.estimate is None or self.predicted is None:
+            return 0.0
+        return self.estimate - float(self.predicted)
+
+    @property
+    def detects(self) -> float | None:
+        """The smallest excess that would have been called wrong in 95 of 100 cases."""
+        return None if self.estimate is None else TOLERANCE + self.width + POWER * self.error
+
+    def to_dict(self) -> dict[str, object]:
+        """The row as JSON data; `parameter`, `why` only where they say something."""
+        ends = (None, None) if self.estimate is None else (self.estimate - self.width, self.estimate + self.width)
+        data: dict[str, object] = {
+            "quantity": self.quantity, "node": self.node, "step": self.step,
+            "predicted": None if self.predicted is None else str(self.predicted),
+            "slope": _rounded(self.slope), "stderr": _rounded(self.stderr), "late": _rounded(self.late),
+            "estimate": _rounded(self.estimate), "interval": [_rounded(end) for end in ends],
+            "bend": _rounded(self.bend), "detects": _rounded(self.detects),
+            "agrees": self.agrees, "status": self.status,
+        }  # fmt: skip
+        return data | {key: text for key, text in (("parameter", self.parameter), ("why", self.why)) if text}
+
+
+def student(z: float, freedom: int) -> float:
+    """What Student's t exceeds as rarely as a normal variable exceeds `z` (Cornish and Fisher's expansion)."""
+    first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / freedom + second / freedom**2 + third / freedom**3
+
+
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else round(number, 4)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A quantity before it is judged: what was predicted, and the slope that was found (None: zero or not finite)."""
+
+    key: Key
+    predicted: Fraction | None
+    slope: Slope | None
+    finite: bool
+    tends: bool = False
+
+    def row(self, noise: float) -> Row:
+        """The row; `noise` is the typical variance."""
+        quantity, node, step, parameter = self.key
+        row = Row(quantity, node, step, self.predicted, None, None, parameter=parameter)
+        if self.slope is None:
+            return row if self.finite else replace(row, status="wrong", why="it was not finite: training diverged")
+        slope = self.slope
+        freedom = slope.freedom + PRIOR
+        mixed = (slope.freedom * slope.noise + PRIOR * noise) / freedom
+        error = math.sqrt(mixed * slope.spread[1])
+        width = student(ERRORS, freedom) * error
+        return replace(
+            row, slope=slope.value, stderr=slope.stderr, late=slope.late, estimate=slope.estimate, bend=slope.bend,
+            error=error, width=width, tends=self.tends,
+        )  # fmt: skip
+
+
+def measured(key: Key, predicted: Fraction | None, logs: Sequence[float], samples: Samples,
+             heading: bool | None = None) -> Measured:  # fmt: skip
+    """What the samples of one quantity say; `heading`: whether it tends to its size, if that is known."""
+    slope = fit(logs, samples)
+    finite = all(x is None or math.isfinite(x) for sample in samples for x in sample)
+    if heading is None:
+        heading = slope is not None and predicted is not None and tends(logs, samples, float(predicted))
+    return Measured(key, predicted, slope, finite, heading)
+
+
+def judge(found: Sequence[Measured], peaks: Mapping[Name, Measured], slow: Collection[Name] = ()) -> list[Row]:
+    """Every row with its verdict; `peaks` holds, per quantity, node and parameter, the maximum over steps.
+
+    More than the predicted size is wrong at any step. Less is wrong for a value; a gradient, an own contribution and a
+    change reach their size at some step (`step` of the peak: the first that is predicted to), so there the maximum
+    over steps decides, with an allowance for what is slow: what `slow` names, changes, and what rises over the steps.
+    """
+    noises: dict[str, list[float]] = {}
+    for m in (*found, *peaks.values()):
+        if m.slope is not None and m.slope.freedom:
+            noises.setdefault(m.key[0], []).append(m.slope.noise)
+    typical = {quantity: median(values) for quantity, values in noises.items()}
+    tops = {name: m.row(typical.get(name[0], ASSUMED**2)) for name, m in peaks.items()}
+    judged: list[Row] = []
+    for m in found:
+        row, name = m.row(typical.get(m.key[0], ASSUMED**2)), (m.key[0], m.key[1], m.key[3])
+        top = tops.get(name, row)
+        rises = top.step > 1 and row.quantity != "value"
+        judged.append(_judged(row, top, ALLOWANCE if rises or row.quantity == "change" or name in slow else 0.0))
+    return judged
+
+
+def _judged(row: Row, top: Row, allowance: float) -> Row:
+    if row.status != "agrees":
+        return row
+    if row.predicted is None:
+        if row.slope is None:
+            return row
+        return replace(row, status="unpredicted", why="predicted to be exactly zero, and it is not")
+    if top.slope is None:
+        return replace(row, status="missing", why="a size is predicted, and it is zero at every step")
+    if row.slope is None:
+        return row
+    above = _above(row)
+    if above is not None:
+        return above
+    limit = TOLERANCE + allowance
+    if min(-row.excess, -top.excess) <= limit or top.tends:
+        return row
+    at = "" if top is row or top.key == row.key else " at every step"
+    said = f"smaller than predicted{at}, by {-top.excess:.2f}"
+    heading = -top.excess - AHEAD * max(0.0, top.bend)
+    if min(-row.excess - row.width, -top.excess - top.width, heading) > limit:
+        return replace(row, status="wrong", why=said)
+    if -top.excess < max(HALFWAY + allowance, SUSPICIOUS * top.error):
+        return row
+    return replace(row, status="undecided", why=f"{said} ± {top.width:.2f}")
+
+
+def _above(row: Row) -> Row | None:
+    """The row if it grows faster than predicted, surely or perhaps."""
+    if row.excess <= TOLERANCE:
+        return None
+    heading = row.excess + AHEAD * min(0.0, row.bend)
+    if row.excess - row.width > TOLERANCE and heading > TOLERANCE:
+        return replace(row, status="wrong", why=f"grows faster than predicted, by {row.excess:.2f} ± {row.width:.2f}")
+    if row.excess < max(HALFWAY, SUSPICIOUS * row.error):
+        return None
+    why = f"grows faster by {row.excess:.2f} ± {row.width:.2f}"
+    if heading <= TOLERANCE:
+        why += ", less so at larger sizes"
+    return replace(row, status="undecided", why=why)
+
+
+def far_above(rows: Sequence[Row], more: float = 0.15) -> bool:
+    """Whether something grows so much faster than predicted that more seeds could not change the verdict."""
+    return sum(row.status == "wrong" and row.excess > TOLERANCE + row.width + more for row in rows) > 1
