@@ -15,7 +15,7 @@ from cyclopts import Parameter
 
 from .cli import destination, write
 from .errors import ScaleRulesError, UnknownName
-from .question import Question, Repeated, Trained, numbers
+from .question import Question, Repeated, Trained, numbers, whole_numbers
 from .transfer_question import compared, lengths, place
 
 F = TypeVar("F", bound=Callable[..., int])
@@ -166,30 +166,42 @@ def verify(
     /,
     *,
     sizes: Annotated[str | None, Parameter(help="Values of the first scale, the base first: 64,128,256.")] = None,
-    seeds: Annotated[int, Parameter(help="Runs per size.")] = 4,
-    plot: Annotated[str | None, Parameter(validator=_output, help="A file for a figure of the slopes.")] = None,
+    seeds: Annotated[str, Parameter(help="Runs per size: 4, or for each size, such as 8,4,2,2.")] = "4",
+    seed: Annotated[int, Parameter(help="The first seed.")] = 0,
+    lr: Annotated[float | None, Parameter(help="The base learning rate; without it the edge is searched for.")] = None,
+    device: Annotated[str, Parameter(help="Where to train: cpu, cuda.")] = "cpu",
+    every: Annotated[bool, Parameter(negative="", help="Show every row.")] = False,
+    quiet: Annotated[bool, Parameter(negative="", help="No progress.")] = False,
+    plot: Annotated[str | None, Parameter(validator=_output, help="A figure: .png, .svg, .pdf, or one .html.")] = None,
     question: Question = Asked,
     format: Literal["table", "json"] = "table",
     output: Output = None,
 ) -> int:
     """Trains the architecture at several sizes and holds the measured slopes against the derived sizes.
 
-    Ends with status 1 if they disagree. Needs the extra torch.
+    Ends with status 1 if they disagree; where the measurement is too blunt it says undecided, and what it needs.
+    Needs the extra torch.
 
     For example:
       scalerules verify mlp
-      scalerules verify mlp --sizes 64,128,256,512 --seeds 4 --plot slopes.png
+      scalerules verify mlp --sizes 64,128,256,512 --seeds 8,4,2,2 --plot slopes.png
+      scalerules verify transformer --device cuda --plot slopes.html
     """
     import scalerules
 
-    chosen = numbers(sizes, "--sizes")
+    chosen, counts = numbers(sizes, "--sizes"), whole_numbers(seeds, "--seeds")
     built, solution = question.solve(graph)
     _warn(solution.warnings)
-    report = scalerules.verify(built, solution, sizes=chosen, seeds=seeds, steps=question.steps)
+    report = scalerules.verify(
+        built, solution, sizes=chosen, seeds=counts if len(counts) > 1 else counts[0], steps=question.steps, lr=lr,
+        progress=not quiet, device=device, seed=seed,
+    )  # fmt: skip
     if plot is not None:
         report.plot(plot)
-    write(_ended(report.to_json() if format == "json" else _rich(report.to_table())), output)
-    return 0 if report.verdict else 1
+    write(_ended(report.to_json() if format == "json" else _rich(report.to_table(every))), output)
+    if report.verdict is None and not quiet:
+        print(f"scalerules: undecided: {report.advice}", file=sys.stderr)
+    return 1 if report.verdict is False else 0
 
 
 @command("published")

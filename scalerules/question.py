@@ -39,7 +39,7 @@ class Question:
     gauge: str = "plain"
     """How the answer is written: where the multipliers stand (scalerules list gauges)."""
     alignment: str = "derived"
-    """derived, or assumed: full, none."""
+    """derived, or assumed: full, none, or a FILE with three exponents (of dW x, W dx, dW dx) per parameter."""
     steps: int = 3
     """Steps of training over which stability is asked for."""
     given: str | None = None
@@ -77,9 +77,23 @@ class Question:
             "scales": self.scales(graph),
             "mode": self.mode,
             "gauge": self.gauge,
-            "alignment": self.alignment,
+            "alignment": self.alignment_asked(),
             "steps": self.steps,
         }
+
+    def alignment_asked(self) -> Any:
+        """The name of an alignment, or what the file says: `{"h1": ["1", "1/2", "1"], "output": "full"}`."""
+        file = Path(self.alignment)
+        if not file.suffix:
+            return self.alignment
+        if not file.is_file():
+            raise ScaleRulesError(f"there is no file {self.alignment!r}", hint="or one of: derived, full, none")
+        from .reading import read
+
+        data = read(file).data
+        if not isinstance(data, Mapping):
+            raise ScaleRulesError("holds no mapping of parameters to three exponents", file=self.alignment)
+        return cast(Mapping[str, Any], data)
 
     def sizes_given(self) -> Any:
         """None, the name of a parametrization, or what the file says: `{"h1": {"init": {"width": "-1/2"}}}`."""
@@ -118,6 +132,15 @@ def numbers(text: str | None, option: str) -> list[float] | None:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise ScaleRulesError(f"{option} {text!r} is not a list of numbers", hint="such as 64,128,256") from None
+
+
+def whole_numbers(text: str, option: str) -> list[int]:
+    """The whole numbers of `8,4,2`. Raises `ScaleRulesError`."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        hint = "such as 4, or 8,4,2"
+        raise ScaleRulesError(f"{option} {text!r} is not a list of whole numbers", hint=hint) from None
 
 
 def _growth(text: str, whole: str) -> Fraction:
