@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from scalerules.errors import ScaleRulesError, UnknownName
@@ -74,11 +75,17 @@ def _docstring(w: Writer) -> str:
         f"    model = Model({first}=...)\n    optimizer = ...(parameter_groups(model, lr=..., weight_decay=...))",
         _table(w),
     ]
-    notes = [*(f"Assumed: {text}" for text in s.assumptions), *(f"Warning: {text}" for text in s.warnings)]
     if s.cone:
-        notes.insert(0, f"Valid for growths with {', '.join(map(str, s.cone))}.")
-    wrapped = [part if part.startswith("    ") else textwrap.fill(part, 118) for part in [*parts, *notes]]
-    return "\n\n".join(wrapped).replace("\\", "\\\\").replace('"""', "'''") + "\n"
+        parts.append(f"Valid for growths with {', '.join(map(str, s.cone))}.")
+    wrapped = [part if part.startswith("    ") else textwrap.fill(part, 118) for part in parts]
+    wrapped += [_list("Assumed:", s.assumptions), _list("Warnings:", s.warnings)]
+    return "\n\n".join(part for part in wrapped if part).replace("\\", "\\\\").replace('"""', "'''") + "\n"
+
+
+def _list(head: str, texts: Sequence[str]) -> str:
+    """The texts as a list, one line below the other; nothing where there are none."""
+    items = [textwrap.fill(text, 118, initial_indent="- ", subsequent_indent="  ") for text in texts]
+    return "\n".join([head, *items]) if items else ""
 
 
 def _table(w: Writer) -> str:

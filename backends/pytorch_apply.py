@@ -9,15 +9,15 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from scalerules.errors import MissingExtra
+from scalerules.errors import MissingExtra, ScaleRulesError
 from scalerules.graph import Graph
 
 from .pytorch_draw import draw
 from .pytorch_groups import Groups, Tuned, groups_of
-from .pytorch_match import Matched, Names, bare, match
+from .pytorch_match import Matched, Names, match
 from .pytorch_places import Places, own_factor, set_factors
-from .pytorch_rescale import ModelWarning, check_growth, reference_stds, rescale
-from .pytorch_sizes import Sizes
+from .pytorch_rescale import check_growth, reference_stds, reference_values, rescale
+from .pytorch_sizes import ModelWarning, Sizes
 from .pytorch_text import law
 
 if TYPE_CHECKING:
@@ -78,8 +78,9 @@ def apply(
     tuned = Tuned.of(at, lr, weight_decay, eps, optimizer, lr_beside)
     fixed = {name for name, parameter in graph.parameters.items() if not parameter.trained} if graph else set[str]()
     stacked = {name for name in solution.parameters if graph is None or graph.repeat_of(name)}
-    known = Names(frozenset(solution.parameters) - fixed, frozenset(stacked), names or {})
-    matched = match(model, known, fixed)
+    known = Names.of([name for name in solution.parameters if name not in fixed], stacked, names or {})
+    record = getattr(graph, "record", None)  # of a traced module: weights that no output depends on have no rule
+    matched = match(model, known, fixed | {weight.name for weight in getattr(record, "weights", ())})
     if init and (at.changed or seed is not None):
         with torch.no_grad():
             _initialise(model, matched, known, at, reference, seed)
@@ -102,15 +103,17 @@ def _initialise(
     seed: int | None,
 ) -> None:
     """The values: those of the model multiplied, or with a seed new ones."""
+    for name, follower in matched.items():
+        if follower.parameter.is_meta:
+            hint = "materialise it first: model.to_empty(device=...), then apply(..., seed=0) draws them"
+            raise ScaleRulesError("has no values yet (meta device)", where=f"parameter {name!r}", hint=hint)
     values: dict[str, Tensor] = {}
     if reference is None or isinstance(reference, Mapping):
         stds = reference
     else:
         check_growth(model, reference, known, at)
-        stds = reference_stds(reference, known)
-        for name, parameter in reference.named_parameters(remove_duplicate=False):
-            values[bare(name)] = parameter.detach()
-            values.setdefault(known.rule(name) or name, parameter.detach())
+        stds = reference_stds(reference, known, at)
+        values = reference_values(reference, known, at)
     if seed is None:
         rescale(model, matched, at, stds)
     else:

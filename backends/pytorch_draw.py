@@ -15,13 +15,14 @@ from scalerules.errors import ScaleRulesError
 
 from .natural import natural_std
 from .pytorch_match import Follower, Matched, bare
+from .pytorch_parts import part_of, region
 from .pytorch_sizes import Sizes
-from .pytorch_tensors import constant, fill, root_mean_square, whole
+from .pytorch_tensors import constant, fill, root_mean_square
 from .pytorch_weight_norm import norms, weight_norms
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.nn import Module, Parameter
+    from torch.nn import Module
 
 
 def seed_of(seed: int, name: str) -> int:
@@ -52,7 +53,7 @@ def draw(
             late[name] = follower
             continue
         is_gain = not follower.part and name in normed and normed[name].part == "magnitude"
-        drawn = _gain(at, name, follower, values) if is_gain else _start(at, name, follower, values, stds, seed)
+        drawn = _gain(at, name, follower, values) if is_gain else _whole(at, name, follower, values, stds, seed)
         fill(follower.parameter, drawn)
         if follower.part == "direction":
             directions[normed[name].weight] = drawn
@@ -60,25 +61,48 @@ def draw(
         fill(follower.parameter, norms(directions[normed[name].weight], follower.parameter))
 
 
-def _start(
+def _whole(
     at: Sizes, name: str, follower: Follower, known: Mapping[str, Tensor], stds: Mapping[str, float] | None, seed: int
 ) -> Tensor:
-    """The whole parameter, in 32 bits."""
+    """The whole parameter, in 32 bits; of a fused weight part by part."""
     import torch
 
-    parameter, given = follower.parameter, known.get(bare(name), known.get(follower.rule))
-    declared = at.graph.parameters[follower.rule].init if at.graph is not None else None
+    parameter = follower.parameter
+    if len(follower.rules) == 1:
+        return _start(at, name, follower.rule, parameter, known, stds, seed)
+    values = torch.zeros(parameter.shape, device=parameter.device)
+    for rule in follower.rules:
+        part = region(values, rule, at.sizes)
+        part.copy_(_start(at, name, rule, part, known, stds, seed))
+    return values
+
+
+def _start(
+    at: Sizes,
+    name: str,
+    rule: str,
+    like: Tensor,
+    known: Mapping[str, Tensor],
+    stds: Mapping[str, float] | None,
+    seed: int,
+) -> Tensor:
+    """What a parameter, or a part of one, starts with."""
+    import torch
+
+    key = bare(name) + part_of(rule)
+    given = known.get(key, known.get(rule))
+    declared = at.graph.parameters[rule].init if at.graph is not None else None
     if given is not None and given.numel() > 1 and constant(given):
-        return _full(parameter, float(whole(given).flatten()[0]))
+        return _full(like, float(given.flatten()[0]))
     if declared in ("zeros", "ones"):
-        return _full(parameter, float(declared == "ones"))
+        return _full(like, float(declared == "ones"))
     if declared in ("range", "log_range"):
-        row = torch.arange(1.0, parameter.shape[-1] + 1, device=parameter.device)
-        return (row.log() if declared == "log_range" else row).expand(parameter.shape).contiguous()
-    generator = torch.Generator(parameter.device).manual_seed(seed_of(seed, name))
-    dtype = torch.complex64 if parameter.is_complex() else torch.float32
-    normal = torch.randn(parameter.shape, generator=generator, device=parameter.device, dtype=dtype)
-    return normal * _std(at, name, follower.rule, stds)
+        row = torch.arange(1.0, like.shape[-1] + 1, device=like.device)
+        return (row.log() if declared == "log_range" else row).expand(like.shape).contiguous()
+    generator = torch.Generator(like.device).manual_seed(seed_of(seed, key))
+    dtype = torch.complex64 if like.is_complex() else torch.float32
+    normal = torch.randn(like.shape, generator=generator, device=like.device, dtype=dtype)
+    return normal * _std(at, name, rule, stds)
 
 
 def _gain(at: Sizes, name: str, follower: Follower, known: Mapping[str, Tensor]) -> Tensor:
@@ -88,16 +112,16 @@ def _gain(at: Sizes, name: str, follower: Follower, known: Mapping[str, Tensor])
     return _full(follower.parameter, base * at.factor(at.solution.parameters[follower.rule].init))
 
 
-def _full(parameter: Parameter, value: float) -> Tensor:
+def _full(like: Tensor, value: float) -> Tensor:
     import torch
 
-    return torch.full(parameter.shape, value, device=parameter.device)
+    return torch.full(like.shape, value, device=like.device)
 
 
 def _std(at: Sizes, name: str, rule: str, stds: Mapping[str, float] | None) -> float:
     factor = at.factor(at.solution.parameters[rule].init)
     if stds is not None:
-        for known in (name, bare(name), rule):
+        for known in (name + part_of(rule), bare(name) + part_of(rule), rule):
             if known in stds:
                 return stds[known] * factor
         raise ScaleRulesError("is not in reference=", where=f"parameter {name!r}", hint=f"{rule!r}: std covers it too")

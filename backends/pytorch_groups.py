@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,8 @@ from scalerules.optimizers import optimizer as law_of
 
 from .natural import count, fan_in, matrix
 from .pytorch_match import Follower, Matched, bare
-from .pytorch_sizes import Sizes
+from .pytorch_parts import part_of
+from .pytorch_sizes import ModelWarning, Sizes
 from .pytorch_tensors import mesh_of
 from .pytorch_weight_norm import is_by_row
 
@@ -179,7 +181,21 @@ def _magnitude(at: Sizes, name: str, follower: Follower, tuned: Tuned) -> Group:
 
 
 def _numbers(at: Sizes, name: str, follower: Follower, tuned: Tuned) -> Group:
-    rule, parameter = follower.rule, follower.parameter
+    """The numbers of a parameter; of a fused one the smallest rate of its parts, and the smallest epsilon."""
+    found = [_of_rule(at, name, rule, follower.parameter, tuned) for rule in follower.rules]
+    chosen = min(found, key=lambda numbers: float(numbers["lr"]))
+    if "eps" in chosen:
+        chosen["eps"] = min(float(numbers["eps"]) for numbers in found if "eps" in numbers)
+    if any(not math.isclose(numbers["lr"], chosen["lr"], rel_tol=1e-9) for numbers in found):
+        rates = ", ".join(
+            f"{part_of(rule)} {numbers['lr']:.3g}" for rule, numbers in zip(follower.rules, found, strict=True)
+        )
+        text = f"the parts of {name} have different rates ({rates}) and are one parameter: it gets the smallest"
+        warnings.warn(text, ModelWarning, stacklevel=4)
+    return chosen
+
+
+def _of_rule(at: Sizes, name: str, rule: str, parameter: Parameter, tuned: Tuned) -> Group:
     exponents, law = at.solution.parameters[rule], _law(at)
     numbers: Group = {
         "lr": tuned.lr * at.factor(exponents.lr),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from scalerules.errors import ScaleRulesError, nearest
 
+from .pytorch_parts import by_weight, weight_of
 from .pytorch_weight_norm import Part, weight_norms
 
 if TYPE_CHECKING:
@@ -27,11 +28,19 @@ class Unmatched(ScaleRulesError):
 
 @dataclass(frozen=True)
 class Follower:
-    """A parameter of a live model and the rule that it follows; `part` of a weight-normed weight that has one rule."""
+    """A parameter of a live model and the rules that it follows: one, or one for each part of a fused weight.
 
-    rule: str
+    `part` says which one of a weight-normed weight it is, where that has one rule.
+    """
+
+    rules: tuple[str, ...]
     parameter: Parameter
     part: Part = ""
+
+    @property
+    def rule(self) -> str:
+        """The rule, of several the first."""
+        return self.rules[0]
 
 
 Matched = Mapping[str, Follower]
@@ -40,11 +49,21 @@ Matched = Mapping[str, Follower]
 
 @dataclass(frozen=True)
 class Names:
-    """What is known of names: the rules, those that are stacked along a depth axis, and the user's own mapping."""
+    """What is known of names: the weights that have rules, those that are stacked along a depth axis, and the user's.
+
+    `parts`: the rules of a weight, by its name (one, of its own name, where it is not fused).
+    """
 
     rules: frozenset[str]
     stacked: frozenset[str]
     given: Mapping[str, str]
+    parts: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, rules: Iterable[str], stacked: Iterable[str], given: Mapping[str, str]) -> Names:
+        """From the names of rules, parts of fused weights among them."""
+        parts = by_weight(list(rules))
+        return cls(frozenset(parts), frozenset(map(weight_of, stacked)), given, parts)
 
     def mapped(self, name: str) -> str | None:
         """What the user's mapping says of a parameter; `*` stands for anything."""
@@ -52,7 +71,7 @@ class Names:
         return next((self.given[key] for key in keys), None)
 
     def rule(self, name: str) -> str | None:
-        """The rule that the parameter `name` follows, or None. Raises `Unmatched` if there are several."""
+        """The rule (or fused weight) that the parameter `name` follows, or None. Raises `Unmatched` for several."""
         if (given := self.mapped(name)) is not None:
             if given not in self.rules:
                 raise Unmatched(f"names= gives it the unknown rule {given!r}", where=f"parameter {name!r}",
@@ -77,20 +96,26 @@ def bare(name: str) -> str:
     return ".".join(parts[1:] if parts[:1] == ["module"] and len(parts) > 1 else parts)
 
 
+def without_indices(name: str) -> str:
+    """`blocks.3.mlp.up` -> `blocks.mlp.up`."""
+    return ".".join(part for part in name.split(".") if not part.isdigit() and part != "*")
+
+
 def _behind_indices(name: str) -> Iterable[str]:
     """`a.0.b.3.c` -> `b.3.c`, `c`, and with the indices left out `a.b.c`."""
     parts = name.split(".")
     for i, part in enumerate(parts):
         if part.isdigit():
             yield ".".join(parts[i + 1 :])
-    yield ".".join(part for part in parts if not part.isdigit())
+    yield without_indices(name)
 
 
 def match(model: Module, names: Names, silent: Iterable[str] = ()) -> dict[str, Follower]:
     """What every parameter of the model follows, by its name, tied ones once.
 
-    `silent` are parameters of the graph that no rule is needed for (they are not trained). Raises `Unmatched`.
+    `silent` are parameters that need no rule: they are not trained, or no output depends on them. Raises `Unmatched`.
     """
+    silent = {without_indices(name) for name in silent}
     aliases: dict[int, list[str]] = {}
     parameters: dict[int, Parameter] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
@@ -113,10 +138,10 @@ def match(model: Module, names: Names, silent: Iterable[str] = ()) -> dict[str, 
             )
         if rules:
             name, rule = next(iter(rules.items()))
-            matched[name] = Follower(rule, parameters[key], part)
-        elif not any(bare(name) in silent for name in called):
+            matched[name] = Follower(names.parts[rule], parameters[key], part)
+        elif not any(without_indices(bare(name)) in silent for name in called):
             unknown.append(called[0])
-    _complete(names, {follower.rule for follower in matched.values()}, unknown)
+    _complete(names, {weight_of(follower.rule) for follower in matched.values()}, unknown)
     _one_pattern(matched, names)
     return matched
 
@@ -140,7 +165,7 @@ def _one_pattern(matched: Matched, names: Names) -> None:
     for name, follower in matched.items():
         if not names.mapped(name) and follower.part != "magnitude":
             pattern = ".".join("*" if part.isdigit() else part for part in bare(name).split("."))
-            patterns.setdefault(follower.rule, {})[pattern] = name
+            patterns.setdefault(weight_of(follower.rule), {})[pattern] = name
     for rule, found in patterns.items():
         if len(found) > 1:
             raise Unmatched(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Places = Mapping[str, str | Sequence[str]]
 """Node -> dotted paths (`*` allowed) of attributes that hold its factor, or of modules whose output it multiplies."""
 
-LINEAR = ("scale", "reshape", "identity", "negative", "mean", "window", "shift")
+LINEAR = ("scale", "reshape", "rearrange", "identity", "negative", "mean", "window", "shift")
 """Operations of one operand through which a factor passes."""
 
 
@@ -69,6 +69,7 @@ def set_factors(model: Module, matched: Matched, at: Sizes, given: Places | None
         if at.factor(rule.mult) != 1:
             found.relative[name] = at.factor(rule.mult)
             found.missing.append(name)
+    clear(model)
     known = {**_listed(at.graph), **{node: _list(paths) for node, paths in (given or {}).items()}}
     for node in known:
         if node not in solution.multipliers:
@@ -78,7 +79,7 @@ def set_factors(model: Module, matched: Matched, at: Sizes, given: Places | None
             continue
         own, base = own_factor(at, node)
         wanted = relative * base
-        if math.isclose(own, wanted, rel_tol=1e-9) and node not in known:
+        if math.isclose(own, wanted, rel_tol=1e-9):
             continue
         for place in _paths(model, matched, at, node, known.get(node), own):
             place.set(node, own, wanted)
@@ -108,7 +109,7 @@ class _Place:
 
     def set(self, node: str, own: float, wanted: float) -> None:
         if self.name is None:
-            _hook(self.module, node, wanted / own)
+            self.module.register_forward_hook(Multiply(node, wanted / own))
             return
         now = float(getattr(self.module, self.name))
         if math.isclose(now, own, rel_tol=1e-5):
@@ -118,13 +119,12 @@ class _Place:
             raise ScaleRulesError(what, where=f"attribute {self.path!r}", hint=f"set {node!r} by hand")
 
 
-def _hook(module: Module, node: str, factor: float) -> None:
-    """One hook per node: that of an earlier call is replaced, and none stays for a factor of 1."""
-    for key, hook in list(module._forward_hooks.items()):
-        if isinstance(hook, Multiply) and hook.node == node:
-            del module._forward_hooks[key]
-    if not math.isclose(factor, 1.0, rel_tol=1e-9):
-        module.register_forward_hook(Multiply(node, factor))
+def clear(model: Module) -> None:
+    """Takes off the hooks of an earlier call."""
+    for module in model.modules():
+        for key, hook in list(module._forward_hooks.items()):
+            if isinstance(hook, Multiply):
+                del module._forward_hooks[key]
 
 
 def _paths(
@@ -133,22 +133,28 @@ def _paths(
     if known is not None:
         return [place for path in known for place in _at_path(model, path, node)]
     found = list(_behind_weights(model, matched, at.graph, node)) if at.graph is not None else []
-    return found or list(_attributes(model, own))
+    return found or _near(node, list(_attributes(model, own)))
 
 
 def _at_path(model: Module, path: str, node: str) -> list[_Place]:
     """The places that a path with wildcards names. Raises `ScaleRulesError` if there is none."""
     modules = {bare(name): module for name, module in model.named_modules()}
-    found = [_Place(module, name) for name, module in modules.items() if name and fnmatchcase(name, path)]
+    found = [_Place(module, name) for name, module in modules.items() if name and _fits(name, path)]
     owner, _, last = path.rpartition(".")
     for name, module in modules.items():
-        number = getattr(module, last, None) if fnmatchcase(name, owner) else None
+        number = getattr(module, last, None) if _fits(name, owner) else None
         if isinstance(number, (int, float)) and not isinstance(number, bool):
             found.append(_Place(module, f"{name}.{last}" if name else last, last))
     if not found:
         what = f"{path!r} is neither a module of the model nor a number that one holds"
         raise ScaleRulesError(what, where=f"places= of node {node!r}", hint="dotted paths, * for an index")
     return found
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """Whether a dotted path fits one with wildcards, part by part: `blocks.*` is not `blocks.0.mlp`."""
+    parts, wanted = name.split("."), pattern.split(".")
+    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
 
 
 def _attributes(model: Module, own: float) -> Iterator[_Place]:
@@ -161,14 +167,31 @@ def _attributes(model: Module, own: float) -> Iterator[_Place]:
                 yield _Place(module, f"{bare(path)}.{name}".lstrip("."), name)
 
 
+def _near(node: str, places: list[_Place]) -> list[_Place]:
+    """Those in the module whose path the node's name begins with (`blocks.0.attention.scores`), if there are any.
+
+    A node of a repeated block is named without the index, and stands for those of all blocks.
+    """
+    words = node.split(".")
+    plain = [word for word in words if word != "*" and not word.isdigit()]
+    near: list[_Place] = []
+    for place in places:
+        parts = place.path.split(".")[:-1]
+        inner = [part for part in parts if not part.isdigit()]
+        indexed = any(word.isdigit() for word in words)
+        if (words[: len(parts)] == parts) if indexed else (bool(inner) and plain[: len(inner)] == inner):
+            near.append(place)
+    return near or places
+
+
 def _behind_weights(model: Module, matched: Matched, graph: Graph, node: str) -> Iterator[_Place]:
     """The modules whose output, multiplied, is the factor at the node: found backward through linear operations."""
     weight, others = _weight_before(graph, node)
     if weight is None:
         return
     modules = {bare(name): module for name, module in model.named_modules(remove_duplicate=False)}
-    names = {id(f.parameter): name for name, f in matched.items() if f.rule == weight}
-    extra = {id(f.parameter) for f in matched.values() if f.rule in others}
+    names = {id(f.parameter): name for name, f in matched.items() if f.rules == (weight,)}
+    extra = {id(f.parameter) for f in matched.values() if {*f.rules} <= others}
     for path, module in modules.items():
         own = [p for p in module.parameters(recurse=False)]
         # an embedding that is tied to the weight is read at another node

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from scalerules.optimizers import OPTIMIZERS as LAWS
+from scalerules.errors import ScaleRulesError
+from scalerules.optimizers import optimizer as law_of
 
 from .natural import count, fan_in, matrix, uses
 from .pytorch_reasons import logarithm, reason
@@ -15,7 +16,8 @@ from .pytorch_source import Writer
 from .pytorch_text import commented, fractions, item, law, number, quoted, scaled
 
 if TYPE_CHECKING:
-    from scalerules.solution import Rule
+    from scalerules.optimizers import Optimizer as Law
+    from scalerules.solution import Exponents, Rule
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,13 @@ class Torch:
 
 OPTIMIZERS = {
     "sgd": Torch("torch.optim.SGD(groups)", None, 0.05),
+    "momentum": Torch("torch.optim.SGD(groups, momentum=0.9)", None, 0.01),
+    "nesterov": Torch("torch.optim.SGD(groups, momentum=0.9, nesterov=True)", None, 0.01),
     "adam": Torch("torch.optim.AdamW(groups)", 1e-8, 3e-3),
     "adamw": Torch("torch.optim.AdamW(groups)", 1e-8, 3e-3),
     "rmsprop": Torch("torch.optim.RMSprop(groups)", 1e-8, 1e-3),
     "adagrad": Torch("torch.optim.Adagrad(groups)", 1e-10, 1e-2),
+    "adafactor": Torch("torch.optim.Adafactor(groups)", None, 1e-2),
     "muon": Torch("Muon(groups)", None, 0.02),
     "muon-spectral": Torch('Muon(groups, adjust="spectral")', None, 0.02),
     "muon-original": Torch('Muon(groups, adjust="original")', None, 0.02),
@@ -43,6 +48,28 @@ OPTIMIZERS = {
 
 STAND_IN = Torch("torch.optim.AdamW(groups)", None, 3e-3, "stands in for {}, whose steps are as large as the rate")
 """For Lion and every other rule whose entries move by the rate."""
+
+PLACEHOLDER = replace(STAND_IN, note="a placeholder, so that this file runs: the rates above are for {}")
+"""For rules that torch does not have and that move otherwise."""
+
+
+def _optimizer(w: Writer) -> Law | None:
+    """The optimizer of the solution; None for one that is not known here (in a file written by hand)."""
+    try:
+        return law_of(w.solution.optimizer)
+    except ScaleRulesError:
+        return None
+
+
+def _torch(w: Writer) -> Torch:
+    """What takes the groups. `adamw(decay=independent)` is AdamW; with coupled decay it is Adam, as torch has it."""
+    law, base = _optimizer(w), w.solution.optimizer.partition("(")[0]
+    if base in ("adam", "adamw") and law is not None and law.decay == "coupled":
+        return replace(OPTIMIZERS[base], call="torch.optim.Adam(groups)")
+    if base in OPTIMIZERS:
+        return OPTIMIZERS[base]
+    entries = law is None or (law.normalised and not law.spectral)
+    return STAND_IN if entries else PLACEHOLDER
 
 
 def init(w: Writer) -> list[str]:
@@ -102,13 +129,13 @@ def _sum(w: Writer, name: str, terms: int) -> str:
 
 def groups(w: Writer) -> list[str]:
     """The function that returns the optimizer's parameter groups: one per distinct rate, epsilon and decay."""
-    optimizer = OPTIMIZERS.get(w.solution.optimizer, STAND_IN)
+    optimizer = _torch(w)
     trained = {n: r for n, r in w.solution.parameters.items() if n in w.graph.parameters
                and w.graph.parameters[n].trained}  # fmt: skip
     shared: dict[tuple[Any, ...], list[str]] = {}
     for name, rule in trained.items():
         eps = rule.eps if optimizer.eps is not None else None
-        key = tuple(tuple(sorted(fractions(exponents).items())) for exponents in (rule.lr, eps, rule.wd))
+        key = tuple(tuple(sorted(fractions(exponents).items())) for exponents in (rule.lr, eps, _decay(w, rule)))
         shared.setdefault(key, []).append(name)
     body = [line for names in shared.values() for line in _group(w, optimizer, names)]
     eps = f", eps: float = {optimizer.eps!r}" if optimizer.eps is not None else ""
@@ -131,7 +158,7 @@ def groups(w: Writer) -> list[str]:
 
 def _law(w: Writer) -> list[str]:
     """The law of the optimizer, as a comment."""
-    known = LAWS.get(w.solution.optimizer)
+    known = _optimizer(w)
     return commented(f"{known.name}: {known.reason}", 4) if known else []
 
 
@@ -139,7 +166,7 @@ def _group(w: Writer, optimizer: Torch, names: list[str]) -> list[str]:
     rules: Mapping[str, Rule] = w.solution.parameters
     rule = rules[names[0]]
     comments = [line for name in names for line in commented(_rate(w, name), 12)]
-    numbers = [("lr", "lr", rule.lr), ("weight_decay", "weight_decay", rule.wd)]
+    numbers = [("lr", "lr", rule.lr), ("weight_decay", "weight_decay", _decay(w, rule))]
     if optimizer.eps is not None:
         numbers.insert(1, ("eps", "eps", rule.eps))
     return [
@@ -149,6 +176,12 @@ def _group(w: Writer, optimizer: Torch, names: list[str]) -> list[str]:
         *(line for key, start, e in numbers for line in item(f"{quoted(key)}: ", scaled(start, e, w.scale), ",", 12)),
         "        },",
     ]
+
+
+def _decay(w: Writer, rule: Rule) -> Exponents:
+    """The exponents of torch's weight decay, which it multiplies with the rate: an independent one is divided by it."""
+    law = _optimizer(w)
+    return rule.wd.plus(rule.lr, -1) if law is not None and law.decay == "independent" else rule.wd
 
 
 def _rate(w: Writer, name: str) -> str:
@@ -189,12 +222,14 @@ def _ratios(w: Writer, body: Iterable[str]) -> list[str]:
 
 def demo(w: Writer) -> list[str]:
     """A training run of twenty steps on one random batch, at the base size and at twice the base size."""
-    optimizer = OPTIMIZERS.get(w.solution.optimizer, STAND_IN)
+    optimizer = _torch(w)
     inputs = {name: node for name, node in w.graph.nodes.items() if node.op == "input"}
     drawn = [line for name, node in inputs.items() for line in item(
         f"{w.value(name)} = ", _draw(node.axes or [], node.kind == "tokens"), "", 4)]  # fmt: skip
     first = next((scale for scale in w.solution.scales if scale in w.base), next(iter(w.base)))
     note = f"  # {optimizer.note.format(w.solution.optimizer)}" if optimizer.note else ""
+    law = _optimizer(w)
+    clip = ["        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)"] if law is not None and law.clip else []
     sizes = ", ".join(number(w.base[first] * times) for times in (1, 2))
     return [
         f"def train(steps: int = 20, lr: float = {optimizer.lr!r}, **sizes: float) -> list[float]:",
@@ -211,6 +246,7 @@ def demo(w: Writer) -> list[str]:
         *_loss(w, ", ".join(w.value(name) for name in inputs)),
         "        optimizer.zero_grad()",
         "        loss.backward()",
+        *clip,
         "        optimizer.step()",
         "        losses.append(loss.item())",
         "    return losses",

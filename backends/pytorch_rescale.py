@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from scalerules.errors import ScaleRulesError
 
 from .natural import fan_in
-from .pytorch_match import Matched, Names, bare
-from .pytorch_sizes import Sizes
-from .pytorch_tensors import constant, root_mean_square, spread
+from .pytorch_match import Follower, Matched, Names, bare
+from .pytorch_parts import part_of, region
+from .pytorch_sizes import ModelWarning, Sizes
+from .pytorch_tensors import constant, fill, root_mean_square, spread, whole
 from .pytorch_weight_norm import weight_norms
 
 if TYPE_CHECKING:
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 
 Reference = Mapping[str, float]
 """The std at the base size, by the name of a parameter of the model or of its rule."""
-
-
-class ModelWarning(UserWarning):
-    """Something that `apply` cannot do from outside of the model, or had to assume."""
 
 
 def rescale(model: Module, matched: Matched, at: Sizes, reference: Reference | None) -> None:
@@ -36,24 +33,23 @@ def rescale(model: Module, matched: Matched, at: Sizes, reference: Reference | N
     normed = weight_norms(model)
     factors: dict[str, float] = {}
     for name, follower in sorted(matched.items(), key=lambda item: item[1].part == "magnitude"):
-        if follower.parameter.is_meta:
-            hint = "materialise it first: model.to_empty(device=...), then apply(..., seed=0) draws them"
-            raise ScaleRulesError("has no values yet (meta device)", where=f"parameter {name!r}", hint=hint)
         if follower.part == "magnitude":  # of the weight that the direction stands for: both alike
             follower.parameter.mul_(factors.get(normed[name].weight, 1.0))
             continue
-        if constant(follower.parameter):
-            continue
-        kind = at.graph.parameters[follower.rule].init if at.graph is not None else "normal"
-        if kind == "normal":
-            is_gain = name in normed and normed[name].part == "magnitude"
-            factor = _factor(at, name, follower.rule, follower.parameter, reference, is_gain)
-            if factor != 1:
-                follower.parameter.mul_(factor)
-            if follower.part == "direction":
-                factors[normed[name].weight] = factor
-        elif kind in ("zeros", "ones"):
-            kept.append(name)
+        is_gain = name in normed and normed[name].part == "magnitude"
+        found: list[float] = []
+        for rule in follower.rules:
+            values = (
+                region(whole(follower.parameter), rule, at.sizes) if len(follower.rules) > 1 else follower.parameter
+            )
+            kind = at.graph.parameters[rule].init if at.graph is not None else "normal"
+            drawn = not constant(values)
+            if drawn and kind in ("zeros", "ones"):
+                kept.append(name)
+            found.append(_factor(at, name, rule, values, reference, is_gain) if drawn and kind == "normal" else 1.0)
+        _multiply(follower, found, at)
+        if follower.part == "direction":
+            factors[normed[name].weight] = found[0]
     if kept:
         _warn(f"the graph declares {', '.join(kept)} as constant at first, the model draws them: left as they are")
     if reference is None:
@@ -63,13 +59,27 @@ def rescale(model: Module, matched: Matched, at: Sizes, reference: Reference | N
         )
 
 
+def _multiply(follower: Follower, factors: list[float], at: Sizes) -> None:
+    """A parameter times its factor, or times one for each of its parts."""
+    if set(factors) == {1.0}:
+        return
+    if len(set(factors)) == 1:
+        follower.parameter.mul_(factors[0])
+        return
+    values = whole(follower.parameter).clone()
+    for rule, factor in zip(follower.rules, factors, strict=True):
+        region(values, rule, at.sizes).mul_(factor)
+    fill(follower.parameter, values)
+
+
 def check_growth(model: Module, reference: Module, names: Names, at: Sizes) -> None:
     """Raises `ScaleRulesError` if a parameter of the model is not as much larger than the reference's as sizes say."""
     lengths = at.graph.lengths if at.graph is not None else {}
     before = {bare(name): parameter.numel() for name, parameter in reference.named_parameters(remove_duplicate=False)}
     for name, parameter in model.named_parameters():
         rule = names.rule(name)
-        if at.graph is not None and rule is not None and bare(name) in before:
+        is_whole = rule is not None and names.parts[rule] == (rule,)
+        if at.graph is not None and rule is not None and is_whole and bare(name) in before:
             stacked = names.mapped(name) is None and bare(name) == rule
             axes = at.graph.shape_of(rule) if stacked else at.graph.parameters[rule].axes
             expected = math.prod(lengths[axis].value(at.sizes) / lengths[axis].value(at.base) for axis in axes)
@@ -84,7 +94,7 @@ def _factor(at: Sizes, name: str, rule: str, parameter: Tensor, reference: Refer
     """What a parameter is multiplied with; of a weight norm's magnitude (`is_gain`) the mean counts, not the std."""
     exponent = at.factor(at.solution.parameters[rule].init)
     if reference is not None:
-        for known in (name, bare(name), rule):
+        for known in (name + part_of(rule), bare(name) + part_of(rule), rule):
             if known in reference:
                 return reference[known] * exponent / (root_mean_square(parameter) if is_gain else spread(parameter))
         raise ScaleRulesError("is not in reference=", where=f"parameter {name!r}", hint=f"{rule!r}: std covers it too")
@@ -96,21 +106,35 @@ def _factor(at: Sizes, name: str, rule: str, parameter: Tensor, reference: Refer
     return math.sqrt(fan_in(at.graph, rule, at.sizes) / fan_in(at.graph, rule, at.base)) * exponent
 
 
-def reference_stds(model: Module, names: Names) -> dict[str, float]:
+def reference_stds(model: Module, names: Names, at: Sizes) -> dict[str, float]:
     """The std of every parameter of a model, by its name, and of all parameters of a rule together by the rule's.
 
-    Of a weight norm's magnitude the root mean square.
+    Of a part of a fused weight by the name with the part; of a weight norm's magnitude the root mean square.
     """
     stds: dict[str, float] = {}
     squares: dict[str, list[float]] = {}
     normed = weight_norms(model)
     for name, parameter in model.named_parameters(remove_duplicate=False):
         is_gain = name in normed and normed[name].part == "magnitude"
-        stds[bare(name)] = root_mean_square(parameter) if is_gain else spread(parameter)
-        rule = names.rule(name)
-        if rule is not None:
-            squares.setdefault(rule, []).append(stds[bare(name)] ** 2)
+        known = names.rule(name)
+        for rule in names.parts[known] if known is not None else ("",):
+            values = region(whole(parameter), rule, at.base)
+            key = bare(name) + part_of(rule)
+            stds[key] = root_mean_square(values) if is_gain else spread(values)
+            if rule:
+                squares.setdefault(rule, []).append(stds[key] ** 2)
     return {rule: math.sqrt(sum(values) / len(values)) for rule, values in squares.items()} | stds
+
+
+def reference_values(model: Module, names: Names, at: Sizes) -> dict[str, Tensor]:
+    """The values of every parameter of a model, whole, by its name and part, and one of each rule by the rule's."""
+    values: dict[str, Tensor] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        known = names.rule(name)
+        for rule in names.parts[known] if known is not None else ("",):
+            values[bare(name) + part_of(rule)] = region(whole(parameter), rule, at.base)
+            values.setdefault(rule, region(whole(parameter), rule, at.base))
+    return values
 
 
 def _warn(text: str) -> None:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from scalerules.solution import Exponents, Solution
 
 
+class ModelWarning(UserWarning):
+    """Something that `apply` cannot do from outside of the model, or had to assume."""
+
+
 @dataclass(frozen=True)
 class Sizes:
     """A solution at a base size and at another one."""

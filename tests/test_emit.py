@@ -215,6 +215,43 @@ def test_it_says_what_it_is() -> None:
     assert "# W_B: a sum over inner, 128 terms at the base size" in text
 
 
+def test_what_is_assumed_is_one_list() -> None:
+    solution = replace(
+        handmade(sr.graph("mlp")), assumptions=("One thing.", "A long one: " + "word " * 30), warnings=("Beware.",)
+    )
+    head = pytorch.emit(solution).split('"""')[1]
+    lines = head[head.index("Assumed:") :].splitlines()
+    assert lines[:3] == ["Assumed:", "- One thing.", "- A long one: " + " ".join(["word"] * 21)]
+    assert lines[3].startswith("  word") and lines[4:] == ["", "Warnings:", "- Beware."]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "line"),
+    [
+        ("adamw(decay=independent)", "optimizer = torch.optim.AdamW(groups)"),
+        ("adamw(decay=coupled)", "optimizer = torch.optim.Adam(groups)"),
+        ("sgd(clip=fixed)", "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)"),
+        ("nesterov", "optimizer = torch.optim.SGD(groups, momentum=0.9, nesterov=True)"),
+        ("lion", "optimizer = torch.optim.AdamW(groups)  # stands in for lion, whose steps are as large as the rate"),
+        (
+            "kfac",
+            "optimizer = torch.optim.AdamW(groups)  # a placeholder, so that this file runs: the rates above are for kfac",
+        ),
+    ],
+)
+def test_options_of_an_optimizer_are_written(optimizer: str, line: str) -> None:
+    text = pytorch.emit(handmade(sr.graph("mlp"), optimizer))
+    assert line in [each.strip() for each in text.splitlines()]
+
+
+def test_independent_decay_is_divided_by_the_rate() -> None:
+    solution = sr.derive("mlp", "adamw(decay=independent)")
+    assert solution["h1"].wd["width"] == 0
+    text = pytorch.emit(solution)
+    # torch decays by lr * weight_decay, and lr falls with the width
+    assert '"lr": lr * width**-1' in text and '"weight_decay": weight_decay * width,' in text
+
+
 def test_it_says_why() -> None:
     """The equation behind a size is its reason; logarithms are mentioned."""
     solution = handmade(sr.graph("mlp"))
