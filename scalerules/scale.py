@@ -76,24 +76,27 @@ class Length:
         return max(1, math.ceil(self.value(sizes) - 1e-9))
 
     def __str__(self) -> str:
-        return " + ".join(str(monomial) for monomial in self.monomials)
+        return " + ".join(str(monomial) for monomial in self.monomials).replace("+ -", "- ")
 
 
 def parse_length(text: str | int, known: Mapping[str, Length] | None = None, *, where: str | None = None) -> Length:
-    """The length written in `text`: `64*width`, `width/4`, `width^(1/2)`, `rank + 2*state`.
+    """The length written in `text`: `64*width`, `width/4`, `width^(1/2)`, `rank + 2*state`, `depth - 1`.
 
     A name in `known` (another axis) is replaced by its length; every other name is a scale.
     Raises `ScaleRulesError` if the text is not a sum of products.
     """
-    parts = str(text).split("+")
+    parts = re.sub(r"\s-\s", " + -", str(text)).split("+")
     return Length(tuple(_parse_monomial(part, known or {}, str(text), where) for part in parts))
 
 
 def _parse_monomial(text: str, known: Mapping[str, Length], whole: str, where: str | None) -> Monomial:
-    constant, powers, position = Fraction(1), dict[str, Fraction](), 0
+    constant, powers = Fraction(1), dict[str, Fraction]()
+    text = text.strip()
+    start = position = 1 if text.startswith("-") else 0
+    constant = Fraction(-1) if start else constant
     while position < len(text):
         match = _FACTOR.match(text, position)
-        if match is None or bool(match["op"]) != (position > 0):
+        if match is None or bool(match["op"]) != (position > start):
             break
         power = Fraction((match["power"] or "1").strip("() ").replace(" ", ""))
         power = -power if match["op"] == "/" else power
@@ -110,7 +113,7 @@ def _parse_monomial(text: str, known: Mapping[str, Length], whole: str, where: s
         position = match.end()
     # A number such as 9^999, or a chain of axes with powers, must neither fill the memory nor overflow.
     too_large = constant.numerator.bit_length() > 512 or any(abs(power) > MAX_POWER for power in powers.values())
-    if position == 0 or position < len(text) or too_large:
+    if position == start or position < len(text) or too_large:
         raise ScaleRulesError(
             f"cannot read the length {whole!r}",
             where=where,

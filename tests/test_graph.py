@@ -102,6 +102,13 @@ def test_a_length_reads_as_it_is_written(parts):
     assert parse_length(" + ".join(written(part) for part in parts)) == Length(tuple(parts))
 
 
+def test_a_length_may_be_a_difference():
+    """A stack whose first block is another one repeats `depth - 1` times."""
+    length = parse_length("depth - 1")
+    assert length.at({"depth": 12}) == 11 and str(length) == "depth - 1"
+    assert str(parse_length("-1/2*width + 3 - depth")) == "-1/2*width + 3 - 1*depth"
+
+
 @given(st.lists(monomials(), min_size=1, max_size=3))
 def test_a_length_reads_back_from_its_own_text(parts):
     length = Length(tuple(parts))
@@ -143,7 +150,6 @@ def test_an_axis_stands_for_its_length(inner, power):
         "2*",
         "*width",
         "width^",
-        "width - 1",
         "width^(1/",
         "4^(1/2)",
         "a b",
