@@ -31,26 +31,72 @@ def shift(x: Tensor, dim: int) -> Tensor:
     return torch.cat([torch.zeros_like(x.narrow(dim, 0, 1)), x.narrow(dim, 0, x.shape[dim] - 1)], dim)
 '''
 
+CHOSEN = '''
+def chosen(scores: Tensor, count: int) -> Tensor:
+    """One-hot vectors of the `count` largest entries along the last dimension, in a new dimension before it."""
+    return functional.one_hot(scores.topk(count, -1).indices, scores.shape[-1]).to(scores.dtype)
+'''
+
+REARRANGE = '''
+def rearrange(x: Tensor, kept: list[int], gone: list[int], lengths: list[int], order: list[int]) -> Tensor:
+    """Dimensions `kept` stay, `gone` are merged and split into `lengths`; `order` is where each then goes.
+
+    What is merged is repeated or cut off where the lengths ask for it; a dimension out of nothing is a copy.
+    """
+    flat = x.permute([*kept, *gone]).reshape([*(x.shape[i] for i in kept), -1])
+    if gone:
+        entries = torch.arange(math.prod(lengths), device=x.device) % flat.shape[-1]
+        flat = flat[..., entries] if math.prod(lengths) != flat.shape[-1] else flat
+    else:
+        flat = flat.expand(*flat.shape[:-1], math.prod(lengths))
+    return flat.reshape([*flat.shape[:-1], *lengths]).permute(order)
+'''
+
 _SCAN = '''
 def {name}_scan(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
     """y_t = C_t x_t, where x_t = decay x_(t-1) + weight B_t u_t, discretised by {rule}.
 
-    u, dt: (batch, time, channel); A: (channel, state) or (state,); B, C: (batch, time, state) or (channel, state).
+    All are (batch, time, ..., state), or of length 1 where they do not vary; the sum over the state goes into y.
     A plain loop over time: readable, and slow beside a fused kernel.
     """
-    x = torch.zeros(u.shape[0], u.shape[2], A.shape[-1], dtype=u.dtype, device=u.device)
-    y = []
+    x, y = 0.0, []
     for t in range(u.shape[1]):
-        step = dt[:, t, :, None]
+        u_t, step, A_t, B_t, C_t = (M[:, t if M.shape[1] > 1 else 0] for M in (u, dt, A, B, C))
 {body}
-        B_t, C_t = (M[:, t, None] if M.ndim == 3 else M for M in (B, C))
-        x = decay * x + weight * B_t * u[:, t, :, None]
+        x = decay * x + weight * B_t * u_t
         y.append((C_t * x).sum(-1))
     return torch.stack(y, 1)
 '''
 
-_BILINEAR = """        decay = (1 + step * A / 2) / (1 - step * A / 2)
-        weight = step / (1 - step * A / 2)"""
+_RECURRENCE = '''
+def {name}_recurrence(u: Tensor, dt: Tensor, A: Tensor) -> Tensor:
+    """x_t = decay x_(t-1) + weight u_t, discretised by {rule}.
+
+    All are (batch, time, ...), or of length 1 where they do not vary. A plain loop over time: readable, and slow.
+    """
+    x, y = 0.0, []
+    for t in range(u.shape[1]):
+        u_t, step, A_t = (M[:, t if M.shape[1] > 1 else 0] for M in (u, dt, A))
+{body}
+        x = decay * x + weight * u_t
+        y.append(x)
+    return torch.stack(y, 1)
+'''
+
+_RULES = {
+    "zoh": (
+        "the zero-order hold",
+        """        decay = torch.exp(step * A_t)
+        weight = (decay - 1 if decay.is_complex() else torch.expm1(step * A_t)) / A_t""",
+    ),
+    "euler": ("the Euler rule", "        decay = torch.exp(step * A_t)\n        weight = step"),
+    "bilinear": (
+        "the bilinear (Tustin) rule",
+        """        decay = (1 + step * A_t / 2) / (1 - step * A_t / 2)
+        weight = step / (1 - step * A_t / 2)""",
+    ),
+}
+"""How a recurrence is discretised: in words, and the lines that compute its decay and weight."""
 
 MUON = '''
 class Muon(torch.optim.Optimizer):
@@ -106,17 +152,13 @@ HELPERS = {
     "window": WINDOW,
     "shift": SHIFT,
     "causal_softmax": CAUSAL_SOFTMAX,
-    "zoh_scan": _SCAN.format(
-        name="zoh",
-        rule="the zero-order hold",
-        body="        decay = torch.exp(step * A)\n        weight = torch.expm1(step * A) / A",
-    ),
-    "euler_scan": _SCAN.format(
-        name="euler",
-        rule="the Euler rule",
-        body="        decay = torch.exp(step * A)\n        weight = step",
-    ),
-    "bilinear_scan": _SCAN.format(name="bilinear", rule="the bilinear (Tustin) rule", body=_BILINEAR),
+    "chosen": CHOSEN,
+    "rearrange": REARRANGE,
+    **{
+        f"{name}_{kind}": text.format(name=name, rule=rule, body=body)
+        for name, (rule, body) in _RULES.items()
+        for kind, text in (("scan", _SCAN), ("recurrence", _RECURRENCE))
+    },
     "Muon": MUON,
 }
 """Name of a helper -> its text, in the order in which they are written."""

@@ -31,6 +31,19 @@ class Line:
     """Helper functions that the file needs; a line adds those that it calls."""
     indexed: frozenset[str]
     """Inputs that stay indices, because every node that reads them looks rows up."""
+    complexes: frozenset[str] = frozenset()
+    """Nodes whose values are complex."""
+
+    @property
+    def kinds(self) -> list[tuple[str, bool]]:
+        """Every operand, and whether it is complex."""
+        names = [*self.node.inputs, *[""] * len(self.node.parameters)]
+        return [(code, name in self.complexes) for code, name in zip(self.operands, names, strict=True)]
+
+    @property
+    def mixes_complex(self) -> bool:
+        """Whether some operands are complex and others are not."""
+        return len({is_complex for _, is_complex in self.kinds}) == 2
 
     @property
     def x(self) -> str:
@@ -97,14 +110,29 @@ def has_offset(node: Node) -> bool:
     return str(node.offset or 0) != "0"
 
 
+def complex_nodes(graph: Graph) -> frozenset[str]:
+    """The nodes whose values are complex."""
+    found: set[str] = set()
+    for name, node in graph.walk():
+        if node.op == "complex" or (node.op != "parts" and found.intersection(node.inputs)):
+            found.add(name)
+    return frozenset(found)
+
+
 def _einsum(line: Line) -> str:
     if line.node.inputs and line.node.inputs[0] in line.indexed:
         return f"{closed(line.operands[1])}[{line.operands[0]}]"
+    if line.mixes_complex:  # torch.einsum takes one kind of numbers
+        return _equation(line, [code if is_complex else f"{code} + 0j" for code, is_complex in line.kinds])
+    return _equation(line, line.operands)
+
+
+def _equation(line: Line, operands: Sequence[str]) -> str:
     parts, result = line.node.labels()
     letter = letters(list(dict.fromkeys(label for part in parts for label in part)))
     equation = ",".join("".join(letter[label] for label in part) for part in parts)
     equation += "->" + "".join(letter[label] for label in result)
-    return f"torch.einsum({', '.join([quoted(equation), *line.operands])})"
+    return f"torch.einsum({', '.join([quoted(equation), *operands])})"
 
 
 def _mean(line: Line) -> str:
@@ -113,8 +141,11 @@ def _mean(line: Line) -> str:
 
 
 def _add(line: Line) -> str:
-    whole = max(line.axes, key=len)
-    return " + ".join(aligned(code, axes, whole) for code, axes in zip(line.operands, line.axes, strict=True))
+    if line.node.equation:
+        axes, whole = line.node.labels()
+    else:
+        axes, whole = line.axes, max(line.axes, key=len)
+    return " + ".join(aligned(code, mine, whole) for code, mine in zip(line.operands, axes, strict=True))
 
 
 def _reshape(line: Line) -> str:
@@ -153,8 +184,68 @@ def _softmax(line: Line) -> str:
 
 
 def _scan(line: Line) -> str:
-    helper = f"{line.node.discretisation}_scan"
-    return line.call(helper)
+    """All operands broadcast to the axes of `u` and, where there is one, the state behind them."""
+    state = line.axes[3][-1:] if len(line.axes) == 5 else ()
+    whole = (*line.axes[0], *state)
+    operands = [aligned(code, axes, whole) for code, axes in zip(line.operands, line.axes, strict=True)]
+    # what has neither batch nor time gets dimensions of length one for them
+    missing = [_first(axes, whole) for axes in line.axes]
+    operands = [_in_front(code, count) for code, count in zip(operands, missing, strict=True)]
+    helper = f"{line.node.discretisation}_{'scan' if state else 'recurrence'}"
+    line.helpers.add(helper)
+    return f"{helper}({', '.join(operands)})"
+
+
+def _first(axes: Sequence[str], whole: Sequence[str]) -> int:
+    """The first position that `axes` take in `whole`."""
+    return min(last_index(whole, axis) for axis in axes)
+
+
+def _in_front(code: str, count: int) -> str:
+    """The code with `count` dimensions of length one in front."""
+    if not count:
+        return code
+    if code.endswith("]") and ", None]" in code:  # aligned already: one subscript for both
+        inner = code.rindex("[")
+        return f"{code[: inner + 1]}{'None, ' * count}{code[inner + 1 :]}"
+    return f"{closed(code)}[{', '.join(['None'] * count)}]"
+
+
+def _rearrange(line: Line) -> str:
+    (left,), right = line.node.labels()
+    kept = [left.index(label) for label in right if label in left]
+    gone = [left.index(label) for label in left if label not in right]
+    axes = dict(zip(right, line.node.axes or [], strict=True))
+    fresh = [label for label in right if label not in left]
+    order = [*(left[i] for i in kept), *fresh]
+    lengths = f"[{', '.join(length(axes[label]) for label in fresh)}]"
+    line.helpers.add("rearrange")
+    return f"rearrange({line.operands[0]}, {kept}, {gone}, {lengths}, {[order.index(label) for label in right]})"
+
+
+def _top_k(line: Line) -> str:
+    choices, _ = line.node.axes or []
+    return line.call("chosen", length(choices))
+
+
+def _constant(line: Line) -> str:
+    lengths = ", ".join(length(axis) for axis in line.node.axes or [])
+    return f"torch.ones([{lengths}], device=next(self.parameters()).device)"
+
+
+def _complex(line: Line) -> str:
+    return f"torch.complex({', '.join(line.operands)})" if len(line.operands) == 2 else (
+        f"torch.complex(*{line.x}.unbind(-1))")  # fmt: skip
+
+
+def _rfft(line: Line) -> str:
+    modes, at = length((line.node.axes or [""])[0]), last_index(line.axes[0], str(line.node.axis))
+    return f'torch.view_as_real(torch.fft.rfft({line.operands[0]}, dim={at}, norm="ortho").narrow({at}, 0, {modes}))'
+
+
+def _irfft(line: Line) -> str:
+    points, at = length((line.node.axes or [""])[0]), last_index(line.axes[0], str(line.node.axis))
+    return f'torch.fft.irfft(torch.view_as_complex({line.x}.contiguous()), {points}, dim={at}, norm="ortho")'
 
 
 FUNCTIONS = {
@@ -177,6 +268,10 @@ FUNCTIONS = {
     "softplus": "functional.softplus({})",
     "exp": "torch.exp({})",
     "negative_exp": "-torch.exp({})",
+    "reciprocal": "torch.reciprocal({})",
+    "sqrt": "torch.sqrt({})",
+    "rsqrt": "torch.rsqrt({})",
+    "parts": "torch.view_as_real({})",
 }
 """Every elementwise function; `{}` is the operand, `{x}` the operand in parentheses where it needs them."""
 
@@ -200,6 +295,12 @@ LINES: dict[str, Callable[[Line], str]] = {
     "layer_norm": _norm("layer_norm"),
     "softmax": _softmax,
     "scan": _scan,
+    "rearrange": _rearrange,
+    "rfft": _rfft,
+    "irfft": _irfft,
+    "top_k": _top_k,
+    "constant": _constant,
+    "complex": _complex,
     **{name: _elementwise(template) for name, template in FUNCTIONS.items()},
 }
 """What writes each op of `scalerules.ops.OPS`, but for `input` and `repeat`, which are not expressions."""

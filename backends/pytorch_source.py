@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from scalerules.errors import ScaleRulesError, nearest
 from scalerules.graph import Graph, Node, ordered
 
 from .pytorch_helpers import HELPERS
-from .pytorch_lines import LINES, Line, has_offset, is_lookup, length
+from .pytorch_lines import LINES, Line, complex_nodes, has_offset, is_lookup, length
 from .pytorch_reasons import reason
 from .pytorch_text import (
     WIDTH,
@@ -71,6 +71,11 @@ class Writer:
             and name not in self.graph.outputs
             and all(is_lookup(reader, name) for reader in nodes.values() if name in reader.inputs)
         )
+
+    @cached_property
+    def complexes(self) -> frozenset[str]:
+        """Nodes whose values are complex."""
+        return complex_nodes(self.graph)
 
     @property
     def arguments(self) -> str:
@@ -185,10 +190,12 @@ def _parameters(w: Writer) -> dict[str, tuple[str, ...]]:
     return {name: w.graph.shape_of(name) for name in names}
 
 
-def _body(w: Writer, nodes: Mapping[str, Node], stream: tuple[str, ...] | None, indent: int) -> list[str]:
+def _body(
+    w: Writer, nodes: Mapping[str, Node], stream: tuple[str, ...] | None, indent: int, outside: Sequence[str] = ()
+) -> list[str]:
     """Every node in order; `stream` are the axes of what a repeat passes on, None outside of one."""
     lines: list[str] = []
-    for name in ordered(nodes):
+    for name in ordered(nodes, outside):
         node, target = nodes[name], w.value(name)
         if node.op == "repeat":
             lines += _repeat(w, name, node, indent)
@@ -209,7 +216,7 @@ def _line(w: Writer, name: str, node: Node, stream: tuple[str, ...] | None) -> L
     operands += [_parameter(w, parameter, stream is not None) for parameter in node.parameters]
     axes = [stream or () if source == "stream" else w.graph.axes_of(source) for source in node.inputs]
     axes += [tuple(w.graph.parameters[parameter].axes) for parameter in node.parameters]
-    return Line(w.graph, name, node, operands, axes, w.helpers, w.indexed)
+    return Line(w.graph, name, node, operands, axes, w.helpers, w.indexed, w.complexes)
 
 
 def _parameter(w: Writer, name: str, in_block: bool) -> str:
@@ -225,7 +232,7 @@ def _with_axes(lines: list[str], line: Line) -> list[str]:
     """Says in a comment what axes the value has, where they are not those of the first operand."""
     axes = line.graph.axes_of(line.name)
     comment = f"  # {' '.join(axes)}"
-    if len(lines) == 1 and tuple(axes) != line.axes[0] and len(lines[0] + comment) <= WIDTH:
+    if len(lines) == 1 and tuple(axes) != (line.axes or [()])[0] and len(lines[0] + comment) <= WIDTH:
         return [lines[0] + comment]
     return lines
 
@@ -235,7 +242,7 @@ def _repeat(w: Writer, name: str, node: Node, indent: int) -> list[str]:
     return [
         f"{pad}stream = {w.value(source)}",
         f"{pad}for layer in range({length(str(node.axis))}):",
-        *_body(w, node.body or {}, w.graph.axes_of(source), indent + 4),
+        *_body(w, node.body or {}, w.graph.axes_of(source), indent + 4, node.inputs[1:]),
         f"{pad}    stream = {w.value(str(node.result))}",
         f"{pad}{w.value(name)} = stream",
     ]

@@ -38,7 +38,8 @@ def every_op() -> Graph:
         scales={"width": 1, "density": 0},
         sizes={"width": 16, "density": 0.5},
         axes={"batch": 4, "time": 6, "n": "width", "heads": 2, "head": "width/2", "both": "n + n", "part": "width/4",
-              "kept": "density*n", "taps": 3, "state": 4, "out": 3},
+              "kept": "density*n", "taps": 3, "state": 4, "out": 3, "places": 2, "two": 2,
+              "low": 3},
     )  # fmt: skip
     x = g.input("x", "batch time n")
     y = g.input("lambda", "batch time n")
@@ -69,8 +70,28 @@ def every_op() -> Graph:
     g.parameter("per_head", "heads head", init="ones")
     z = g.node("placed", "add", z, parameters=("per_time",))
     h = g.node("split.again", "reshape", z, axes="batch time heads head")
-    h = g.node("gained", "add", h, parameters=("per_head",))
-    z = g.node("time", "mean", g.node("joined.again", "reshape", h, axes="batch time n"), axis="time")
+    h = z = g.node("gained", "add", h, parameters=("per_head",))
+    g.parameter("W_B_real", "heads head")
+    h = g.node("turned", "rearrange", h, equation="b t h d -> d b t h", axes="head batch time heads")
+    h = g.node("back", "rearrange", h, equation="d b t h -> b t h d", axes="batch time heads head")
+    h = g.node("merged", "rearrange", h, equation="b t h d -> b n t", axes="batch n time")
+    h = g.node("again", "rearrange", h, equation="b n t -> b t h d", axes="batch time heads head")
+    h = g.node("copied", "rearrange", h, equation="b t h d -> b t h c d", axes="batch time heads out head")
+    h = g.einsum("gone", "b t h c d, h d -> b t h d", h, parameters=("W_B_real",))
+    for op in ("reciprocal", "sqrt", "rsqrt"):
+        h = g.node(op, op, g.node(f"positive.{op}", "softplus", h))
+    h = g.einsum("by.one", "b t h d, h -> b t h d", h, g.node("one", "constant", axes="heads"))
+    best = g.node("best", "top_k", h, axes="places head")
+    h = g.einsum("chosen.ones", "b t h p d, b t h d -> b t h d", best, h)
+    g.parameter("W_imag", "heads head", init="ones")
+    both = g.node("number", "complex", h, g.einsum("imag", "b t h d, h d -> b t h d", h, parameters=("W_imag",)))
+    both = g.einsum("times", "b t h d, b t h d -> b t h d", both, h)
+    h = g.node("of.two", "mean", g.node("two", "parts", both, axis="two"), axis="two")
+    h = g.node("h.joined", "reshape", h, axes="batch time n")
+    z = g.node("with.h", "add", g.node("joined.again", "reshape", z, axes="batch time n"), h)
+    f = g.node("modes", "rfft", z, axis="time", axes="low two")
+    z = g.node("points", "irfft", f, axis="low", axes="time")
+    z = g.node("time", "mean", z, axis="time")
     return g.build(g.dense("output", z, "out n"), "time")
 
 
@@ -91,7 +112,12 @@ def test_every_operation_is_written() -> None:
     assert set(LINES) == set(OPS) - {"input", "repeat"} == set(TABLE) - {"input", "repeat"}
 
 
-@pytest.mark.parametrize("name", [*GRAPHS, "every"])
+def test_every_operation_is_in_the_graph_of_them_all() -> None:
+    there = {node.op for name in (*GRAPHS, "lru") for _, node in sr.graph(name).walk()}
+    assert there | {node.op for _, node in every_op().walk()} == set(OPS)
+
+
+@pytest.mark.parametrize("name", [*GRAPHS, "lru", "every"])
 @pytest.mark.parametrize("gauge", ["plain", "factors"])
 def test_forward_is_that_of_the_interpreter(name: str, gauge: str, tmp_path: Path) -> None:
     graph = every_op() if name == "every" else sr.graph(name)
