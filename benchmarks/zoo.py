@@ -398,7 +398,7 @@ ZOO: dict[str, Entry] = {
         ), tokens, WIDTH,
     ),
     "rwkv": Entry(rwkv, tokens, DEEP),
-    "xlstm": Entry(xlstm, plain_tokens, WIDTH),
+    "xlstm": Entry(xlstm, tokens, WIDTH),
     "dit": Entry(dit, latents, DEEP, "diffusers"),
     "unet2d": Entry(diffusion_unet, noisy, {"width": (16, 24, 32)}, "diffusers"),
     "mlp": Entry(mlp, lambda **_: series(5).mean(1), WIDTH, "torch"),

@@ -150,8 +150,16 @@ def quiet() -> Generator[None]:
             logging.disable(level)
 
 
-def trace(make_model: Callable[..., Any], make_inputs: Callable[..., Any], sizes: Sizes, way: str = "") -> Trace:
+def trace(
+    make_model: Callable[..., Any],
+    make_inputs: Callable[..., Any],
+    sizes: Sizes,
+    way: str = "",
+    cut: Mapping[str, frozenset[int]] | None = None,
+) -> Trace:
     """The exported computation at `sizes`; `way` is the only way of building to try (that of an earlier trace).
+
+    `cut` are members of lists of modules to leave out: copies of a block that is known to repeat.
 
     Raises `ScaleRulesError` with what torch said, in the terms of the module, if no way works.
     """
@@ -160,7 +168,7 @@ def trace(make_model: Callable[..., Any], make_inputs: Callable[..., Any], sizes
         for mode in ("as built", "evaluation"):
             try:
                 with quiet():
-                    return _traced(make_model, make_inputs, sizes, built, mode)
+                    return _traced(make_model, make_inputs, sizes, built, mode, cut or {})
             except ScaleRulesError as error:
                 if error.what.startswith("the model factory"):
                     raise
@@ -178,7 +186,12 @@ def _same_failure(failures: list[tuple[str, Exception]]) -> bool:
 
 
 def _traced(
-    make_model: Callable[..., Any], make_inputs: Callable[..., Any], sizes: Sizes, built: str, mode: str
+    make_model: Callable[..., Any],
+    make_inputs: Callable[..., Any],
+    sizes: Sizes,
+    built: str,
+    mode: str,
+    cut: Mapping[str, frozenset[int]],
 ) -> Trace:
     with ExitStack() as stack:
         try:
@@ -192,6 +205,8 @@ def _traced(
         except Exception as error:
             error._while_building = True  # pyright: ignore[reportAttributeAccessIssue]
             raise
+        for path, members in cut.items():
+            _shorten(model, path, members)
         notes: list[str] = []
         if mode == "evaluation":
             _evaluation(model)
@@ -237,6 +252,14 @@ def _evaluation(model: nn.Module) -> None:
     for module in model.modules():
         if hasattr(module, "track_running_stats"):
             module.train()
+
+
+def _shorten(model: nn.Module, path: str, members: frozenset[int]) -> None:
+    """Leaves members out of the list of modules at `path`, a list of this throw-away copy."""
+    modules = model.get_submodule(path)._modules
+    kept = [module for name, module in modules.items() if not (name.isdigit() and int(name) in members)]
+    modules.clear()
+    modules.update({str(index): module for index, module in enumerate(kept)})
 
 
 def _check_size(model: nn.Module) -> None:

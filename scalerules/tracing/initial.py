@@ -51,14 +51,18 @@ def initials(
 def _base(
     make_model: Callable[..., Any], weights: Sequence[Weight], points: Sequence[Sizes]
 ) -> tuple[dict[str, int] | None, list[Values]]:
-    """The first sizes, made smaller until a real copy may be built, and copies with several seeds."""
-    for most in (FEW_ENTRIES, MAX_ENTRIES):
-        for halvings in range(12):
-            sizes = {scale: max(1, value >> halvings) for scale, value in points[0].items()}
-            if _entries(weights, sizes) <= most:
-                copies = _copies(make_model, sizes)
-                if copies:
-                    return sizes, copies
+    """Sizes at which real copies may be built, and those with several seeds.
+
+    The first traced sizes, or smaller ones: their steps (what they all are multiples of), halved.
+    """
+    steps = {scale: math.gcd(*(point[scale] for point in points)) for scale in points[0]}
+    halved = [{scale: max(1, step >> k) for scale, step in steps.items()} for k in range(12)]
+    few = [sizes for sizes in (*points[:1], *halved) if _entries(weights, sizes) <= FEW_ENTRIES]
+    more = [sizes for sizes in (*points[:1], *halved) if FEW_ENTRIES < _entries(weights, sizes) <= MAX_ENTRIES]
+    for sizes in (*few, *more[::-1]):
+        copies = _copies(make_model, sizes)
+        if copies:
+            return dict(sizes), copies
     return None, []
 
 

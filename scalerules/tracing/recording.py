@@ -12,8 +12,12 @@ from ..errors import ScaleRulesError
 from .export import Trace, module_of, quiet, trace
 from .initial import initials
 from .record import Record
+from .runs import find_runs
 from .sizes import given, spread
 from .unify import NotIsomorphic, Unified, unify
+
+WORTH_CUTTING = 100
+"""Calls in spare copies of a block from which on they are left out of all traces but the first."""
 
 
 def record(
@@ -100,10 +104,7 @@ def _traced(
         if len(points) < 2 + len(scales):
             continue
         try:
-            traces: list[Trace] = []
-            for sizes in points:
-                traces.append(trace(make_model, inputs, sizes, traces[0].built if traces else ""))
-            unified = unify(traces)
+            traces, unified = _at(points, make_model, inputs, shorten=not slow)
         except ScaleRulesError as error:
             failures.append(error)
             continue
@@ -117,6 +118,32 @@ def _traced(
             "too few values of the scales", hint="give at least three values of each, such as width=32,48,64"
         )
     raise next((f for f in reversed(failures) if isinstance(f, NotIsomorphic)), failures[-1])
+
+
+def _at(
+    points: list[dict[str, int]], make_model: Callable[..., Any], inputs: Callable[..., Any], shorten: bool
+) -> tuple[list[Trace], Unified]:
+    """Traces at all points, unified; long stacks of equal blocks are traced whole once and otherwise as two blocks."""
+    first = trace(make_model, inputs, points[0])
+    cut = _spare(first) if shorten else {}
+    if cut:
+        try:
+            rest = [trace(make_model, inputs, sizes, first.built, cut) for sizes in points[1:]]
+            return [first, *rest], unify([first, *rest], same_depth=True)
+        except ScaleRulesError:  # the module counts its blocks elsewhere: all of them, then
+            pass
+    traces = [first, *(trace(make_model, inputs, sizes, first.built) for sizes in points[1:])]
+    return traces, unify(traces)
+
+
+def _spare(first: Trace) -> dict[str, frozenset[int]]:
+    """Members of lists of modules that need not be traced again: the third and later copies in long runs."""
+    spare: dict[str, frozenset[int]] = {}
+    for repeat in find_runs(first):
+        if sum(len(copy) for copy in repeat.copies[2:]) >= WORTH_CUTTING:
+            members = {index for copy in repeat.members[2:] for index in copy}
+            spare[repeat.path] = spare.get(repeat.path, frozenset()) | members
+    return spare
 
 
 def _plans(scales: dict[str, tuple[int, ...]], slow: list[str]) -> list[list[dict[str, int]]]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from .export import Step, Trace
-from .record import Ref, references
-
-_INDEX = re.compile(r"^(?P<path>.*?)(?:^|\.)(?P<index>\d+)(?=\.|$)")
+from .export import Trace
+from .record import Ref
 
 
 @dataclass
@@ -23,7 +20,8 @@ class Repeat:
     carried: list[tuple[Ref, Ref]]
     captured: list[Ref]
     stepped: list[tuple[Ref, ...]]
-    period: int = 1
+    members: list[list[int]] = field(default_factory=list[list[int]])
+    """Of every copy, the indices in the list of modules at `path` that it consists of."""
 
 
 @dataclass
@@ -41,17 +39,17 @@ def find_runs(trace: Trace) -> list[Repeat]:
     weights = {name for w in trace.weights for name in (w.name, *w.aliases)}
     found: list[Repeat] = []
     taken: set[int] = set()
-    for path, groups in _groups(trace):
+    for path, keys, groups in _groups(trace):
         if any(index in taken for group in groups for index in group):
             continue
-        for repeat in _repeats(path, groups, trace, position, weights):
+        for repeat in _repeats(path, keys, groups, trace, position, weights):
             found.append(repeat)
             taken.update(index for copy in repeat.copies for index in copy)
     return sorted(found, key=lambda repeat: repeat.copies[0][0])
 
 
-def _groups(trace: Trace) -> Iterator[tuple[str, list[list[int]]]]:
-    """For every list of modules, the calls of each of its members in order; lists that stand in others come later."""
+def _groups(trace: Trace) -> Iterator[tuple[str, list[int], list[list[int]]]]:
+    """For every list of modules, its indices and the calls of each member; lists that stand in others come later."""
     lists: dict[str, dict[int, list[int]]] = {}
     for index, step in enumerate(trace.steps):
         path = step.stack[-1][0] if step.stack else ""
@@ -61,15 +59,16 @@ def _groups(trace: Trace) -> Iterator[tuple[str, list[list[int]]]]:
                 members = lists.setdefault(".".join(parts[:depth]), {})
                 members.setdefault(int(part), []).append(index)
     for path in sorted(lists, key=lambda path: path.count(".") + bool(path)):
-        members = [lists[path][key] for key in sorted(lists[path])]
+        keys = sorted(lists[path])
+        members = [lists[path][key] for key in keys]
         contiguous = [m for m in members if m[-1] - m[0] + 1 == len(m)]
         in_order = all(a[-1] < b[0] for a, b in zip(members, members[1:], strict=False))
         if len(members) > 1 and len(contiguous) == len(members) and in_order:
-            yield path, members
+            yield path, keys, members
 
 
 def _repeats(
-    path: str, groups: list[list[int]], trace: Trace, position: dict[str, int], weights: set[str]
+    path: str, keys: list[int], groups: list[list[int]], trace: Trace, position: dict[str, int], weights: set[str]
 ) -> Iterator[Repeat]:
     """Maximal stretches of `groups` in which a pattern of one or more groups repeats at least twice."""
     adjacent = [0]
@@ -92,11 +91,11 @@ def _repeats(
         if count < 2:
             start += 1
             continue
-        copies = [
-            [i for group in groups[start + k * period : start + (k + 1) * period] for i in group] for k in range(count)
-        ]
-        repeat = _joined(path, copies, trace, position, weights, period)
+        stretches = [slice(start + k * period, start + (k + 1) * period) for k in range(count)]
+        copies = [[index for group in groups[stretch] for index in group] for stretch in stretches]
+        repeat = _joined(path, copies, trace, position, weights)
         if repeat is not None:
+            repeat.members = [keys[stretch] for stretch in stretches]
             yield repeat
         start += count * period
 
@@ -130,13 +129,13 @@ def _look(trace: Trace, group: list[int], position: dict[str, int], weights: set
 
 
 def _joined(
-    path: str, copies: list[list[int]], trace: Trace, position: dict[str, int], weights: set[str], period: int
+    path: str, copies: list[list[int]], trace: Trace, position: dict[str, int], weights: set[str]
 ) -> Repeat | None:
     """The repeat of these copies: what is handed on, what all read, what differs; None if it is no chain."""
     looks = [_look(trace, copy, position, weights) for copy in copies]
     if any(len(look.outside) != len(looks[0].outside) or look.shape != looks[0].shape for look in looks):
         return None
-    repeat = Repeat(path, copies, [look.weights for look in looks], [], [], [], period)
+    repeat = Repeat(path, copies, [look.weights for look in looks], [], [], [])
     for reads in zip(*(look.outside for look in looks), strict=True):
         if all(read == reads[0] for read in reads):
             repeat.captured.append(reads[0])
@@ -154,24 +153,3 @@ def _place(read: Ref, copy: list[int], position: dict[str, int]) -> tuple[int, i
     """Where in `copy` (the copy before) the result that is read stands."""
     index = position.get(read.name)
     return (copy.index(index), read.index) if index in copy else None
-
-
-def reads_from_outside(trace: Trace, repeat: Repeat) -> dict[Ref, list[str]]:
-    """Results of a repeat that calls behind it (or the outputs) read, with the names of the readers."""
-    inside = {trace.steps[index].name for copy in repeat.copies for index in copy}
-    found: dict[Ref, list[str]] = {}
-    for step in trace.steps:
-        if step.name not in inside:
-            for ref in references((step.args, step.kwargs)):
-                if ref.name in inside:
-                    found.setdefault(ref, []).append(step.name)
-    for output in trace.outputs:
-        if output.ref is not None and output.ref.name in inside:
-            found.setdefault(output.ref, []).append("output")
-    return found
-
-
-def innermost(steps: list[Step]) -> str:
-    """Path and class of the module of the first of the steps, for messages."""
-    path, kind = steps[0].stack[-1] if steps[0].stack else ("", "")
-    return f"{path} ({kind})" if path else kind

@@ -92,8 +92,11 @@ class Unified:
     unresolved: list[str]
 
 
-def unify(traces: Sequence[Trace]) -> Unified:
-    """One description of all traces. Raises `NotIsomorphic` with the first call that differs, and at which sizes."""
+def unify(traces: Sequence[Trace], same_depth: bool = False) -> Unified:
+    """One description of all traces; `same_depth`: they differ in depth only because copies were left out.
+
+    Raises `NotIsomorphic` with the first call that differs, and at which sizes.
+    """
     folded = len({len(trace.steps) for trace in traces}) > 1
     made = [skeleton(trace, folded) for trace in traces]
     laws = Laws([trace.sizes for trace in traces])
@@ -101,9 +104,10 @@ def unify(traces: Sequence[Trace]) -> Unified:
     _same_tensors(made)
     for columns in _columns(made):
         laws.learn(columns)
-    for counts in _counts(made):
-        laws.learn(counts)
-    return _fitted(made, laws)
+    counts = [] if same_depth else _counts(made)
+    for column in counts:
+        laws.learn(column)
+    return _fitted(made, laws, counts)
 
 
 def _same_calls(made: list[Skeleton]) -> None:
@@ -212,7 +216,7 @@ def _weight(made: Skeleton, number: int) -> Tensor:
     return by_name[made.weights[number]]
 
 
-def _fitted(made: list[Skeleton], laws: Laws) -> Unified:
+def _fitted(made: list[Skeleton], laws: Laws, counts: list[tuple[int, ...]]) -> Unified:
     base, unresolved = made[0], list[str]()
 
     def shape(tensors: Sequence[tuple[int, ...]], name: str) -> Shape:
@@ -267,7 +271,7 @@ def _fitted(made: list[Skeleton], laws: Laws) -> Unified:
         )
         for i, each in enumerate(base.trace.outputs)
     )
-    return Unified(inputs, weights, tuple(calls), outputs, tuple(_runs(made, laws)), unresolved)
+    return Unified(inputs, weights, tuple(calls), outputs, tuple(_runs(made, laws, counts)), unresolved)
 
 
 def _numbers(steps: list[Step], laws: Laws) -> tuple[Any, Any, tuple[str, ...]]:
@@ -303,9 +307,8 @@ def _with_refs(fitted: Any, plain: Any) -> Any:
     return fitted
 
 
-def _runs(made: list[Skeleton], laws: Laws) -> Iterator[Run]:
+def _runs(made: list[Skeleton], laws: Laws, counts: list[tuple[int, ...]]) -> Iterator[Run]:
     base = made[0]
-    counts = _counts(made)
     for number, repeat in enumerate(base.repeats):
         column = counts[number] if counts else (len(repeat.copies),) * len(made)
         count: Length | None = laws.law(column, last=True)
