@@ -18,7 +18,7 @@ from scalerules.errors import UnknownName
 from scalerules.optimizers import Optimizer
 from scalerules.optimizers import optimizer as law_of
 
-RANK = 48
+RANK = 32
 """Singular values that are looked for at first; more if there are more."""
 CUT = 1e-5
 """Directions below this part of the largest singular value are left out: they are rounding, not gradient."""
@@ -216,8 +216,10 @@ def _grown(matrix: Tensor, setting: Setting) -> tuple[Tensor, Tensor, Tensor, Te
     for name, vectors in (("left", left), ("right", right.mT)):
         scaled = vectors * (values * _kept(values))[..., None, :]
         known = setting.state.get(name)
-        columns = setting.state[name] = scaled if known is None else torch.cat([known, scaled], -1)
-        basis, roots, _ = torch.linalg.svd(columns, full_matrices=False)
+        basis, roots, _ = thin(scaled if known is None else torch.cat([known, scaled], -1))
+        count = int(_kept(roots).sum(-1).max())
+        basis, roots = basis[..., :count], roots[..., :count]
+        setting.state[name] = basis * roots[..., None, :]
         sides += [basis, roots]
     return sides[0], sides[1], sides[2], sides[3]
 

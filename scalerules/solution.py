@@ -97,7 +97,7 @@ class Explanation:
 class Rule:
     """The rule of one parameter: `shape` (axis names), exponents of init (std), mult, lr, eps and wd.
 
-    `log` names the sizes that carry a logarithm.
+    `log` names the sizes that carry a logarithm; `dampings` are further numbers of the optimizer by name (K-FAC's).
     """
 
     shape: tuple[str, ...]
@@ -107,6 +107,24 @@ class Rule:
     eps: Exponents
     wd: Exponents
     log: tuple[str, ...] = ()
+    dampings: Mapping[str, Exponents] = field(default_factory=dict[str, Exponents])
+
+
+@dataclass(frozen=True)
+class Constant:
+    """What the `unit` gauge multiplies at a node: its result, and the gradient at every operand, to unit variance.
+
+    `weights`: of a residual, the factors of stream and branch, block by block.
+    """
+
+    forward: float
+    backward: Mapping[str, float]
+    weights: tuple[tuple[float, float], ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The constant as plain data."""
+        data: dict[str, Any] = {"forward": self.forward, "backward": dict(self.backward)}
+        return data | ({"weights": [list(pair) for pair in self.weights]} if self.weights else {})
 
 
 @dataclass(frozen=True)
@@ -138,6 +156,8 @@ class Solution:
     sizes: tuple[Predicted, ...] = ()
     explanations: Mapping[str, tuple[Explanation, ...]] = field(default_factory=dict[str, tuple[Explanation, ...]])
     architecture: Graph | None = field(default=None, repr=False, compare=False)
+    constants: Mapping[str, Constant] = field(default_factory=dict[str, Constant])
+    """In the gauge `unit`: the constant factors of every operation at the base size, by node."""
 
     def __getitem__(self, parameter: str) -> Rule:
         if parameter not in self.parameters:
@@ -185,6 +205,7 @@ class Solution:
                     "shape": list(rule.shape),
                     **{size: _texts(getattr(rule, size)) for size in SIZES},
                     "log": {size: "logarithm" for size in rule.log},
+                    **({"dampings": {n: _texts(e) for n, e in rule.dampings.items()}} if rule.dampings else {}),
                 }
                 for name, rule in self.parameters.items()
             },
@@ -207,6 +228,7 @@ class Solution:
                 ]
                 for name, explanations in self.explanations.items()
             },
+            **({"constants": {n: c.to_dict() for n, c in self.constants.items()}} if self.constants else {}),
             "version": VERSION,
         }
 
@@ -255,7 +277,8 @@ def _read(data: Mapping[str, Any], architecture: Graph | None) -> Solution:
         scales=tuple(data["scales"]),
         parameters={
             name: Rule(
-                tuple(rule["shape"]), *(_exponents(rule[size]) for size in SIZES), log=tuple(rule.get("log", {}))
+                tuple(rule["shape"]), *(_exponents(rule[size]) for size in SIZES), log=tuple(rule.get("log", {})),
+                dampings={n: _exponents(e) for n, e in rule.get("dampings", {}).items()},
             )
             for name, rule in data["parameters"].items()
         },
@@ -279,4 +302,8 @@ def _read(data: Mapping[str, Any], architecture: Graph | None) -> Solution:
             for name, explanations in data.get("explanations", {}).items()
         },
         architecture=architecture,
+        constants={
+            node: Constant(c["forward"], c["backward"], tuple((a, b) for a, b in c.get("weights", ())))
+            for node, c in data.get("constants", {}).items()
+        },
     )  # fmt: skip

@@ -86,6 +86,8 @@ def markdown(solution: Solution) -> str:
     if solution.multipliers:
         lines += ["", "Multipliers that were solved for:", ""]
         lines += [f"* `{node}`: {exponents}" for node, exponents in solution.multipliers.items()]
+    if solution.constants:
+        lines += ["", "## Constant factors of the operations", "", *_constants(solution)]
     if solution.cone:
         lines += ["", "The rule holds where " + ", ".join(f"`{c}`" for c in solution.cone) + "."]
     for title, texts in (("Assumptions", solution.assumptions), ("Warnings", solution.warnings)):
@@ -101,6 +103,16 @@ def markdown(solution: Solution) -> str:
                     when = f", step {step.time}" if step.time else ""
                     lines.append(f"{number}. {step.stage}{when}, `{step.node}`: {step.size}. {step.because}")
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _constants(solution: Solution) -> list[str]:
+    """The table of the constants of the gauge `unit`."""
+    lines = ["| node | forward | backward |", "| --- | --- | --- |"]
+    for node, constant in solution.constants.items():
+        weights = "; ".join(f"stream {a:.4g}, branch {b:.4g}" for a, b in constant.weights)
+        backward = ", ".join(f"`{operand}` {factor:.4g}" for operand, factor in constant.backward.items())
+        lines.append(f"| `{node}` | {weights or f'{constant.forward:.4g}'} | {backward} |")
+    return lines
 
 
 def latex(solution: Solution) -> str:
