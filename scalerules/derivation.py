@@ -49,6 +49,7 @@ def derive(
     alignment: Alignment = "derived",
     given: Given = None,
     nonlazy: bool = False,
+    lazy: bool = False,
 ) -> Solution:
     """The scaling rules of a graph.
 
@@ -56,7 +57,8 @@ def derive(
     family's. `mode`: `joint` (all parameters move, `steps` steps) or `isolated` (one step, each parameter alone).
     `alignment`: `derived`, `full`, `none`, or three exponents (of `dW x`, `W dx`, `dW dx`) per parameter. `given`
     fixes some sizes, `{"output": {"init": "-1/2"}}`, or names a parametrization. `nonlazy`: with a growing depth, every
-    contribution has to count inside its own block, not only in the sum over blocks. Sizes are exponents of the scales.
+    contribution has to count inside its own block, not only in the sum over blocks. `lazy`: where sizes that are given
+    leave a parameter behind, its largest stable rate and a warning instead of a clash. Sizes are exponents of the scales.
 
     Raises `Clash` if no parametrization satisfies all equations, and `ScaleRulesError` for a mistake in the question.
     """
@@ -66,7 +68,7 @@ def derive(
         graph = load(graph)
     problem = problem_of(
         graph, optimizer,
-        mode=mode, scales=scales, steps=steps, alignment=alignment, given=given, nonlazy=nonlazy,
+        mode=mode, scales=scales, steps=steps, alignment=alignment, given=given, nonlazy=nonlazy, lazy=lazy,
     )  # fmt: skip
     chosen = gauge_of(gauge)
     try:
@@ -88,6 +90,7 @@ def problem_of(
     alignment: Alignment = "derived",
     given: Given = None,
     nonlazy: bool = False,
+    lazy: bool = False,
 ) -> Problem:
     """The problem that a question poses. Raises `ScaleRulesError` with the nearest valid name."""
     if mode not in MODES:
@@ -99,7 +102,7 @@ def problem_of(
         known = named(given, graph, direction, rule)
     else:
         known = read(given, graph, direction, rule)
-    return Problem(graph, direction, rule, steps, mode == "isolated", known, _alignments(graph, alignment), nonlazy)
+    return Problem(graph, direction, rule, steps, mode == "isolated", known, _alignments(graph, alignment), nonlazy, lazy)
 
 
 def _initial_only(problem: Problem) -> Problem:
@@ -403,7 +406,9 @@ class _Writer:
 
     def _warnings(self) -> tuple[str, ...]:
         texts = [
-            f"{name!r} starts at a saddle: its own contribution is of size -{distance} at first and grows by a "
+            f"{name!r} is lazy: its own contribution stays at size -{distance}, a larger rate would not be stable"
+            if self.problem.lazy
+            else f"{name!r} starts at a saddle: its own contribution is of size -{distance} at first and grows by a "
             "constant factor a step"
             for name, distance in self.solved.short.items()
         ]

@@ -44,6 +44,10 @@ class Question:
     """Steps of training over which stability is asked for."""
     given: str | None = None
     """A FILE (.yaml, .json) with sizes that are fixed, or standard, ntk, mean-field, mup."""
+    nonlazy: Annotated[bool, Parameter(negative="")] = False
+    """With a growing depth: what changes has to count inside every block, not only in the sum over blocks."""
+    lazy: Annotated[bool, Parameter(negative="")] = False
+    """Where given sizes leave a parameter behind: its largest stable rate and a warning, not a clash."""
     set: Annotated[tuple[str, ...], Repeated] = ()
     """NAME=VALUE: an option of the architecture, such as discretisation=euler; repeatable."""
 
@@ -68,7 +72,8 @@ class Question:
         import scalerules
 
         graph = self.graph(spec)
-        return graph, scalerules.derive(graph, given=self.sizes_given(), **self.asked(graph))
+        more = {"nonlazy": self.nonlazy, "lazy": self.lazy}
+        return graph, scalerules.derive(graph, given=self.sizes_given(), **self.asked(graph), **more)
 
     def asked(self, graph: Graph) -> dict[str, Any]:
         """The arguments of `derive` and `classify` except `given`."""

@@ -13,12 +13,14 @@ from fractions import Fraction
 
 from .equations import Equation, Vectors
 from .simplex import Vector
-from .solve import Problem, Solved, Unsolvable, checked, solve_along
+from .solve import Problem, Solved, Unsolvable, checked, solve_along, twin_of, with_gradients
 from .terms import Symbol
 
 
 def solve(problem: Problem) -> Solved:
     """The solution along the direction. Raises `Unsolvable`."""
+    if not (problem.optimizer.normalised or problem.isolated):
+        return with_gradients(problem, solve(twin_of(problem)))
     return (_product(problem) if len(problem.direction) > 1 else None) or solve_along(problem)
 
 

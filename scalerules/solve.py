@@ -26,6 +26,8 @@ ROUNDS = 30
 BEYOND = 2
 """Steps beyond the asked ones at which nothing may have become unstable either."""
 
+AGAIN = 2
+"""Attempts after a clash: an equation that was true on the way there may have had a part in it, and be wrong there."""
 ROUNDING = 1e-9
 """Sizes are fractions with small denominators: numbers that differ by less are equal."""
 
@@ -38,7 +40,8 @@ class Problem:
     """What is to be solved: a graph, a direction, an optimizer, a mode, and what is given.
 
     `nonlazy`: a contribution inside a repeated block has to reach size 0 itself, not only in the sum over depth, so
-    that products of two changes in one block count too (CompleteP, Dey et al. 2025, arXiv 2505.01618).
+    that products of two changes in one block count too (CompleteP, Dey et al. 2025, arXiv 2505.01618). `lazy`: where a
+    contribution cannot reach size 0, the largest stable rate is taken.
     """
 
     graph: Graph
@@ -49,6 +52,7 @@ class Problem:
     given: Mapping[Symbol, Vector] = field(default_factory=dict[Symbol, Vector])
     alignments: Alignments = field(default_factory=dict[str, tuple[Fraction, Fraction, Fraction]])
     nonlazy: bool = False
+    lazy: bool = False
 
     @cached_property
     def depths(self) -> Mapping[str, tuple[Site, Site | None]]:
@@ -102,15 +106,20 @@ class Unsolvable(Exception):
 
 
 def solve_along(problem: Problem) -> Solved:
-    """The solution along the direction. Raises `Unsolvable`."""
-    if problem.optimizer.normalised or problem.isolated:
-        return _Solver(problem).solve()
+    """The solution along the direction, of a rule whose updates do not depend on the gradient's size, or isolated.
+
+    Raises `Unsolvable`.
+    """
+    return _Solver(problem).solve()
+
+
+def twin_of(problem: Problem) -> Problem:
+    """The problem of the normalised twin of a rule."""
     given = {symbol: value for symbol, value in problem.given.items() if symbol[0] != "lr"}
-    twin = replace(problem, optimizer=replace(problem.optimizer, steady=True), given=given)
-    return _with_gradients(problem, _Solver(twin).solve())
+    return replace(problem, optimizer=replace(problem.optimizer, steady=True), given=given)
 
 
-def _with_gradients(problem: Problem, twin: Solved) -> Solved:
+def with_gradients(problem: Problem, twin: Solved) -> Solved:
     """The rates of a rule that is not normalised, from those of its normalised twin; checked by running it.
 
     They are the twin's divided by the largest of what the rule multiplies the normalised gradient with at any step:
@@ -184,11 +193,12 @@ class _Solver:
         joins = {multiplier.name for _, multiplier in self.depths.values() if multiplier is not None} & free
         if joins:  # what depth allows is used for depth only: initial sizes and the multipliers of the sum come first
             upper.update({("init", name): (top, *flat) for name in inits if name in hidden_})
-            upper.update({("mult", name): (Fraction(0), *flat) for name in sorted(joins)})
+            alone = [site.name for site in self.plan.sites if site.name in free - joins]
+            upper.update({("mult", name): (Fraction(0), *flat) for name in (*sorted(joins), *alone)})
             upper.update({("full", name): (Fraction(0), *flat) for name in trained if name in self.depths})
         upper.update({("init", name): (top, *flat) for name in inits if ("init", name) not in upper})
-        alone = free - joins
-        upper.update({("mult", site.name): (Fraction(0), *flat) for site in self.plan.sites if site.name in alone})
+        left = [site.name for site in self.plan.sites if site.name in free and ("mult", site.name) not in upper]
+        upper.update({("mult", name): (Fraction(0), *flat) for name in left})
         upper.update({("lr", name): (4 * top, *flat) for name in trained})
         upper = {symbol: bound for symbol, bound in upper.items() if symbol not in self.given}
         self.unmet: Vectors = {("lr", n): (-8 * top, *flat) for n in trained if ("lr", n) not in self.given}
@@ -196,6 +206,15 @@ class _Solver:
         return upper, {symbol: 1000 ** (count - index) for index, symbol in enumerate(upper)}
 
     def solve(self) -> Solved:
+        """Solves; after a clash again from where that ended, without the equations that led there."""
+        for _ in range(AGAIN):
+            try:
+                return self._attempt()
+            except Unsolvable:
+                self.kept, self.cycles = {}, {}
+        return self._attempt()
+
+    def _attempt(self) -> Solved:
         run = self._settle()
         run.events = [event for event in run.events if event.step <= self.problem.steps]
         programme = self._programme(run)
@@ -204,7 +223,7 @@ class _Solver:
         short = {name: -vector[0] for (kind, name), vector in self.vectors.items() if kind == "own" and vector[0] < 0}
         vectors = {symbol: vector for symbol, vector in self.vectors.items() if symbol[0] not in ("own", "full")}
         solved = Solved(vectors, run, binding, short)
-        if short:
+        if short and not self.problem.lazy:
             blocking = [k for name in short for k in (f"maximal {name}", *programme.blocked_by(("own", name)))]
             clash = [named[name] for name in dict.fromkeys(blocking) if name in named]
             raise Unsolvable(self._smallest(clash, run), run, solved)
@@ -237,15 +256,19 @@ class _Solver:
     def _settle(self) -> Run:
         """Runs and solves in turn until every equation holds at all steps."""
         broken: list[Equation] = []
-        run = self._run()
+        run, last = self._run(), -1
         for _ in range(ROUNDS):
             self._forget(run)
             waiting = set(self.unmet)
             broken = self._collect(run)
             before = dict(self.vectors)
             self._programme(run)
-            if not broken and before == self.vectors and waiting == set(self.unmet):
-                return run
+            if before == self.vectors and waiting == set(self.unmet):
+                if broken and run.events[-1].step == last:
+                    break
+                if not broken:
+                    return run
+            last = run.events[-1].step
             run = self._run()
         raise Unsolvable(broken or list(self.kept.values())[:1], run)
 

@@ -49,7 +49,7 @@ class Term:
     """
 
     __slots__ = (
-        "_form", "log", "matrix", "minus", "mirror", "parents", "profile", "ramp", "shift", "signs", "size", "step",
+        "_form", "degree", "log", "matrix", "minus", "mirror", "parents", "profile", "ramp", "shift", "signs", "size", "step",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +67,12 @@ class Term:
     ) -> None:
         self.size, self.signs, self.parents, self.shift, self.minus = size, signs, parents, shift, minus
         self.profile, self.mirror, self.matrix, self.log, self.ramp = profile, mirror, matrix, log, ramp
+        degree = 0 if parents else len(shift)
+        for parent in parents:
+            degree += parent.degree
+        for parent in minus:
+            degree -= parent.degree
+        self.degree = degree
         self.step: Step | None = None
         self._form: dict[Symbol, Fraction] | None = None
 
@@ -123,7 +129,12 @@ class Mirror:
 
 def largest(terms: Iterable[Term]) -> Term | None:
     """The term of the largest size, None of an empty tensor (which is exactly zero)."""
-    return max(terms, key=lambda term: term.size, default=None)
+    return max(terms, key=rank, default=None)
+
+
+def rank(term: Term) -> tuple[int, int]:
+    """Larger terms first, of equally large ones the product of fewest parameters."""
+    return term.size, -term.degree
 
 
 def merged(terms: Iterable[Term], reach: int) -> list[Term]:
@@ -136,13 +147,18 @@ def merged(terms: Iterable[Term], reach: int) -> list[Term]:
         if (
             known is None
             or term.size > known.size
-            or (term.size == known.size and (term.log, term.mirror is not None) > (known.log, known.mirror is not None))
+            or (term.size == known.size and _told(term) > _told(known))
         ):
             best[key] = term
             if term.size > top:
                 top = term.size
     floor = top - reach
     return [term for term in best.values() if term.size >= floor]
+
+
+def _told(term: Term) -> tuple[bool, bool, int]:
+    """Which of two equally large terms with the same signs is kept."""
+    return term.log, term.mirror is not None, -term.degree
 
 
 def multiplied(a: int, b: int) -> int:

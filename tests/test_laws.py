@@ -265,8 +265,8 @@ def test_functions_as_measured(function):
 
 # completeness
 
-OPENED = {"input", "scan", "repeat"}
-"""What is not propagated as it stands: data, a scan (opened into its parts), and a repeat (folded)."""
+OPENED = {"input", "scan", "repeat", "top_k"}
+"""What is not propagated as it stands: data, a scan (opened into its parts), a repeat (folded), a choice (taken)."""
 
 
 @pytest.mark.parametrize("name", OPS)

@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import product
 from typing import Protocol
 
-from ..terms import MANY, MOST_SOURCES, SUMMABLE, Mirror, Profile, Shift, Symbol, Term, limited, merged, multiplied
+from ..terms import MANY, MOST_SOURCES, SUMMABLE, Mirror, Profile, Shift, Symbol, Term, limited, merged, multiplied, rank
 
 HALF = Fraction(1, 2)
 Labels = tuple[str, ...]
@@ -168,14 +168,14 @@ def _inner(at: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
     best: dict[int, Term] = {}
     for term in a:
         known = best.get(term.signs[0])
-        if not term.signs[0] & MANY and (known is None or term.size > known.size):
+        if not term.signs[0] & MANY and (known is None or rank(term) > rank(known)):
             best[term.signs[0]] = term
     aligned: tuple[int, Term, Term] | None = None
     for term in b:
         partner = best.get(term.signs[0])
         if partner is not None and (aligned is None or partner.size + term.size > aligned[0]):
             aligned = (partner.size + term.size, partner, term)
-    top_a, top_b = max(a, key=_size), max(b, key=_size)
+    top_a, top_b = max(a, key=rank), max(b, key=rank)
     half = top_a.size + top_b.size + growth // 2
     if aligned is not None and aligned[0] + growth >= half:
         size, first, second = aligned
@@ -187,7 +187,7 @@ def _inner(at: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
 def _entrywise(at: Scope, a: list[Term], b: list[Term]) -> list[Term]:
     """Products entry by entry of two vectors: what `_products` gives, without its bookkeeping (most calls are this)."""
     best: dict[int, tuple[int, Term, Term]] = {}
-    a, right = sorted(a, key=_size, reverse=True), sorted(b, key=_size, reverse=True)
+    a, right = sorted(a, key=rank, reverse=True), sorted(b, key=rank, reverse=True)
     pairs = [(term.size, term.signs[0], term) for term in right]
     floor = a[0].size + right[0].size - at.reach
     for ta in a:
@@ -201,16 +201,17 @@ def _entrywise(at: Scope, a: list[Term], b: list[Term]) -> list[Term]:
             known = best.get(mask)
             if known is None or size_a + size_b > known[0]:
                 best[mask] = (size_a + size_b, ta, tb)
-            elif size_a + size_b == known[0] and _kept_mirror(known[1], known[2], (mask,)) is None:
-                best[mask] = (known[0], ta, tb)
+            elif size_a + size_b == known[0]:
+                mirrored = _kept_mirror(known[1], known[2], (mask,)) is not None
+                if not mirrored and (
+                    ta.degree + tb.degree < known[1].degree + known[2].degree
+                    or _kept_mirror(ta, tb, (mask,)) is not None
+                ):
+                    best[mask] = (known[0], ta, tb)
     return [
         Term(size, (mask,), (ta, tb), mirror=_kept_mirror(ta, tb, (mask,)), log=ta.log or tb.log)
         for mask, (size, ta, tb) in best.items()
     ]
-
-
-def _size(term: Term) -> int:
-    return term.size
 
 
 def _products(
@@ -245,8 +246,12 @@ def _products(
             log = log or any(law[2] for law in laws)
             key = (signs, _profile(ta, tb, places))
         known = best.get(key)
-        if known is None or (size, log) > (known[0], known[4]) or (size == known[0] and known[3] is None):
+        if known is None or (size, log) > (known[0], known[4]):
             best[key] = (size, ta, tb, _kept_mirror(ta, tb, signs), log)
+        elif (size, log) == (known[0], known[4]) and known[3] is None:
+            mirror = _kept_mirror(ta, tb, signs)
+            if mirror is not None or ta.degree + tb.degree < known[1].degree + known[2].degree:
+                best[key] = (size, ta, tb, mirror, log)
     terms: list[Term] = []
     for (signs_key, profile), (size, ta, tb, mirror, log) in best.items():
         laws = [(axis_name(label), *_sum_law(ta, tb, i, j, g)) for (i, j, label), g in zip(sums, growths, strict=True)]
@@ -260,7 +265,7 @@ def _near(a: list[Term], b: list[Term], reach: int, plain: bool) -> Iterator[tup
     if not plain:
         yield from product(a, b)
         return
-    a, b = sorted(a, key=_size, reverse=True), sorted(b, key=_size, reverse=True)
+    a, b = sorted(a, key=rank, reverse=True), sorted(b, key=rank, reverse=True)
     floor = a[0].size + b[0].size - reach
     for ta in a:
         for tb in b:
@@ -338,7 +343,7 @@ def _image(
         groups.setdefault(key, []).append((size, tuple(s for s in shift if s[1]), log, term))
     terms: list[Term] = []
     for (rest_signs, profile), members in groups.items():
-        size, shares, log, top = max(members, key=lambda member: member[0])
+        size, shares, log, top = max(members, key=lambda member: (member[0], -member[3].degree))
         signs_of = dict(zip(rest, rest_signs, strict=True))
         signs = tuple(bit if label in kept else signs_of[label] for label in result)
         image = Term(size, signs, (top, w), shares, profile=profile, log=log)
