@@ -18,6 +18,10 @@ LETTER = 7.9
 """Width of a letter of the title, in pixels; smaller lines are narrower in proportion."""
 SMALL = 0.82
 LINE = 15.0
+SHORT = 36
+"""Letters that stand in one line."""
+SHRINKS = 0.7
+"""A wide picture is shrunk to the page down to this part of its width; then it is scrolled."""
 PAD = 20.0
 """Between a frame and what is in it."""
 
@@ -43,6 +47,7 @@ class Picture:
         box = f"{-margin} {-margin} {self.width + 2 * margin:.0f} {self.height + 2 * margin:.0f}"
         return (
             f'<svg class="graph" viewBox="{box}" width="{self.width + 2 * margin:.0f}" role="img" '
+            f'style="min-width:{SHRINKS * self.width:.0f}px" '
             f'xmlns="http://www.w3.org/2000/svg"><title>{escape(title)}</title><defs><marker id="tip" '
             'viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
             f'<path class="tip" d="M0 0 8 4 0 8z"/></marker></defs>{"".join(self.elements)}</svg>'
@@ -107,7 +112,8 @@ class _Drawer:
         lines = [f"[{shape}]" if name == node else f"{name} [{shape}]"]
         if self.solution is not None and name in self.solution.parameters:
             rule = self.solution.parameters[name]
-            lines.append(f"init {rule.init}, lr {rule.lr}")
+            init, lr = f"init {rule.init}", f"lr {rule.lr}"
+            lines += [f"{init}, {lr}"] if len(init + lr) < SHORT else [init, lr]
         return lines
 
 

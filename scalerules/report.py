@@ -106,11 +106,12 @@ def _head(solution: Solution) -> str:
 
 def _rules(graph: Graph, solution: Solution) -> str:
     base = graph.base_sizes()
-    ratios = {scale: EXAMPLE ** float(growth) for scale, growth in solution.direction.items()}
+    target = {scale: round(base[scale] * EXAMPLE ** float(growth)) or 1 for scale, growth in solution.direction.items()}
+    ratios = {scale: size / base[scale] for scale, size in target.items()}
     fields = "".join(
         f'<label>{escape(scale)} from <input type="number" min="0" step="any" data-scale="{escape(scale)}" '
         f'data-which="from" value="{base[scale]:g}"> to <input type="number" min="0" step="any" '
-        f'data-scale="{escape(scale)}" data-which="to" value="{base[scale] * ratios[scale]:.6g}"></label>'
+        f'data-scale="{escape(scale)}" data-which="to" value="{target[scale]}"></label>'
         for scale in solution.direction
     )
     rows = [
