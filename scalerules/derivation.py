@@ -58,7 +58,7 @@ def derive(
     `alignment`: `derived`, `full`, `none`, or three exponents (of `dW x`, `W dx`, `dW dx`) per parameter. `given`
     fixes some sizes, `{"output": {"init": "-1/2"}}`, or names a parametrization. `nonlazy`: with a growing depth, every
     contribution has to count inside its own block, not only in the sum over blocks. `lazy`: where sizes that are given
-    leave a parameter behind, its largest stable rate and a warning instead of a clash. Sizes are exponents of the scales.
+    leave a parameter behind, its largest stable rate and a warning instead of a clash. Sizes are exponents of scales.
 
     Raises `Clash` if no parametrization satisfies all equations, and `ScaleRulesError` for a mistake in the question.
     """
@@ -102,7 +102,8 @@ def problem_of(
         known = named(given, graph, direction, rule)
     else:
         known = read(given, graph, direction, rule)
-    return Problem(graph, direction, rule, steps, mode == "isolated", known, _alignments(graph, alignment), nonlazy, lazy)
+    alignments = _alignments(graph, alignment)
+    return Problem(graph, direction, rule, steps, mode == "isolated", known, alignments, nonlazy, lazy)
 
 
 def _initial_only(problem: Problem) -> Problem:

@@ -72,8 +72,8 @@ class Question:
         import scalerules
 
         graph = self.graph(spec)
-        more = {"nonlazy": self.nonlazy, "lazy": self.lazy}
-        return graph, scalerules.derive(graph, given=self.sizes_given(), **self.asked(graph), **more)
+        given = self.sizes_given()
+        return graph, scalerules.derive(graph, given=given, nonlazy=self.nonlazy, lazy=self.lazy, **self.asked(graph))
 
     def asked(self, graph: Graph) -> dict[str, Any]:
         """The arguments of `derive` and `classify` except `given`."""

@@ -49,7 +49,8 @@ class Term:
     """
 
     __slots__ = (
-        "_form", "degree", "log", "matrix", "minus", "mirror", "parents", "profile", "ramp", "shift", "signs", "size", "step",
+        "_form", "degree", "log", "matrix", "minus", "mirror", "parents", "profile", "ramp", "shift", "signs", "size",
+        "step",
     )  # fmt: skip
 
     def __init__(

@@ -12,7 +12,20 @@ from fractions import Fraction
 from itertools import product
 from typing import Protocol
 
-from ..terms import MANY, MOST_SOURCES, SUMMABLE, Mirror, Profile, Shift, Symbol, Term, limited, merged, multiplied, rank
+from ..terms import (
+    MANY,
+    MOST_SOURCES,
+    SUMMABLE,
+    Mirror,
+    Profile,
+    Shift,
+    Symbol,
+    Term,
+    limited,
+    merged,
+    multiplied,
+    rank,
+)
 
 HALF = Fraction(1, 2)
 Labels = tuple[str, ...]
