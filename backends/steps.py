@@ -18,10 +18,7 @@ from scalerules.errors import UnknownName
 from scalerules.optimizers import Optimizer
 from scalerules.optimizers import optimizer as law_of
 
-RANK = 32
-"""Singular values that are looked for at first; more if there are more."""
-CUT = 1e-5
-"""Directions below this part of the largest singular value are left out: they are rounding, not gradient."""
+from .singular import flattened, kept, orthogonal, thin
 
 
 @dataclass
@@ -154,47 +151,10 @@ def _lars(gradient: Tensor, parameter: Tensor, setting: Setting) -> Tensor:
 # --- by singular values ---------------------------------------------------------------------
 
 
-def flattened(tensor: Tensor, out: list[int], into: list[int]) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """The tensor as matrices (out x in, the other dimensions in front), and the way back."""
-    batch = [i for i in range(tensor.ndim) if i not in (*out, *into)]
-    moved = tensor.permute(*batch, *out, *into)
-    rows, columns = (math.prod(tensor.shape[i] for i in dims) for dims in (out, into))
-    order = torch.tensor([*batch, *out, *into]).argsort().tolist()
-    return moved.reshape(*moved.shape[: len(batch)], rows, columns), lambda x: x.reshape(moved.shape).permute(order)
-
-
 def _as_matrix(tensor: Tensor, setting: Setting) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """As `flattened`; a parameter that is no matrix as one column."""
     out, into = setting.matrix or (list(range(setting.stack, tensor.ndim)), [])
     return flattened(tensor, out, into)
-
-
-def thin(matrix: Tensor, rank: int = RANK) -> tuple[Tensor, Tensor, Tensor]:
-    """Singular value decomposition (left, values, right) of what is above rounding; exact, cheap where the rank is low.
-
-    A random image of more dimensions than the rank spans the range; where it does not, more are taken.
-    """
-    if 3 * rank > min(matrix.shape[-2:]):
-        return torch.linalg.svd(matrix, full_matrices=False)
-    generator = torch.Generator().manual_seed(rank)
-    probe = torch.randn(matrix.shape[-1], rank, generator=generator, dtype=matrix.dtype).to(matrix.device)
-    basis = torch.linalg.qr(matrix @ probe).Q
-    left, values, right = torch.linalg.svd(basis.mT @ matrix, full_matrices=False)
-    if bool((values[..., -1] > CUT * values[..., 0]).any()):
-        return thin(matrix, 2 * rank)
-    return basis @ left, values, right
-
-
-def _kept(values: Tensor) -> Tensor:
-    """1 for the singular values that count, else 0."""
-    return (values > CUT * values[..., :1]).to(values.dtype)
-
-
-def orthogonal(tensor: Tensor, out: list[int], into: list[int]) -> Tensor:
-    """The nearest semi-orthogonal matrix (out x in, flattened from these dimensions; the others are a batch)."""
-    matrix, back = flattened(tensor, out, into)
-    left, values, right = thin(matrix)
-    return back((left * _kept(values)[..., None, :]) @ right)
 
 
 def _muon(adjust: Callable[[float, float], float]) -> Update:
@@ -214,10 +174,10 @@ def _grown(matrix: Tensor, setting: Setting) -> tuple[Tensor, Tensor, Tensor, Te
     left, values, right = thin(matrix)
     sides: list[Tensor] = []
     for name, vectors in (("left", left), ("right", right.mT)):
-        scaled = vectors * (values * _kept(values))[..., None, :]
+        scaled = vectors * (values * kept(values))[..., None, :]
         known = setting.state.get(name)
         basis, roots, _ = thin(scaled if known is None else torch.cat([known, scaled], -1))
-        count = int(_kept(roots).sum(-1).max())
+        count = max(1, int(kept(roots).sum(-1).max()))
         basis, roots = basis[..., :count], roots[..., :count]
         setting.state[name] = basis * roots[..., None, :]
         sides += [basis, roots]
@@ -226,8 +186,7 @@ def _grown(matrix: Tensor, setting: Setting) -> tuple[Tensor, Tensor, Tensor, Te
 
 def _inverse(roots: Tensor, exponent: float) -> Tensor:
     """`eigenvalue**-exponent` of the eigenvalues that count, from their roots."""
-    kept = _kept(roots) > 0
-    return torch.where(kept, roots.clamp(min=1e-38) ** (-2 * exponent), torch.zeros_like(roots))
+    return torch.where(kept(roots) > 0, roots.clamp(min=1e-38) ** (-2 * exponent), torch.zeros_like(roots))
 
 
 def _shampoo(left_exponent: float, right_exponent: float) -> Update:
@@ -256,7 +215,7 @@ def _soap(gradient: Tensor, parameter: Tensor, setting: Setting) -> Tensor:
     mean = sum((w * g for w, g in zip(first, turned, strict=True)), torch.zeros_like(turned[0])) / sum(first)
     square = sum((w * g.square() for w, g in zip(second, turned, strict=True)), torch.zeros_like(mean)) / sum(second)
     eps = setting.damping * square.sqrt().amax((-2, -1), keepdim=True)
-    return setting.lr * back(left @ (mean / (square.sqrt() + eps)) @ right.mT)
+    return setting.lr * back(left @ (mean / (square.sqrt() + eps + 1e-38)) @ right.mT)
 
 
 def _kfac(gradient: Tensor, parameter: Tensor, setting: Setting) -> Tensor:
@@ -267,7 +226,7 @@ def _kfac(gradient: Tensor, parameter: Tensor, setting: Setting) -> Tensor:
     """
     matrix, back = _as_matrix(gradient, setting)
     left, values, right = thin(matrix)
-    inverse = _kept(values) * values / (values.square() + setting.damping * values[..., :1].square() + 1e-38)
+    inverse = kept(values) * values / (values.square() + setting.damping * values[..., :1].square() + 1e-38)
     return setting.lr * back((left * inverse[..., None, :]) @ right)
 
 

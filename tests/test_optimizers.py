@@ -303,6 +303,18 @@ def test_a_thin_decomposition_is_the_whole_one():
         torch.testing.assert_close(values[..., :rank], torch.linalg.svdvals(matrix)[..., :rank])
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_steps_of_nothing_are_nothing_and_diverged_ones_are_told(optimizer):
+    setting = steps.Setting(0.1, matrix=([0], [1]))
+    weight = torch.ones(6, 4, dtype=torch.float64)
+    zero = torch.zeros_like(weight)
+    found = steps.optimizer(optimizer)(zero, weight, setting)
+    assert float(found.abs().max()) == 0
+    graph = sr.graph("mlp", hidden=0)
+    losses = training.losses(program(graph, sr.derive(graph, optimizer), 16), training.Trial(1e30, 3))
+    assert not all(math.isfinite(loss) and loss < 10 * losses[0] for loss in losses)
+
+
 def test_adafactor_is_torchs():
     torch.manual_seed(0)
     mine = torch.randn(6, 4)
