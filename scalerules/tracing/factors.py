@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ..scale import Length
 from .assemble import Pieces
+from .axes import ONE
 from .sketch import Made
 from .values import Part, Source
 
@@ -28,7 +30,28 @@ def freed(found: Pieces) -> Pieces:
     for name, made in found.nodes.items():
         if made.op == "scale" and (_behind(made, nodes, weighed) or _before(name, nodes, readers, weighed)):
             nodes[name] = replace(made, fields={**made.fields, "free": True})
+    for name, made in found.nodes.items():
+        if made.op == "scale" and not _varies(made) and _scaled_before(made, nodes):
+            nodes[name] = replace(made, fields={"factor": ONE})
     return replace(found, nodes=nodes)
+
+
+def _varies(made: Made) -> bool:
+    factor = made.fields.get("factor")
+    return isinstance(factor, Length) and bool(factor.scales)
+
+
+def _scaled_before(made: Made, nodes: Mapping[str, Made]) -> bool:
+    """Whether a free factor that the module has itself stands in front of the product: one is enough."""
+    product: Source = made.operands[0]
+    if not isinstance(product, str) or nodes[product].op != "einsum":
+        return False
+    for source in nodes[product].operands:
+        while isinstance(source, str) and nodes[source].op in PASSING:
+            if nodes[source].fields.get("free") and _varies(nodes[source]):
+                return True
+            source = nodes[source].operands[0]
+    return False
 
 
 def _from_data(name: str, nodes: Mapping[str, Made]) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .axes import ONE
 from .lowering import Lowering, as_length, lowers, number, operation
 from .record import Call
-from .values import Constant, Result, Value
+from .values import Constant, Part, Result, Value
 
 LETTERS = "abcdefghijklmnopqrstuvw"
 
@@ -63,7 +64,18 @@ def linear(at: Lowering, call: Call) -> Result:
     batch = [f"b{i}" for i in range(_rank(x) - 1)]
     result = [*batch, "o"] if _rank(w) == 2 else batch
     made = contracted(at, [(x, [*batch, "i"]), (w, ["o", "i"] if _rank(w) == 2 else ["i"])], result, _short(call))
-    return biased(at, made, at.arg(call, 2, "bias"))
+    return tied(at, biased(at, made, at.arg(call, 2, "bias")), w)
+
+
+def tied(at: Lowering, made: Value, weight: object) -> Value:
+    """A product with a table that rows are looked up in as well gets a factor of its own, 1 in the module.
+
+    One initial value cannot serve both: entries of order one in a sum over the width are as large as the width.
+    """
+    if isinstance(weight, Value) and isinstance(weight.source, Part) and weight.source.weight.name in at.tables:
+        if any(axis.length.scales for axis in weight.source.slots):
+            return at.sketch.unary("scale", made, "scale", factor=ONE, free=True)
+    return made
 
 
 def _rank(operand: Value | Constant) -> int:
@@ -109,7 +121,7 @@ def matmul(at: Lowering, call: Call) -> Result:
     left = [*batch[deep - (rank_a - 2) :], "s", "i"] if rank_a > 1 else ["i"]
     right = [*batch[deep - (rank_b - 2) :], "i", "o"] if rank_b > 1 else ["i"]
     result = [*batch, *(["s"] if rank_a > 1 else []), *(["o"] if rank_b > 1 else [])]
-    return contracted(at, [(a, left), (b, right)], result, _short(call))
+    return tied(at, contracted(at, [(a, left), (b, right)], result, _short(call)), b)
 
 
 @lowers("outer", "ger")

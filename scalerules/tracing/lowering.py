@@ -52,6 +52,7 @@ class Lowering:
         self.record, self.sketch, self.unfolded = record, sketch, unfolded
         self.known: dict[str, Result] = {}
         self.notes: list[str] = []
+        self.tables = _tables(record)
 
     # --- what a call reads -------------------------------------------------------------------------
 
@@ -222,6 +223,13 @@ class Lowering:
 
 
 _NO_CALL = Call("", "the output", (), {}, (), ())
+
+
+def _tables(record: Record) -> frozenset[str]:
+    """The weights that rows are looked up in."""
+    refs = [call.args[0] for call in record.calls if operation(call.target) == "embedding" and call.args]
+    found = [record.by_name.get(ref.name) for ref in refs if isinstance(ref, Ref)]
+    return frozenset(weight.name for weight in found if isinstance(weight, Weight))
 
 
 def _several(call: Call, results: list[Any]) -> Result:
