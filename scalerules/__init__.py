@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .lookup import apply, emit, graph
     from .published import published
     from .report import report
+    from .trace import trace
+    from .trace import trace
     from .transfer import transfer
     from .verify import verify
 
@@ -35,6 +37,8 @@ __all__ = [
     "graph",
     "published",
     "report",
+    "trace",
+    "trace",
     "transfer",
     "verify",
 ]
@@ -54,6 +58,8 @@ _HOMES = {
     "graph": "lookup",
     "published": "published",
     "report": "report",
+    "trace": "trace",
+    "trace": "trace",
     "transfer": "transfer",
     "verify": "verify",
 }
