@@ -42,8 +42,8 @@ def _train(job: Job) -> tuple[list[float], float]:
         batch = data.batch(job.graph, job.seed, count)
         _, loss, gradients = training.gradients(program, parameters, batch, list(chosen), look=False)
         history.append(loss)
-        if not math.isfinite(loss):
-            return history, math.inf
+        if not math.isfinite(loss) or not all(bool(g.isfinite().all()) for g in gradients.values()):
+            return history, math.inf  # a singular value decomposition, Muon's, would refuse what is not finite
         with torch.no_grad():
             parameters = training.step(parameters, gradients, chosen, update)
     with torch.no_grad():

@@ -99,10 +99,10 @@ def _sweep(
                     break
                 wanted.sort(key=lambda pair: (pair[1].seed, weight(pair[1])))
                 owners: dict[str, list[Curve]] = {}
-                for curve, job in wanted:
+                for curve, job in wanted:  # what several rules share is run once
                     owners.setdefault(job.key, []).append(curve)
-                one_each = {job.key: job for _, job in wanted}
-                for job, outcome in work(list(one_each.values()), kept, shown, jobs):
+                each = {job.key: job for _, job in wanted}
+                for job, outcome in work(each.values(), kept, shown, jobs):
                     _take(report, owners[job.key], job, outcome)
         except KeyboardInterrupt:
             report.interrupted = True

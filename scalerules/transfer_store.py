@@ -11,7 +11,8 @@ import json
 import math
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -111,10 +112,19 @@ class Store:
             hint = "name a new file, or one that an earlier sweep wrote"
             raise ScaleRulesError(f"cannot keep runs in {str(path)!r}: {error}", hint=hint) from None
 
+    @contextmanager
+    def _told(self) -> Generator[None]:
+        """A full disk, or a lock that is never given back, as a message."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            hint = "what was kept before is still there; the same command goes on"
+            raise ScaleRulesError(f"cannot write to {str(self.path)!r}: {error}", hint=hint) from None
+
     def start(self, keys: Iterable[str]) -> None:
         """Notes that these runs are about to be made."""
         now = time.time()
-        with self._lock:
+        with self._lock, self._told():
             self._file.executemany("INSERT INTO starts VALUES (?, ?)", [(key, now) for key in keys])
 
     def add(self, job: Job, outcome: Outcome) -> None:
@@ -123,7 +133,7 @@ class Store:
         loss = outcome.loss if math.isfinite(outcome.loss) else None
         history = json.dumps([round(x, 6) if math.isfinite(x) else None for x in outcome.history])
         row = (job.key, json.dumps(said), loss, int(outcome.diverged), history, outcome.seconds, time.time())
-        with self._lock:
+        with self._lock, self._told():
             self._file.execute("INSERT OR IGNORE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
     def get(self, key: str) -> Outcome | None:

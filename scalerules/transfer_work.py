@@ -10,7 +10,7 @@ import importlib
 import math
 import sys
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -47,25 +47,21 @@ def _backend(name: str) -> Any:
         raise MissingExtra("training a graph", "torch") from error
 
 
-def work(jobs: Sequence[Job], store: Store, progress: Progress, processes: int | None) -> Iterator[tuple[Job, Outcome]]:
+def work(jobs: Iterable[Job], store: Store, progress: Progress, processes: int | None) -> Iterator[tuple[Job, Outcome]]:
     """Every run with its outcome, those that the store has first; each is in the store before it is returned."""
-    missing: dict[str, Job] = {}
-    waiting: dict[str, list[Job]] = {}
+    missing: list[Job] = []
     for job in jobs:
-        key = job.key
-        known = store.get(key)
-        if known is not None:
+        known = store.get(job.key)
+        if known is None:
+            missing.append(job)
+        else:
             yield job, known
-            continue
-        missing.setdefault(key, job)
-        waiting.setdefault(key, []).append(job)
-    progress.more(missing.values())
-    with closing(_results(_noted(missing.values(), store), processes)) as results:
+    progress.more(missing)
+    with closing(_results(_noted(missing, store), processes)) as results:
         for job, outcome in results:
             store.add(job, outcome)
             progress.done(job)
-            for same in waiting[job.key]:
-                yield same, outcome
+            yield job, outcome
 
 
 def _noted(jobs: Iterable[Job], store: Store) -> Iterator[Job]:

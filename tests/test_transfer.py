@@ -296,6 +296,15 @@ def test_diverged_runs_are_data() -> None:
     assert json.loads(report.to_json())["rules"][0]["rows"][0]["points"][-1][1] is None
 
 
+def test_muon_may_diverge_too() -> None:
+    """A rate at which the loss leaves the numbers: a result, for a rule that would not take such a gradient as well."""
+    graph = real_data.Digits().fitted(mlp(), {})
+    base = {"width": 16.0}
+    task = Job(graph, sr.derive(graph, "muon"), base, base, 1e18, 0, 12, real_data.Digits())
+    outcome = transfer_run.run(task)
+    assert outcome.diverged and outcome.loss == math.inf and len(outcome.history) < 12
+
+
 def test_an_interrupted_sweep_reports_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     made = 0
     honest = transfer_work.run
@@ -342,7 +351,7 @@ def killed_sweeps(path: Path, kills: int, draw: random.Random) -> tuple[dict, li
             [sys.executable, "-c", SWEEP, str(path)], stdout=subprocess.PIPE, text=True, env=environment
         )
         if len(counts) == kills:
-            shown, _ = process.communicate(timeout=120)
+            shown, _ = process.communicate(timeout=300)
             assert process.returncode == 0
             return json.loads(shown), counts
         before, limit = finished(path), time.monotonic() + 60
