@@ -179,7 +179,8 @@ class _Deriver:
         key = repr((setting.model_dump(exclude={"optimizer"}), optimizer))
         if key not in self._solutions:
             gauge = "plain" if setting.gauge == "own" else setting.gauge
-            more: dict[str, Any] = {"nonlazy": True} if setting.nonlazy else {}
+            asked = {"lazy": setting.lazy, "nonlazy": setting.nonlazy}
+            more: dict[str, Any] = {name: True for name, wanted in asked.items() if wanted}
             self._solutions[key] = scalerules.derive(
                 graph, optimizer=optimizer, mode=setting.mode, gauge=gauge, scales=setting.scales, steps=setting.steps,
                 alignment=_alignment(check, graph), given=_given(check, graph), **more,
@@ -208,6 +209,7 @@ def setting_text(check: Check, optimizer: str) -> str:
         parts.append(f"alignment {setting.alignment}" if isinstance(setting.alignment, str) else "alignment prescribed")
     if setting.given is not None:
         parts.append(f"given {setting.given}" if isinstance(setting.given, str) else "partly given")
+    parts += ["lazy layers allowed"] if setting.lazy else []
     parts += ["non-lazy"] if setting.nonlazy else []
     text = ", ".join(parts)
     return f"{check.title}: {text}" if check.title else text

@@ -62,6 +62,7 @@ class Setting(_Data):
     steps: int = 3
     alignment: str | dict[str, list[Exponent]] = "derived"
     given: str | dict[str, Any] | None = None
+    lazy: bool = False
     nonlazy: bool = False
 
 
