@@ -105,6 +105,10 @@ class Program:
         return start * (exponents.factor(self.ratios) if exponents is not None else 1.0)
 
     @cached_property
+    def _operand_axes(self) -> dict[tuple[str | None, str], list[tuple[str, ...]]]:
+        return {}
+
+    @cached_property
     def _mult(self) -> dict[str, float]:
         rules = self.solution.parameters
         return {name: rules[name].mult.factor(self.ratios) if name in rules else 1.0 for name in self.graph.parameters}
@@ -195,13 +199,16 @@ class Program:
         operands = [scope.values[source] for source in node.inputs]
         for parameter in node.parameters:
             value = scope.swap.get((name, parameter), scope.run.parameters[parameter])
+            value = value if scope.block is None else value[scope.block]
             if self.graph.parameters[parameter].density is not None:
                 value = value * (value != 0)  # the mask: what is not kept is zero and gets no gradient
-            value = value if scope.block is None else value[scope.block]
             operands.append(value if self._mult[parameter] == 1 else value * self._mult[parameter])
-        before = {"stream": self.graph.nodes[scope.repeat].inputs[0]} if scope.repeat else {}
-        axes = [self.graph.axes_of(before.get(source, source)) for source in node.inputs]
-        axes += [tuple(self.graph.parameters[parameter].axes) for parameter in node.parameters]
+        axes = self._operand_axes.get((scope.repeat, name))
+        if axes is None:
+            before = {"stream": self.graph.nodes[scope.repeat].inputs[0]} if scope.repeat else {}
+            axes = [self.graph.axes_of(before.get(source, source)) for source in node.inputs]
+            axes += [tuple(self.graph.parameters[parameter].axes) for parameter in node.parameters]
+            self._operand_axes[scope.repeat, name] = axes
         return TABLE[node.op](Call(self, name, node, operands, axes, scope))
 
     def repeat(self, outer: Scope, name: str, node: Node, stream: Tensor) -> Tensor:

@@ -70,10 +70,9 @@ def aligned(tensor: Tensor, axes: Sequence[str], whole: Sequence[str]) -> Tensor
 
 
 def _einsum(call: Call) -> Tensor:
-    operands, result = call.node.labels()
     if len({x.is_complex() for x in call.operands}) == 2:  # torch multiplies real and complex entry by entry only
         call = replace(call, operands=[x if x.is_complex() else x + 0j for x in call.operands])
-    return contract(call.operands, operands, result)
+    return contract(call.operands, str(call.node.equation))
 
 
 def _mean(call: Call) -> Tensor:
@@ -223,6 +222,16 @@ def _scan_parts(call: Call) -> list[Tensor]:
     return [decay, step, step * B * u]
 
 
+def _rfft(call: Call) -> Tensor:
+    modes = call.length((call.node.axes or [""])[0])
+    return torch.view_as_real(torch.fft.rfft(call.operands[0], dim=call.dim, norm="ortho").narrow(call.dim, 0, modes))
+
+
+def _irfft(call: Call) -> Tensor:
+    points = call.length((call.node.axes or [""])[0])
+    return torch.fft.irfft(torch.view_as_complex(call.operands[0].contiguous()), points, dim=call.dim, norm="ortho")
+
+
 def _top_k(call: Call) -> Tensor:
     scores, (choices, chosen) = call.operands[0], call.node.axes or []
     picked = scores.topk(call.length(choices), dim=-1).indices
@@ -265,7 +274,7 @@ def _residual(call: Call) -> Tensor:
 
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "identity": lambda x: x,
+    "identity": torch.clone,
     "negative": torch.neg,
     "abs": torch.abs,
     "relu": torch.relu,
@@ -309,6 +318,8 @@ TABLE: dict[str, Operation] = {
     "scan": _scan,
     "repeat": _repeat,
     "top_k": _top_k,
+    "rfft": _rfft,
+    "irfft": _irfft,
     "rearrange": _rearrange,
     "constant": _constant,
     "reciprocal": lambda call: call.operands[0].reciprocal(),

@@ -16,26 +16,29 @@ from torch import Tensor
 Labels = tuple[str, ...]
 
 
-def contract(operands: Sequence[Tensor], labels: Sequence[Sequence[str]], result: Sequence[str]) -> Tensor:
-    """The einsum of operands whose dimensions are labelled, over the labels that `result` lacks."""
-    parts = tuple(tuple(part) for part in labels)
-    if len(operands) == 2:
-        x, w = operands
-        form = _matrix_form(parts[0], parts[1], tuple(result))
-        if form is not None and x.shape[x.ndim - form[0] :].numel() > 1:
-            return _product(x, w, *form)
-    return torch.einsum(_equation(parts, tuple(result)), *operands)
+def contract(operands: Sequence[Tensor], equation: str) -> Tensor:
+    """The einsum of operands whose dimensions are labelled: `"b t n, m n -> b t m"`, labels are words."""
+    short, summed, last = _form(equation)
+    if summed and operands[0].shape[-summed:].numel() > 1:
+        return _product(operands[0], operands[1], summed, last)
+    return torch.einsum(short, *operands)
 
 
-@lru_cache(1024)
-def _equation(labels: tuple[Labels, ...], result: Labels) -> str:
-    names = dict.fromkeys(label for part in labels for label in part)
+@lru_cache(4096)
+def _form(equation: str) -> tuple[str, int, bool]:
+    """(The equation in letters, number of axes summed over, whether they come last in the matrix).
+
+    The number is 0 where it is not `x @ w` or `x @ w.T`.
+    """
+    left, _, right = equation.partition("->")
+    parts, result = [tuple(part.split()) for part in left.split(",")], tuple(right.split())
+    names = dict.fromkeys(label for part in parts for label in part)
     letters = dict(zip(names, string.ascii_letters, strict=False))
-    left = ",".join("".join(letters[label] for label in part) for part in labels)
-    return f"{left}->{''.join(letters[label] for label in result)}"
+    short = ",".join("".join(letters[label] for label in part) for part in parts)
+    summed, last = (_matrix_form(parts[0], parts[1], result) if len(parts) == 2 else None) or (0, False)
+    return f"{short}->{''.join(letters[label] for label in result)}", summed, last
 
 
-@lru_cache(1024)
 def _matrix_form(x: Labels, w: Labels, result: Labels) -> tuple[int, bool] | None:
     """(number of axes summed over, whether they come last in the matrix), if this is `x @ w` or `x @ w.T`."""
     summed = tuple(label for label in x if label in w)
