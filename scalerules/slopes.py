@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import fmean
 
 Samples = Sequence[Sequence[float | None]]
@@ -70,9 +71,9 @@ def fit(logs: Sequence[float], samples: Samples) -> Slope | None:
     full, start = _contrast(logs), len(logs) - late_count(len(logs))
     late = [0.0] * start + _contrast(logs[start:])
     middle, difference = ([a * x + b * y for x, y in zip(full, late, strict=True)] for a, b in ((0.5, 0.5), (-1, 1)))
-    table = _Table(rows)
-    levels = table.levels()
-    noise, freedom = table.noise(levels) if len(rows) > 1 else _scatter(logs, levels)
+    table = _table(tuple(tuple(y is not None for y in row) for row in rows))
+    levels = table.levels(rows)
+    noise, freedom = _noise(rows, levels) if len(rows) > 1 else _scatter(logs, levels)
     spread = (table.variance(full), table.variance(middle), table.variance(difference))
     return Slope(_dot(full, levels), _dot(late, levels), noise, freedom, spread)
 
@@ -93,54 +94,73 @@ def _dot(a: Sequence[float], b: Sequence[float]) -> float:
     return sum(x * y for x, y in zip(a, b, strict=True))
 
 
+@dataclass(frozen=True)
 class _Table:
-    """Two-way least squares: `y[seed][size] = effect[seed] + level[size] + noise`, cells may be missing."""
+    """Two-way least squares: `y[seed][size] = effect[seed] + level[size] + noise`, cells may be missing.
 
-    def __init__(self, rows: Sequence[Sequence[float | None]]) -> None:
-        self.rows, self.sizes = rows, len(rows[0])
-        self.effects = [fmean(y for y in row if y is not None) for row in rows]
-        self.matrix = [[0.0] * self.sizes for _ in range(self.sizes)]  # normal equations without the effects
-        self.sums = [0.0] * self.sizes
-        for row, effect in zip(rows, self.effects, strict=True):
-            cells = [k for k, y in enumerate(row) if y is not None]
-            for k in cells:
-                self.matrix[k][k] += 1
-                self.sums[k] += (row[k] or 0.0) - effect
-                for other in cells:
-                    self.matrix[k][other] -= 1 / len(cells)
+    `inverse` is that of the normal equations without the effects, the first level being zero.
+    """
 
-    def levels(self) -> list[float]:
+    inverse: list[list[float]]
+
+    def levels(self, rows: Sequence[Sequence[float | None]]) -> list[float]:
         """The level of every size, up to a constant."""
-        return self._solve(self.sums)
+        sums = [0.0] * len(self.inverse)
+        for row in rows:
+            effect = fmean(y for y in row if y is not None)
+            for k, y in enumerate(row):
+                if y is not None:
+                    sums[k] += y - effect
+        return self._solve(sums)
 
     def variance(self, contrast: Sequence[float]) -> float:
         """The variance of a contrast of levels, in units of the noise."""
         return _dot(contrast, self._solve(contrast))
 
-    def noise(self, levels: Sequence[float]) -> tuple[float, int]:
-        """(Variance of what is left, degrees of freedom)."""
-        total, cells = 0.0, 0
-        for row in self.rows:
-            left = [y - level for y, level in zip(row, levels, strict=True) if y is not None]
-            total += sum((x - fmean(left)) ** 2 for x in left)
-            cells += len(left)
-        freedom = cells - len(self.rows) - self.sizes + 1
-        return (total / freedom, freedom) if freedom > 0 else (ASSUMED**2, 0)
-
     def _solve(self, right: Sequence[float]) -> list[float]:
-        """The matrix has the constants as its null space: the first level is set to zero."""
-        a = [[*row[1:], y] for row, y in zip(self.matrix[1:], right[1:], strict=True)]
-        n = len(a)
-        for i in range(n):
-            pivot = max(range(i, n), key=lambda r: abs(a[r][i]))
-            if abs(a[pivot][i]) < 1e-12:
-                return [0.0] * self.sizes  # sizes that share no seed: nothing can be compared
-            a[i], a[pivot] = a[pivot], a[i]
-            for r in range(n):
-                if r != i:
-                    factor = a[r][i] / a[i][i]
-                    a[r] = [x - factor * y for x, y in zip(a[r], a[i], strict=True)]
-        return [0.0, *(a[i][n] / a[i][i] for i in range(n))]
+        return [_dot(row, right) for row in self.inverse]
+
+
+@lru_cache(256)
+def _table(there: tuple[tuple[bool, ...], ...]) -> _Table:
+    """The table for the cells that are there, by seed and size: the same for all quantities of a verification."""
+    n = len(there[0])
+    matrix = [[0.0] * n for _ in range(n)]
+    for row in there:
+        cells = [k for k, is_there in enumerate(row) if is_there]
+        for k in cells:
+            matrix[k][k] += 1
+            for other in cells:
+                matrix[k][other] -= 1 / len(cells)
+    return _Table([[0.0] * n, *([0.0, *row] for row in _inverse([row[1:] for row in matrix[1:]]))])
+
+
+def _inverse(matrix: Sequence[Sequence[float]]) -> list[list[float]]:
+    """The inverse; zero where there is none: sizes that share no seed, of which nothing can be compared."""
+    n = len(matrix)
+    a = [[*row, *(1.0 if i == k else 0.0 for k in range(n))] for i, row in enumerate(matrix)]
+    for i in range(n):
+        pivot = max(range(i, n), key=lambda r: abs(a[r][i]))
+        if abs(a[pivot][i]) < 1e-12:
+            return [[0.0] * n for _ in range(n)]
+        a[i], a[pivot] = a[pivot], a[i]
+        a[i] = [x / a[i][i] for x in a[i]]
+        for r in range(n):
+            if r != i:
+                a[r] = [x - a[r][i] * y for x, y in zip(a[r], a[i], strict=True)]
+    return [row[n:] for row in a]
+
+
+def _noise(rows: Sequence[Sequence[float | None]], levels: Sequence[float]) -> tuple[float, int]:
+    """(Variance of what is left, degrees of freedom)."""
+    total, cells = 0.0, 0
+    for row in rows:
+        left = [y - level for y, level in zip(row, levels, strict=True) if y is not None]
+        middle = sum(left) / len(left)
+        total += sum((x - middle) ** 2 for x in left)
+        cells += len(left)
+    freedom = cells - len(rows) - len(levels) + 1
+    return (total / freedom, freedom) if freedom > 0 else (ASSUMED**2, 0)
 
 
 def _scatter(logs: Sequence[float], levels: Sequence[float]) -> tuple[float, int]:

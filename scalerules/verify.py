@@ -40,6 +40,7 @@ def verify(
     jobs: int | None = None,
     device: str = "cpu",
     seed: int = 0,
+    looks: int = 2,
 ) -> Report:
     """Trains `graph` with the numbers of `solution` and compares measured slopes with `solution.sizes`.
 
@@ -47,8 +48,8 @@ def verify(
     grow with it as the direction says. By default 1, 2, 4 and 8 times the graph's own base. `seeds` is a number of
     runs for every size, or one for each: wide networks average by themselves and need fewer. `lr` is the base learning
     rate, by default 0.4 of the largest that is stable at the base size. Where nothing is surely wrong and something
-    is open, it looks again with twice the seeds. `device` is torch's name of one; `seed` the first seed. Ctrl-C
-    returns what was measured until then.
+    is open, it looks again with twice the seeds (`looks` 1: it does not). `device` is torch's name of one; `seed` the
+    first seed. Ctrl-C returns what was measured until then.
 
     Raises `MissingExtra` without torch, `ScaleRulesError` for sizes or seeds that no slope can be fitted to, and for a
     device that is not there.
@@ -66,7 +67,7 @@ def verify(
     verification = _Verification(
         report, graph, solution, Look(graph, solution, scales, base, steps, progress, jobs, device), seed
     )
-    verification.run()
+    verification.run(looks)
     report.seconds = time.monotonic() - started
     return report
 
@@ -109,12 +110,12 @@ class _Verification:
     def __init__(self, report: Report, graph: Graph, solution: Solution, look: Look, seed: int) -> None:
         self.report, self.graph, self.solution, self.look, self.seed = report, graph, solution, look, seed
 
-    def run(self) -> None:
-        """Looks; once more where that could decide something."""
+    def run(self, looks: int) -> None:
+        """Looks; once more where that could decide something, and `looks` allows it."""
         report = self.report
         runs, whole = self._measure(report.rate.value, 0, 1)
         report.rows, report.interrupted = self._judge(runs), not whole
-        if report.interrupted or far_above(report.rows) or report.verdict is True:
+        if looks < 2 or report.interrupted or far_above(report.rows) or report.verdict is True:
             return
         if any(r.excess < 0 and r.status in ("wrong", "undecided") for r in report.rows):
             gentle, whole = self._measure(report.rate.value * GENTLE, 0, 1)
@@ -188,6 +189,5 @@ def _peaks(
         first = min(key[2] for key in keys if predicted[key] == top)
         key = (name[0], name[1], first, name[2])
         # what tends to its size must do so where that is first reached: later steps mix in how training went
-        tends = measured(key, top, logs, samples[key]).tends
-        peaks[name] = measured(key, top, logs, peak(samples[k] for k in keys), tends)
+        peaks[name] = measured(key, top, logs, peak(samples[k] for k in keys), samples[key])
     return peaks

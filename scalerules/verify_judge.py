@@ -147,13 +147,13 @@ class Measured:
 
 
 def measured(key: Key, predicted: Fraction | None, logs: Sequence[float], samples: Samples,
-             heading: bool | None = None) -> Measured:  # fmt: skip
-    """What the samples of one quantity say; `heading`: whether it tends to its size, if that is known."""
+             heading: Samples | None = None) -> Measured:  # fmt: skip
+    """What the samples of one quantity say; `heading`: others, which say whether it tends to its size."""
     slope = fit(logs, samples)
     finite = all(x is None or math.isfinite(x) for sample in samples for x in sample)
-    if heading is None:
-        heading = slope is not None and predicted is not None and tends(logs, samples, float(predicted))
-    return Measured(key, predicted, slope, finite, heading)
+    low = slope is not None and predicted is not None and slope.estimate < float(predicted) - TOLERANCE
+    heads = low and tends(logs, samples if heading is None else heading, float(predicted or 0))
+    return Measured(key, predicted, slope, finite, heads)
 
 
 def judge(found: Sequence[Measured], peaks: Mapping[Name, Measured], slow: Collection[Name] = ()) -> list[Row]:

@@ -137,7 +137,8 @@ PAGE = """<!DOCTYPE html>
 <form><label>step <select name="step"><option value="">all</option></select></label>
 <label>node <input name="text" type="search" placeholder="part of a name"></label>
 <label><input name="off" type="checkbox"> only what is off</label></form>
-<p>Measured over predicted, one at the base size; what stays inside the band agrees, whatever the noise. Click a line or a row.</p>
+<p>Measured over predicted, one at the base size; what stays inside the band agrees, whatever the noise.
+Click a line or a row.</p>
 <div id="said"></div><div class="panels" id="panels"></div><table></table>
 <script id="data" type="application/json">{data}</script><script>{script}</script>
 </body></html>
