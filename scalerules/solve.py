@@ -177,9 +177,11 @@ class _Solver:
         free = {name for name, node in self.graph.walk() if node.free}
         order: dict[str, None] = {}
         hidden_: set[str] = set()
-        for hidden in (True, False):  # a value without a growing axis (logits, router scores) may start below size 0
-            for site in self.plan.sites:
-                if self.plan.hidden(site) is hidden:
+        before = self._before_hidden()
+        for early in (True, False):  # a value without a growing axis (logits, router scores) may start below size 0,
+            for site in self.plan.sites:  # but what is read into one that has to be of size 0 does not make room for it
+                hidden = self.plan.hidden(site)
+                if (hidden or site.key in before) is early:
                     hidden_.update(self.plan.parameters[key].name for key in site.parameters if hidden)
                     order.update({self.plan.parameters[key].name: None for key in site.parameters})
         parameters = self.graph.parameters
@@ -204,6 +206,14 @@ class _Solver:
         self.unmet: Vectors = {("lr", n): (-8 * top, *flat) for n in trained if ("lr", n) not in self.given}
         count = len(upper)
         return upper, {symbol: 1000 ** (count - index) for index, symbol in enumerate(upper)}
+
+    def _before_hidden(self) -> set[str]:
+        """The sites that a value with a growing axis depends on."""
+        before: set[str] = set()
+        for site in reversed(self.plan.sites):
+            if self.plan.hidden(site) or site.key in before:
+                before.update(site.inputs)
+        return before
 
     def solve(self) -> Solved:
         """Solves; after a clash again from where that ended, without the equations that led there."""
