@@ -453,3 +453,55 @@ class NoModule:
 def test_mistakes(make, scales, message: str) -> None:
     with pytest.raises(ScaleRulesError, match=message):
         record(make, scales, lambda: torch.ones(2, 5))
+
+
+class Recalled(Residual):
+    """A part of the first block is used once more behind all blocks (as in diffusers' DiT)."""
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        x = self.embedding(ids)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.blocks[0].norm(x))  # pyright: ignore
+
+
+def test_a_part_of_a_block_used_again_behind_the_blocks() -> None:
+    [run] = record(Recalled, {"width": (16, 24, 32), "depth": (2, 3, 4)}, ids, measure=False).runs
+    assert str(run.count) == "depth" and len(run.copies[0]) == 5
+
+
+class Recurrent(nn.Module):
+    """The higher-order scan of torch."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.read = nn.Linear(5, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        from torch._higher_order_ops.scan import scan
+
+        def step(state: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            state = torch.tanh(state + value)
+            return state, state.clone()
+
+        values = self.read(x).transpose(0, 1)
+        return scan(step, torch.zeros_like(values[0]), values, dim=0)[1]
+
+
+def test_a_scan_of_torch_is_its_steps() -> None:
+    found = record(Recurrent, WIDTH, lambda **_: torch.ones(2, 3, 5), measure=False)
+    assert len(calls(found, "tanh")) == 3
+    assert calls(found, "add")[2].args == (Ref("scan_1_tanh"), Ref("scan_2_transpose"))
+    assert text(found.outputs[0].shape) == "[3, 2, width]"
+
+
+def test_a_long_scan_asks_for_short_inputs() -> None:
+    with pytest.raises(ScaleRulesError, match="a scan runs over 99 steps .*trace it on short inputs"):
+        record(Recurrent, WIDTH, lambda **_: torch.ones(2, 99, 5), measure=False)
+
+
+def test_long_stacks_are_traced_whole_once() -> None:
+    found = record(lambda width: Residual(width, 40), {"width": (16, 24, 32)}, ids, measure=False)
+    [run] = found.runs
+    assert str(run.count) == "40" and len(run.copies) == 40 and len(calls(found, "gelu")) == 40
+    assert text(found.by_name["blocks.39.up.weight"].shape) == "[2*width, width]"  # pyright: ignore

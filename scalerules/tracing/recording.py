@@ -9,8 +9,9 @@ from typing import Any
 from torch import nn
 
 from ..errors import ScaleRulesError
-from .export import Trace, module_of, quiet, trace
+from .export import module_of, quiet, trace
 from .initial import initials
+from .nodes import Trace
 from .record import Record
 from .runs import find_runs
 from .sizes import given, spread

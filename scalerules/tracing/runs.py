@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .export import Trace
+from .nodes import Trace
 from .record import Ref
 
 
@@ -61,10 +61,17 @@ def _groups(trace: Trace) -> Iterator[tuple[str, list[int], list[list[int]]]]:
     for path in sorted(lists, key=lambda path: path.count(".") + bool(path)):
         keys = sorted(lists[path])
         members = [lists[path][key] for key in keys]
-        contiguous = [m for m in members if m[-1] - m[0] + 1 == len(m)]
+        members = [_longest(member) for member in members]
         in_order = all(a[-1] < b[0] for a, b in zip(members, members[1:], strict=False))
-        if len(members) > 1 and len(contiguous) == len(members) and in_order:
+        if len(members) > 1 and in_order:
             yield path, keys, members
+
+
+def _longest(positions: list[int]) -> list[int]:
+    """The longest stretch without gaps: a module of a block may be called again behind all blocks."""
+    starts = [i for i, position in enumerate(positions) if i == 0 or position != positions[i - 1] + 1]
+    stretches = [positions[a:b] for a, b in zip(starts, [*starts[1:], len(positions)], strict=True)]
+    return max(stretches, key=len)
 
 
 def _repeats(

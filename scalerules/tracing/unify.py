@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from ..errors import ScaleRulesError
 from ..scale import Length
-from .export import Step, Tensor, Trace
+from .nodes import Step, Tensor, Trace
 from .record import Call, Input, Output, Ref, Run, Shape, Weight
 from .runs import Repeat, find_runs
 from .sizes import Laws
