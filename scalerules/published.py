@@ -254,6 +254,10 @@ def _compared(check: Check, solution: Solution) -> Iterator[Row]:
                 printed = _exponents(power, first, solution)
                 derived = _size(rule, quantity)
                 yield Row(name, quantity, str(printed), str(derived))
+    for patterns, sizes in check.logs.items():
+        for name in _matching(patterns, solution.parameters):
+            for size in sizes:
+                yield Row(name, size, "with a logarithm", f"with{'' if size in solution[name].log else 'out'} a logarithm")
     for name, power in check.multipliers.items():
         if name not in solution.multipliers:
             raise UnknownName("free multiplier", name, solution.multipliers)

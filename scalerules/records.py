@@ -80,15 +80,17 @@ class Difference(_Data):
 class Check(_Data):
     """One printed table, in one setting.
 
-    `says` holds exponents by parameter (or pattern, or several names) and quantity (init, mult, lr, eps, wd,
-    or the name of a damping); `multipliers` those of nodes without a parameter. `regime`, `feature`, `rate` and `unstable` are what a given
-    parametrization does (see `classify`). `clash` lists texts that have to occur in the equations that clash.
+    `says` holds exponents by parameter (or pattern, or several names) and quantity (init, mult, lr, eps, wd, or the
+    name of a damping); `multipliers` those of nodes without a parameter; `logs` the sizes that carry a logarithm.
+    `regime`, `feature`, `rate` and `unstable` are what a given parametrization does (see `classify`). `clash` lists
+    texts that have to occur in the equations that clash.
     """
 
     title: str = ""
     setting: Setting
     says: dict[str, dict[Quantity, Power]] = {}
     multipliers: dict[str, Power] = {}
+    logs: dict[str, Names] = {}
     regime: Literal["unstable", "feature learning", "kernel"] | None = None
     feature: Exponent | None = None
     rate: Exponent | None = None
