@@ -170,7 +170,10 @@ class GraphModule(nn.Module):
 
 
 def mup_on(graph: sr.Graph, solution: sr.Solution, lr: float, seeds: int) -> tuple[str, float, int]:
-    """The module whose size grows fastest by mup's figures, its slope, and how many grow by more than 0.2."""
+    """The module whose size grows fastest by mup's figures, its slope, and how many grow by more than 0.2.
+
+    Generous to mup: nodes that are to grow (products before their multiplier) are left out.
+    """
     from mup.coord_check import _get_coord_data
     from scalerules.backends import training
 
@@ -186,9 +189,10 @@ def mup_on(graph: sr.Graph, solution: sr.Solution, lr: float, seeds: int) -> tup
         return torch.optim.Adam(groups)
 
     models = {w: lambda program=program: GraphModule(program, program.data(0)) for w, program in programs.items()}
+    growing = {p.node for p in solution.sizes if p.quantity in ("value", "change") and (p.size or 0) > 0}
     frame: Any = _get_coord_data(
         models, [{}], optimizer, nsteps=LOOKS, nseeds=seeds, dict_in_out=True, cuda=False, show_progress=False,
-        filter_module_by_name=lambda name: name.startswith("nodes."),
+        filter_module_by_name=lambda name: name.startswith("nodes.") and name[6:].replace("/", ".") not in growing,
     )  # fmt: skip
     slopes: dict[str, float] = {}
     for (module, step), part in frame.groupby(["module", "t"]):

@@ -40,11 +40,12 @@ class Slope:
     noise: float
     freedom: int
     spread: tuple[float, float, float]
+    sizes: int
 
     @property
     def estimate(self) -> float:
-        """Halfway between both slopes."""
-        return (self.value + self.late) / 2
+        """Halfway between both slopes; of three sizes or fewer the slope over all, the late one would be all noise."""
+        return (self.value + self.late) / 2 if self.sizes > 3 else self.value
 
     @property
     def bend(self) -> float:
@@ -70,17 +71,20 @@ def fit(logs: Sequence[float], samples: Samples) -> Slope | None:
         return None
     full, start = _contrast(logs), len(logs) - late_count(len(logs))
     late = [0.0] * start + _contrast(logs[start:])
-    middle, difference = ([a * x + b * y for x, y in zip(full, late, strict=True)] for a, b in ((0.5, 0.5), (-1, 1)))
+    half = 0.5 if len(logs) > 3 else 0.0
+    middle, difference = (
+        [a * x + b * y for x, y in zip(full, late, strict=True)] for a, b in ((1 - half, half), (-1, 1))
+    )
     table = _table(tuple(tuple(y is not None for y in row) for row in rows))
     levels = table.levels(rows)
     noise, freedom = _noise(rows, levels) if len(rows) > 1 else _scatter(logs, levels)
     spread = (table.variance(full), table.variance(middle), table.variance(difference))
-    return Slope(_dot(full, levels), _dot(late, levels), noise, freedom, spread)
+    return Slope(_dot(full, levels), _dot(late, levels), noise, freedom, spread, len(logs))
 
 
 def late_count(sizes: int) -> int:
     """How many of the largest sizes the late slope uses: three quarters of them, at least two."""
-    return max(2, math.ceil(0.75 * sizes))
+    return max(2, round(0.75 * sizes))
 
 
 def _contrast(x: Sequence[float]) -> list[float]:

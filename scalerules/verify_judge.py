@@ -12,7 +12,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from statistics import median
+from statistics import NormalDist, median
 from typing import Literal
 
 from .slopes import ASSUMED, Samples, Slope, fit, tends
@@ -25,11 +25,12 @@ Name = tuple[str, str, str | None]
 
 TOLERANCE = 0.2
 """How far an estimate may lie from its exponent besides its interval; faults come in steps of 1/2."""
-ERRORS = 3.0
-"""Half the width of the interval in standard errors, if those were known: hundreds of slopes are judged at once."""
-HALFWAY, SUSPICIOUS = 0.25, 1.5
-"""How far beside its size, and by how many standard errors, an estimate must lie for the row to be open at all: nearer
-to a fault of 1/2 than to none, and no mere chance."""
+FALSE_ALARMS = 0.05
+"""Verifications of right rules in which a row may be called wrong by chance, if rows were independent: hundreds are
+judged at once, so each has an interval that is so much wider."""
+HALFWAY, BY_CHANCE = 0.25, 0.5
+"""How far beside its size an estimate must lie for the row to be open: nearer to a fault of 1/2 than to none; and in
+how many verifications of right rules chance may do that to a row."""
 POWER = 1.645
 """Standard errors between a threshold and what passes it in 95 of 100 cases."""
 ALLOWANCE = 0.5
@@ -61,6 +62,8 @@ class Row:
     error: float = 0.0
     width: float = 0.0
     """Half the width of the interval around `estimate` that is judged by."""
+    chance: float = 0.0
+    """How far the estimate of one of all these rows lies beside its size by chance."""
     tends: bool = False
     """Whether it falls towards its predicted size: independent terms, 1/2 below it, still stand before it."""
     parameter: str | None = None
@@ -129,8 +132,8 @@ class Measured:
     finite: bool
     tends: bool = False
 
-    def row(self, noise: float) -> Row:
-        """The row; `noise` is the typical variance."""
+    def row(self, noise: float, rows: int) -> Row:
+        """The row, one of so many; `noise` is the typical variance."""
         quantity, node, step, parameter = self.key
         row = Row(quantity, node, step, self.predicted, None, None, parameter=parameter)
         if self.slope is None:
@@ -139,10 +142,12 @@ class Measured:
         freedom = slope.freedom + PRIOR
         mixed = (slope.freedom * slope.noise + PRIOR * noise) / freedom
         error = math.sqrt(mixed * slope.spread[1])
-        width = student(ERRORS, freedom) * error
+        width, chance = (
+            error * student(NormalDist().inv_cdf(1 - share / rows), freedom) for share in (FALSE_ALARMS, BY_CHANCE)
+        )
         return replace(
             row, slope=slope.value, stderr=slope.stderr, late=slope.late, estimate=slope.estimate, bend=slope.bend,
-            error=error, width=width, tends=self.tends,
+            error=error, width=width, chance=chance, tends=self.tends,
         )  # fmt: skip
 
 
@@ -168,10 +173,11 @@ def judge(found: Sequence[Measured], peaks: Mapping[Name, Measured], slow: Colle
         if m.slope is not None and m.slope.freedom:
             noises.setdefault(m.key[0], []).append(m.slope.noise)
     typical = {quantity: median(values) for quantity, values in noises.items()}
-    tops = {name: m.row(typical.get(name[0], ASSUMED**2)) for name, m in peaks.items()}
+    rows = max(1, sum(m.slope is not None for m in found))
+    tops = {name: m.row(typical.get(name[0], ASSUMED**2), rows) for name, m in peaks.items()}
     judged: list[Row] = []
     for m in found:
-        row, name = m.row(typical.get(m.key[0], ASSUMED**2)), (m.key[0], m.key[1], m.key[3])
+        row, name = m.row(typical.get(m.key[0], ASSUMED**2), rows), (m.key[0], m.key[1], m.key[3])
         top = tops.get(name, row)
         rises = top.step > 1 and row.quantity != "value"
         judged.append(_judged(row, top, ALLOWANCE if rises or row.quantity == "change" or name in slow else 0.0))
@@ -200,7 +206,7 @@ def _judged(row: Row, top: Row, allowance: float) -> Row:
     heading = -top.excess - AHEAD * max(0.0, top.bend)
     if min(-row.excess - row.width, -top.excess - top.width, heading) > limit:
         return replace(row, status="wrong", why=said)
-    if -top.excess < max(HALFWAY + allowance, SUSPICIOUS * top.error):
+    if -top.excess < max(HALFWAY + allowance, top.chance):
         return row
     return replace(row, status="undecided", why=f"{said} ± {top.width:.2f}")
 
@@ -212,7 +218,7 @@ def _above(row: Row) -> Row | None:
     heading = row.excess + AHEAD * min(0.0, row.bend)
     if row.excess - row.width > TOLERANCE and heading > TOLERANCE:
         return replace(row, status="wrong", why=f"grows faster than predicted, by {row.excess:.2f} ± {row.width:.2f}")
-    if row.excess < max(HALFWAY, SUSPICIOUS * row.error):
+    if row.excess < max(HALFWAY, row.chance):
         return None
     why = f"grows faster by {row.excess:.2f} ± {row.width:.2f}"
     if heading <= TOLERANCE:

@@ -465,7 +465,7 @@ def test_a_row_says_what_it_would_have_noticed() -> None:
     known = fit(LOGS, [[1.0] * 4] * 4)
     assert known is not None
     error = noise * math.sqrt(known.spread[1])
-    excess = 0.2 + (student(3, 12) + 1.645) * error
+    excess = 0.2 + (student(1.645, 12) + 1.645) * error  # one row: one in twenty
     for _ in range(400):
         table = [[math.exp(excess * x + random.gauss(0, noise)) for x in LOGS] for _ in range(4)]
         row: Row = judge([measured(("own", "n", 1, None), Fraction(0), LOGS, table)], {})[0]
