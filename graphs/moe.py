@@ -2,7 +2,8 @@
 
 Source: Shazeer et al. 2017, arXiv 1701.06538 (section 2.1: top k of the router's scores, softmax over the chosen ones);
 Dai et al. 2024, "DeepSeekMoE", arXiv 2401.06066, for shared experts and fine-grained ones: with `granularity` m every
-expert is cut into m of 1/m of its width, and m times as many are active. Dense routing (`active` None, every expert
+expert is cut into m of 1/m of its width, and m times as many are active; DeepSeek-AI 2024, arXiv 2412.19437, for
+sigmoid gates. Dense routing (`active` None, every expert
 weighted by a softmax) is Jordan and Jacobs 1994, "Hierarchical mixtures of experts and the EM algorithm".
 """
 
@@ -10,8 +11,11 @@ from scalerules.build import Builder
 from scalerules.graph import Graph
 
 
-def build(routing: str = "top_k", shared: bool = True) -> Graph:
+def build(routing: str = "top_k", gate: str = "softmax", shared: bool = True) -> Graph:
     """`layers = depth` blocks; `routing` is `top_k` or `dense`; `shared` adds an expert that all tokens go to.
+
+    `gate` is a `softmax` over the chosen experts' scores, or the `sigmoid` of each divided by their number (with many
+    active experts a softmax soon rests on a few of them).
 
     Scales: `width`, `experts` (in all), `active` (of them, per token), `granularity`, `depth`.
     """
@@ -30,7 +34,7 @@ def build(routing: str = "top_k", shared: bool = True) -> Graph:
     x = g.einsum("embedding", "b t v, v n -> b t n", tokens, parameters=("W_E",))
     with g.repeat("blocks", x, "layers") as block:
         h = g.gain("gain", g.rms_norm(block.stream, axis="n", name="norm"), "n", "b t")
-        answer = experts(g, h, routing)
+        answer = experts(g, h, routing, gate)
         if shared:
             hidden = g.silu(g.dense("W_up_shared", h, "shared n", "b t"), name="hidden_shared")
             answer = g.node("answer", "add", answer, g.dense("W_down_shared", hidden, "n shared", "b t"))
@@ -40,7 +44,7 @@ def build(routing: str = "top_k", shared: bool = True) -> Graph:
     return g.build(g.einsum("logits", "b t n, v n -> b t v", x, parameters=("W_U",)))
 
 
-def experts(g: Builder, h: str, routing: str = "top_k") -> str:
+def experts(g: Builder, h: str, routing: str = "top_k", gate: str = "softmax") -> str:
     """The weighted sum of the experts' answers, over the chosen ones or over all."""
     logits = g.dense("W_router", h, "experts n", "b t")
     g.parameter("W_up", "experts ffn n")
@@ -52,7 +56,10 @@ def experts(g: Builder, h: str, routing: str = "top_k") -> str:
         return g.einsum("mixed", "b t e n, b t e -> b t n", answers, weights)
     choice = g.node("choice", "top_k", logits, axes="active experts")
     scores = g.einsum("scores", "b t e, b t a e -> b t a", logits, choice)
-    weights = g.softmax(scores, axis="active", name="weights")
+    if gate == "sigmoid":
+        weights = g.scale("weights", g.sigmoid(scores, name="gate"), "1/active")
+    else:
+        weights = g.softmax(scores, axis="active", name="weights")
     up = g.einsum("W_up", "b t n, b t a e, e f n -> b t a f", h, choice, parameters=("W_up",))
     hidden = g.silu(up, name="hidden")
     answers = g.einsum("W_down", "b t a f, b t a e, e n f -> b t a n", hidden, choice, parameters=("W_down",))

@@ -38,6 +38,8 @@ def assembled(
     tokens = g.input("tokens", "batch time vocab", kind="tokens")
     g.parameter("W_E", "vocab n")
     x = g.einsum("embedding", "b t v, v n -> b t n", tokens, parameters=("W_E",))
+    if tied:  # starts at 1/sqrt(64), being summed over at the logits too; the stream starts at one all the same
+        x = g.scale("embedded", x, 8)
     with g.repeat("blocks", x, "layers") as block:
         x = g.residual("attention.stream", block.stream, attention(g, block.stream, zero_query, density))
         block.result = g.residual("mlp.stream", x, perceptron(g, x, density))
