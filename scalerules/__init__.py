@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from .published import published
     from .report import report
     from .trace import trace
-    from .trace import trace
     from .transfer import transfer
     from .verify import verify
 
@@ -37,7 +36,6 @@ __all__ = [
     "graph",
     "published",
     "report",
-    "trace",
     "trace",
     "transfer",
     "verify",
@@ -58,7 +56,6 @@ _HOMES = {
     "graph": "lookup",
     "published": "published",
     "report": "report",
-    "trace": "trace",
     "trace": "trace",
     "transfer": "transfer",
     "verify": "verify",

@@ -234,6 +234,38 @@ def published(
     return 0 if report.verdict else 1
 
 
+@command("trace")
+def trace(
+    factory: Annotated[str, Parameter(help="module:factory or file.py:factory, which builds a torch module.")],
+    /,
+    *,
+    scale: Annotated[tuple[str, ...], Parameter(negative="", help="NAME=VALUES, such as width=32,48,64.")] = (),
+    format: Literal["yaml", "json", "record"] = "yaml",
+    output: Output = None,
+) -> int:
+    """Traces a torch module, unedited, and writes its graph; `record` shows the traced calls with symbolic sizes.
+
+    `factory(width=32)` builds the module, `make_inputs(width=32)` of the same file returns what it is called with.
+    What was left out or could not be set is said on standard error. Needs the extra torch.
+
+    For example:
+      scalerules trace models.py:make_gpt --scale width=32,48,64 --scale depth=2,3,4 -o gpt.yaml
+      scalerules derive gpt.yaml --scale width
+    """
+    from . import lookup
+    from .question import traced_at
+    from .trace import Traced
+
+    graph = lookup.graph(factory, trace=traced_at(scale) or None)
+    if isinstance(graph, Traced):
+        _warn(graph.notes)
+    if format == "record":
+        write(_ended(str(graph.record if isinstance(graph, Traced) else graph)), output)
+    else:
+        write(_ended(graph.to_json() if format == "json" else graph.to_yaml()), output)
+    return 0
+
+
 @command("derivation", "transfer")
 def transfer(
     graph: GraphName,
@@ -287,6 +319,7 @@ def report(
     verify: Annotated[bool, Parameter(negative="", help="Measures it too (needs the extra torch).")] = False,
     sizes: Annotated[str | None, Parameter(help="With --verify: values of the first scale, the base first.")] = None,
     seeds: Annotated[int, Parameter(help="With --verify: runs per size.")] = 4,
+    quiet: Annotated[bool, Parameter(negative="", help="No progress on standard error.")] = False,
     question: Question = Asked,
     output: Output = None,
 ) -> int:
@@ -303,7 +336,9 @@ def report(
     _warn(solution.warnings)
     measured = None
     if verify:
-        measured = scalerules.verify(built, solution, sizes=chosen, seeds=seeds, steps=question.steps)
+        measured = scalerules.verify(
+            built, solution, sizes=chosen, seeds=seeds, steps=question.steps, progress=not quiet
+        )  # fmt: skip
     write(scalerules.report(built, solution, measured), output)
     return 1 if measured is not None and measured.verdict is False else 0
 

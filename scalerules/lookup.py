@@ -13,10 +13,10 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .errors import GraphError, ScaleRulesError, UnknownName, nearest
 
@@ -37,8 +37,10 @@ def backends() -> list[str]:
     return [name for name, file in files.items() if with_emit.search(file.read_text(encoding="utf-8"))]
 
 
-def graph(spec: str | Path, **options: Any) -> Graph:
+def graph(spec: str | Path, *, trace: Mapping[str, Sequence[int]] | None = None, **options: Any) -> Graph:
     """The graph that `spec` names; `options` go to its `build()` (or factory).
+
+    `trace` are values of scales, `{"width": (32, 48, 64)}`: the factory builds a torch module then, which is traced.
 
     `spec` is a name of `catalogue()`, a path to a `.py` file with `build() -> Graph`, a path to `.yaml`, `.yml` or
     `.json`, or `module:factory` (`file.py:factory` too). Raises `ScaleRulesError` with file and line, and with the
@@ -47,9 +49,16 @@ def graph(spec: str | Path, **options: Any) -> Graph:
     text = str(spec)
     place, _, factory = text.rpartition(":")
     if place and factory.isidentifier():
-        if place.endswith(".py"):
-            return _call(_load(_existing(place)), factory, options, place)
-        return _call(_import(place), factory, options, place)
+        module = _load(_existing(place)) if place.endswith(".py") else _import(place)
+        if trace or not options:
+            from .tracing import factories
+
+            if values := trace or factories.values_in(module, factory):
+                return factories.traced(module, factory, values, place)
+            factories.check_called(module, factory, place)
+        return _call(module, factory, options, place)
+    if trace:
+        raise GraphError(f"{text!r} is no module:factory", hint="values of a scale are for modules that are traced")
     if text.endswith(".py"):
         return _call(_load(_existing(text)), "build", options, text)
     if text.lower().endswith((".yaml", ".yml", ".json")):
@@ -171,11 +180,21 @@ def _other_function(module: ModuleType, factory: str) -> str:
 
 
 def _as_graph(made: object, where: str) -> Graph:
-    """What a factory made, as a graph; a `torch.nn.Module` will be traced here."""
+    """What a factory made, as a graph; `(make_model, scales, make_inputs)` is traced."""
     from .graph import Graph
 
     if isinstance(made, Graph):
         return made
+    if isinstance(made, tuple):
+        from .trace import trace
+        from .tracing.factories import description
+
+        if (described := description(cast(object, made))) is not None:
+            return trace(described[0], scales=described[1], inputs=described[2])
+    made = cast(object, made)
+    if hasattr(made, "named_parameters"):
+        what = f"returns {_kind(made)}, and how its sizes vary is not known"
+        raise GraphError(what, where=where, hint="let it take the scales and name values: --scale width=32,48,64")
     raise GraphError(f"returns {_kind(made)}, not a Graph", where=where, hint="return Builder(...).build(...)")
 
 

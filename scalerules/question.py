@@ -33,7 +33,8 @@ class Question:
     optimizer: str = "adam"
     """How it is trained (scalerules list optimizers)."""
     scale: Annotated[tuple[str, ...], Repeated] = ()
-    """NAME[=GROWTH]: a scale that grows, such as width or state=1/4; repeatable. Others are held fixed."""
+    """NAME[=GROWTH]: a scale that grows, such as width or state=1/4; repeatable. Others are held fixed. Of a torch
+    module NAME=VALUES[:GROWTH], such as width=32,48,64."""
     mode: Literal["joint", "isolated"] = "joint"
     """All parameters move, or one step of each parameter alone."""
     gauge: str = "plain"
@@ -55,13 +56,15 @@ class Question:
         """The graph that `spec` names, built with the options that were set."""
         from . import lookup
 
-        return lookup.graph(spec, **_pairs(self.set))
+        return lookup.graph(spec, trace=traced_at(self.scale), **_pairs(self.set))
 
     def scales(self, graph: Graph) -> dict[str, Fraction] | None:
         """The direction, or None where no scale was named."""
         direction: dict[str, Fraction] = {}
         for text in self.scale:
             name, _, growth = text.partition("=")
+            if "," in growth:
+                growth = growth.partition(":")[2]
             if name not in graph.scales:
                 raise UnknownName("scale", name, graph.scales, where=f"graph {graph.name!r}")
             direction[name] = _growth(growth or "1", text)
@@ -146,6 +149,20 @@ def whole_numbers(text: str, option: str) -> list[int]:
     except ValueError:
         hint = "such as 4, or 8,4,2"
         raise ScaleRulesError(f"{option} {text!r} is not a list of whole numbers", hint=hint) from None
+
+
+def traced_at(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """The scales of `NAME=VALUES`, with their values. Raises `ScaleRulesError`."""
+    found: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        name, _, values = text.partition("=")
+        if "," in values:
+            numbers = values.partition(":")[0].split(",")
+            if not all(number.strip().isdigit() and int(number) > 0 for number in numbers):
+                hint = "whole numbers, such as width=32,48,64"
+                raise ScaleRulesError(f"--scale {text!r}: {values!r} are no values of a scale", hint=hint)
+            found[name] = tuple(int(number) for number in numbers)
+    return found
 
 
 def _growth(text: str, whole: str) -> Fraction:

@@ -29,11 +29,14 @@ class Folds:
         self.first: dict[str, Run] = {}
         self.inside: set[str] = set()
         for run in at.record.runs:
-            if wanted(run) and run.path not in at.unfolded and (why := unsuited(at.record, run)) is None:
+            if not wanted(run):
+                continue
+            why = "what they hand on is no tensor of one shape" if run.path in at.unfolded else unsuited(at.record, run)
+            if why is None:
                 self.first[run.copies[0][-1]] = run
                 self.inside.update(name for copy in run.copies for name in copy)
-            elif wanted(run):
-                at.notes.append(f"{run.path}: the {len(run.copies)} blocks stand one by one, {why or 'each of its own'}")
+            else:
+                at.notes.append(f"{run.path}: the {len(run.copies)} blocks are not folded: {why}")
 
     def handles(self, call: Call) -> bool:
         """Whether a call stands in a folded block; with the last call of the first block, the block is lowered."""
@@ -157,7 +160,8 @@ def _dims(value: Value, slots: tuple[Axis, ...]) -> tuple[Dim, ...]:
 
 def body_of(sketch: Sketch, name: str, live: set[str]) -> dict[str, Made]:
     """The nodes of a repeat's body that are needed, sums along the stream as residuals."""
-    nodes = {key: made for key, made in sketch.nodes.items() if made.body == name and key in live and made.op != "stream"}
+    inside = {key: made for key, made in sketch.nodes.items() if made.body == name and key in live}
+    nodes = {key: made for key, made in inside.items() if made.op != "stream"}
     stream = str(sketch.nodes[name].fields["stream"])
     main = {stream}
     for key, made in nodes.items():
@@ -165,10 +169,10 @@ def body_of(sketch: Sketch, name: str, live: set[str]) -> dict[str, Made]:
             continue
         on = [source for source in made.operands if isinstance(source, str) and source in main]
         off = [source for source in made.operands if source not in on]
-        if len(on) == 1 and len(off) == 1 and isinstance(off[0], str) and made.labels is not None:
-            if all(len(row) == len(made.result) for row in made.labels):
-                nodes[key] = replace(made, op="residual", operands=(on[0], off[0]))
-                main.add(key)
+        whole = made.labels is not None and all(len(row) == len(made.result) for row in made.labels)
+        if len(on) == 1 and len(off) == 1 and isinstance(off[0], str) and whole:
+            nodes[key] = replace(made, op="residual", operands=(on[0], off[0]))
+            main.add(key)
     return nodes
 
 

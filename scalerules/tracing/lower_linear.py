@@ -72,10 +72,11 @@ def tied(at: Lowering, made: Value, weight: object) -> Value:
 
     One initial value cannot serve both: entries of order one in a sum over the width are as large as the width.
     """
-    if isinstance(weight, Value) and isinstance(weight.source, Part) and weight.source.weight.name in at.tables:
-        if any(axis.length.scales for axis in weight.source.slots):
-            return at.sketch.unary("scale", made, "scale", factor=ONE, free=True)
-    return made
+    part = weight.source if isinstance(weight, Value) else None
+    if not isinstance(part, Part) or part.weight.name not in at.tables:
+        return made
+    grows = any(axis.length.scales for axis in part.slots)
+    return at.sketch.unary("scale", made, "scale", factor=ONE, free=True) if grows else made
 
 
 def _rank(operand: Value | Constant) -> int:
@@ -163,7 +164,7 @@ def _letters(part: str, rank: int | None, deep: int) -> list[str]:
     return [*before, *(f"dot{deep - count + i}" for i in range(count)), *after]
 
 
-@lowers("_grouped_mm", "grouped_mm", "_scaled_grouped_mm")
+@lowers("_grouped_mm", "grouped_mm", "_scaled_grouped_mm", "grouped_mm_fallback")
 def grouped_mm(at: Lowering, call: Call) -> Result:
     """Rows sorted by expert, each times the matrix of its own."""
     x, w = at.arg(call, 0), at.arg(call, 1)

@@ -105,9 +105,9 @@ class Sketch:
         return made.name
 
     def ordered(self, value: Value, axes: Sequence[Axis] | None = None, short: str = "turned") -> str:
-        """The node of a value with one axis per dimension, in order (those of length 1 left out, unless `axes` has them).
+        """The node of a value with one axis per dimension, in order.
 
-        `axes` are those that they have to be.
+        Dimensions of length 1 are left out, unless `axes` says which axes they all have to be.
         """
         value = self.real(value)
         for dim in range(len(value.dims)):
@@ -124,7 +124,8 @@ class Sketch:
             elif axes is not None:
                 order.append(len(slots) + i)
                 new.append(axes[i])
-        if isinstance(value.source, str) and order == list(range(len(slots))) and self.nodes[value.source].body == self.body:
+        here = isinstance(value.source, str) and self.nodes[value.source].body == self.body
+        if here and isinstance(value.source, str) and order == list(range(len(slots))):
             return value.source
         labels = tuple(range(len(slots)))
         return self.add(Made(self.name_here(short), "rearrange", (value.source,), (labels,), tuple(order), tuple(new)))
@@ -525,7 +526,8 @@ class Sketch:
         labels = tuple(range(len(slots)))
         name = self.free_name(f"{made.name}.part")
         new = tuple(slots[w] for w in wanted)
-        self.nodes[name] = Made(name, "rearrange", (source,), (labels,), tuple(wanted), new, call=made.call, body=made.body)
+        turned = Made(name, "rearrange", (source,), (labels,), tuple(wanted), new, call=made.call, body=made.body)
+        self.nodes[name] = turned
         return name, count
 
     def _remade(
