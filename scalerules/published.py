@@ -256,8 +256,8 @@ def _compared(check: Check, solution: Solution) -> Iterator[Row]:
                 yield Row(name, quantity, str(printed), str(derived))
     for patterns, sizes in check.logs.items():
         for name in _matching(patterns, solution.parameters):
-            for size in sizes:
-                yield Row(name, size, "with a logarithm", f"with{'' if size in solution[name].log else 'out'} a logarithm")
+            found = {size: "with" if size in solution[name].log else "without" for size in sizes}
+            yield from (Row(name, size, "with a logarithm", f"{said} a logarithm") for size, said in found.items())
     for name, power in check.multipliers.items():
         if name not in solution.multipliers:
             raise UnknownName("free multiplier", name, solution.multipliers)

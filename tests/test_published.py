@@ -190,6 +190,21 @@ records:
     assert [row.derived for row in finding.checked[0].rows] == ["a rule", "a rule"]
 
 
+def test_a_logarithm_that_is_printed_is_looked_for(tmp_path):
+    text = """
+records:
+  - id: logs
+    paper: A paper
+    says: The rate of B carries a logarithm of the state.
+    checks:
+      - setting: {graph: mamba, optimizer: adam, mode: isolated, scales: {width: 1, state: 1/4}}
+        says: {W_B: {lr: {width: -1, state: 1/2}}}
+        logs: {W_B W_z: lr}
+"""
+    rows = published(mine(tmp_path, text)).rows
+    assert [(row.at, row.agrees) for row in rows] == [("W_B", True), ("W_B", True), ("W_z", False)]
+
+
 def test_what_cannot_be_derived_is_told_and_does_not_end_the_run(tmp_path):
     text = MINE.replace("adam sgd", "adan") + MINE.partition("records:")[2].replace("id: mine", "id: other")
     first, second = published(mine(tmp_path, text)).findings
