@@ -21,6 +21,12 @@ Profile = tuple[int, ...]
 SUMMABLE = 1000
 """Profile of entries that decay exponentially along an axis: every power sum converges."""
 
+
+def decayed(halves: int) -> int:
+    """The profile of a product: times any power, what decays exponentially still does."""
+    return SUMMABLE if halves > SUMMABLE // 2 else halves
+
+
 MOST_SOURCES = 2
 """Of products of more sources than this it is only known along which axes they are random: `MANY`."""
 
@@ -44,7 +50,8 @@ class Term:
     `size` in ticks. `signs`: for every growing axis a bit mask of the sources along it, modulo two. `profile`: for
     every growing axis `h` (in halves) of entries that decay like `i**-h`, or None. `parents` minus `minus` plus `shift`
     is where the size comes from. `matrix` names the parameter when this is its fresh initial value over two or more
-    growing axes; `mirror` remembers of an image `W z` what `z` was. `log`: carries a logarithm; `ramp`: entries that
+    growing axes; `mirror` remembers of an image `W z` what `z` was. `log`: power of a logarithm that it carries
+    (what is given is what this step adds to that of the parents); `ramp`: entries that
     grow like `log i` along the last axis.
     """
 
@@ -63,17 +70,20 @@ class Term:
         profile: Profile | None = None,
         mirror: Mirror | None = None,
         matrix: str | None = None,
-        log: bool = False,
+        log: int = 0,
         ramp: bool = False,
     ) -> None:
         self.size, self.signs, self.parents, self.shift, self.minus = size, signs, parents, shift, minus
-        self.profile, self.mirror, self.matrix, self.log, self.ramp = profile, mirror, matrix, log, ramp
+        self.profile, self.mirror, self.matrix, self.ramp = profile, mirror, matrix, ramp
         degree = 0 if parents else len(shift)
         for parent in parents:
             degree += parent.degree
+            log += parent.log
         for parent in minus:
             degree -= parent.degree
-        self.degree = degree
+            log -= parent.log
+        self.degree: int = degree
+        self.log: int = log
         self.step: Step | None = None
         self._form: dict[Symbol, Fraction] | None = None
 
@@ -81,7 +91,7 @@ class Term:
         """A term that follows from this one alone, with the given fields changed."""
         fields: dict[str, Any] = {
             "size": self.size, "signs": self.signs, "parents": (self,), "profile": self.profile,
-            "mirror": self.mirror, "log": self.log,
+            "mirror": self.mirror,
         }  # fmt: skip
         return Term(**(fields | changes))
 
@@ -154,10 +164,29 @@ def merged(terms: Iterable[Term], reach: int) -> list[Term]:
             if term.size > top:
                 top = term.size
     floor = top - reach
-    return [term for term in best.values() if term.size >= floor]
+    kept = [term for term in best.values() if term.size >= floor]
+    return _outermost(kept) if any(term.profile for term in kept) else kept
 
 
-def _told(term: Term) -> tuple[bool, bool, int]:
+def _outermost(terms: list[Term]) -> list[Term]:
+    """Without the terms that another one with the same signs is at least as large as at every index."""
+    alike: dict[tuple[int, ...], list[Term]] = {}
+    for term in sorted(terms, key=rank, reverse=True):
+        group = alike.setdefault(term.signs, [])
+        if not any(_above(other, term) for other in group):
+            group.append(term)
+    return [term for group in alike.values() for term in group]
+
+
+def _above(a: Term, b: Term) -> bool:
+    """Whether `a`, which is at least as large, decays nowhere faster, and nothing is known of `b` alone."""
+    if b.log > a.log or b.ramp:
+        return False
+    flat = (0,) * len(a.signs)
+    return all(x <= y for x, y in zip(a.profile or flat, b.profile or flat, strict=True))
+
+
+def _told(term: Term) -> tuple[int, bool, int]:
     """Which of two equally large terms with the same signs is kept."""
     return term.log, term.mirror is not None, -term.degree
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 from .ops.laws import HALF, Labels, Outer, Piece, Scope, explicit
-from .terms import Symbol, Term, largest
+from .terms import Symbol, Term, decayed, largest
 
 if TYPE_CHECKING:
     from .lower import Held
@@ -147,7 +147,8 @@ class Optimizer:
         factor = None if self.normalised else scaling.factor
         size, growths = rate.size + top.size + (factor.size if factor else 0), list(rate.shift)
         for i, axis in enumerate(held.axes):
-            share = Fraction(max(0, 2 - 2 * (top.profile[i] if top.profile else 0)), 2)
+            # a rule that makes entries alike meets the profile of the gradient once, others twice
+            share = Fraction(max(0, 2 - (1 if self.entrywise else 2) * (top.profile[i] if top.profile else 0)), 2)
             size += int(at.ticks(axis) * share)
             growths.append((("growth", axis), share))
         return Term(size, (), (top, *((factor,) if factor else ())), tuple(growths))
@@ -254,7 +255,13 @@ def entries(at: Scope, piece: Piece) -> Term | None:
     if any(part is None for part in parts):
         return None
     tops = [part for part in (*parts, piece.factor) if part is not None]
-    return Term(sum(t.size for t in tops), (), tuple(tops), log=any(t.log for t in tops))
+    profile = [0] * len(piece.labels)
+    for (labels, _), part in zip(piece.factors, parts, strict=True):
+        for label, halves in zip(labels, (part.profile if part else None) or (), strict=False):
+            if label in piece.labels:
+                profile[piece.labels.index(label)] += halves
+    falls = tuple(decayed(halves) for halves in profile) if any(profile) else None
+    return Term(sum(t.size for t in tops), (), tuple(tops), profile=falls)
 
 
 def _levelled(terms: list[Term]) -> list[Term]:

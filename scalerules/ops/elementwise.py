@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ..terms import SUMMABLE, Term, largest, limited, merged, multiplied
+from ..terms import Term, decayed, largest, limited, merged, multiplied
 from .forms import Point, fitted
 from .laws import Labels, Operand, contract, explicit
 from .registry import register, same_axes
@@ -76,7 +76,7 @@ def _pair(a: Term, b: Term, signs: tuple[int, ...], homogeneous: bool) -> Term:
     if homogeneous:
         small = a if a.size <= b.size else b
         return small.derived(signs=signs, mirror=None)
-    return Term(a.size + b.size, signs, (a, b), log=a.log or b.log)
+    return Term(a.size + b.size, signs, (a, b))
 
 
 def times(at: Point, labels: Labels, a: list[Term], b: list[Term]) -> list[Term]:
@@ -147,7 +147,7 @@ def _ramped(terms: list[Term], ramps: list[Term]) -> list[Term]:
 
 
 def _added(a: tuple[int, ...] | None, b: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(min(x + y, SUMMABLE) for x, y in zip(a or (0,) * len(b), b, strict=True))
+    return tuple(decayed(x + y) for x, y in zip(a or (0,) * len(b), b, strict=True))
 
 
 def _reason(name: str, function: Function) -> str:

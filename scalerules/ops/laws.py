@@ -15,12 +15,12 @@ from typing import Protocol
 from ..terms import (
     MANY,
     MOST_SOURCES,
-    SUMMABLE,
     Mirror,
     Profile,
     Shift,
     Symbol,
     Term,
+    decayed,
     limited,
     merged,
     multiplied,
@@ -193,8 +193,8 @@ def _inner(at: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
     if aligned is not None and aligned[0] + growth >= half:
         size, first, second = aligned
         shift: Shift = ((("growth", axis), Fraction(1)),)
-        return [Term(size + growth, (), (first, second), shift, log=first.log or second.log)]
-    return [Term(half, (), (top_a, top_b), ((("growth", axis), HALF),), log=top_a.log or top_b.log)]
+        return [Term(size + growth, (), (first, second), shift)]
+    return [Term(half, (), (top_a, top_b), ((("growth", axis), HALF),))]
 
 
 def _entrywise(at: Scope, a: list[Term], b: list[Term]) -> list[Term]:
@@ -222,7 +222,7 @@ def _entrywise(at: Scope, a: list[Term], b: list[Term]) -> list[Term]:
                 ):
                     best[mask] = (known[0], ta, tb)
     return [
-        Term(size, (mask,), (ta, tb), mirror=_kept_mirror(ta, tb, (mask,)), log=ta.log or tb.log)
+        Term(size, (mask,), (ta, tb), mirror=_kept_mirror(ta, tb, (mask,)))
         for mask, (size, ta, tb) in best.items()
     ]
 
@@ -239,15 +239,17 @@ def _products(
     """All products of two lists of terms, summed over `gone`."""
     places = [(la.index(x) if x in la else -1, lb.index(x) if x in lb else -1) for x in result]
     sums = [(la.index(x) if x in la else -1, lb.index(x) if x in lb else -1, x) for x in gone]
-    best: dict[tuple[tuple[int, ...], Profile | None], tuple[int, Term, Term, Mirror | None, bool]] = {}
+    best: dict[tuple[tuple[int, ...], Profile | None], tuple[int, Term, Term, Mirror | None, int]] = {}
     plain = not any(t.profile for t in (*a, *b))
     growths = [at.ticks(label) for _, _, label in sums]
-    for ta, tb in _near(a, b, at.reach + sum(growths) - sum(growth // 2 for growth in growths), plain):
+    least = sum(growth // 2 for growth in growths) if plain else 0
+    rising = any(h < 0 for t in (*a, *b) for h in t.profile or ())
+    for ta, tb in _near(a, b, at.reach + sum(growths) - least, not rising):
         sa, sb = ta.signs, tb.signs
         signs = limited(
             tuple(sa[i] if j < 0 else sb[j] if i < 0 else multiplied(sa[i], sb[j]) for i, j in places)
         )
-        size, log = ta.size + tb.size, ta.log or tb.log
+        size, log = ta.size + tb.size, ta.log + tb.log
         if plain:
             for (i, j, _), growth in zip(sums, growths, strict=True):
                 left = multiplied(sa[i] if i >= 0 else 0, sb[j] if j >= 0 else 0)
@@ -256,7 +258,7 @@ def _products(
         else:
             laws = [_sum_law(ta, tb, i, j, g) for (i, j, _), g in zip(sums, growths, strict=True)]
             size += sum(law[0] for law in laws)
-            log = log or any(law[2] for law in laws)
+            log += sum(law[2] for law in laws)
             key = (signs, _profile(ta, tb, places))
         known = best.get(key)
         if known is None or (size, log) > (known[0], known[4]):
@@ -269,13 +271,13 @@ def _products(
     for (signs_key, profile), (size, ta, tb, mirror, log) in best.items():
         laws = [(axis_name(label), *_sum_law(ta, tb, i, j, g)) for (i, j, label), g in zip(sums, growths, strict=True)]
         shift = tuple((("growth", axis), share) for axis, _, share, _ in laws if share)
-        terms.append(Term(size, signs_key, (ta, tb), shift, profile=profile, mirror=mirror, log=log))
+        terms.append(Term(size, signs_key, (ta, tb), shift, profile=profile, mirror=mirror, log=log - ta.log - tb.log))
     return merged(terms, at.reach)
 
 
-def _near(a: list[Term], b: list[Term], reach: int, plain: bool) -> Iterator[tuple[Term, Term]]:
-    """The pairs whose product may come within reach of the largest; with profiles, all."""
-    if not plain:
+def _near(a: list[Term], b: list[Term], reach: int, falling: bool) -> Iterator[tuple[Term, Term]]:
+    """The pairs whose product may come within reach of the largest; of entries that rise along an axis, all."""
+    if not falling:
         yield from product(a, b)
         return
     a, b = sorted(a, key=rank, reverse=True), sorted(b, key=rank, reverse=True)
@@ -312,10 +314,7 @@ def _sum_law(ta: Term, tb: Term, i: int, j: int, growth: int) -> tuple[int, Frac
 
 def _profile(ta: Term, tb: Term, places: list[tuple[int, int]]) -> tuple[int, ...] | None:
     profile = tuple(
-        min(
-            (ta.profile[i] if i >= 0 and ta.profile else 0) + (tb.profile[j] if j >= 0 and tb.profile else 0),
-            SUMMABLE,
-        )
+        decayed((ta.profile[i] if i >= 0 and ta.profile else 0) + (tb.profile[j] if j >= 0 and tb.profile else 0))
         for i, j in places
     )
     return profile if any(profile) else None
@@ -336,9 +335,9 @@ def _image(
     index_x = {label: i for i, label in enumerate(lx)}
     rest = [label for label in result if label not in lw]
     labels_z = tuple((label, lw.index(label) if label in lw else None) for label in lx)
-    groups: dict[tuple[tuple[int, ...], Profile | None], list[tuple[int, Shift, bool, Term]]] = {}
+    groups: dict[tuple[tuple[int, ...], Profile | None], list[tuple[int, Shift, int, Term]]] = {}
     for term in x:
-        size, log = term.size + w.size, term.log
+        size, log = term.size + w.size, 0
         shift: list[tuple[Symbol, Fraction]] = []
         for label in summed:
             decay = term.profile[index_x[label]] if term.profile and label in index_x else 0
@@ -346,7 +345,7 @@ def _image(
             aligned = label not in lw and not term.signs[index_x[label]]
             share = Fraction(max(0, (2 if aligned else 1) - decay), 2)
             size += growth * share.numerator // share.denominator
-            log = log or bool(decay == 1 and growth)
+            log += bool(decay == 1 and growth)
             shift.append((("growth", axis_name(label)), share))
         profile = tuple(
             term.profile[index_x[label]] if term.profile and label in index_x else 0
@@ -409,7 +408,6 @@ def _mirrored(
                     signs.append(term.signs[lx.index(label)])
                     profile.append(term.profile[lx.index(label)] if term.profile else 0)
             if usable:
-                log = term.log or z.log
                 parents, kept = (z, term, w, w), tuple(profile) if any(profile) else None
-                terms.append(Term(z.size + offset, tuple(signs), parents, shift, (mirror.image,), kept, log=log))
+                terms.append(Term(z.size + offset, tuple(signs), parents, shift, (mirror.image,), kept))
     return terms
