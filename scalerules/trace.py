@@ -72,7 +72,7 @@ def trace(
 def graph_of(record: Record) -> Traced:
     """The graph of a record. Raises `ScaleRulesError` where it cannot be lowered."""
     from .tracing.assemble import Conflict, Writer, pieces
-    from .tracing.factors import freed
+    from .tracing.factors import free_factors, freed
     from .tracing.folding import Unfoldable
     from .tracing.lowering import Lowering
     from .tracing.sketch import Sketch
@@ -91,9 +91,12 @@ def graph_of(record: Record) -> Traced:
             unfolded |= {str(run)}
             continue
         growth = {scale: int(i == 0) for i, scale in enumerate(record.scales)}
-        graph = Writer(record, freed(found)).graph(growth, Traced)
+        writer = Writer(record, freed(found))
+        graph = writer.graph(growth, Traced)
         assert isinstance(graph, Traced)
+        places, said = free_factors(writer)
+        graph._places = places  # pyright: ignore[reportPrivateUsage]
         graph._record = record  # pyright: ignore[reportPrivateUsage]
-        graph._notes = [*record.notes, *at.notes]  # pyright: ignore[reportPrivateUsage]
+        graph._notes = [*record.notes, *at.notes, *said]  # pyright: ignore[reportPrivateUsage]
         return graph
     raise ScaleRulesError(f"the weights {', '.join(sorted(whole))} are read in ways that do not fit together")

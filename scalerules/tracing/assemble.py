@@ -167,6 +167,10 @@ class Writer:
             return "stream"
         return starred(node, self.runs[made.body]) if made.body else node
 
+    def path(self, path: str, made: Made) -> str:
+        """The path of a module, with `*` for the index of a repeated block."""
+        return starred(path, self.runs[made.body]) if made.body else path
+
     def part(self, part: Part, made: Made) -> str:
         """The name of a weight, or part of one, where a node reads it."""
         return starred(part.name, self.runs[made.body]) if made.body else part.name

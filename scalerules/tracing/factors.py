@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ..scale import Length
-from .assemble import Pieces
+from .assemble import Pieces, Writer
 from .axes import ONE
 from .sketch import Made
 from .values import Part, Source
@@ -34,6 +34,23 @@ def freed(found: Pieces) -> Pieces:
         if made.op == "scale" and not _varies(made) and _scaled_before(made, nodes):
             nodes[name] = replace(made, fields={"factor": ONE})
     return replace(found, nodes=nodes)
+
+
+def free_factors(writer: Writer) -> tuple[dict[str, list[str]], list[str]]:
+    """Where free factors stand in the module, as far as is known, and a line for each that says what it is."""
+    places: dict[str, list[str]] = {}
+    said: list[str] = []
+    for key, made in writer.found.nodes.items():
+        if made.op != "scale" or not made.fields.get("free"):
+            continue
+        name, call = writer.name(key), made.call
+        factor = made.fields.get("factor")
+        line = f" ({call.source})" if call is not None and call.source else ""
+        said.append(f"{name}: the module multiplies by {factor}{line}; how that should scale is solved for")
+        path, kind = call.stack[-1] if call is not None and call.stack else ("", "")
+        if not _varies(made) and "Linear" in kind:
+            places[name] = [writer.path(path, made)]
+    return places, said
 
 
 def _varies(made: Made) -> bool:
