@@ -505,3 +505,23 @@ def test_long_stacks_are_traced_whole_once() -> None:
     [run] = found.runs
     assert str(run.count) == "40" and len(run.copies) == 40 and len(calls(found, "gelu")) == 40
     assert text(found.by_name["blocks.39.up.weight"].shape) == "[2*width, width]"  # pyright: ignore
+
+
+class Scaled(nn.Module):
+    """Divides by the root of a size that it makes a tensor of (as DeBERTa does)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(width, width)
+        self.width = width
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x) / torch.sqrt(torch.tensor(self.width / 2)) + torch.tensor([7.0])
+
+
+def test_constants_made_while_it_runs_are_read() -> None:
+    found = record(Scaled, WIDTH, lambda width: torch.ones(2, width))
+    made = [weight.initial for weight in found.weights if not weight.trained]
+    assert [(each.kind, each.value, dict(each.exponents)) for each in made] == [
+        ("constant", 16.0, {"width": 1.0}), ("constant", 7.0, {}),
+    ]  # fmt: skip

@@ -125,6 +125,8 @@ def _seeded(seed: int) -> Generator[None]:
 
 def _initial(weight: Weight, copies: list[Values], others: Mapping[str, tuple[float, list[Values]]]) -> Initial:
     arrays = [copy[weight.name] for copy in copies if weight.name in copy]
+    if weight.initial.kind != "unknown":
+        return weight.initial
     if not arrays or not arrays[0].size:
         return Initial("unknown", note="made while the module runs" if not weight.trained else "not in a real copy")
     if any(array.shape != arrays[0].shape for array in arrays):

@@ -70,6 +70,8 @@ class Tensor:
     aliases: tuple[str, ...] = ()
     owner: str = ""
     ref: Ref | None = None
+    value: float | None = None
+    """Of a tensor of equal entries that the module makes while it runs: its entries."""
 
 
 @dataclass
@@ -138,7 +140,7 @@ def _read_input(
         refs[spec.arg.name] = Ref(names.get(str(spec.target), str(spec.target)))
     elif kind == "CONSTANT_TENSOR":
         value, name = program.constants[spec.target], str(spec.target)
-        weights[name] = Tensor(name, tuple(value.shape), _dtype(value.dtype), "lifted", False)
+        weights[name] = Tensor(name, tuple(value.shape), _dtype(value.dtype), "lifted", value=_entry(value))
         refs[spec.arg.name] = Ref(name)
 
 
@@ -169,6 +171,14 @@ def _read_step(node: Any, refs: dict[str, Any], found: Trace, prefix: str = "", 
     name, place = prefix + str(node.name), within or node
     refs[node.name] = Ref(name)
     found.steps.append(Step(name, target, args, kwargs, shapes, dtypes, _stack(place), _source(place)))
+
+
+def _entry(value: torch.Tensor) -> float | None:
+    """What all entries of a constant are, if it is known and the same for all of them."""
+    known = value.device.type == "cpu" and type(value) in (torch.Tensor, nn.Parameter) and value.numel() > 0
+    if not known or value.is_complex() or bool((value != value.flatten()[0]).any()):
+        return None
+    return float(value.flatten()[0])
 
 
 MAX_STEPS = 32

@@ -13,7 +13,7 @@ from typing import Any, cast
 from ..errors import ScaleRulesError
 from ..scale import Length
 from .nodes import Step, Tensor, Trace
-from .record import Call, Input, Output, Ref, Run, Shape, Weight
+from .record import Call, Initial, Input, Output, Ref, Run, Shape, Weight
 from .runs import Repeat, find_runs
 from .sizes import Laws
 
@@ -232,8 +232,20 @@ def _fitted(made: list[Skeleton], laws: Laws, counts: list[tuple[int, ...]]) -> 
     laws_of = {
         name: shape([_weight(each, number).shape for each in made], name) for number, name in enumerate(base.weights)
     }
+    constants = {
+        name: _constant([_weight(each, number).value for each in made], laws)
+        for number, name in enumerate(base.weights)
+    }
     weights = tuple(
-        Weight(w.name, laws_of[base.shares.get(w.name, w.name)], w.dtype, w.trained, aliases=w.aliases, owner=w.owner)
+        Weight(
+            w.name,
+            laws_of[base.shares.get(w.name, w.name)],
+            w.dtype,
+            w.trained,
+            constants[base.shares.get(w.name, w.name)],
+            w.aliases,
+            w.owner,
+        )
         for w in base.trace.weights
     )
     numbers = [_numbers([each.trace.steps[each.kept[place]] for each in made], laws) for place in range(len(base.kept))]
@@ -272,6 +284,15 @@ def _fitted(made: list[Skeleton], laws: Laws, counts: list[tuple[int, ...]]) -> 
         for i, each in enumerate(base.trace.outputs)
     )
     return Unified(inputs, weights, tuple(calls), outputs, tuple(_runs(made, laws, counts)), unresolved)
+
+
+def _constant(values: list[float | None], laws: Laws) -> Initial:
+    """What is known of a tensor that the module makes while it runs: its entries, as a power of the scales."""
+    known = [value for value in values if value is not None]
+    law = laws.law(tuple(known), last=True) if len(known) == len(values) else None
+    if law is None or len(law.monomials) != 1:
+        return Initial("unknown")
+    return Initial("constant", known[0], {scale: float(power) for scale, power in law.monomials[0].powers}, known[0])
 
 
 def _numbers(steps: list[Step], laws: Laws) -> tuple[Any, Any, tuple[str, ...]]:
