@@ -109,12 +109,22 @@ class _Drawer:
 
     def _parameter(self, name: str, node: str) -> list[str]:
         shape = " ".join(self.graph.parameters[name].axes)
-        lines = [f"[{shape}]" if name == node else f"{name} [{shape}]"]
+        lines = [f"[{shape}]" if name == node else f"{_tail(name, node)} [{shape}]"]
         if self.solution is not None and name in self.solution.parameters:
             rule = self.solution.parameters[name]
             init, lr = f"init {rule.init}", f"lr {rule.lr}"
             lines += [f"{init}, {lr}"] if len(init + lr) < SHORT else [init, lr]
         return lines
+
+
+def _tail(name: str, node: str) -> str:
+    """The name of a parameter without the dotted beginning that it shares with its node, which stands above it."""
+    parts, shared = name.split("."), 0
+    for part, other in zip(parts[:-1], node.split("."), strict=False):
+        if part != other:
+            break
+        shared += 1
+    return ".".join(parts[shared:])
 
 
 def _kind(node: Node) -> str:

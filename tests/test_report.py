@@ -187,6 +187,12 @@ def test_spread_keeps_distances_and_is_nearest(pairs):
         assert cost(moved) >= cost(places) - 1e-6, "moving what is allowed to move brings nothing nearer"
 
 
+def test_a_parameter_is_named_by_what_its_node_does_not_say():
+    text = "".join(draw(sr.graph("transformer")).elements)
+    assert ">W_Q [heads head n]<" in text and "attention.W_Q [" not in text
+    assert ">W_E [vocab n]<" in text
+
+
 def test_exponents_are_raised():
     assert power_of("-1/2") == "width<sup>\N{MINUS SIGN}1/2</sup>"
     assert power_of("1") == "width" and "1" in power_of("0")
