@@ -87,7 +87,7 @@ class _Ensemble:
 
     def takes(self, trials: Sequence[Trial]) -> bool:
         """Whether these trials can be trained with the same memory: as many, at the same rate."""
-        return self.stepper.together and len(trials) == self.copies and trials[0].lr == self.stepper.lr
+        return self.stepper.together and len(trials) == self.copies and {t.lr for t in trials} == {self.stepper.lr}
 
     def train(self, trials: Sequence[Trial]) -> list[Measurement]:
         """One run for each trial."""
@@ -213,13 +213,15 @@ def _minus(a: Any, b: Any) -> Any:
 
 
 class _Stepper:
-    """Steps all copies in place: together where entries do not depend on each other and the rates are the same."""
+    """Steps all copies in place: together where entries do not depend on each other."""
 
     def __init__(self, program: Program, trials: Sequence[Trial]) -> None:
         self.name, self.lr = trials[0].optimizer or program.solution.optimizer, trials[0].lr
         self.update = training.optimizer(self.name)
         self.plain = not trials[0].weight_decay
-        self.together = self.name in ENTRYWISE and len({trial.lr for trial in trials}) == 1
+        self.together = self.name in ENTRYWISE
+        rates = [trial.lr / self.lr for trial in trials]
+        self.ratios = None if set(rates) == {1.0} or not self.together else torch.tensor(rates)
         self.settings = [training.settings(program, trial) for trial in (trials[:1] if self.together else trials)]
         self.names = tuple(self.settings[0])
         self.fused: torch.optim.Optimizer | None = None
@@ -234,6 +236,16 @@ class _Stepper:
                 tensor.zero_()
 
     def __call__(self, parameters: Stacked, gradients: Stacked) -> None:
+        if self.ratios is None:
+            self._step(parameters, gradients)
+            return
+        before = tree.tree_map(Tensor.clone, parameters)  # steps are proportional to their rate
+        self._step(parameters, gradients)
+        for new, old in zip(tree.tree_leaves(parameters), tree.tree_leaves(before), strict=True):
+            ratios = self.ratios.to(new.device, new.real.dtype).view(-1, *[1] * (new.ndim - 1))
+            new.sub_(old).mul_(ratios).add_(old)
+
+    def _step(self, parameters: Stacked, gradients: Stacked) -> None:
         if self.together and self.plain and self.name in ("adam", "adamw"):
             self._adam(parameters, gradients)
         elif self.together and self.plain and self.name == "sgd":

@@ -138,7 +138,7 @@ class Program:
         factor = rule.init.factor(self.ratios) if rule is not None and kind != "zeros" else 1.0
         if kind == "normal":
             std = natural_std(self.graph, name, self.base) * factor
-            value = torch.randn(shape, generator=generator, dtype=self.dtype) * std
+            value = torch.randn(shape, generator=generator, dtype=self.dtype).mul_(std)
             part = density(self.graph, name, self.sizes)
             return value if part == 1 else value * (torch.rand(shape, generator=generator) < part)
         if kind in ("zeros", "ones"):
