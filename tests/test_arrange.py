@@ -1,0 +1,99 @@
+"""The laws of arrangements, constants and powers: sizes and signs follow the entries."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+import scalerules as sr
+from scalerules.build import Builder
+from scalerules.derivation import problem_of
+from scalerules.errors import GraphError
+
+AXES = {"batch": 4, "in": 8, "n": "width", "heads": 4, "head": "width/4", "kv": "width/8", "groups": 2, "many": "width/4", "out": 3}
+
+
+def values(g: Builder, *outputs: str, **init: Fraction) -> dict[str, Fraction | None]:
+    """Sizes at initialisation of every node, with the given sizes of parameters."""
+    run = problem_of(g.build(*outputs), "sgd").run({("init", name): size for name, size in init.items()}, 0)
+    return {e.node: run.point.size(e.ticks) if e.term else None for e in run.events if e.kind == "value"}
+
+
+def hidden(size: int = 0) -> tuple[Builder, str]:
+    g = Builder("g", axes=AXES)
+    return g, g.dense("W", g.input("x", "batch in"), "n in")
+
+
+@pytest.mark.parametrize(("op", "power"), [("reciprocal", -1), ("sqrt", Fraction(1, 2)), ("rsqrt", Fraction(-1, 2))])
+@pytest.mark.parametrize("size", [Fraction(0), Fraction(-1, 2), Fraction(1, 4)])
+def test_a_power_has_the_size_of_its_argument_to_that_power(op, power, size):
+    g, h = hidden()
+    mean = g.mean(g.square(h, name="squares"), axis="n", name="mean")
+    g.node("root", op, mean)
+    found = values(g, g.einsum("y", "b n, b -> b n", h, "root"), W=size)
+    assert found["mean"] == 2 * size and found["root"] == 2 * size * power
+    assert found["y"] == size + 2 * size * power
+
+
+def test_a_power_moves_with_its_argument():
+    """d(1/m) = -dm / m^2: the rules of an RMS norm that is written out are those of the norm."""
+    rules = []
+    for written in (True, False):
+        g, h = hidden()
+        if written:
+            g.node("root", "rsqrt", g.mean(g.square(h, name="squares"), axis="n", name="mean"))
+            h = g.einsum("norm", "b n, b -> b n", h, "root")
+        else:
+            h = g.rms_norm(h, axis="n", name="norm")
+        h = g.relu(g.dense("V", h, "n n"), name="active")
+        solution = sr.derive(g.build(g.dense("U", h, "out n")), "adam")
+        rules.append({name: (rule.init, rule.lr) for name, rule in solution.parameters.items()})
+    assert rules[0] == rules[1]
+
+
+def test_split_and_merged_axes_keep_their_sources():
+    """Queries times keys over heads of growing size are independent, however their axes are cut."""
+    g, h = hidden()
+    q, k = g.dense("Q", h, "n n"), g.dense("K", h, "n n")
+    q, k = (
+        g.node(f"{x}.heads", "rearrange", x, equation="b n -> h b d", axes="heads batch head") for x in (q, k)
+    )
+    g.einsum("scores", "h b d, h c d -> h b c", q, k)
+    g.einsum("own", "h b d, h c d -> h b c", q, q)
+    half = Fraction(-1, 2)
+    assert (lambda v: (v["scores"], v["own"]))(values(g, "scores", "own", Q=half, K=half)) == (Fraction(1, 2), 1)
+
+
+def test_copies_are_constant_along_their_axis():
+    g, h = hidden()
+    s = g.einsum("total", "b n -> b", h)
+    c = g.node("copies", "rearrange", s, equation="b -> b n", axes="batch n")
+    g.einsum("again", "b n -> b", c)
+    found = values(g, "again")
+    assert found["total"] == Fraction(1, 2) and found["copies"] == Fraction(1, 2) and found["again"] == Fraction(3, 2)
+
+
+def test_a_selection_from_a_growing_axis_is_refused():
+    g, h = hidden()
+    g.node("one", "rearrange", h, equation="b n -> b", axes="batch")
+    with pytest.raises(GraphError, match="selects from an axis that grows"):
+        g.build("one")
+
+
+def test_a_constant_agrees_in_sign_and_never_moves():
+    g, h = hidden()
+    g.node("one", "constant")
+    g.node("shifted", "add", h, "one", equation="b n,  -> b n")
+    g.einsum("sum", "b n -> b", "shifted")
+    assert values(g, "sum")["sum"] == 1
+
+
+def test_a_sum_by_labels_matches_places_and_not_names():
+    """A square matrix plus a column and a row: each is constant along the other axis."""
+    g = Builder("g", axes=AXES)
+    a, b = g.dense("A", g.input("x", "batch in"), "n in"), g.dense("B", g.input("y", "batch in"), "n in")
+    g.einsum("outer", "b i, b j -> b i j", a, b)
+    g.node("both", "add", "outer", a, b, equation="b i j, b i, b j -> b i j")
+    g.einsum("rows", "b i j -> b i", "both")
+    assert values(g, "rows")["rows"] == 1
