@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ..terms import Term, decayed, largest, limited, merged, multiplied
+from ..terms import Term, decayed, largest, limited, merged, multiplied, rank
 from .forms import Point, fitted
 from .laws import Labels, Operand, contract, explicit
 from .registry import register, same_axes
@@ -61,22 +61,34 @@ def powers(at: Point, terms: list[Term], parity: str, homogeneous: bool, constan
     Pairs of a homogeneous function are as large as the smaller one of the two, those of a smooth one as the product.
     """
     kept = list(terms) if parity != "even" else []
-    if parity != "odd":
-        top = largest(terms)
-        for i, a in enumerate(terms):
-            for b in terms[i + 1 :] if a is not top else (a, *terms[i + 1 :]):
-                signs = limited(tuple(multiplied(x, y) for x, y in zip(a.signs, b.signs, strict=True)))
-                kept.append(_pair(a, b, signs, homogeneous))
-        if constant and terms:
+    if parity != "odd" and terms:
+        kept += _pairs(sorted(terms, key=rank, reverse=True), homogeneous, at.reach)
+        if constant:
             kept.append(Term(0, (0,) * len(terms[0].signs)))
     return merged(kept, at.reach)
 
 
-def _pair(a: Term, b: Term, signs: tuple[int, ...], homogeneous: bool) -> Term:
-    if homogeneous:
-        small = a if a.size <= b.size else b
-        return small.derived(signs=signs, mirror=None)
-    return Term(a.size + b.size, signs, (a, b))
+def _pairs(terms: list[Term], homogeneous: bool, reach: int) -> list[Term]:
+    """Products of two terms, the largest with itself too: of each signature the largest; sorted, the largest first."""
+    best: dict[object, tuple[tuple[int, int], tuple[int, ...], Term, Term]] = {}
+    floor = (1 if homogeneous else 2) * terms[0].size - reach
+    for i, a in enumerate(terms):
+        for b in terms[i + 1 if i else 0 :]:
+            size = b.size if homogeneous else a.size + b.size
+            if size < floor:
+                break
+            if len(a.signs) == 1:
+                signs = limited((multiplied(a.signs[0], b.signs[0]),))
+            else:
+                signs = limited(tuple(multiplied(x, y) for x, y in zip(a.signs, b.signs, strict=True)))
+            found = size, -(b.degree if homogeneous else a.degree + b.degree)
+            key = (signs, b.profile) if homogeneous else signs
+            if key not in best or found > best[key][0]:
+                best[key] = found, signs, a, b
+    return [
+        b.derived(signs=signs, mirror=None) if homogeneous else Term(a.size + b.size, signs, (a, b))
+        for _, signs, a, b in best.values()
+    ]
 
 
 def times(at: Point, labels: Labels, a: list[Term], b: list[Term]) -> list[Term]:

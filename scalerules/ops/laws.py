@@ -203,6 +203,7 @@ def _entrywise(at: Scope, a: list[Term], b: list[Term]) -> list[Term]:
     a, right = sorted(a, key=rank, reverse=True), sorted(b, key=rank, reverse=True)
     pairs = [(term.size, term.signs[0], term) for term in right]
     floor = a[0].size + right[0].size - at.reach
+    mirrors = any(term.mirror is not None for term in (*a, *b))
     for ta in a:
         size_a, mask_a = ta.size, ta.signs[0]
         for size_b, mask_b, tb in pairs:
@@ -215,11 +216,10 @@ def _entrywise(at: Scope, a: list[Term], b: list[Term]) -> list[Term]:
             if known is None or size_a + size_b > known[0]:
                 best[mask] = (size_a + size_b, ta, tb)
             elif size_a + size_b == known[0]:
-                mirrored = _kept_mirror(known[1], known[2], (mask,)) is not None
-                if not mirrored and (
-                    ta.degree + tb.degree < known[1].degree + known[2].degree
-                    or _kept_mirror(ta, tb, (mask,)) is not None
-                ):
+                if mirrors and _kept_mirror(known[1], known[2], (mask,)) is not None:
+                    continue
+                simpler = ta.degree + tb.degree < known[1].degree + known[2].degree
+                if simpler or (mirrors and _kept_mirror(ta, tb, (mask,)) is not None):
                     best[mask] = (known[0], ta, tb)
     return [
         Term(size, (mask,), (ta, tb), mirror=_kept_mirror(ta, tb, (mask,)))
@@ -294,8 +294,10 @@ def _kept_mirror(ta: Term, tb: Term, signs: Sequence[int]) -> Mirror | None:
     if ta.mirror is None and tb.mirror is None:
         return None
     for mirror in (ta.mirror, tb.mirror):
-        if mirror is not None and any(mask & mirror.bit for mask in signs):
-            return mirror
+        if mirror is not None:
+            for mask in signs:
+                if mask & mirror.bit:
+                    return mirror
     return None
 
 
