@@ -326,7 +326,9 @@ class _Writer:
         if size == "lr":
             owns = [e for e in self.run.events if e.parameter == name and e.kind in ("own", "change") and e.ticks == 0]
             return any(t.log for e in owns if e.judged and e.term for t in e.terms if t.size == e.term.size)
-        return equation is not None and equation.event.term is not None and equation.event.term.log
+        return equation is not None and equation.event.kind == "value" and bool(
+            equation.event.term is not None and equation.event.term.log
+        )
 
     def _explained(self, name: str) -> tuple[Explanation, ...]:
         found: list[Explanation] = []
