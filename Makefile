@@ -7,7 +7,7 @@ JOBS ?= 2
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: help setup demo test quick lint types check docs wheel clean
+.PHONY: help setup demo test quick lint types check docs bench wheel clean
 .DEFAULT_GOAL := help
 
 help:             ## this list
@@ -21,6 +21,7 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet "$(TORCH)"
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps mup==1.0.0  # only tests compare with it; it asks for torchvision
 	touch $@
 
 demo: $(READY)    ## derive the rules of Mamba, explain one, write them as PyTorch code, measure them
@@ -43,6 +44,10 @@ types: $(READY)   ## pyright, strict for the engine
 
 check: $(READY)   ## derivations/ is what the engine gives now
 	$(BIN)/scalerules check
+
+bench: $(READY)   ## the benchmarks, as one table (installs what they compare with)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,bench]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
 
 docs: $(READY)    ## writes derivations/ again
 	$(BIN)/scalerules check --write
