@@ -8,37 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
 from .errors import Clash, ScaleRulesError, UnknownName
 from .graph import Graph
+from .published_rows import Row, alignment, classified, compared, explained, given, setting_text
 from .records import Check, Difference, Record, Records, records
-from .solution import Exponents, Rule, Solution
+from .solution import Solution
 
 Verdict = Literal["agrees", "differs", "unexplained", "not derived"]
 _WORST_FIRST: tuple[Verdict, ...] = ("not derived", "unexplained", "differs")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One printed exponent (or statement) beside the derived one; `kind` and `why` explain a difference."""
-
-    at: str
-    quantity: str
-    printed: str
-    derived: str
-    kind: str = ""
-    why: str = ""
-
-    @property
-    def agrees(self) -> bool:
-        """Whether both are the same."""
-        return self.printed == self.derived
 
 
 @dataclass(frozen=True)
@@ -156,7 +138,7 @@ class _Deriver:
         title = setting_text(check, optimizer)
         try:
             graph = self.known.graph(check.setting)
-            rows = [_explained(row, check.differs) for row in self._rows(check, optimizer, graph)]
+            rows = [explained(row, check.differs) for row in self._rows(check, optimizer, graph)]
         except Clash as clash:
             return Checked(title, (), f"clash: {'; '.join(clash.equations)}")
         except ScaleRulesError as error:
@@ -165,12 +147,12 @@ class _Deriver:
 
     def _rows(self, check: Check, optimizer: str, graph: Graph) -> Iterator[Row]:
         if check.classifies:
-            yield from _classified(check, optimizer, graph)
+            yield from classified(check, optimizer, graph)
         elif check.clash:
             yield from self._clash(check, optimizer, graph)
         else:
             solution = self._solution(check, optimizer, graph)
-            yield from _compared(check, solution)
+            yield from compared(check, solution)
 
     def _solution(self, check: Check, optimizer: str, graph: Graph) -> Solution:
         import scalerules
@@ -183,7 +165,7 @@ class _Deriver:
             more: dict[str, Any] = {name: True for name, wanted in asked.items() if wanted}
             self._solutions[key] = scalerules.derive(
                 graph, optimizer=optimizer, mode=setting.mode, gauge=gauge, scales=setting.scales, steps=setting.steps,
-                alignment=_alignment(check, graph), given=_given(check, graph), **more,
+                alignment=alignment(check, graph), given=given(check, graph), **more,
             )  # fmt: skip
         return self._solutions[key]
 
@@ -196,128 +178,6 @@ class _Deriver:
         for text in check.clash:
             found = "clash" if text in equations else "another clash" if equations else "a rule"
             yield Row(text, "equations", "clash", found)
-
-
-def setting_text(check: Check, optimizer: str) -> str:
-    """A setting in one line: graph, optimizer, and what is not the default."""
-    setting = check.setting
-    parts = [setting.graph + "".join(f" {name}={value}" for name, value in setting.options.items()), optimizer]
-    parts += [f"{name} {growth}" if growth != 1 else name for name, growth in (setting.scales or {}).items()]
-    parts += [f"mode {setting.mode}"] if setting.mode != "joint" else []
-    parts += [f"gauge {setting.gauge}"] if setting.gauge != "plain" else []
-    if setting.alignment != "derived":
-        parts.append(f"alignment {setting.alignment}" if isinstance(setting.alignment, str) else "alignment prescribed")
-    if setting.given is not None:
-        parts.append(f"given {setting.given}" if isinstance(setting.given, str) else "partly given")
-    parts += ["lazy layers allowed"] if setting.lazy else []
-    parts += ["non-lazy"] if setting.nonlazy else []
-    text = ", ".join(parts)
-    return f"{check.title}: {text}" if check.title else text
-
-
-def _alignment(check: Check, graph: Graph) -> Any:
-    given = check.setting.alignment
-    if isinstance(given, str):
-        return given
-    return {name: three for pattern, three in given.items() for name in _matching(pattern, graph.parameters)}
-
-
-def _given(check: Check, graph: Graph) -> Any:
-    """What is given, patterns of names written out."""
-    given = check.setting.given
-    if not isinstance(given, Mapping):
-        return given
-    nodes = {"multipliers": given["multipliers"]} if "multipliers" in given else {}
-    sizes = {k: v for k, v in given.items() if k != "multipliers"}
-    return nodes | {name: size for pattern, size in sizes.items() for name in _matching(pattern, graph.parameters)}
-
-
-def _matching(patterns: str, names: Mapping[str, Any]) -> list[str]:
-    """The names that match any pattern (separated by spaces). Raises `UnknownName` for one that matches none."""
-    found: list[str] = []
-    for pattern in patterns.split():
-        matching = [name for name in names if fnmatchcase(name, pattern)]
-        if not matching:
-            raise UnknownName("parameter", pattern, names)
-        found += matching
-    return found
-
-
-def _compared(check: Check, solution: Solution) -> Iterator[Row]:
-    first = next(iter(solution.direction))
-    for patterns, sizes in check.says.items():
-        for name in _matching(patterns, solution.parameters):
-            rule, compared = solution[name], dict(sizes)
-            if check.setting.gauge == "own" and "mult" in compared:  # the printed multiplier is the gauge
-                rule = _moved(rule, _exponents(compared.pop("mult"), first, solution), solution.optimizer)
-            for quantity, power in compared.items():
-                printed = _exponents(power, first, solution)
-                derived = _size(rule, quantity)
-                yield Row(name, quantity, str(printed), str(derived))
-    for patterns, sizes in check.logs.items():
-        for name in _matching(patterns, solution.parameters):
-            found = {size: "with" if size in solution[name].log else "without" for size in sizes}
-            yield from (Row(name, size, "with a logarithm", f"{said} a logarithm") for size, said in found.items())
-    for name, power in check.multipliers.items():
-        if name not in solution.multipliers:
-            raise UnknownName("free multiplier", name, solution.multipliers)
-        yield Row(name, "mult", str(_exponents(power, first, solution)), str(solution.multipliers[name]))
-
-
-def _size(rule: Rule, quantity: str) -> Exponents:
-    """A size of a rule: `lr`, or `damping A`."""
-    if not quantity.startswith("damping "):
-        return getattr(rule, quantity)
-    name = quantity.removeprefix("damping ")
-    if name not in rule.dampings:
-        raise UnknownName("damping", name, rule.dampings)
-    return rule.dampings[name]
-
-
-def _exponents(power: Mapping[str, Fraction], first: str, solution: Solution) -> Exponents:
-    """Printed exponents for every scale of the solution; a scale that is not named has the exponent 0."""
-    named = {scale or first: exponent for scale, exponent in power.items()}
-    for scale in named:
-        if scale not in solution.direction:
-            raise UnknownName("scale", scale, solution.direction)
-    return Exponents({scale: named.get(scale, Fraction(0)) for scale in solution.scales})
-
-
-def _moved(rule: Rule, mult: Exponents, optimizer: str) -> Rule:
-    """A rule of the plain gauge in the one whose multiplier in front of the parameter is `mult`."""
-    from .gauge import Gauge, Shape, regauged
-    from .optimizers import optimizer as law
-
-    own = Gauge("own", "The printed multipliers.", "the record", lambda _rule, _shape: mult)
-    return regauged(rule, Shape(True, len(rule.shape), mult), own, law(optimizer))
-
-
-def _classified(check: Check, optimizer: str, graph: Graph) -> Iterator[Row]:
-    import scalerules
-
-    setting, given = check.setting, _given(check, graph)
-    found = scalerules.classify(
-        graph, "mup" if given is None else given, optimizer, scales=setting.scales, mode=setting.mode,
-        alignment=_alignment(check, graph), steps=setting.steps,
-    )  # fmt: skip
-    if check.regime is not None:
-        yield Row(graph.name, "regime", check.regime, found.regime)
-    if check.feature is not None:
-        yield Row(graph.name, "change of hidden values", str(check.feature), str(found.feature))
-    if check.rate is not None:
-        yield Row(graph.name, "global rate", str(check.rate), str(found.rate))
-    if check.unstable is not None:
-        yield Row(graph.name, "unstable at", ", ".join(check.unstable), ", ".join(u.node for u in found.unstable))
-
-
-def _explained(row: Row, differences: Sequence[Difference]) -> Row:
-    """A row that differs, with the reason that the record states for it."""
-    if row.agrees:
-        return row
-    for difference in differences:
-        if any(fnmatchcase(row.at, at) for at in difference.at) and row.quantity in difference.of:
-            return Row(row.at, row.quantity, row.printed, row.derived, difference.kind, difference.why)
-    return row
 
 
 def stale(record: Record, finding: Finding) -> list[Difference]:

@@ -19,7 +19,7 @@ from scalerules.published import Report, published, stale
 from scalerules.records import records
 
 ROOT = Path(__file__).parent.parent
-READERS = {"published.py", "published_view.py", "records.py", "commands.py", "__init__.py"}
+READERS = {"published.py", "published_rows.py", "published_view.py", "records.py", "commands.py", "__init__.py"}
 IDS = [record.id for record in records().records]
 
 
