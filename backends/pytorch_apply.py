@@ -87,10 +87,10 @@ def apply(
     factors = set_factors(model, matched, at, places)
     if lines := [_said(at, name, factors.relative[name]) for name in factors.missing]:
         text = "these factors stand in the forward pass and cannot be set from outside; set them in the model:"
-        warnings.warn("\n  ".join([text, *lines]), ModelWarning, stacklevel=2)
+        warnings.warn("\n  ".join([text, *lines]), ModelWarning, stacklevel=3)
     if broken := at.outside():
         text = "sizes= lies outside of the directions in which the rules hold"
-        warnings.warn(f"{text}: not {', '.join(broken)}; derive with scales= along it", ModelWarning, stacklevel=2)
+        warnings.warn(f"{text}: not {', '.join(broken)}; derive with scales= along it", ModelWarning, stacklevel=3)
     return Groups(groups_of(matched, at, tuned), factors.relative, factors.placed)
 
 

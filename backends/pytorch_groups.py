@@ -19,6 +19,7 @@ from .pytorch_match import Follower, Matched, bare
 from .pytorch_parts import part_of
 from .pytorch_sizes import ModelWarning, Sizes
 from .pytorch_tensors import mesh_of
+from .pytorch_text import law
 from .pytorch_weight_norm import is_by_row
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ def _check_kind(law: Law, optimizer: type) -> None:
 def groups_of(matched: Matched, at: Sizes, tuned: Tuned) -> list[Group]:
     """One group per distinct rate, epsilon and decay (and mesh, where sharded), of the parameters that are trained."""
     found: dict[tuple[Any, ...], Group] = {}
+    _warn_of_parts(matched, at)
     for name, follower in matched.items():
         parameter = follower.parameter
         if parameter.requires_grad:
@@ -159,6 +161,22 @@ def groups_of(matched: Matched, at: Sizes, tuned: Tuned) -> list[Group]:
             group["params"].append(parameter)
             group["names"].append(name)
     return list(found.values())
+
+
+def _warn_of_parts(matched: Matched, at: Sizes) -> None:
+    """Says where the parts of one parameter should have different rates, once for all layers."""
+    fused: dict[tuple[str, ...], list[str]] = {}
+    for name, follower in matched.items():
+        factors = [at.factor(at.solution.parameters[rule].lr) for rule in follower.rules]
+        if not math.isclose(min(factors), max(factors), rel_tol=1e-9):
+            fused.setdefault(follower.rules, []).append(name)
+    for rules, names in fused.items():
+        rates = ", ".join(f"{part_of(rule)} {law(at.solution.parameters[rule].lr)}" for rule in rules)
+        more = f" (and of {len(names) - 1} more like it)" if len(names) > 1 else ""
+        text = (
+            f"the parts of {names[0]}{more} have different rates ({rates}) and are one parameter: the smallest is taken"
+        )
+        warnings.warn(text, ModelWarning, stacklevel=5)
 
 
 def _magnitude(at: Sizes, name: str, follower: Follower, tuned: Tuned) -> Group:
@@ -186,12 +204,6 @@ def _numbers(at: Sizes, name: str, follower: Follower, tuned: Tuned) -> Group:
     chosen = min(found, key=lambda numbers: float(numbers["lr"]))
     if "eps" in chosen:
         chosen["eps"] = min(float(numbers["eps"]) for numbers in found if "eps" in numbers)
-    if any(not math.isclose(numbers["lr"], chosen["lr"], rel_tol=1e-9) for numbers in found):
-        rates = ", ".join(
-            f"{part_of(rule)} {numbers['lr']:.3g}" for rule, numbers in zip(follower.rules, found, strict=True)
-        )
-        text = f"the parts of {name} have different rates ({rates}) and are one parameter: it gets the smallest"
-        warnings.warn(text, ModelWarning, stacklevel=4)
     return chosen
 
 

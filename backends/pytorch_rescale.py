@@ -138,4 +138,4 @@ def reference_values(model: Module, names: Names, at: Sizes) -> dict[str, Tensor
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, ModelWarning, stacklevel=4)
+    warnings.warn(text, ModelWarning, stacklevel=6)

@@ -291,8 +291,8 @@ def test_the_parts_of_a_fused_weight_follow_their_rules(how: str) -> None:
         assert float(values.std()) == pytest.approx(natural * factor, rel=tolerance)
     texts = [str(warning.message) for warning in caught]
     assert (
-        "the parts of in.weight have different rates ([0:1/16*width, :] 0.0025, [1/16*width:1/16*width + 8, :] 0.000625) and "
-        "are one parameter: it gets the smallest"
+        "the parts of in.weight have different rates ([0:1/16*width, :] width^(-1/2), [1/16*width:1/16*width + 8, :] "
+        "width^-1) and are one parameter: the smallest is taken"
     ) in texts
     assert {name: group["lr"] for group in groups for name in group["names"]}["in.weight"] == pytest.approx(0.000625)
 
