@@ -30,7 +30,8 @@ def build() -> Graph:
         g.parameter("step", "state", init="ones", trained=False)
         radius = g.negative_exp(parameters=("nu_log",), name="nu")
         rate = g.node("log_lambda", "complex", radius, g.exp(parameters=("theta_log",), name="theta"))
-        gamma = g.exp(parameters=("gamma_log",), name="gamma")
+        # the published gain starts at sqrt(1 - |lambda|^2), about this for radii near one
+        gamma = g.scale("gamma", g.exp(parameters=("gamma_log",), name="gain_of_state"), "1/4")
         driven = g.einsum("normalised", "b t s, s -> b t s", into_states(g, u), gamma)
         one = g.identity(parameters=("step",), name="one")
         states = g.node("ssm", "scan", driven, one, rate, discretisation="euler")

@@ -209,3 +209,77 @@ def test_same_seed_same_numbers() -> None:
     other = program(graph, rules(graph)).initial(4)
     for name, value in one.items():
         assert torch.equal(value, two[name]) and not torch.equal(value, other[name])
+
+
+def test_a_choice_is_one_hot_and_gets_no_gradient() -> None:
+    made = program(catalogue("moe"), width=16)
+    leaves = {name: value.requires_grad_() for name, value in made.initial(0).items()}
+    run = made.forward(leaves, made.data(0))
+    inside = run.blocks["blocks"][0]
+    choice, logits = inside["choice"], inside["W_router"]
+    assert choice.shape[-2:] == (2, 4) and not choice.requires_grad
+    torch.testing.assert_close(choice.sum(-1), torch.ones_like(choice[..., 0]))
+    torch.testing.assert_close((logits[..., None, :] * choice).sum(-1), logits.topk(2).values)
+    torch.testing.assert_close(inside["scores"], logits.topk(2).values)
+
+
+def test_what_a_mask_leaves_out_stays_zero() -> None:
+    graph = catalogue("sparse")
+    made = program(graph, rules(graph), width=64, density=0.25)
+    start = made.initial(0)
+    kept = start["mlp.W_up"] != 0
+    assert kept.double().mean().item() == pytest.approx(0.25, abs=0.01)
+    assert start["mlp.W_up"][kept].std().item() == pytest.approx(1 / 4, rel=0.05)  # 1/sqrt(64 * 0.25)
+    assert bool((start["W_E"] != 0).all())
+    leaves = {name: value.requires_grad_() for name, value in start.items()}
+    run = made.forward(leaves, made.data(0))
+    gradient = torch.autograd.grad(made.loss(run, made.data(0)), leaves["mlp.W_up"])[0]
+    assert bool((gradient[~kept] == 0).all()) and bool((gradient[kept] != 0).any())
+
+
+@pytest.mark.parametrize("name", ["s5", "lru"])
+def test_a_scan_of_channels_is_its_recurrence(name: str) -> None:
+    made = program(catalogue(name), width=16)
+    inside = made.forward(made.initial(0), made.data(0)).blocks["blocks"][0]
+    driven = inside["driven" if name == "s5" else "normalised"]
+    a = inside["A" if name == "s5" else "log_lambda"]
+    dt = inside["dt" if name == "s5" else "one"]
+    decay = torch.exp(dt * a)
+    weight = (decay - 1) / a if name == "s5" else dt
+    state, states = torch.zeros_like(driven[:, 0]), []
+    for t in range(driven.shape[1]):
+        state = decay * state + weight * driven[:, t]
+        states.append(state)
+    torch.testing.assert_close(inside["ssm"], torch.stack(states, 1))
+
+
+def test_a_scan_in_heads_has_one_rate_and_one_step_a_head() -> None:
+    made = program(catalogue("mamba2"), width=16)
+    inside = made.forward(made.initial(0), made.data(0)).blocks["blocks"][0]
+    u, dt, a, b, c = (inside[name] for name in ("by_head", "dt", "A", "B", "C"))
+    state = torch.zeros(*u.shape[:1], *u.shape[2:], b.shape[-1], dtype=u.dtype)
+    for t in range(u.shape[1]):
+        driven = (dt[:, t, :, None] * u[:, t])[..., None] * b[:, t, None, None]
+        state = torch.exp(dt[:, t] * a)[..., None, None] * state + driven
+        torch.testing.assert_close(inside["ssm"][:, t], (state * c[:, t, None, None]).sum(-1))
+
+
+def test_complex_rates_give_twice_the_real_part() -> None:
+    made = program(catalogue("s4d", A="lin"), width=16)
+    inside = made.forward(made.initial(0), made.data(0)).blocks["blocks"][0]
+    dt, a, b, c, u = inside["dt"][:, None], inside["A"], inside["B"], inside["C"], inside["gain"]
+    decay = torch.exp(dt * a)
+    state = torch.zeros(u.shape[0], *a.shape, dtype=a.dtype)
+    for t in range(u.shape[1]):
+        state = decay * state + (decay - 1) / a * b * u[:, t, :, None]
+        torch.testing.assert_close(inside["ssm"][:, t], 2 * (state * c).sum(-1).real)
+
+
+def test_fourier_modes_there_and_back() -> None:
+    g = Builder("waves", axes={"b": 2, "points": 8, "modes": 5, "parts": 2, "n": 3})
+    x = g.input("x", "b points n")
+    g.rfft(x, axis="points", axes="modes parts", name="there")
+    g.irfft("there", axis="modes", axes="points", name="back")
+    found = values(g.build("back"))
+    assert found["there"].shape == (2, 5, 3, 2)
+    torch.testing.assert_close(found["back"], found["x"])
