@@ -82,6 +82,15 @@ def fit(logs: Sequence[float], samples: Samples) -> Slope | None:
     return Slope(_dot(full, levels), _dot(late, levels), noise, freedom, spread, len(logs))
 
 
+def levels(samples: Samples) -> list[float]:
+    """The logarithm of the size at each size, without the effects of seeds that are missing at some; the first is 0."""
+    whole = [row for row in samples if all(x is None or x > 0 for x in row)]
+    rows = [[None if x is None else math.log(x) for x in row] for row in whole]
+    if not rows:
+        return []
+    return _table(tuple(tuple(y is not None for y in row) for row in rows)).levels(rows)
+
+
 def late_count(sizes: int) -> int:
     """How many of the largest sizes the late slope uses: three quarters of them, at least two."""
     return max(2, round(0.75 * sizes))

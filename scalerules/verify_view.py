@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from .errors import MissingExtra
+from .slopes import levels
 from .verify_judge import TOLERANCE, Row
 
 if TYPE_CHECKING:
@@ -120,17 +121,17 @@ def plot(report: Report, path: str) -> None:
     for axes in panels[1]:
         axes.set_xlabel("size")
     figure.suptitle(f"{title(report)}: {report.conclusion}", fontsize=11)
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=120)
 
 
 def level(report: Report, row: Row) -> list[float] | None:
-    """The mean over seeds at each size, divided by the predicted power and by its start: what agrees stays at one."""
-    samples, sizes = report.samples.get(row.key), report.measured_sizes
-    if samples is None or row.predicted is None or row.slope is None:
+    """The measured size over the predicted power, 1 at the base size: what agrees stays there."""
+    if row.key not in report.samples or row.predicted is None or row.slope is None:
         return None
-    means = [fmean(x for x in column if x is not None) for column in zip(*samples, strict=True)]
-    growth = [(size / sizes[0]) ** (float(row.predicted) / report.growth) for size in sizes]
-    return [mean / power / means[0] for mean, power in zip(means, growth, strict=True)]
+    logs = levels(report.samples[row.key])
+    power = float(row.predicted) / report.growth
+    start = report.measured_sizes[0]
+    return [math.exp(log) * (start / size) ** power for log, size in zip(logs, report.measured_sizes, strict=True)]
 
 
 def _panel(axes: Any, report: Report, quantity: str) -> None:

@@ -450,7 +450,8 @@ def exact(quantity: str, estimate: float, noise: float = 1e-4, bend: float = 0.0
     ],
 )  # fmt: skip
 def test_verdicts(quantity: str, estimate: float, noise: float, status: str) -> None:
-    assert judge([exact(quantity, estimate, noise)], {})[0].status == status
+    company = [exact("unrelated", 0) for _ in range(60)]
+    assert judge([exact(quantity, estimate, noise), *company], {})[0].status == status
 
 
 def test_what_bends_back_is_undecided_and_what_bends_away_is_wrong() -> None:
