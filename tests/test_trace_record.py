@@ -522,12 +522,13 @@ class Scaled(nn.Module):
         self.width = width
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layer(x) / torch.sqrt(torch.tensor(self.width / 2)) + torch.tensor([7.0])
+        half = torch.tensor(self.width / 2) * torch.tensor(self.width * 4, device=x.device)
+        return self.layer(x) / torch.sqrt(half)
 
 
 def test_constants_made_while_it_runs_are_read() -> None:
     found = record(Scaled, WIDTH, lambda width: torch.ones(2, width))
     made = [weight.initial for weight in found.weights if not weight.trained]
-    assert [(each.kind, each.value, dict(each.exponents)) for each in made] == [
-        ("constant", 16.0, {"width": 1.0}), ("constant", 7.0, {}),
-    ]  # fmt: skip
+    assert [(each.kind, each.value, dict(each.exponents)) for each in made] == [("constant", 16.0, {"width": 1.0})]
+    [full] = calls(found, "full")
+    assert str(full.args[1]) == "4*width"

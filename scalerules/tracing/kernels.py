@@ -187,6 +187,20 @@ def _xlstm(whole: Function) -> Function:
     return forward
 
 
+def _number(whole: Function) -> Function:
+    """`torch.tensor(3.0, device=x.device)` on the meta device would forget its value; a call of `full` shows it."""
+
+    def tensor(data: Any, **options: Any) -> Any:
+        device = options.get("device")
+        if not isinstance(data, (int, float)) or device is None or torch.device(device).type != "meta":
+            return whole(data, **options)
+        default = torch.get_default_dtype() if isinstance(data, float) else torch.int64
+        default = torch.bool if isinstance(data, bool) else default
+        return torch.full((), data, dtype=options.get("dtype") or default, device=device)
+
+    return tensor
+
+
 REPLACED: dict[str, Callable[[Function], Function]] = {
     "mamba_selective_scan": _mamba,
     "mamba2_chunk_scan": _mamba2,
@@ -200,13 +214,14 @@ REPLACED: dict[str, Callable[[Function], Function]] = {
 
 @contextmanager
 def whole_kernels() -> Generator[None]:
-    """While it lasts, the named recurrences of transformers are single operations."""
+    """While it lasts, the named recurrences are single operations, and numbers made tensors keep their values."""
     changed: list[tuple[Any, str, Function]] = []
     try:
         for name, module in list(sys.modules.items()):
             if name.startswith("transformers.models."):
                 for path, replacement in REPLACED.items():
                     _replace(module, path, replacement, changed)
+        _replace(torch, "tensor", _number, changed)
         yield
     finally:
         for owner, attribute, whole in reversed(changed):
