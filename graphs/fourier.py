@@ -22,4 +22,4 @@ def build(layers: int = 2) -> Graph:
         mixed = g.einsum(f"R_{layer}", "b k i p, k o q i p -> b k o q", modes, parameters=(f"R_{layer}",))
         back = g.irfft(mixed, axis="modes", axes="points", name=f"back_{layer}")
         x = g.gelu(g.node(f"sum_{layer}", "add", back, g.dense(f"W_{layer}", x, "n n", "b x")), name=f"a_{layer}")
-    return g.build(g.dense("W_out", x, "out n", "b x"))
+    return g.build(g.dense("W_head", x, "out n", "b x"))
