@@ -68,8 +68,8 @@ def rules(blocks: Graph) -> Solution:
     parameters: dict[str, Rule] = {}
     for name in blocks.parameters:
         init, lr, eps = (-1, -1, 0) if name == "W_U" else (Fraction(-1, 2), -1, -1) if name in MATRICES else (0, 0, -1)
-        sizes = [Exponents({"width": Fraction(size)}) for size in (init, 0, lr, eps, -lr)]
-        parameters[name] = Rule(blocks.shape_of(name), *sizes)
+        init, mult, lr, eps, wd = (Exponents({"width": Fraction(size)}) for size in (init, 0, lr, eps, -lr))
+        parameters[name] = Rule(blocks.shape_of(name), init, mult, lr, eps, wd)
     return Solution(
         "blocks", "adamw", "joint", "plain", ("width",), parameters, {}, {"width": Fraction(1)}, architecture=blocks
     )

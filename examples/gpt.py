@@ -124,7 +124,7 @@ def train(model: nn.Module, groups: list[dict] | None, lr: float, steps: int) ->
 
 def main() -> None:
     """Tunes at the base width, and trains at eight times it with the transferred and with the same plain rate."""
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments = argparse.ArgumentParser(description="Tunes at one width, trains at eight times it.")
     arguments.add_argument("--quick", action="store_true", help="16 and 128 wide, few steps")
     quick = arguments.parse_args().quick
     base, steps = (16, 30) if quick else (32, 300)

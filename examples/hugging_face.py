@@ -92,7 +92,7 @@ def train(model: LlamaForCausalLM, groups: list[dict], steps: int) -> float:
 
 def main() -> None:
     """Tunes at the base width, and trains at eight times it with the transferred and with the same plain rate."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Tunes at one width, trains at eight times it.")
     parser.add_argument("--quick", action="store_true", help="16 and 128 wide, few steps")
     quick = parser.parse_args().quick
     base, steps = (16, 30) if quick else (32, 300)

@@ -435,10 +435,10 @@ def test_the_hugging_face_trainer(kind: str, tmp_path: Any) -> None:
                                   logging_steps=1, save_strategy="no", report_to=[], use_cpu=True, disable_tqdm=True)  # fmt: skip
     trainer = Trainer(model, arguments, train_dataset=Tokens(), optimizer_cls_and_kwargs=groups.for_trainer(take))
     trainer.train()
-    assert trainer.optimizer is not None
-    got = [group["initial_lr"] for group in trainer.optimizer.param_groups]
+    optimizer: Any = trainer.optimizer
+    got = [group["initial_lr"] for group in optimizer.param_groups]
     assert got == [group["lr"] for group in (groups if kind == "adam" else [*groups.matrices, *groups.others])]
-    ratios = {group["lr"] / group["initial_lr"] for group in trainer.optimizer.param_groups}
+    ratios = {group["lr"] / group["initial_lr"] for group in optimizer.param_groups}
     assert len(set(got)) > 1 and len(ratios) == 1 and ratios != {1.0}
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     assert len(losses) == 4 and all(map(math.isfinite, losses))
