@@ -143,7 +143,9 @@ def mlp(width: int) -> nn.Module:
 
 
 def test_a_perceptron() -> None:
-    found = record(mlp, WIDTH, vectors())
+    steps: list[tuple[int, int]] = []
+    found = record(mlp, WIDTH, vectors(), progress=lambda done, of: steps.append((done, of)))
+    assert steps == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
     assert [call.target for call in found.calls] == [
         "aten.linear.default", "aten.relu.default", "aten.linear.default", "aten.tanh.default", "aten.linear.default"
     ]  # fmt: skip
@@ -279,7 +281,7 @@ class Initials(nn.Module):
         self.eye = nn.Parameter(torch.eye(width))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        mixed = (self.A_log + self.A + self.random + self.shifted + self.waves).sum(1)
+        mixed = (self.A_log + self.A + self.random + self.shifted + self.waves).sum(1)  # pyright: ignore
         return (x * mixed * self.gain + self.bias) * self.temperature @ self.eye + self.padded.weight.sum(0)
 
 

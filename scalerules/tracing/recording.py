@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -27,12 +27,14 @@ def record(
     inputs: Callable[..., Any],
     *,
     measure: bool = True,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Record:
     """What `make_model(**sizes)` computes on `inputs(**sizes)`, its sizes as functions of the scales.
 
     `scales` gives for every scale some values that the factory accepts, `{"width": (32, 48, 64)}`. The module is traced
     at values made of them in which every scale differs by another ratio (their greatest common divisor times primes);
     where the factory does not accept those, at the given ones. No memory is taken for weights while tracing.
+    `progress` is called after every trace with the number of those done and of all.
     `measure` False leaves out what the module does to its weights at the start (small real copies are built for that).
 
     Raises `ScaleRulesError` if the module cannot be traced, with its module path and source line, and
@@ -40,7 +42,7 @@ def record(
     """
     scales = _checked(make_model, scales, inputs)
     start = time.perf_counter()
-    traces, unified, notes = _traced(make_model, scales, inputs)
+    traces, unified, notes = _traced(make_model, scales, inputs, progress or _silent)
     traced = time.perf_counter()
     weights = unified.weights
     if measure:
@@ -94,8 +96,15 @@ def _takes(function: Callable[..., Any], name: str) -> bool:
     return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
+def _silent(done: int, of: int) -> None:
+    """No progress is shown."""
+
+
 def _traced(
-    make_model: Callable[..., Any], scales: dict[str, tuple[int, ...]], inputs: Callable[..., Any]
+    make_model: Callable[..., Any],
+    scales: dict[str, tuple[int, ...]],
+    inputs: Callable[..., Any],
+    progress: Callable[[int, int], None],
 ) -> tuple[list[Trace], Unified, list[str]]:
     """Traces at the first set of sizes that works, from the best to the given ones."""
     failures: list[ScaleRulesError] = []
@@ -105,7 +114,7 @@ def _traced(
         if len(points) < 2 + len(scales):
             continue
         try:
-            traces, unified = _at(points, make_model, inputs, shorten=not slow)
+            traces, unified = _at(points, make_model, inputs, not slow, progress)
         except ScaleRulesError as error:
             failures.append(error)
             continue
@@ -122,18 +131,29 @@ def _traced(
 
 
 def _at(
-    points: list[dict[str, int]], make_model: Callable[..., Any], inputs: Callable[..., Any], shorten: bool
+    points: list[dict[str, int]],
+    make_model: Callable[..., Any],
+    inputs: Callable[..., Any],
+    shorten: bool,
+    progress: Callable[[int, int], None],
 ) -> tuple[list[Trace], Unified]:
     """Traces at all points, unified; long stacks of equal blocks are traced whole once and otherwise as two blocks."""
+
+    def others(cut: dict[str, frozenset[int]]) -> Iterator[Trace]:
+        for number, sizes in enumerate(points[1:], 2):
+            yield trace(make_model, inputs, sizes, first.built, cut)
+            progress(number, len(points))
+
     first = trace(make_model, inputs, points[0])
+    progress(1, len(points))
     cut = _spare(first) if shorten else {}
     if cut:
         try:
-            rest = [trace(make_model, inputs, sizes, first.built, cut) for sizes in points[1:]]
-            return [first, *rest], unify([first, *rest], same_depth=True)
+            traces = [first, *others(cut)]
+            return traces, unify(traces, same_depth=True)
         except ScaleRulesError:  # the module counts its blocks elsewhere: all of them, then
             pass
-    traces = [first, *(trace(make_model, inputs, sizes, first.built) for sizes in points[1:])]
+    traces = [first, *others({})]
     return traces, unify(traces)
 
 
