@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .derivation import Solution, derive
     from .empirical import empirical
     from .errors import ScaleRulesError
+    from .fuzz import fuzz
     from .graph import Graph, Node, Parameter
     from .lookup import apply, emit, graph
     from .published import published
@@ -33,6 +34,7 @@ __all__ = [
     "derive",
     "emit",
     "empirical",
+    "fuzz",
     "graph",
     "published",
     "report",
@@ -53,6 +55,7 @@ _HOMES = {
     "derive": "derivation",
     "emit": "lookup",
     "empirical": "empirical",
+    "fuzz": "fuzz",
     "graph": "lookup",
     "published": "published",
     "report": "report",

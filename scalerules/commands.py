@@ -204,6 +204,41 @@ def verify(
     return 1 if report.verdict is False else 0
 
 
+@command("fuzz", "verify")
+def fuzz(
+    *,
+    minutes: Annotated[float | None, Parameter(help="Stop after so many; 5 without --graphs.")] = None,
+    seed: Annotated[int, Parameter(help="The seed of the first graph.")] = 0,
+    graphs: Annotated[int | None, Parameter(help="Stop after so many graphs.")] = None,
+    optimizers: Annotated[str, Parameter(help="Which, with commas between them.")] = "sgd,adamw,muon",
+    sizes: Annotated[str, Parameter(help="Widths, the base first.")] = "64,128,256,512",
+    save: Annotated[str | None, Parameter(help="A folder for the graphs of findings, as YAML.")] = None,
+    quiet: Annotated[bool, Parameter(negative="", help="No progress.")] = False,
+    format: Literal["table", "json"] = "table",
+    output: Output = None,
+) -> int:
+    """Draws random architectures, derives and measures them, and shrinks what disagrees to its smallest graph.
+
+    Ends with status 1 where something disagrees, fails or takes too long to derive. Ctrl-C shows what there is.
+    Needs the extra torch.
+
+    For example:
+      scalerules fuzz
+      scalerules fuzz --minutes 60 --seed 1000 --save found
+      scalerules fuzz --graphs 20 --optimizers adamw --format json -o fuzz.json
+    """
+    import scalerules
+
+    chosen = numbers(sizes, "--sizes") or []
+    names = [name.strip() for name in optimizers.split(",") if name.strip()]
+    report = scalerules.fuzz(minutes, seed, graphs, names, chosen, progress=not quiet)
+    if save is not None:
+        for path in report.save(save):
+            print(f"wrote {path}", file=sys.stderr)
+    write(_ended(report.to_json() if format == "json" else report.to_table()), output)
+    return 0 if report.verdict else 1
+
+
 @command("published")
 def published(
     records: Annotated[str | None, Parameter(help="A file of records (.yaml, .json), not the project's.")] = None,

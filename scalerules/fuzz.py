@@ -1,0 +1,225 @@
+"""Draws random architectures, derives their rules, trains them, and shrinks what disagrees to its smallest graph.
+
+Graphs come from `random_graphs.py`, measurements from `verify.py`, smaller graphs from `shrink.py`. A disagreement is
+measured again, with other and more seeds and one size more, before it counts.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from .derivation import derive
+from .errors import Clash, ScaleRulesError
+from .fuzz_report import Fuzzed, Outcome
+from .graph import Graph
+from .optimizers import optimizer as known
+from .random_graphs import draw
+from .shrink import shrink
+from .verify_progress import Progress
+
+if TYPE_CHECKING:
+    from .solution import Solution
+    from .verify_report import Report
+
+OPTIMIZERS = ("sgd", "adamw", "muon")
+SIZES = (64, 128, 256, 512)
+SEEDS, AGAIN = 2, 4
+"""Runs per size at first, and when a disagreement is looked at again."""
+STEPS = 3
+DERIVE_LIMIT = 10.0
+"""CPU seconds above which a derivation counts as a finding of its own."""
+SHRINK_LIMIT = 90.0
+"""Seconds that the shrinking of one finding may take."""
+MINUTES = 5.0
+
+Deriver = Callable[..., "Solution"]
+
+
+class _TooSlow(BaseException):
+    """A derivation takes too long; nothing that catches exceptions on the way should catch it."""
+
+
+def fuzz(
+    minutes: float | None = None,
+    seed: int = 0,
+    graphs: int | None = None,
+    optimizers: Sequence[str] = OPTIMIZERS,
+    sizes: Sequence[float] = SIZES,
+    progress: bool = True,
+    rule: Deriver = derive,
+    smallest: bool = True,
+    found: Callable[[Outcome], None] | None = None,
+) -> Fuzzed:
+    """Derives and measures random graphs until the time is up, or so many were drawn; what was found, as data.
+
+    `seed` is that of the first graph. Without `minutes` and `graphs` it takes five minutes. `rule` derives (another one
+    than `derive` to see what would be found); `smallest` False leaves findings as they were drawn; `found` is told of
+    every outcome as it comes. Ctrl-C returns what there is.
+
+    Raises `MissingExtra` without torch, `UnknownName` for an optimizer, `ScaleRulesError` for impossible numbers.
+    """
+    from .runs import backend
+
+    backend("training")
+    minutes = MINUTES if minutes is None and graphs is None else minutes
+    if (minutes is not None and minutes <= 0) or (graphs is not None and graphs < 1) or not optimizers:
+        raise ScaleRulesError("nothing to do", hint="minutes above 0, at least one graph and one optimizer")
+    for name in optimizers:
+        known(name)
+    report = Fuzzed(seed, tuple(optimizers), tuple(sizes))
+    clock = _Clock(minutes)
+    try:
+        with Progress(clock.seconds or float(graphs or 1), progress, "fuzzing") as advance:
+            for number in _until(clock, graphs):
+                drawn = draw(seed + number)
+                for name in optimizers:
+                    examiner = Examiner(name, tuple(sizes), rule, clock)
+                    outcome = examiner.outcome(drawn, seed + number, smallest)
+                    report.outcomes.append(outcome)
+                    if found is not None:
+                        found(outcome)
+                    if clock.over:
+                        break
+                said = f"{report.graphs} graphs, {len(report.findings)} findings"
+                advance(said, clock.lap() if clock.seconds else 1)
+    except KeyboardInterrupt:
+        report.interrupted = True
+    report.seconds = clock.elapsed
+    return report
+
+
+class _Clock:
+    """How long it may take, in seconds; None: as long as it takes."""
+
+    def __init__(self, minutes: float | None) -> None:
+        self.seconds = None if minutes is None else 60 * minutes
+        self.started = self.last = time.monotonic()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it started."""
+        return time.monotonic() - self.started
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return self.seconds is not None and self.elapsed > self.seconds
+
+    def lap(self) -> float:
+        """Seconds since the last lap."""
+        before, self.last = self.last, time.monotonic()
+        return self.last - before
+
+
+def _until(clock: _Clock, graphs: int | None) -> Iterator[int]:
+    number = 0
+    while not clock.over and (graphs is None or number < graphs):
+        yield number
+        number += 1
+
+
+class Examiner:
+    """Derives and measures graphs with one optimizer."""
+
+    def __init__(self, optimizer: str, sizes: Sequence[float] = SIZES, rule: Deriver = derive,
+                 clock: _Clock | None = None) -> None:  # fmt: skip
+        self.optimizer, self.sizes, self.rule, self.clock = optimizer, tuple(sizes), rule, clock or _Clock(None)
+
+    def outcome(self, graph: Graph, seed: int, smallest: bool = True) -> Outcome:
+        """What becomes of a graph: measured, measured again where it disagrees, shrunk where it still does."""
+        started = time.monotonic()
+        found = self.examine(graph)
+        least = None
+        if found.finding:
+            least = self.shrunk(graph, found) if smallest else graph
+            last = self.examine(least) if least is not graph else found
+            found = Outcome(found.kind, found.detail, found.counts, found.rows, last.detail or found.detail)
+        return found.placed(seed, self.optimizer, len(graph.nodes), graph, least, time.monotonic() - started)
+
+    def examine(self, graph: Graph) -> Outcome:
+        """Derives, measures, and measures again what disagrees. Raises KeyboardInterrupt."""
+        solution = self._derived(graph)
+        if isinstance(solution, Outcome):
+            return solution
+        try:
+            report = self._measured(graph, solution, SEEDS, 0, self.sizes)
+            first = _counts(report)
+            if report.verdict is False:
+                more = (*self.sizes, 2 * max(self.sizes))
+                report = self._measured(graph, solution, AGAIN, 1000, more)
+        except ScaleRulesError as error:
+            return Outcome("not measured", str(error))
+        except Exception as error:  # a crash is what fuzzing looks for
+            return Outcome("error", f"measuring: {type(error).__name__}: {error}")
+        kind = {True: "agrees", None: "undecided", False: "disagrees"}[report.verdict]
+        rows = tuple((r.quantity, r.node, r.step, r.parameter, str(r.predicted), r.why) for r in report.wrong)
+        detail = "; ".join(_said(row) for row in rows[:3]) if kind == "disagrees" else ""
+        return Outcome(kind, detail, first, rows)
+
+    def shrunk(self, graph: Graph, found: Outcome) -> Graph:
+        """The smallest graph of which the same kind of thing is found."""
+        end = time.monotonic() + SHRINK_LIMIT
+
+        def holds(smaller: Graph) -> bool:
+            if time.monotonic() > end or self.clock.over:
+                raise TimeoutError
+            again = self.examine(smaller)
+            return again.kind == found.kind and (not found.signs or bool(again.signs & found.signs))
+
+        return shrink(graph, holds)
+
+    def _derived(self, graph: Graph) -> Solution | Outcome:
+        try:
+            with cpu_limit(DERIVE_LIMIT):
+                return self.rule(graph, optimizer=self.optimizer)
+        except _TooSlow:
+            return Outcome("slow", f"deriving takes more than {DERIVE_LIMIT:g} s")
+        except Clash as clash:
+            return Outcome("clash", str(clash))
+        except Exception as error:  # a crash is what fuzzing looks for
+            return Outcome("error", f"deriving: {type(error).__name__}: {error}")
+
+    def _measured(self, graph: Graph, solution: Solution, seeds: int, seed: int, sizes: Sequence[float]) -> Report:
+        from .verify import verify
+
+        report = verify(graph, solution, sizes, seeds, STEPS, progress=False, jobs=1, seed=seed, looks=1)
+        if report.interrupted:
+            raise KeyboardInterrupt
+        return report
+
+
+def _counts(report: Report) -> dict[str, int]:
+    """Rows by status."""
+    counts: dict[str, int] = {}
+    for row in report.rows:
+        counts[row.status] = counts.get(row.status, 0) + 1
+    return counts
+
+
+def _said(row: tuple[Any, ...]) -> str:
+    quantity, node, step, parameter, predicted, why = row
+    return f"{quantity} of {node}{f' by {parameter}' if parameter else ''}, step {step}, predicted {predicted}: {why}"
+
+
+@contextmanager
+def cpu_limit(seconds: float) -> Generator[None]:
+    """Raises inside after so many CPU seconds; no limit outside of the main thread, or where no such timer is."""
+    if not hasattr(signal, "SIGVTALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise _TooSlow
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)

@@ -1,0 +1,158 @@
+"""What fuzzing found, as data: outcomes by graph and optimizer; a table, JSON, and files of the smallest graphs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .graph import Graph
+
+FINDINGS = ("disagrees", "error", "slow")
+MEANING = {
+    "agrees": "every size was measured as derived",
+    "undecided": "nothing is surely off, something might be",
+    "clash": "the equations have no solution, and it says which clash",
+    "not measured": "no learning rate is stable at the base size, or the like",
+    "disagrees": "a size was measured otherwise, twice",
+    "error": "an exception",
+    "slow": "the derivation takes too long",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one graph with one optimizer.
+
+    `counts`: rows of the first measurement by status; `rows`: those that are wrong, as (quantity, node, step,
+    parameter, predicted size, why); `smallest` is the shrunk graph of a finding, `said` what is found there.
+    """
+
+    kind: str
+    detail: str = ""
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+    rows: tuple[tuple[Any, ...], ...] = ()
+    said: str = ""
+    seed: int = 0
+    optimizer: str = ""
+    nodes: int = 0
+    graph: Graph | None = None
+    smallest: Graph | None = None
+    seconds: float = 0.0
+
+    def placed(self, seed: int, optimizer: str, nodes: int, graph: Graph, smallest: Graph | None,
+               seconds: float) -> Outcome:  # fmt: skip
+        """The same, with where it was found."""
+        return replace(
+            self, seed=seed, optimizer=optimizer, nodes=nodes, graph=graph, smallest=smallest, seconds=seconds
+        )
+
+    @property
+    def finding(self) -> bool:
+        """Whether something is wrong, with the calculus or the measurement."""
+        return self.kind in FINDINGS
+
+    @property
+    def signs(self) -> frozenset[tuple[str, str]]:
+        """What disagrees: the quantity, and the first words of why (faster, smaller, not finite)."""
+        return frozenset((row[0], str(row[5])[:12]) for row in self.rows)
+
+    @property
+    def name(self) -> str:
+        """A name for files."""
+        return f"{self.kind}-{self.seed}-{self.optimizer}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON data; graphs of findings only."""
+        data: dict[str, Any] = {
+            "seed": self.seed, "optimizer": self.optimizer, "outcome": self.kind, "nodes": self.nodes,
+            "counts": self.counts, "seconds": round(self.seconds, 2),
+        }  # fmt: skip
+        if self.detail:
+            data["detail"] = self.detail
+        if self.smallest is not None:
+            data |= {"smallest": self.smallest.to_dict(), "smallest_detail": self.said}
+        return data
+
+
+@dataclass
+class Fuzzed:
+    """The outcomes of a run: `verdict` is False where a disagreement, an error or a slow derivation remains."""
+
+    seed: int
+    optimizers: tuple[str, ...]
+    sizes: tuple[float, ...]
+    outcomes: list[Outcome] = field(default_factory=list[Outcome])
+    interrupted: bool = False
+    seconds: float = 0.0
+
+    @property
+    def graphs(self) -> int:
+        """How many graphs were drawn."""
+        return len({outcome.seed for outcome in self.outcomes})
+
+    @property
+    def findings(self) -> list[Outcome]:
+        """What is wrong, the smallest graphs first."""
+        return sorted((o for o in self.outcomes if o.finding), key=lambda o: len(o.smallest.nodes) if o.smallest else 0)
+
+    @property
+    def verdict(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    @property
+    def kinds(self) -> Counter[str]:
+        """Outcomes by kind."""
+        return Counter(outcome.kind for outcome in self.outcomes)
+
+    @property
+    def compared(self) -> Counter[str]:
+        """Sizes compared with their slopes, by status, in first measurements."""
+        return sum((Counter(outcome.counts) for outcome in self.outcomes), Counter[str]())
+
+    def to_json(self) -> str:
+        """The report as JSON text."""
+        data = {
+            "seed": self.seed, "graphs": self.graphs, "optimizers": list(self.optimizers), "sizes": list(self.sizes),
+            "seconds": round(self.seconds, 1), "interrupted": self.interrupted, "outcomes": dict(self.kinds),
+            "compared": dict(self.compared), "verdict": self.verdict, "rows": [o.to_dict() for o in self.outcomes],
+        }  # fmt: skip
+        return json.dumps(data, indent=1) + "\n"
+
+    def to_table(self) -> str:
+        """Counts, then every finding with its smallest graph as YAML."""
+        rows = sum(self.compared.values())
+        agreed = self.compared["agrees"]
+        first = f"{self.graphs} graphs from seed {self.seed}, {', '.join(self.optimizers)}: {len(self.outcomes)} runs"
+        lines = [f"{first} in {self.seconds:.0f} s{', interrupted' if self.interrupted else ''}", ""]
+        for kind in MEANING:
+            if self.kinds[kind]:
+                lines.append(f"{self.kinds[kind]:6}  {kind:<12}  {MEANING[kind]}")
+        if rows:
+            lines += ["", f"{rows} sizes compared with their slopes, {agreed} agree ({100 * agreed / rows:.2f} %)"]
+        for outcome in self.findings:
+            lines += ["", *_finding(outcome)]
+        return "\n".join(lines) + "\n"
+
+    def save(self, folder: str) -> list[Path]:
+        """Writes every finding's graph, as drawn and at its smallest, as YAML; the files."""
+        place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        files: list[Path] = []
+        for outcome in self.findings:
+            for suffix, graph in (("", outcome.smallest), ("-drawn", outcome.graph)):
+                if graph is not None:
+                    files.append(place / f"{outcome.name}{suffix}.yaml")
+                    files[-1].write_text(graph.to_yaml(), encoding="utf-8")
+        return files
+
+
+def _finding(outcome: Outcome) -> list[str]:
+    lines = [f"# seed {outcome.seed}, {outcome.optimizer}: {outcome.kind}, {outcome.detail}"]
+    if outcome.smallest is not None:
+        size = f"{len(outcome.smallest.nodes)} of {outcome.nodes} nodes"
+        lines += [f"# smallest graph, {size}: {outcome.said}", outcome.smallest.to_yaml().rstrip()]
+    return lines

@@ -1,0 +1,164 @@
+"""Random graphs: the law of the generator, shrinking, and a broken rule that is found."""
+
+from __future__ import annotations
+
+import json
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+import scalerules as sr
+from scalerules.cli import main
+from scalerules.errors import Clash, ScaleRulesError
+from scalerules.fuzz import DERIVE_LIMIT, OPTIMIZERS, Examiner, cpu_limit
+from scalerules.fuzz_report import Fuzzed, Outcome
+from scalerules.random_graphs import AXES, draw
+from scalerules.shrink import candidates, shrink, weight
+
+FOUND = sorted((Path(__file__).parent / "fuzz_found").glob("*.yaml"))
+
+
+def test_a_seed_draws_the_same_graph():
+    assert draw(7) == draw(7)
+    assert draw(7) != draw(8)
+
+
+def test_drawn_graphs_are_many_kinds_of_valid():
+    graphs = [draw(seed) for seed in range(120)]
+    assert len({graph.to_json() for graph in graphs}) == 120
+    for graph in graphs:
+        assert sr.Graph.model_validate(json.loads(graph.to_json())) == graph
+        assert graph.axes == {axis: AXES[axis] for axis in graph.axes}
+    ops = {node.op for graph in graphs for node in graph.nodes.values()}
+    assert {"scan", "softmax", "rms_norm", "layer_norm", "residual", "window", "gelu", "scale", "add"} <= ops
+    inits = {p.init for graph in graphs for p in graph.parameters.values()}
+    assert inits == {"normal", "zeros", "ones", "log_range"}
+    read = [[p for node in graph.nodes.values() for p in node.parameters] for graph in graphs]
+    assert any(len(names) > len(set(names)) for names in read), "ties"
+    axes = {axis for graph in graphs for axis in graph.axes}
+    assert axes == set(AXES)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_every_drawn_graph_derives_or_says_what_clashes(seed):
+    graph = draw(seed)
+    for optimizer in OPTIMIZERS:
+        try:
+            with cpu_limit(DERIVE_LIMIT):
+                solution = sr.derive(graph, optimizer=optimizer)
+        except Clash as clash:
+            assert clash.equations and clash.remedies
+        else:
+            assert set(solution.parameters) == set(graph.parameters)
+
+
+def test_candidates_are_smaller_and_shrinking_ends_at_what_is_asked():
+    graph = draw(3)
+    assert all(weight(smaller) < weight(graph) for smaller in candidates(graph))
+    assert any(node.op == "softmax" for node in graph.nodes.values())
+    least = shrink(graph, lambda g: any(node.op == "softmax" for node in g.nodes.values()))
+    assert any(node.op == "softmax" for node in least.nodes.values())
+    assert len(least.nodes) < len(graph.nodes) / 2
+    assert not [g for g in candidates(least) if any(node.op == "softmax" for node in g.nodes.values())]
+
+
+def test_shrinking_that_is_stopped_keeps_what_it_reached():
+    reached = []
+
+    def holds(smaller):
+        if reached:
+            raise KeyboardInterrupt
+        reached.extend([smaller] if len(smaller.nodes) > 10 else [])
+        return bool(reached)
+
+    assert shrink(draw(3), holds) == reached[0]
+
+
+def broken(graph, optimizer):
+    """Derives, and leaves the rate of every square matrix as it is at the base size."""
+    solution = sr.derive(graph, optimizer=optimizer)
+    for name, rule in solution.parameters.items():
+        if rule.init["width"] == Fraction(-1, 2) and rule.lr["width"] == -1:
+            solution = solution.changed(name, lr={"width": "0"})
+    return solution
+
+
+def test_a_broken_rule_is_found_and_shrunk():
+    report = sr.fuzz(graphs=1, seed=4, optimizers=["adamw"], sizes=[32, 64, 128, 256], progress=False, rule=broken)
+    (finding,) = report.findings
+    assert not report.verdict and finding.kind == "disagrees" and finding.smallest is not None
+    least = finding.smallest
+    assert len(least.nodes) < len(draw(4).nodes)
+    assert any(rule.lr["width"] == 0 and rule.init["width"] == Fraction(-1, 2)
+               for rule in broken(least, "adamw").parameters.values())  # fmt: skip
+    assert "grows faster" in finding.said
+    assert "nodes:" in report.to_table() and least.to_yaml().strip() in report.to_table()
+
+
+def test_the_right_rule_of_the_same_graph_is_not():
+    report = sr.fuzz(graphs=1, seed=4, optimizers=["adamw"], sizes=[32, 64, 128, 256], progress=False)
+    assert report.verdict and report.compared["agrees"] > 20 and report.compared["wrong"] == 0
+
+
+def test_a_crash_and_a_slow_derivation_are_findings(monkeypatch):
+    def crashes(graph, optimizer):
+        raise ZeroDivisionError("made up")
+
+    def spins(graph, optimizer):
+        while True:
+            pass
+
+    report = sr.fuzz(graphs=1, seed=4, optimizers=["sgd"], progress=False, rule=crashes)
+    assert [o.kind for o in report.findings] == ["error"] and "ZeroDivisionError: made up" in report.to_table()
+    monkeypatch.setattr(sys.modules["scalerules.fuzz"], "DERIVE_LIMIT", 0.1)
+    report = sr.fuzz(graphs=1, seed=4, optimizers=["sgd"], progress=False, rule=spins, smallest=False)
+    assert [o.kind for o in report.findings] == ["slow"]
+
+
+def test_an_interruption_leaves_the_report_so_far(monkeypatch):
+    def interrupts(self, graph, seed, smallest):
+        if seed == 1:
+            raise KeyboardInterrupt
+        return Outcome("agrees", seed=seed, optimizer=self.optimizer)
+
+    monkeypatch.setattr(Examiner, "outcome", interrupts)
+    report = sr.fuzz(graphs=3, optimizers=["sgd", "adamw"], progress=False)
+    assert report.interrupted and len(report.outcomes) == 2 and "interrupted" in report.to_table()
+
+
+def test_report_as_json_and_files(tmp_path):
+    graph = draw(4)
+    finding = Outcome("disagrees", "why", {"agrees": 3, "wrong": 1}).placed(4, "sgd", 6, graph, graph, 0.5)
+    report = Fuzzed(4, ("sgd",), (64, 128), [finding, Outcome("clash", "text", seed=5)])
+    data = json.loads(report.to_json())
+    assert data["verdict"] is False and data["graphs"] == 2 and data["compared"] == {"agrees": 3, "wrong": 1}
+    assert data["rows"][0]["smallest"] == graph.to_dict() and "smallest" not in data["rows"][1]
+    files = report.save(str(tmp_path / "found"))
+    assert [file.name for file in files] == ["disagrees-4-sgd.yaml", "disagrees-4-sgd-drawn.yaml"]
+    assert sr.graph(str(files[0])) == graph
+
+
+def test_command_line(tmp_path, capsys):
+    file = tmp_path / "fuzz.json"
+    asked = ["fuzz", "--graphs", "1", "--seed", "4", "--optimizers", "sgd", "--sizes", "32,64,128", "--quiet"]
+    assert main([*asked, "--format", "json", "-o", str(file)]) == 0
+    assert json.loads(file.read_text())["rows"][0]["seed"] == 4
+    for wrong in (["--graphs", "0"], ["--minutes", "0"], ["--optimizers", "adm"], ["--optimizers", ","]):
+        assert main(["fuzz", *wrong]) == 2
+        assert "scalerules: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", FOUND, ids=lambda path: path.stem)
+def test_what_was_found_derives(path):
+    """Smallest graphs of what fuzzing found and what was mended since."""
+    graph = sr.graph(str(path))
+    for optimizer in OPTIMIZERS:
+        solution = sr.derive(graph, optimizer=optimizer)
+        assert set(solution.parameters) == set(graph.parameters)
+
+
+def test_numbers_that_make_no_sense():
+    with pytest.raises(ScaleRulesError, match="nothing to do"):
+        sr.fuzz(minutes=-1)
