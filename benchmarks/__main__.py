@@ -32,10 +32,8 @@ def measured(path: Path, timer: str) -> list[str]:
             "--benchmark-quiet", f"--benchmark-timer={timer}", f"--benchmark-json={file}", str(path),
         ]  # fmt: skip
         done = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True)
-        if done.returncode or not file.exists():
-            return [done.stdout[-2000:], done.stderr[-2000:]]
-        found = json.loads(file.read_text())["benchmarks"]
-    lines: list[str] = []
+        lines: list[str] = [done.stdout[-2000:], done.stderr[-2000:]] if done.returncode else []
+        found = json.loads(file.read_text())["benchmarks"] if file.exists() else []
     for group in dict.fromkeys(b["group"] for b in found):
         rows = [b for b in found if b["group"] == group]
         lines += ["", group]

@@ -42,7 +42,8 @@ def right(random: random.Random) -> tuple[str, sr.Graph, str, tuple[int, ...]]:
 
 def row(kind: str, name: str, optimizer: str, seed: int, report: Any, seconds: float) -> dict[str, Any]:
     """What is kept of a report."""
-    off = [f"{r.quantity} {r.node} {r.step}: {r.status} {r.excess:+.2f} ± {r.width:.2f}" for r in report.wrong + report.open]
+    doubted = report.wrong + report.open
+    off = [f"{r.quantity} {r.node} {r.step}: {r.status} {r.excess:+.2f} ± {r.width:.2f}" for r in doubted]
     return {
         "kind": kind, "case": name, "optimizer": optimizer, "seed": seed, "conclusion": report.conclusion,
         "rows": len(report.rows), "wrong": len(report.wrong), "open": len(report.open), "looks": report.looks,
