@@ -68,6 +68,8 @@ def few_samples(graph: Graph) -> Graph:
 
     The batch is the first axis of an input, where it does not grow and no parameter has it.
     """
+    if getattr(graph, "live", None) is not None:
+        return graph  # a module brings its own inputs
     taken = {axis for parameter in graph.parameters.values() for axis in parameter.axes}
     axes = dict(graph.axes)
     for node in graph.nodes.values():
@@ -89,6 +91,14 @@ def backend(name: str) -> Any:
         raise MissingExtra("training a graph", "torch") from error
 
 
+def trainer(graph: Graph) -> tuple[Any, Any, Any]:
+    """What runs a graph, and what trains it: the interpreter, or of a traced module the module itself."""
+    if getattr(graph, "live", None) is not None:
+        module = backend("live")
+        return module.LiveProgram, module.losses, module.measure
+    return backend("training").Program, backend("ensemble").losses, backend("ensemble").measure
+
+
 def usable(device: str) -> str:
     """The device itself. Raises `ScaleRulesError` where torch cannot use it."""
     torch = backend("training").torch
@@ -108,12 +118,12 @@ def stable_rate(graph: Graph, solution: Solution, base: Mapping[str, float], dev
 
     Raises `ScaleRulesError` if there is none above 2^-40.
     """
-    training, ensemble = backend("training"), backend("ensemble")
-    program = training.Program(graph, solution, base, base)
+    training, (of, losses, _) = backend("training"), trainer(graph)
+    program = of(graph, solution, base, base)
 
     def stable(powers: Sequence[int]) -> list[bool]:
         trials = [training.Trial(2.0**power, EDGE_STEPS, seed) for power in powers for seed in EDGE_SEEDS]
-        bad = [rises(losses) for losses in ensemble.losses(program, trials, device)]
+        bad = [rises(history) for history in losses(program, trials, device)]
         return [not any(bad[i : i + len(EDGE_SEEDS)]) for i in range(0, len(bad), len(EDGE_SEEDS))]
 
     with training.one_thread():
@@ -148,12 +158,12 @@ def rises(losses: Sequence[float]) -> bool:
 def measure(graph: Graph, solution: Solution, base: Mapping[str, float], task: Task, lr: float, steps: int,
             device: str = "cpu") -> Iterator[tuple[int, float, Any]]:  # fmt: skip
     """Runs at one size, in whatever process: (seed, size, measurement) as they are ready."""
-    training, ensemble = backend("training"), backend("ensemble")
+    training, (of, _, looked_at) = backend("training"), trainer(graph)
     own = {(p.node, p.parameter) for p in solution.sizes if p.quantity == "own" and p.parameter}
     with training.one_thread():
-        program = training.Program(graph, solution, task.scales, base)
+        program = of(graph, solution, task.scales, base)
         trials = [training.Trial(lr, steps, seed) for seed in task.seeds]
-        for seed, measured in zip(task.seeds, ensemble.measure(program, trials, own, device), strict=True):
+        for seed, measured in zip(task.seeds, looked_at(program, trials, own, device), strict=True):
             yield seed, task.size, measured
 
 

@@ -15,6 +15,7 @@ from .errors import MissingExtra, ScaleRulesError
 from .graph import Graph
 
 if TYPE_CHECKING:
+    from .tracing.live import Live
     from .tracing.record import Record
 
 TRIES = 6
@@ -27,6 +28,7 @@ class Traced(Graph):
     _record: Any = PrivateAttr(default=None)
     _places: dict[str, list[str]] = PrivateAttr(default_factory=dict[str, list[str]])
     _notes: list[str] = PrivateAttr(default_factory=list[str])
+    _live: Any = PrivateAttr(default=None)
 
     @property
     def record(self) -> Record | None:
@@ -37,6 +39,11 @@ class Traced(Graph):
     def places(self) -> dict[str, list[str]]:
         """For every free factor the attributes of the module that hold it, `{"scores": ["layers.*.attn.scaling"]}`."""
         return self._places
+
+    @property
+    def live(self) -> Live | None:
+        """Where nodes and parameters stand in the module; None of a graph that was made from a record alone."""
+        return self._live
 
     @property
     def notes(self) -> list[str]:
@@ -66,14 +73,20 @@ def trace(
         if error.name and error.name.partition(".")[0] == "torch":
             raise MissingExtra("tracing a module", "torch") from error
         raise
-    return graph_of(record(make_model, scales, inputs, measure=measure))
+    return graph_of(record(make_model, scales, inputs, measure=measure), make_model, inputs)
 
 
-def graph_of(record: Record) -> Traced:
-    """The graph of a record. Raises `ScaleRulesError` where it cannot be lowered."""
+def graph_of(
+    record: Record, make_model: Callable[..., Any] | None = None, inputs: Callable[..., Any] | None = None
+) -> Traced:
+    """The graph of a record. Raises `ScaleRulesError` where it cannot be lowered.
+
+    With what makes the module and its inputs, `verify` measures the module itself.
+    """
     from .tracing.assemble import Conflict, Writer, pieces
     from .tracing.factors import free_factors, freed
     from .tracing.folding import Unfoldable
+    from .tracing.live import live
     from .tracing.lowering import Lowering
     from .tracing.sketch import Sketch
 
@@ -96,6 +109,11 @@ def graph_of(record: Record) -> Traced:
         assert isinstance(graph, Traced)
         places, said = free_factors(writer)
         graph._places = places  # pyright: ignore[reportPrivateUsage]
+        whole_scans = any(call.target.startswith("scalerules.") for call in record.calls)
+        if whole_scans:
+            said.append("verify runs the graph and not the module: a recurrence was traced as one call")
+        elif make_model is not None and inputs is not None:
+            graph._live = live(writer, at.shown, make_model, inputs)  # pyright: ignore[reportPrivateUsage]
         graph._record = record  # pyright: ignore[reportPrivateUsage]
         graph._notes = [*record.notes, *at.notes, *said]  # pyright: ignore[reportPrivateUsage]
         return graph

@@ -53,6 +53,8 @@ class Lowering:
         self.known: dict[str, Result] = {}
         self.notes: list[str] = []
         self.tables = _tables(record)
+        self.shown: dict[str, str] = {}
+        """The call that returns the value of each node."""
 
     # --- what a call reads -------------------------------------------------------------------------
 
@@ -71,6 +73,14 @@ class Lowering:
         if name in SILENT:
             return Constant(())
         self.sketch.call = call
+        result = self._lowered(name, call)
+        if isinstance(result, Value) and isinstance(result.source, str):
+            made = self.sketch.nodes[result.source]
+            if made.call is not None and made.call.name == call.name:
+                self.shown[result.source] = call.name
+        return result
+
+    def _lowered(self, name: str, call: Call) -> Result:
         operands = list(self.operands((*call.args, *call.kwargs.values())))
         if not any(isinstance(o, (Value, Loss)) for o in operands):
             from .constants import folded

@@ -1,0 +1,97 @@
+"""Verifying a traced module measures the module itself: its own values, with the numbers of the solution."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from scalerules.backends import training
+from scalerules.backends.live import LiveProgram
+from torch import nn
+from torch.nn import functional as F
+
+import scalerules as sr
+
+BASE = {"width": 32.0}
+
+
+class Gated(nn.Module):
+    """A fused weight, a bias, a fixed factor that varies with the width."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.first, self.qk, self.last = nn.Linear(16, width), nn.Linear(width, 2 * width), nn.Linear(width, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.tanh(self.first(x))
+        q, k = self.qk(h).chunk(2, -1)
+        return self.last(((q @ k.t()) * self.width**-0.5).softmax(-1) @ h)
+
+
+@pytest.fixture(scope="module")
+def traced() -> tuple[sr.Graph, sr.Solution]:
+    graph = sr.trace(Gated, {"width": (32, 48, 64)}, lambda width: torch.ones(6, 16))
+    return graph, sr.derive(graph, "adamw")
+
+
+def test_what_runs_is_the_module(traced):
+    graph, solution = traced
+    program = LiveProgram(graph, solution, BASE, BASE)
+    parameters, data = program.initial(3), program.data(0)
+    run = program.forward(parameters, data)
+    model = Gated(32)
+    weights = program._weights(parameters)
+    model.load_state_dict({name: weights[name] for name in model.state_dict()})
+    wanted = model(data.inputs["0"])
+    assert torch.allclose(run.values[program.live.nodes[graph.outputs[0]][0]], wanted, atol=1e-6)
+    own = program.module(3, BASE).state_dict()
+    for name, tensor in model.state_dict().items():  # at the base size nothing is changed but the overall scale
+        ratio = tensor / own[name]
+        parts = ratio.chunk(2) if name.startswith("qk") else (ratio,)
+        assert all(float(part.std()) < 1e-4 for part in parts), name
+
+
+def test_factors_are_those_of_the_solution(traced):
+    """At four times the width scores are divided by four where the module divides by two."""
+    graph, solution = traced
+    ((node, mult),) = solution.multipliers.items()
+    assert mult["width"] == -1
+    program = LiveProgram(graph, solution, {"width": 128.0}, BASE)
+    (factor,) = program._factors.values()
+    assert factor == pytest.approx(0.5)
+    before, data = program.initial(0), program.data(0)
+    run = program.forward(before, data)
+    (call,) = program.live.nodes[node]
+    h = torch.tanh(F.linear(data.inputs["0"], *(program._weights(before)[f"first.{x}"] for x in ("weight", "bias"))))
+    q, k = F.linear(h, *(program._weights(before)[f"qk.{x}"] for x in ("weight", "bias"))).chunk(2, -1)
+    assert torch.allclose(run.values[call], q @ k.t() * 128**-0.5 * 0.5, atol=1e-5)
+
+
+def test_an_own_contribution_is_that_of_one_parameter(traced):
+    graph, solution = traced
+    program = LiveProgram(graph, solution, BASE, BASE)
+    before, data = program.initial(0), program.data(0)
+    name = "last.weight"
+    (node,) = program.readers(name)
+    after = {**before, name: before[name] + 1, "last.bias": before["last.bias"] + 5}
+    run = program.forward(after, data)
+    changed = program.own(run, data, before, name, node)
+    through = run.values[program.live.nodes[graph.outputs[0]][0]]
+    (call,) = program.live.readers[node, name]
+    x = next(run.calls.env[n] for n in run.calls.env if n.name == call)
+    assert changed.shape[1:] == through.shape and x is run.values[call]
+    assert torch.allclose(changed[0], changed[0][:, :1].expand_as(changed[0]), atol=1e-5), "all outputs see the same change"
+
+
+def test_the_module_agrees_and_a_wrong_rule_does_not(traced):
+    graph, solution = traced
+    right = sr.verify(graph, solution, sizes=[32, 64, 128, 256], seeds=2, progress=False, jobs=1)
+    assert right.verdict is not False and len(right.rows) > 40, right.wrong
+    wrong = solution.changed("last.weight", lr={"width": 0}, init={"width": 0})
+    assert sr.verify(graph, wrong, sizes=[32, 64, 128, 256], seeds=2, progress=False, jobs=1, looks=1).verdict is False
+
+
+def test_training_lowers_the_loss(traced):
+    graph, solution = traced
+    losses = training.losses(LiveProgram(graph, solution, BASE, BASE), training.Trial(0.01, 4, 0))
+    assert losses[-1] < losses[0]
