@@ -23,6 +23,7 @@ from .simplex import Infeasible, Programme, Vector
 from .terms import Shift, Symbol
 
 ROUNDS = 30
+"""Rounds of running and solving, beside one for every parameter (a long chain is set link by link)."""
 BEYOND = 2
 """Steps beyond the asked ones at which nothing may have become unstable either."""
 
@@ -267,7 +268,7 @@ class _Solver:
         """Runs and solves in turn until every equation holds at all steps."""
         broken: list[Equation] = []
         run, last = self._run(), -1
-        for _ in range(ROUNDS):
+        for _ in range(ROUNDS + len(self.graph.parameters)):
             self._forget(run)
             waiting = set(self.unmet)
             broken = self._collect(run)

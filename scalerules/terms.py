@@ -28,10 +28,11 @@ def decayed(halves: int) -> int:
 
 
 MOST_SOURCES = 2
-"""Of products of more sources than this it is only known along which axes they are random: `MANY`."""
+"""A product of more sources than this seldom meets its like: of such terms only the largest are kept apart."""
 
-MANY = 1
-"""The sign bit of a product of many sources; it never cancels."""
+KEPT = 2
+"""How many of them."""
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +165,17 @@ def merged(terms: Iterable[Term], reach: int) -> list[Term]:
             if term.size > top:
                 top = term.size
     floor = top - reach
-    kept = [term for term in best.values() if term.size >= floor]
+    kept = uncrowded([term for term in best.values() if term.size >= floor])
     return _outermost(kept) if any(term.profile for term in kept) else kept
+
+
+def uncrowded(terms: list[Term]) -> list[Term]:
+    """The terms of few sources, and the largest of those with many."""
+    crowd = [term for term in terms if sum(mask.bit_count() for mask in set(term.signs)) > MOST_SOURCES]
+    if len(crowd) <= KEPT:
+        return terms
+    gone = {id(term) for term in sorted(crowd, key=rank, reverse=True)[KEPT:]}
+    return [term for term in terms if id(term) not in gone]
 
 
 def _outermost(terms: list[Term]) -> list[Term]:
@@ -189,21 +199,3 @@ def _above(a: Term, b: Term) -> bool:
 def _told(term: Term) -> tuple[int, bool, int]:
     """Which of two equally large terms with the same signs is kept."""
     return term.log, term.mirror is not None, -term.degree
-
-
-def multiplied(a: int, b: int) -> int:
-    """The sources of a product along one axis, modulo two; what is many stays many."""
-    return MANY if (a | b) & MANY else a ^ b
-
-
-def limited(signs: tuple[int, ...]) -> tuple[int, ...]:
-    """A signature with more than `MOST_SOURCES` sources: where there is any, it is many."""
-    if len(signs) == 1:
-        together = signs[0]
-    else:
-        together = 0
-        for mask in signs:
-            together |= mask
-    if together.bit_count() <= MOST_SOURCES:
-        return signs
-    return tuple(MANY if mask else 0 for mask in signs)

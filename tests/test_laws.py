@@ -17,7 +17,7 @@ from scalerules.ops import OPS
 from scalerules.ops.elementwise import FUNCTIONS, powers
 from scalerules.ops.laws import Outer, contract, explicit
 from scalerules.ops.registry import LAWS, register, same_axes
-from scalerules.terms import MANY, SUMMABLE, Term, largest, limited, multiplied
+from scalerules.terms import KEPT, SUMMABLE, Term, largest, merged
 
 UNIT = 8
 """Ticks per unit of size."""
@@ -76,7 +76,8 @@ def sizes(terms: list[Term]) -> dict[tuple[int, ...], int]:
         (A, 0, UNIT // 2),
         (A ^ B, A ^ B, UNIT),  # sources count modulo two
         (A ^ B, A, UNIT // 2),
-        (MANY, MANY, UNIT // 2),  # a product of many sources never cancels
+        (A ^ B ^ C ^ D, A ^ B ^ C ^ D, UNIT),  # many sources or few
+        (A ^ B ^ C ^ D, A ^ B ^ C, UNIT // 2),
     ],
 )
 def test_sum_over_an_axis(a, b, power):
@@ -90,8 +91,12 @@ def test_products_keep_the_sources_of_both():
     assert sizes(contract(AT, [(I, vector(A, 1)), (I, vector(B, 2))], I)) == {(A ^ B,): 3}
     assert sizes(contract(AT, [(I, vector(A)), (I, vector(A))], I)) == {(0,): 0}
     assert sizes(contract(AT, [(O, vector(A)), (I, vector(B))], (*O, *I))) == {(A, B): 0}
-    assert multiplied(A, MANY) == MANY
-    assert limited((A | B, C)) == (MANY, MANY) and limited((A, B)) == (A, B)
+
+
+def test_of_products_of_many_sources_the_largest_are_kept():
+    few, many = [Term(-2, (A,)), Term(-3, (A ^ B,))], [Term(-i, (A ^ B ^ C ^ (256 << i),)) for i in range(5)]
+    kept = merged([*reversed(many), *few], 100)
+    assert {term.signs for term in kept} == {term.signs for term in (*few, *many[:KEPT])}
 
 
 def test_a_sum_of_terms_is_as_large_as_its_largest_pair():
@@ -114,7 +119,7 @@ def test_fixed_axes_are_not_there_and_zero_stays_zero():
 def test_a_fresh_matrix_makes_a_fresh_image():
     (image,) = contract(AT, [(I, vector(A)), ((*O, *I), matrix(AT, -UNIT // 2))], O)
     assert image.size == 0
-    assert image.signs[0] not in (0, A, D, MANY)
+    assert image.signs[0] not in (0, A, D)
     (mean,) = contract(AT, [(I, vector(0)), ((*O, *I), matrix(AT, -UNIT // 2))], O)
     assert mean.size == 0 and mean.signs == image.signs, "images of one matrix may be aligned, and are taken to be"
 

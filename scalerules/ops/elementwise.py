@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ..terms import Term, decayed, largest, limited, merged, multiplied, rank
+from ..terms import Term, decayed, largest, merged, rank
 from .forms import Point, fitted
 from .laws import Labels, Operand, contract, explicit
 from .registry import register, same_axes
@@ -78,9 +78,9 @@ def _pairs(terms: list[Term], homogeneous: bool, reach: int) -> list[Term]:
             if size < floor:
                 break
             if len(a.signs) == 1:
-                signs = limited((multiplied(a.signs[0], b.signs[0]),))
+                signs = (a.signs[0] ^ b.signs[0],)
             else:
-                signs = limited(tuple(multiplied(x, y) for x, y in zip(a.signs, b.signs, strict=True)))
+                signs = tuple(x ^ y for x, y in zip(a.signs, b.signs, strict=True))
             found = size, -(b.degree if homogeneous else a.degree + b.degree)
             key = (signs, b.profile) if homogeneous else signs
             if key not in best or found > best[key][0]:

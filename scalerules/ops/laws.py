@@ -13,18 +13,15 @@ from itertools import product
 from typing import Protocol
 
 from ..terms import (
-    MANY,
-    MOST_SOURCES,
     Mirror,
     Profile,
     Shift,
     Symbol,
     Term,
     decayed,
-    limited,
     merged,
-    multiplied,
     rank,
+    uncrowded,
 )
 
 HALF = Fraction(1, 2)
@@ -181,7 +178,7 @@ def _inner(at: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
     best: dict[int, Term] = {}
     for term in a:
         known = best.get(term.signs[0])
-        if not term.signs[0] & MANY and (known is None or rank(term) > rank(known)):
+        if known is None or rank(term) > rank(known):
             best[term.signs[0]] = term
     aligned: tuple[int, Term, Term] | None = None
     for term in b:
@@ -210,8 +207,6 @@ def _entrywise(at: Scope, a: list[Term], b: list[Term]) -> list[Term]:
             if size_a + size_b < floor:
                 break
             mask = mask_a ^ mask_b
-            if (mask_a | mask_b) & MANY or mask.bit_count() > MOST_SOURCES:
-                mask = MANY
             known = best.get(mask)
             if known is None or size_a + size_b > known[0]:
                 best[mask] = (size_a + size_b, ta, tb)
@@ -221,10 +216,12 @@ def _entrywise(at: Scope, a: list[Term], b: list[Term]) -> list[Term]:
                 simpler = ta.degree + tb.degree < known[1].degree + known[2].degree
                 if simpler or (mirrors and _kept_mirror(ta, tb, (mask,)) is not None):
                     best[mask] = (known[0], ta, tb)
-    return [
-        Term(size, (mask,), (ta, tb), mirror=_kept_mirror(ta, tb, (mask,)))
-        for mask, (size, ta, tb) in best.items()
-    ]
+    return uncrowded(
+        [
+            Term(size, (mask,), (ta, tb), mirror=_kept_mirror(ta, tb, (mask,)))
+            for mask, (size, ta, tb) in best.items()
+        ]
+    )
 
 
 def _products(
@@ -246,13 +243,11 @@ def _products(
     rising = any(h < 0 for t in (*a, *b) for h in t.profile or ())
     for ta, tb in _near(a, b, at.reach + sum(growths) - least, not rising):
         sa, sb = ta.signs, tb.signs
-        signs = limited(
-            tuple(sa[i] if j < 0 else sb[j] if i < 0 else multiplied(sa[i], sb[j]) for i, j in places)
-        )
+        signs = tuple(sa[i] if j < 0 else sb[j] if i < 0 else sa[i] ^ sb[j] for i, j in places)
         size, log = ta.size + tb.size, ta.log + tb.log
         if plain:
             for (i, j, _), growth in zip(sums, growths, strict=True):
-                left = multiplied(sa[i] if i >= 0 else 0, sb[j] if j >= 0 else 0)
+                left = (sa[i] if i >= 0 else 0) ^ (sb[j] if j >= 0 else 0)
                 size += growth // 2 if left else growth
             key: tuple[tuple[int, ...], Profile | None] = (signs, None)
         else:
@@ -307,7 +302,7 @@ def _sum_law(ta: Term, tb: Term, i: int, j: int, growth: int) -> tuple[int, Frac
     An aligned sum of `i**-h` contributes `g max(0, 1 - h)` (a logarithm at h = 1), an independent one
     `g max(0, 1/2 - h)` (the root of one at h = 1/2). Profiles count halves.
     """
-    aligned = multiplied(ta.signs[i] if i >= 0 else 0, tb.signs[j] if j >= 0 else 0) == 0
+    aligned = (ta.signs[i] if i >= 0 else 0) == (tb.signs[j] if j >= 0 else 0)
     decay = (ta.profile[i] if i >= 0 and ta.profile else 0) + (tb.profile[j] if j >= 0 and tb.profile else 0)
     halves = (2 if aligned else 1) - decay
     share = Fraction(max(0, halves), 2)
@@ -361,7 +356,7 @@ def _image(
         signs_of = dict(zip(rest, rest_signs, strict=True))
         signs = tuple(bit if label in kept else signs_of[label] for label in result)
         image = Term(size, signs, (top, w), shares, profile=profile, log=log)
-        preimage = tuple(member[3] for member in members if not any(mask & MANY for mask in member[3].signs))
+        preimage = tuple(member[3] for member in members)
         image.mirror = Mirror(str(w.matrix), bit, image, preimage, labels_z)
         terms.append(image)
     terms.extend(_mirrored(at, lx, x, lw, w, result))

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import GraphError
-from ..terms import SUMMABLE, Term, merged
+from ..terms import SUMMABLE, Term, decayed, merged
 from .elementwise import powers, times
 from .forms import Point, Sum, fitted
 from .laws import Operand, explicit
@@ -109,7 +109,7 @@ class Discretised:
 
 def _faster(profile: tuple[int, ...] | None, falls: tuple[int, ...]) -> tuple[int, ...]:
     """One power of the index more along the axes on which the function falls."""
-    return tuple(min(h + (2 if f else 0), SUMMABLE) for h, f in zip(profile or (0,) * len(falls), falls, strict=True))
+    return tuple(decayed(h + (2 if f else 0)) for h, f in zip(profile or (0,) * len(falls), falls, strict=True))
 
 
 def _flat(term: Term) -> Term:
