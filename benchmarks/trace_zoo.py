@@ -62,10 +62,9 @@ def warm(entry: Any) -> None:
 
 
 def _derived(name: str) -> dict[str, Any]:
-    from scalerules.trace import trace
-
     import scalerules
     from scalerules.errors import ScaleRulesError
+    from scalerules.trace import trace
 
     entry = ZOO[name]
     start = time.process_time()
