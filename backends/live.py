@@ -272,7 +272,8 @@ class LiveProgram(Program):
             for source in n.all_input_nodes:
                 if source.name in names:
                     run.calls.env[source] = before[names[source.name]].detach()
-            parts.append((run.values[call] - run.calls.called(n)).detach())
+            factor = 1.0 if node in self.live.nodes else self._factors.get(call, 1.0)
+            parts.append((run.values[call] - run.calls.called(n)).detach() / factor)
             run.calls.env.clear()
             run.calls.env.update(kept)
         return torch.stack(parts)

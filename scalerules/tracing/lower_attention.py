@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
+from ..scale import Length
 from .axes import ONE, is_one, over, power
 from .lower_linear import contracted
 from .lowering import Lowering, as_length, copies, lowers
@@ -25,8 +26,8 @@ def attention(at: Lowering, call: Call) -> Result:
     batch = [f"b{i}" for i in range(rank - 2)]
     letters = ([*batch, "s", "d"], [*batch, "t", "d"], [*batch, "t", "e"])
     scores = contracted(at, [(q, letters[0]), (k, letters[1])], [*batch, "s", "t"], "dots")
-    given = as_length(at.arg(call, 6, "scale"))
-    factor = given if given is not None else power(q.length(rank - 1), Fraction(-1, 2))
+    given = None if "kwargs[scale]" in call.unresolved else as_length(at.arg(call, 6, "scale"))
+    factor = given if given is not None else _root(q.length(rank - 1))
     if q.length(rank - 1).scales or (factor is not None and factor.scales):
         scores = at.sketch.unary("scale", scores, "scores", factor=factor or ONE)
     if isinstance(mask, Value):
@@ -36,6 +37,12 @@ def attention(at: Lowering, call: Call) -> Result:
     made = contracted(at, [(weights, [*batch, "s", "t"]), (v, letters[2])], [*batch, "s", "e"], "heads")
     made = replace(made)
     return (made, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else made
+
+
+def _root(length: Length) -> Length | None:
+    """1 over the root of a length; of a sum (a part of the head that grows, one that does not) of its growing term."""
+    growing = [monomial for monomial in length.monomials if monomial.powers]
+    return power(Length((growing[0],)) if len(length.monomials) > 1 and growing else length, Fraction(-1, 2))
 
 
 def _shared(at: Lowering, value: Value, q: Value) -> Value:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..scale import Length
-from .axes import ONE, fixed
-from .lower_views import rearranged, stretched
+from .axes import ONE, fixed, plus, probe, same
+from .lower_views import joined, rearranged
 from .lowering import Lowering, as_length, copies, lowers, operation
 from .record import Call, Shape
-from .values import Constant, Dim, Loss, Result, Value
+from .values import Constant, Dim, Filling, Loss, Result, Value
 
 
 @lowers("embedding", "embedding_bag", "_embedding_bag")
@@ -116,7 +116,7 @@ def cumulated(at: Lowering, call: Call) -> Result:
 
 @lowers("scatter", "scatter_add", "index_add", "index_put", "index_put_", "_index_put_impl",
         "scatter_reduce", "index_copy",
-        "slice_scatter", "select_scatter", "masked_scatter", "index_fill", "copy_slice", "diagonal_scatter",
+        "select_scatter", "masked_scatter", "index_fill", "copy_slice", "diagonal_scatter",
         "_unsafe_index_put", "scatter_")  # fmt: skip
 def scattered(at: Lowering, call: Call) -> Result:
     """Entries put into others, at places along axes that do not grow: as large as either."""
@@ -126,6 +126,8 @@ def scattered(at: Lowering, call: Call) -> Result:
     for operand in operands:
         if isinstance(operand, Loss):
             return operand
+        if len(operand.dims) <= len(wanted):
+            operand = at.widened(operand, call.shape)
         same_rank = len(operand.dims) == len(wanted)
         equal = same_rank and all(operand.length(i) == length for i, length in enumerate(wanted))
         parts.append(operand if equal else rearranged(at, _merged(at, _padded(operand, len(wanted))), wanted))
@@ -158,4 +160,18 @@ def fresh(at: Lowering, call: Call) -> Result:
     return Constant(call.shape, number)
 
 
-assert stretched and fixed
+@lowers("slice_scatter")
+def slice_scatter(at: Lowering, call: Call) -> Result:
+    """Entries written into a stretch of a dimension; when all of it is written, that is a concatenation."""
+    base, source = at.arg(call, 0), at.value(call, 1)
+    dim = at.dim(at.arg(call, 2, "dim", 0), len(call.shape))
+    whole = call.shape[dim]
+    if whole is None or same(source.length(dim), whole):
+        return source
+    if isinstance(base, Value) or (isinstance(base, Constant) and not whole.scales):
+        return scattered(at, call)
+    known = base.parts if isinstance(base, Filling) and base.dim == dim else ()
+    parts = (*known, (as_length(at.arg(call, 3, "start")) or fixed(0), source))
+    if same(plus(*(part.length(dim) for _, part in parts)), whole):
+        return joined(at, [part for _, part in sorted(parts, key=lambda each: probe(each[0]))], dim, whole)
+    return Filling(call.shape, dim, parts)

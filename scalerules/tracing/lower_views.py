@@ -9,7 +9,7 @@ from ..scale import Length
 from .axes import ONE, constant, fixed, is_one, negative, over, plus, probe, product, same
 from .lowering import Lowering, as_length, copies, lowers, number, operation
 from .record import Call, Shape
-from .values import Atom, Constant, Dim, Loss, Operand, Piece, Result, Value, same_source
+from .values import Atom, Constant, Dim, Filling, Loss, Operand, Piece, Result, Value, same_source
 
 END = 2**62
 
@@ -81,6 +81,9 @@ def rearranged(at: Lowering, value: Value, wanted: Sequence[Length]) -> Value:
     value = at.sketch.real(value)
     slots = at.sketch.slots(value.source)
     growing = [atom for dim in value.dims for atom in dim if atom.axis.length.scales]
+    grown = [length for length in wanted if length.scales]
+    if len(growing) != len(grown) or not all(same(a.axis.length, b) for a, b in zip(growing, grown, strict=True)):
+        raise at.sketch.unknown("entries are put along an axis that grows in a way that is not known")
     labels = tuple(range(len(slots)))
     result: list[int] = []
     new: list[Axis] = []
@@ -209,6 +212,8 @@ def repeat_interleave(at: Lowering, call: Call) -> Result:
 @lowers("slice", "narrow", "slice_copy", "narrow_copy")
 def sliced(at: Lowering, call: Call) -> Result:
     """A stretch of a dimension."""
+    if isinstance(given := at.arg(call, 0), Filling):
+        return _unwritten(at, given, call)
     value = at.value(call, 0)
     rank = len(value.dims)
     dim = at.dim(at.arg(call, 1, "dim", 0), rank)
@@ -220,6 +225,17 @@ def sliced(at: Lowering, call: Call) -> Result:
     if step is not None and not is_one(step):
         return _strided(at, value, dim, start, step, wanted)
     return stretched(at, value, dim, start, wanted)
+
+
+def _unwritten(at: Lowering, given: Filling, call: Call) -> Operand:
+    """A stretch of a tensor that is still being filled: what was written there, or nothing yet."""
+    start = _start(at.arg(call, 2, "start"), given.shape[given.dim] or ONE)
+    for place, part in given.parts:
+        if same(place, start) and part.length(given.dim) == call.shape[given.dim]:
+            return part
+        if probe(place)[0] <= probe(start)[0] < probe(plus(place, part.length(given.dim)))[0]:
+            raise at.sketch.unknown("reads across parts of a tensor that is being filled")
+    return Constant(call.shape)
 
 
 def _start(given: object, total: Length) -> Length:

@@ -14,7 +14,7 @@ from ..scale import Length
 from .axes import Axis, fixed, same
 from .record import Argument, Call, Input, Record, Ref, Shape, Weight
 from .sketch import Made, Sketch
-from .values import Atom, Constant, Dim, Loss, Operand, Result, Unknown, Value, place, whole
+from .values import Atom, Constant, Dim, Filling, Loss, Operand, Result, Unknown, Value, place, whole
 
 Handler = Callable[["Lowering", Call], Result]
 
@@ -82,7 +82,7 @@ class Lowering:
 
     def _lowered(self, name: str, call: Call) -> Result:
         operands = list(self.operands((*call.args, *call.kwargs.values())))
-        if not any(isinstance(o, (Value, Loss)) for o in operands):
+        if not any(isinstance(o, (Value, Loss, Filling)) for o in operands):
             from .constants import folded
 
             return folded(self, call)

@@ -186,7 +186,16 @@ class Loss:
     kind: str
 
 
-Operand: TypeAlias = "Value | Constant | Loss"
+@dataclass(frozen=True, eq=False)
+class Filling:
+    """A tensor of which parts of one dimension are written one after the other: (start, entries)."""
+
+    shape: Shape
+    dim: int
+    parts: tuple[tuple[Length, Value], ...]
+
+
+Operand: TypeAlias = "Value | Constant | Loss | Filling"
 Result: TypeAlias = "Operand | tuple[Operand | None, ...]"
 
 
