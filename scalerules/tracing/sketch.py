@@ -320,6 +320,9 @@ class Sketch:
                 else:
                     atoms.append(atom)
             dims.append(tuple(atoms))
+        there = self.slots(source)
+        for atom in (atom for dim in dims for atom in dim if atom.slot is not None):
+            there[atom.slot or 0].join(atom.axis)
         return Value(source, tuple(dims))
 
     def _cut(self, axis: Axis, lengths: tuple[Length, ...]) -> tuple[Axis, ...]:
