@@ -171,40 +171,49 @@ class _Solver:
         self.vectors: Vectors = {**self.upper, **self.unmet, **self.given}
 
     def _variables(self) -> tuple[Vectors, dict[Symbol, int]]:
-        """Upper bounds, and the order: own contributions, then initial sizes, multipliers, rates, as they are met."""
+        """Upper bounds in their order: own contributions, initial sizes of hidden values, multipliers, the rest, rates."""
         lengths = self.graph.lengths.values()
         top = max((length.growth(self.direction) for length in lengths), default=Fraction(1))
-        flat = (Fraction(0),) * len(self.scales)
         free = {name for name, node in self.graph.walk() if node.free}
+
+        def size(value: Fraction | int) -> Vector:
+            """A bound along the direction, as a power of its first scale."""
+            first = self.direction[self.scales[0]]
+            return (Fraction(value), value / first, *[Fraction(0)] * (len(self.scales) - 1))
+
         order: dict[str, None] = {}
         hidden_: set[str] = set()
+        late: set[str] = set()
         before = self._before_hidden()
         for early in (True, False):  # a value without a growing axis (logits, router scores) may start below size 0,
             for site in self.plan.sites:  # but what is read into one that has to be of size 0 does not make room for it
                 hidden = self.plan.hidden(site)
                 if (hidden or site.key in before) is early:
                     hidden_.update(self.plan.parameters[key].name for key in site.parameters if hidden)
+                    late.update(self.plan.parameters[key].name for key in site.parameters if not early)
                     order.update({self.plan.parameters[key].name: None for key in site.parameters})
+        late = {name for name in late if name not in hidden_}
         parameters = self.graph.parameters
         trained = [name for name in order if parameters[name].trained]
-        own: Vectors = {("own", name): (Fraction(0), *flat) for name in trained}
+        own: Vectors = {("own", name): size(0) for name in trained}
         inits = [name for name in order if parameters[name].init == "normal"]
         upper: Vectors = {}
         if self.problem.isolated:  # initial sizes of hidden values follow from the values at initialisation alone
-            upper.update({("init", name): (top, *flat) for name in inits if name in hidden_})
+            upper.update({("init", name): size(top) for name in inits if name in hidden_})
         upper.update(own)
         joins = {multiplier.name for _, multiplier in self.depths.values() if multiplier is not None} & free
         if joins:  # what depth allows is used for depth only: initial sizes and the multipliers of the sum come first
-            upper.update({("init", name): (top, *flat) for name in inits if name in hidden_})
+            upper.update({("init", name): size(top) for name in inits if name in hidden_})
             alone = [site.name for site in self.plan.sites if site.name in free - joins]
-            upper.update({("mult", name): (Fraction(0), *flat) for name in (*sorted(joins), *alone)})
-            upper.update({("full", name): (Fraction(0), *flat) for name in trained if name in self.depths})
-        upper.update({("init", name): (top, *flat) for name in inits if ("init", name) not in upper})
+            upper.update({("mult", name): size(0) for name in (*sorted(joins), *alone)})
+            upper.update({("full", name): size(0) for name in trained if name in self.depths})
+        upper.update({("init", name): size(top) for name in inits if ("init", name) not in upper and name not in late})
         left = [site.name for site in self.plan.sites if site.name in free and ("mult", site.name) not in upper]
-        upper.update({("mult", name): (Fraction(0), *flat) for name in left})
-        upper.update({("lr", name): (4 * top, *flat) for name in trained})
+        upper.update({("mult", name): size(0) for name in left})
+        upper.update({("init", name): size(top) for name in inits if ("init", name) not in upper})
+        upper.update({("lr", name): size(4 * top) for name in trained})
         upper = {symbol: bound for symbol, bound in upper.items() if symbol not in self.given}
-        self.unmet: Vectors = {("lr", n): (-8 * top, *flat) for n in trained if ("lr", n) not in self.given}
+        self.unmet: Vectors = {("lr", n): size(-8 * top) for n in trained if ("lr", n) not in self.given}
         count = len(upper)
         return upper, {symbol: 1000 ** (count - index) for index, symbol in enumerate(upper)}
 
