@@ -1,12 +1,15 @@
-"""Traces the models of `zoo.py` and prints a table: nodes, resolved sizes, seconds, messages.
+"""Traces the models of `zoo.py`, derives their rules and prints a table.
 
-    python benchmarks/trace_zoo.py [NAME ...] [--derive]
+    python benchmarks/trace_zoo.py [NAME ...] [--no-derive] [--limit SECONDS]
 
-Each model runs in a process of its own; `seconds` are CPU seconds of that process for tracing (imports left out).
+Each model runs in a process of its own. Seconds are CPU seconds of that process, imports left out: `traced` is the
+export at all sizes and the graph, `derived` the rules for AdamW along the first scale. `sizes` says how many axes of
+weights and of calls have a length as a function of the scales.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -15,34 +18,49 @@ from typing import Any
 
 from zoo import ZOO
 
+LIMIT = 100.0
+"""Seconds that one model may take, by the clock."""
 
-def one(name: str, derive: bool) -> dict[str, Any]:
-    """What becomes of one model."""
+
+def one(name: str, derive: bool, save: str | None = None) -> dict[str, Any]:
+    """What becomes of one model. `save`: a folder for the graph as JSON."""
     import resource
+    from pathlib import Path
 
     import torch
 
+    import scalerules
     from scalerules.errors import ScaleRulesError
+    from scalerules.trace import graph_of
     from scalerules.tracing.recording import record
 
     torch.set_num_threads(1)
     entry = ZOO[name]
-    row: dict[str, Any] = {"model": name, "source": entry.source, "traced": False}
+    row: dict[str, Any] = {"model": name}
     warm(entry)
     start = time.process_time()
     try:
         found = record(entry.make_model, entry.scales, entry.make_inputs)
+        weights, all_weights, calls, all_calls = found.resolved()
+        row |= {"nodes": len(found.calls), "sizes": f"{weights + calls}/{all_weights + all_calls}"}
+        report(row)
+        graph = graph_of(found, entry.make_model, entry.make_inputs)
+        row |= {"graph": sum(1 for _ in graph.walk()), "traced": time.process_time() - start}
+        report(row)
+        if save:
+            Path(save, f"{name}.json").write_text(graph.to_json())
+        start = time.process_time()
+        if derive:
+            solution = scalerules.derive(graph, optimizer="adamw")
+            row |= {"derived": time.process_time() - start, "message": f"{len(solution.parameters)} parameters"}
     except ScaleRulesError as error:
-        return row | {"seconds": time.process_time() - start, "message": str(error)}
-    row |= {"traced": True, "nodes": len(found.calls), "seconds": time.process_time() - start}
-    weights, all_weights, calls, all_calls = found.resolved()
-    row |= {"weights": f"{weights}/{all_weights}", "axes": f"{calls}/{all_calls}"}
-    row |= {"runs": ", ".join(f"{run.count} x {len(run.copies[0])}" for run in found.runs)}
-    row |= {"unknown": sum(w.initial.kind == "unknown" for w in found.weights), "notes": list(found.notes)}
-    if derive:
-        row |= _derived(name)
-    row["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return row
+        row |= {"failed": time.process_time() - start, "message": " ".join(str(error).split())}
+    return row | {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+
+
+def report(row: dict[str, Any]) -> None:
+    """Says what is known so far: a time limit leaves it standing."""
+    print(json.dumps(row), flush=True)
 
 
 def warm(entry: Any) -> None:
@@ -61,40 +79,40 @@ def warm(entry: Any) -> None:
         pass
 
 
-def _derived(name: str) -> dict[str, Any]:
-    import scalerules
-    from scalerules.errors import ScaleRulesError
-    from scalerules.trace import trace
-
-    entry = ZOO[name]
-    start = time.process_time()
+def lines(name: str, limit: float, options: list[str]) -> dict[str, Any]:
+    """The last row that the process of one model has printed."""
+    command = [sys.executable, __file__, "--one", *options, name]
     try:
-        solution = scalerules.derive(trace(entry.make_model, scales=entry.scales, inputs=entry.make_inputs))
-    except ScaleRulesError as error:
-        return {"derived": False, "message": str(error), "derive_seconds": time.process_time() - start}
-    return {"derived": True, "parameters": len(solution.parameters), "derive_seconds": time.process_time() - start}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
+        said, problem = done.stdout, (done.stderr.strip().splitlines() or ["killed"])[-1] if done.returncode else ""
+    except subprocess.TimeoutExpired as error:
+        said = (error.stdout or b"").decode()
+        problem = f"not done after {limit:.0f} s"
+    rows = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    row = rows[-1] if rows else {"model": name}
+    return row | ({"message": problem[:300]} if problem else {})
 
 
 def main() -> None:
-    names = [name for name in sys.argv[1:] if not name.startswith("-")] or list(ZOO)
-    derive = "--derive" in sys.argv
-    if "--one" in sys.argv:
-        print(json.dumps(one(names[0], derive)))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="models of the zoo; all of them if none is named")
+    parser.add_argument("--no-derive", action="store_true", help="trace only")
+    parser.add_argument("--save", help="a folder for the graphs")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds for one model")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.one:
+        report(one(chosen.names[0], not chosen.no_derive, chosen.save))
         return
-    print(f"{'model':14}{'nodes':>6} {'weight axes':>12} {'call axes':>12} {'seconds':>8} {'MB':>6}  runs; message")
-    for name in names:
-        command = [sys.executable, __file__, "--one", name, *(["--derive"] if derive else [])]
-        done = subprocess.run(command, capture_output=True, text=True)
-        lines = done.stdout.strip().splitlines()
-        if done.returncode or not lines:
-            tail = (done.stderr.strip().splitlines() or ["killed"])[-1]
-            print(f"{name:14} crashed: {tail[:200]}", flush=True)
-            continue
-        row = json.loads(lines[-1])
-        head = f"{name:14}{row.get('nodes', ''):>6} {row.get('weights', ''):>12} {row.get('axes', ''):>12} "
-        head += f"{row['seconds']:8.1f} {row.get('peak_mb', ''):>6}"
-        rest = [row.get("runs", ""), row.get("message", ""), *row.get("notes", [])]
-        print(head + "  " + "; ".join(part for part in rest if part)[:400], flush=True)
+    options = [*(["--no-derive"] if chosen.no_derive else []), *(["--save", chosen.save] if chosen.save else [])]
+    print("| model | nodes | graph | sizes | traced | derived | MB | |", flush=True)
+    print("|---|--:|--:|--:|--:|--:|--:|---|", flush=True)
+    for name in chosen.names or list(ZOO):
+        row = lines(name, chosen.limit, options)
+        traced, derived = (f"{row[key]:.1f}" if key in row else "-" for key in ("traced", "derived"))
+        cells = [row.get(key, "-") for key in ("model", "nodes", "graph", "sizes")]
+        cells += [traced, derived, row.get("peak_mb", "-"), row.get("message", "")]
+        print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
 
 
 if __name__ == "__main__":
