@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .derivation import derive
@@ -36,6 +37,9 @@ DERIVE_LIMIT = 10.0
 SHRINK_LIMIT = 90.0
 """Seconds that the shrinking of one finding may take."""
 MINUTES = 5.0
+SADDLE = "saddle"
+"""The word in a solution's warning of what grows by a constant factor a step: sizes are those of the first steps, and
+what is measured near the largest stable rate soon is not."""
 
 Deriver = Callable[..., "Solution"]
 
@@ -88,7 +92,8 @@ def fuzz(
                 said = f"{report.graphs} graphs, {len(report.findings)} findings"
                 advance(said, clock.lap() if clock.seconds else 1)
     except KeyboardInterrupt:
-        report.interrupted = True
+        clock.stopped = True
+    report.interrupted = clock.stopped
     report.seconds = clock.elapsed
     return report
 
@@ -99,6 +104,7 @@ class _Clock:
     def __init__(self, minutes: float | None) -> None:
         self.seconds = None if minutes is None else 60 * minutes
         self.started = self.last = time.monotonic()
+        self.stopped = False
 
     @property
     def elapsed(self) -> float:
@@ -107,8 +113,8 @@ class _Clock:
 
     @property
     def over(self) -> bool:
-        """Whether the time is up."""
-        return self.seconds is not None and self.elapsed > self.seconds
+        """Whether the time is up, or it was interrupted while it shrank."""
+        return self.stopped or (self.seconds is not None and self.elapsed > self.seconds)
 
     def lap(self) -> float:
         """Seconds since the last lap."""
@@ -137,8 +143,8 @@ class Examiner:
         least = None
         if found.finding:
             least = self.shrunk(graph, found) if smallest else graph
-            last = self.examine(least) if least is not graph else found
-            found = Outcome(found.kind, found.detail, found.counts, found.rows, last.detail or found.detail)
+            last = self.examine(least) if least is not graph and not self.clock.stopped else found
+            found = replace(found, said=last.detail or found.detail)
         return found.placed(seed, self.optimizer, len(graph.nodes), graph, least, time.monotonic() - started)
 
     def examine(self, graph: Graph) -> Outcome:
@@ -157,8 +163,10 @@ class Examiner:
         except Exception as error:  # a crash is what fuzzing looks for
             return Outcome("error", f"measuring: {type(error).__name__}: {error}")
         kind = {True: "agrees", None: "undecided", False: "disagrees"}[report.verdict]
+        if kind == "disagrees" and any(SADDLE in warning for warning in solution.warnings):
+            kind = "saddle"
         rows = tuple((r.quantity, r.node, r.step, r.parameter, str(r.predicted), r.why) for r in report.wrong)
-        detail = "; ".join(_said(row) for row in rows[:3]) if kind == "disagrees" else ""
+        detail = "; ".join(_said(row) for row in rows[:3])
         return Outcome(kind, detail, first, rows)
 
     def shrunk(self, graph: Graph, found: Outcome) -> Graph:
@@ -168,7 +176,11 @@ class Examiner:
         def holds(smaller: Graph) -> bool:
             if time.monotonic() > end or self.clock.over:
                 raise TimeoutError
-            again = self.examine(smaller)
+            try:
+                again = self.examine(smaller)
+            except KeyboardInterrupt:  # the finding is kept, then all ends
+                self.clock.stopped = True
+                raise
             return again.kind == found.kind and (not found.signs or bool(again.signs & found.signs))
 
         return shrink(graph, holds)

@@ -14,6 +14,7 @@ FINDINGS = ("disagrees", "error", "slow")
 MEANING = {
     "agrees": "every size was measured as derived",
     "undecided": "nothing is surely off, something might be",
+    "saddle": "off where the solution warns of a saddle: sizes grow from step to step",
     "clash": "the equations have no solution, and it says which clash",
     "not measured": "no learning rate is stable at the base size, or the like",
     "disagrees": "a size was measured otherwise, twice",

@@ -75,7 +75,7 @@ class _Drawing:
         """The output: a matrix of its own, sometimes zero at first, or the embedding again."""
         if self.tokens and axis == "n" and self.chance(0.2):
             out = self.g.einsum("tied", "b t n, v n -> b t v", x, parameters=("first",))
-            return self.g.scale("logits", out, free=True)
+            return self.g.scale("logits", out, "1/n", free=True)
         zero = "zeros" if self.chance(0.1) else "normal"
         return self.g.dense("last", x, f"{'vocab' if self.tokens else 'out'} {axis}", SEQUENCE, init=zero)
 
@@ -148,7 +148,8 @@ class _Drawing:
         return self.g.einsum(f"{prefix}.out", "b t h d, n h d -> b t n", out, parameters=(f"{prefix}.O",))
 
     def scanned(self, x: str, axis: str, init: str) -> str:
-        """A selective scan; its step, `B` and `C` come from the input or do not."""
+        """A selective scan of what a norm gives; its step, `B` and `C` come from the input or do not."""
+        x = self.normed(x, axis)  # cubes of it have heavy tails that hide how they scale
         p = f"scan{self.count('scan')}"
         if self.chance(0.4):
             steps = self.g.dense(f"{p}.W_dt", x, f"{axis} {axis}", SEQUENCE)
