@@ -162,7 +162,7 @@ def test_what_was_found_derives(path):
 
 @pytest.mark.parametrize("path", OPEN, ids=lambda path: path.stem)
 def test_what_is_open_derives_or_says_what_clashes(path):
-    """Clashes that look too strict, not yet mended: what derives belongs one folder up."""
+    """Clashes that look too strict, and a graph that may be measured otherwise than it is derived: not yet decided."""
     try:
         sr.derive(sr.graph(str(path)), optimizer="adamw")
     except Clash as clash:
