@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from typing import Any
 from zoo import ZOO
 
 LIMIT = 100.0
-"""Seconds that one model may take, by the clock."""
+"""Processor seconds that one model may take."""
 
 
 def one(name: str, derive: bool, save: str | None = None) -> dict[str, Any]:
@@ -81,14 +82,14 @@ def warm(entry: Any) -> None:
 
 def lines(name: str, limit: float, options: list[str]) -> dict[str, Any]:
     """The last row that the process of one model has printed."""
-    command = [sys.executable, __file__, "--one", *options, name]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
-        said, problem = done.stdout, (done.stderr.strip().splitlines() or ["killed"])[-1] if done.returncode else ""
-    except subprocess.TimeoutExpired as error:
-        said = (error.stdout or b"").decode()
+    command = [sys.executable, __file__, "--one", *options, "--limit", str(limit), name]
+    done = subprocess.run(command, capture_output=True, text=True)
+    problem = ""
+    if done.returncode == -signal.SIGPROF:
         problem = f"not done after {limit:.0f} s"
-    rows = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    elif done.returncode:
+        problem = (done.stderr.strip().splitlines() or ["killed"])[-1]
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     row = rows[-1] if rows else {"model": name}
     return row | ({"message": problem[:300]} if problem else {})
 
@@ -98,10 +99,11 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="models of the zoo; all of them if none is named")
     parser.add_argument("--no-derive", action="store_true", help="trace only")
     parser.add_argument("--save", help="a folder for the graphs")
-    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds for one model")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="processor seconds for one model")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.one:
+        signal.setitimer(signal.ITIMER_PROF, chosen.limit)  # nobody handles it: the process ends
         report(one(chosen.names[0], not chosen.no_derive, chosen.save))
         return
     options = [*(["--no-derive"] if chosen.no_derive else []), *(["--save", chosen.save] if chosen.save else [])]
