@@ -7,7 +7,7 @@ JOBS ?= 2
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: help setup demo test quick lint types check docs bench wheel clean
+.PHONY: help setup demo test slow examples lint types check docs bench wheel clean
 .DEFAULT_GOAL := help
 
 help:             ## this list
@@ -30,11 +30,14 @@ demo: $(READY)    ## derive the rules of Mamba, explain one, write them as PyTor
 	$(BIN)/scalerules emit mamba --to pytorch -o mamba_rules.py
 	$(BIN)/scalerules verify mamba --sizes 64,128,256,512 --seeds 2
 
-test: $(READY)    ## all tests, code blocks of README and docs included
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q
-
-quick: $(READY)   ## the tests that take seconds
+test: $(READY)    ## the tests, code blocks of README and docs included
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q -m "not slow"
+
+slow: $(READY)    ## the long tests: measurements of many graphs, training runs, killed sweeps
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q -m slow
+
+examples: $(READY)  ## the scripts of examples/, shortened
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q tests/test_examples.py
 
 lint: $(READY)    ## ruff
 	$(BIN)/ruff check .

@@ -250,7 +250,7 @@ class LiveProgram(Program):
         found: dict[str, float] = {}
         for node, (factor, calls) in self.live.factors.items():
             wanted = self.number(factor, self.base) * self.solution.multipliers[node].factor(self.ratios)
-            found.update(dict.fromkeys(calls, wanted / self.number(factor)))
+            found.update({call: wanted / self.number(factor) for call in calls})
         return found
 
     def readers(self, parameter: str) -> list[str]:

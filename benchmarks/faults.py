@@ -83,7 +83,7 @@ def main() -> int:
         for name, graph, faulty in cases(optimizer):
             report = sr.verify(graph, faulty, sizes=sizes, progress=False)
             wrong = [row for row in report.rows if not row.agrees]
-            missed += report.verdict
+            missed += bool(report.verdict)
             worst = max(wrong, key=lambda row: abs((row.slope or 0) - float(row.predicted or 0)), default=None)
             where = f"{worst.quantity} {worst.node} step {worst.step}" if worst else ""
             shown = f"{where}: {worst.predicted} -> {worst.slope:.2f}" if worst else ""

@@ -4,6 +4,8 @@ Each entry is `name: Entry(make_model, make_inputs, scales)`; libraries are impo
 """
 
 # ruff: noqa: E731
+# What configurations take and libraries export is not in their types.
+# pyright: reportCallIssue=false, reportPrivateImportUsage=false
 
 from __future__ import annotations
 
@@ -271,7 +273,7 @@ def diffusion_unet(width: int) -> Any:
 def noisy(**_: int) -> dict[str, Any]:
     import torch
 
-    return {"sample": torch.ones(2, 3, 16, 16), "timestep": 5, "return_dict": False}
+    return {"sample": torch.ones(2, 3, 16, 16), "timestep": torch.tensor([5, 7]), "return_dict": False}
 
 
 def mlp(width: int) -> Any:
