@@ -171,7 +171,7 @@ class _Solver:
         self.vectors: Vectors = {**self.upper, **self.unmet, **self.given}
 
     def _variables(self) -> tuple[Vectors, dict[Symbol, int]]:
-        """Upper bounds in their order: own contributions, initial sizes of hidden values, multipliers, the rest, rates."""
+        """Upper bounds in their order: own contributions, initial sizes of hidden values, multipliers, other sizes."""
         lengths = self.graph.lengths.values()
         top = max((length.growth(self.direction) for length in lengths), default=Fraction(1))
         free = {name for name, node in self.graph.walk() if node.free}
