@@ -270,7 +270,8 @@ def _repeat(call: Call) -> Tensor:
 
 
 def _residual(call: Call) -> Tensor:
-    return call.operands[0] + call.operands[1]
+    (stream, branch), (whole, axes) = call.operands, call.axes
+    return stream + (branch if axes == whole else aligned(branch, axes, whole))
 
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
