@@ -97,3 +97,15 @@ def test_a_sum_by_labels_matches_places_and_not_names():
     g.node("both", "add", "outer", a, b, equation="b i j, b i, b j -> b i j")
     g.einsum("rows", "b i j -> b i", "both")
     assert values(g, "rows")["rows"] == 1
+
+
+def test_a_branch_may_hold_its_axes_in_another_order_than_the_stream():
+    """As in an MLP-Mixer: the sum is over the names of the axes, in the calculus and in the interpreter."""
+    g = Builder("g", scales={"width": 1}, sizes={"width": 16}, axes=AXES | {"time": 6, "time_2": 6})
+    g.parameter("W", "n in")
+    g.parameter("V", "time time_2")
+    x = g.einsum("x", "b t i, n i -> b t n", g.input("data", "batch time in"), parameters=("W",))
+    turned = g.einsum("turned", "b s n, t s -> b n t", x, parameters=("V",))
+    graph = g.build(g.mean(g.residual("sum", x, turned), axis="n", name="mean"))
+    solution = sr.derive(graph, "adamw")
+    assert sr.verify(graph, solution, sizes=[16, 32, 64], seeds=1, steps=1, progress=False, jobs=1).rows
