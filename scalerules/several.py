@@ -32,13 +32,13 @@ def _product(problem: Problem) -> Solved | None:
             alone[scale] = solve_along(_for_one(problem, scale))
         except Unsolvable:
             return None
-    symbols = {symbol for solved in alone.values() for symbol in solved.vectors}
+    symbols = dict.fromkeys(symbol for solved in alone.values() for symbol in solved.vectors)
     if any(symbol[0] == "lr" and solved.never(symbol) for symbol in symbols for solved in alone.values()):
         return None
     vectors: Vectors = {symbol: _together(symbol, alone, problem) for symbol in symbols}
     short = {
         name: sum((s.short.get(name, Fraction(0)) * problem.direction[k] for k, s in alone.items()), Fraction(0))
-        for name in {name for solved in alone.values() for name in solved.short}
+        for name in dict.fromkeys(name for solved in alone.values() for name in solved.short)
     }
     try:
         solved = checked(problem, vectors)
