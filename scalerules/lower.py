@@ -211,7 +211,7 @@ class _Lowering:
     def add(self, site: Site) -> None:
         self.sites.append(site)
         self.keys[site.name] = site.key
-        self.axes[site.key] = tuple(label.partition("|")[0] for label in site.result)
+        self.axes[site.key] = tuple(axis_name(label) for label in site.result)
 
     def scan(self, name: str, node: Node, nodes: Mapping[str, Node], copy: str) -> None:
         """Opens a scan into its decay, its step (the discretisation), its input, its state, and the reading of it."""
@@ -298,7 +298,7 @@ def depth_allowance(plan: Plan) -> dict[str, tuple[Site, Site | None]]:
         queue = [branch]
         while queue:
             site = queue.pop()
-            if f"{join.joins}" not in {label.partition("|")[0] for label in site.result}:
+            if f"{join.joins}" not in {axis_name(label) for label in site.result}:
                 continue
             for key in site.parameters:
                 found.setdefault(plan.parameters[key].name, (join, multiplier))

@@ -232,7 +232,11 @@ class _Solver:
                 return self._attempt()
             except Unsolvable:
                 self.kept, self.cycles = {}, {}
-        return self._attempt()
+        try:
+            return self._attempt()
+        except Unsolvable as last:
+            clash = last.clash if last.compromise is None else self._smallest(last.clash, last.run)
+            raise Unsolvable(clash, last.run, last.compromise) from None
 
     def _attempt(self) -> Solved:
         run = self._settle()
@@ -246,7 +250,7 @@ class _Solver:
         if short and not self.problem.lazy:
             blocking = [k for name in short for k in (f"maximal {name}", *programme.blocked_by(("own", name)))]
             clash = [named[name] for name in dict.fromkeys(blocking) if name in named]
-            raise Unsolvable(self._smallest(clash, run), run, solved)
+            raise Unsolvable(clash, run, solved)
         return solved
 
     def _smallest(self, clash: list[Equation], run: Run) -> list[Equation]:
