@@ -262,21 +262,43 @@ class LiveProgram(Program):
         calls = self.live.readers.get((node, parameter))
         if calls is None:
             return torch.full((1,), math.nan)
-        _, names, _ = self.exported
         before = self._weights({**run.parameters, parameter: initial[parameter]})
-        places = {node.name: node for node in run.calls.module.graph.nodes}
         kept = dict(run.calls.env)
         parts: list[Tensor] = []
         for call in calls:
-            n = places[call]
-            for source in n.all_input_nodes:
-                if source.name in names:
-                    run.calls.env[source] = before[names[source.name]].detach()
+            again = self._between[call]
+            for n in again[:-1]:
+                name = self.exported[1].get(n.name)
+                run.calls.env[n] = run.calls.called(n) if name is None else before[name].detach()
             factor = 1.0 if node in self.live.nodes else self._factors.get(call, 1.0)
-            parts.append((run.values[call] - run.calls.called(n)).detach() / factor)
+            parts.append((run.values[call] - run.calls.called(again[-1])).detach() / factor)
             run.calls.env.clear()
             run.calls.env.update(kept)
         return torch.stack(parts)
+
+    @cached_property
+    def _between(self) -> dict[str, list[fx.Node]]:
+        """For each call that reads a weight: the weights, the views of them that it takes, and the call, in order.
+
+        What an own node of the graph returns is data, and stays.
+        """
+        program, names, _ = self.exported
+        order = {node: i for i, node in enumerate(program.graph_module.graph.nodes)}
+        data = {call for calls in (*self.live.nodes.values(), *self.live.readers.values()) for call in calls}
+        found: dict[str, list[fx.Node]] = {}
+
+        def made(node: fx.Node, path: dict[fx.Node, bool]) -> bool:
+            """Whether a node is a weight or made of one; `path` keeps what is known."""
+            if node not in path:
+                inner = [made(source, path) for source in node.all_input_nodes if source.name not in data]
+                path[node] = node.name in names or any(inner)
+            return path[node]
+
+        for reader in (node for node in order if node.name in data):
+            path: dict[fx.Node, bool] = {}
+            made(reader, path)
+            found[reader.name] = sorted({*(n for n in path if path[n]), reader}, key=order.__getitem__)
+        return found
 
 
 def losses(program: LiveProgram, trials: Sequence[training.Trial], device: str = "cpu") -> list[list[float]]:

@@ -83,6 +83,34 @@ def test_an_own_contribution_is_that_of_one_parameter(traced):
     assert torch.allclose(changed[0], changed[0][:, :1].expand_as(changed[0]), atol=1e-5), "all outputs see the same change"
 
 
+class Seen(nn.Module):
+    """A token that is expanded before it is read, and a weight that is read from behind."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.randn(1, 1, width))
+        self.first, self.last = nn.Linear(16, width), nn.Parameter(torch.randn(width, 8) / width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.cat([self.token.expand(x.shape[0], -1, -1), torch.tanh(self.first(x))], 1)
+        return h.transpose(1, 2).transpose(1, 2) @ self.last.t().t()
+
+
+def test_weights_are_followed_through_views():
+    """What a call reads of a weight may be a view of it: the initial value has to come the same way."""
+    graph = sr.trace(Seen, {"width": (32, 48, 64)}, lambda width: torch.ones(6, 3, 16))
+    program = LiveProgram(graph, sr.derive(graph, "adamw"), BASE, BASE)
+    before, data = program.initial(0), program.data(0)
+    for name in ("token", "last"):
+        (node,) = program.readers(name)
+        run = program.forward({**before, name: before[name] + 1}, data)
+        changed = program.own(run, data, before, name, node)
+        unchanged = program.forward(before, data)
+        (call,) = program.live.readers[node, name]
+        assert torch.allclose(changed[0], run.values[call] - unchanged.values[call], atol=1e-6), name
+        assert float(changed.abs().max()) > 0.5, name
+
+
 def test_the_module_agrees_and_a_wrong_rule_does_not(traced):
     graph, solution = traced
     right = sr.verify(graph, solution, sizes=[32, 64, 128, 256], seeds=2, progress=False, jobs=1)
