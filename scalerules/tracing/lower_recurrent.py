@@ -120,6 +120,20 @@ def recurrent(at: Lowering, call: Call) -> Result:
     return (x, *last)  # type: ignore[return-value]
 
 
+@lowers("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")
+def one_step(at: Lowering, call: Call) -> Result:
+    """One step of a cell, from the state that it is given; a state of zeros adds nothing."""
+    count, cell = CELLS[operation(call.target).removesuffix("_cell")]
+    x, states = at.value(call, 0), at.arg(call, 1)
+    states = list(states) if isinstance(states, tuple) else [states]
+    w_in, w_back = at.value(call, 2), at.value(call, 3)
+    b_in, b_back = (at.value(call, i) if len(call.args) > i and call.args[i] is not None else None for i in (4, 5))
+    h, c = (each if isinstance(each, Value) else None for each in (*states, None)[:2])
+    back = _gates(at, h, w_back, b_back, count) if h is not None else None
+    new, memory = cell(at, _gates(at, x, w_in, b_in, count), back, c, h)
+    return (new, memory) if len(call.shapes) > 1 else new
+
+
 def _count(value: object) -> int:
     return int(value) if isinstance(value, (int, float)) else 1
 

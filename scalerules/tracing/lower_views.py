@@ -346,15 +346,29 @@ def _rejoined(parts: Sequence[Operand], dim: int) -> Value | None:
 
 def joined(at: Lowering, values: Sequence[Value], dim: int, length: Length) -> Value:
     """A concatenation: a node where the axis grows, otherwise the sum of what is put side by side."""
-    if any(len(value.dims[dim]) == 0 for value in values) or not length.scales:
+    if not length.scales:
         return _side_by_side(at, values, dim, length)
-    return _concatenated(at, values, dim, length)
+    return _concatenated(at, [_with_axis(at, value, dim) for value in values], dim, length)
+
+
+def _with_axis(at: Lowering, value: Value, dim: int) -> Value:
+    """The value with an axis of its own along a dimension of length 1: a single entry beside others."""
+    from .axes import Axis
+    from .sketch import Made
+
+    if value.dims[dim]:
+        return value
+    axis, slots = Axis(ONE), at.sketch.slots(value.source)
+    labels = tuple(range(len(slots)))
+    made = Made(at.sketch.name_here("single"), "rearrange", (value.source,), (labels,), (*labels, len(slots)),
+                (*slots, axis))  # fmt: skip
+    dims = list(value.dims)
+    dims[dim] = (Atom(axis, len(slots)),)
+    return Value(at.sketch.add(made), tuple(dims))
 
 
 def _side_by_side(at: Lowering, values: Sequence[Value], dim: int, length: Length) -> Value:
     """Along an axis that does not grow every part is as large as in the whole."""
-    if length.scales:
-        raise at.sketch.unknown("single entries are put beside an axis that grows")
     wide = [at.sketch.take(value, dim, length, "placed") for value in values]
     letters = [str(i) for i in range(len(values[0].dims))]
     return at.sketch.combine("add", [(value, letters) for value in wide], letters, "cat")
@@ -416,9 +430,9 @@ def stack(at: Lowering, call: Call) -> Result:
         return base
     values = [p if isinstance(p, Value) else at.constant(p) for p in parts]
     wide = [value.at([*value.dims[:dim], (), *value.dims[dim:]]) for value in values]
-    if len(wide) == 1:
+    if len(wide) == 1 and call.shape[dim] == ONE:
         return wide[0]
-    return _side_by_side(at, wide, dim, fixed(len(wide)))
+    return _side_by_side(at, wide, dim, call.shape[dim] or fixed(len(wide)))  # of a loop, the first steps
 
 
 # --- other entries of axes that do not grow ------------------------------------------------------------

@@ -53,6 +53,8 @@ class Lowering:
         self.known: dict[str, Result] = {}
         self.notes: list[str] = []
         self.tables = _tables(record)
+        self.fixed: dict[str, Value | None] = {}
+        """The data that fixed entries along growing axes stand for, by what makes them."""
         self.shown: dict[str, str] = {}
         """The call that returns the value of each node."""
 
@@ -84,10 +86,15 @@ class Lowering:
         operands = list(self.operands((*call.args, *call.kwargs.values())))
         if not any(isinstance(o, (Value, Loss, Filling)) for o in operands):
             from .constants import folded
+            from .zeros import of_zeros
 
-            return folded(self, call)
+            return of_zeros(self, call) or folded(self, call)
         if call.dtypes and all(str(d).startswith(DISCRETE) for d in call.dtypes) and name not in ("topk", "sort"):
             return _several(call, [Constant(shape, discrete=True) for shape in call.shapes])
+        from .zeros import of_zeros
+
+        if (known := of_zeros(self, call)) is not None:
+            return known
         handler = TABLE.get(name)
         try:
             return handler(self, call) if handler is not None else self.without_growth(call)
@@ -128,8 +135,9 @@ class Lowering:
         return result
 
     def weight(self, weight: Weight) -> Operand:
-        """A trained weight as a value, a buffer as a constant."""
-        if weight.trained:
+        """A weight as a value (a frozen one too, if it is a random matrix), a buffer as a constant."""
+        matrix = weight.frozen and weight.initial.kind in ("normal", "unknown")
+        if weight.trained or matrix:
             made = whole(weight, f"module {self.record.model}")
             for dim in made.dims:
                 for atom in dim:
@@ -176,7 +184,11 @@ class Lowering:
         raise Unknown(f"argument {position} is no tensor that can be followed", where=place(call))
 
     def constant(self, constant: Constant) -> Value:
-        """A constant as a value: a fixed number of size 0, copied along its axes."""
+        """A constant as a value: entries that are data, or a fixed number of size 0, copied along its axes."""
+        from .fixed import fixed_entries
+
+        if (entries := fixed_entries(self, constant)) is not None:
+            return entries
         return self.sketch.constant().at([copies(length, self.sketch) for length in constant.shape])
 
     def dim(self, value: Any, rank: int) -> int:

@@ -70,6 +70,8 @@ class Tensor:
     aliases: tuple[str, ...] = ()
     owner: str = ""
     ref: Ref | None = None
+    frozen: bool = False
+    """A parameter that is not trained."""
     value: float | None = None
     """Of a tensor of equal entries that the module makes while it runs: its entries."""
 
@@ -86,6 +88,8 @@ class Trace:
     outputs: list[Tensor]
     built: str
     notes: list[str] = field(default_factory=list[str])
+    loops: list[Any] = field(default_factory=list[Any])
+    """Loops over time of which only the first steps are kept (`loops.Loop`)."""
 
 
 def read(model: nn.Module, program: Any, sizes: dict[str, int], built: str) -> Trace:
@@ -127,8 +131,9 @@ def _weights(model: nn.Module, owners: dict[str, str]) -> tuple[dict[str, str], 
             weights[known].aliases += (name,)
             continue
         owner = owners.get(name.rpartition(".")[0], "")
-        trained = trained and tensor.requires_grad
-        weights[name] = Tensor(name, tuple(tensor.shape), _dtype(tensor.dtype), "", trained, (), owner)
+        learns = trained and tensor.requires_grad
+        shape, dtype = tuple(tensor.shape), _dtype(tensor.dtype)
+        weights[name] = Tensor(name, shape, dtype, "", learns, (), owner, frozen=trained and not learns)
     return names, weights
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from ..errors import ScaleRulesError
 from .export import module_of, quiet, trace
 from .initial import initials
+from .loops import shortened
 from .nodes import Trace
 from .record import Record
 from .runs import find_runs
@@ -141,10 +142,10 @@ def _at(
 
     def others(cut: dict[str, frozenset[int]]) -> Iterator[Trace]:
         for number, sizes in enumerate(points[1:], 2):
-            yield trace(make_model, inputs, sizes, first.built, cut)
+            yield shortened(trace(make_model, inputs, sizes, first.built, cut))
             progress(number, len(points))
 
-    first = trace(make_model, inputs, points[0])
+    first = shortened(trace(make_model, inputs, points[0]))
     progress(1, len(points))
     cut = _spare(first) if shorten else {}
     if cut:

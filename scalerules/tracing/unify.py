@@ -100,6 +100,7 @@ def unify(traces: Sequence[Trace], same_depth: bool = False) -> Unified:
     folded = len({len(trace.steps) for trace in traces}) > 1
     made = [skeleton(trace, folded) for trace in traces]
     laws = Laws([trace.sizes for trace in traces])
+    _same_loops(made)
     _same_calls(made)
     _same_tensors(made)
     for columns in _columns(made):
@@ -131,6 +132,20 @@ def _same_calls(made: list[Skeleton]) -> None:
                 where=_where(extra),
                 hint=_hint(base, other, extra, extra),
             )
+
+
+def _same_loops(made: list[Skeleton]) -> None:
+    """Raises `NotIsomorphic` where a loop over time has another number of steps at other sizes."""
+    base = made[0]
+    for other in made[1:]:
+        for mine, its in zip(base.trace.loops, other.trace.loops, strict=False):
+            if mine.count != its.count:
+                step = next(step for step in base.trace.steps if step.name == mine.copies[0][0])
+                raise NotIsomorphic(
+                    f"a loop over time has {mine.count} steps at {_at(base)}, but {its.count} at {_at(other)}",
+                    where=_where(step),
+                    hint="time is held fixed: give inputs that are as long at all sizes",
+                )
 
 
 def _difference(a: Step, b: Step, base: Skeleton, other: Skeleton) -> str:
@@ -245,6 +260,7 @@ def _fitted(made: list[Skeleton], laws: Laws, counts: list[tuple[int, ...]]) -> 
             constants[base.shares.get(w.name, w.name)],
             w.aliases,
             w.owner,
+            w.frozen,
         )
         for w in base.trace.weights
     )
