@@ -17,7 +17,7 @@ from .gauge import gauge as gauge_of
 from .given import Given, named, read
 from .graph import Graph
 from .optimizers import optimizer as optimizer_of
-from .propagate import Alignments, Event
+from .propagate import Alignments, Event, Run
 from .several import solve
 from .simplex import Vector
 from .solution import Explanation, Exponents, Line, Predicted, Quantity, Rule, Solution
@@ -204,6 +204,20 @@ def _exponents(vector: Vector, scales: Sequence[str]) -> Exponents:
     return Exponents(dict(zip(scales, vector[1:], strict=True)))
 
 
+def sizes_of(run: Run) -> dict[tuple[str, str, int, str | None], Fraction | None]:
+    """The size of every quantity by (quantity, node, step, parameter): a node of a repeat is one over all blocks."""
+    best: dict[tuple[str, str, int, str | None], Event] = {}
+    for event in run.events:
+        if event.kind == "loss":
+            continue
+        parameter = event.parameter if event.kind == "own" else None
+        key = (event.kind, event.node, event.step, parameter)
+        known = best.get(key)
+        if known is None or known.term is None or (event.term is not None and event.ticks > known.ticks):
+            best[key] = event
+    return {key: run.point.size(e.ticks) if e.term is not None else None for key, e in best.items()}
+
+
 class _Writer:
     """Turns what was solved into a `Solution`."""
 
@@ -375,21 +389,16 @@ class _Writer:
         return str(_exponents(vector_of(term.form, vectors, self.run, self.scales), self.scales))
 
     def _sizes(self) -> list[Predicted]:
-        """Every predicted size; a node of a repeat is one quantity over all blocks."""
-        best: dict[tuple[str, str, int, str | None], Event] = {}
-        for event in self.run.events:
-            if event.kind == "loss":
-                continue
-            parameter = event.parameter if event.kind == "own" else None
-            key = (event.kind, event.node, event.step, parameter)
-            known = best.get(key)
-            if known is None or known.term is None or (event.term is not None and event.ticks > known.ticks):
-                best[key] = event
-        point = self.run.point
-        return [
-            Predicted(cast(Quantity, kind), node, step, point.size(e.ticks) if e.term is not None else None, parameter)
-            for (kind, node, step, parameter), e in best.items()
-        ]
+        """Every predicted size, and what is left of those at initialisation without coherence."""
+        start = {"value": 0, "gradient": 1}
+        chance = sizes_of(self.problem.run(self.solved.unknowns, 1, coherent=False))
+        found: list[Predicted] = []
+        for key, size in sizes_of(self.run).items():
+            kind, node, step, parameter = key
+            left = chance.get(key) if step == start.get(kind) else None
+            lower = left if left is not None and size is not None and left < size else None
+            found.append(Predicted(cast(Quantity, kind), node, step, size, parameter, lower))
+        return found
 
     def _assumptions(self) -> tuple[str, ...]:
         fixed = [scale for scale in self.graph.scales if scale not in self.scales]

@@ -27,12 +27,16 @@ Alignments = Mapping[str, tuple[Fraction, Fraction, Fraction]]
 
 
 class Point:
-    """A direction and a value for every unknown, in ticks: whole numbers, so that nothing is rounded."""
+    """A direction and a value for every unknown, in ticks: whole numbers, so that nothing is rounded.
+
+    `coherent`: random factors that have the same source add up over an axis; without it as if they were independent.
+    """
 
     def __init__(
-        self, graph: Graph, direction: Direction, unknowns: Mapping[Symbol, Fraction], grain: int = 1
+        self, graph: Graph, direction: Direction, unknowns: Mapping[Symbol, Fraction], grain: int = 1,
+        coherent: bool = True,
     ) -> None:
-        self.graph, self.direction, self.unknowns = graph, direction, unknowns
+        self.graph, self.direction, self.unknowns, self.coherent = graph, direction, unknowns, coherent
         self.growths = {axis: length.growth(direction) for axis, length in graph.lengths.items()}
         denominators = [g.denominator for g in (*self.growths.values(), *direction.values(), *unknowns.values())]
         self.per_unit = 8 * grain * lcm(*denominators)

@@ -129,13 +129,18 @@ class Constant:
 
 @dataclass(frozen=True)
 class Predicted:
-    """The size of a quantity along the direction (root mean square of its entries); None: exactly zero."""
+    """The size of a quantity along the direction (root mean square of its entries); None: exactly zero.
+
+    `by_chance`: what is left of an initial value or a first gradient without what is added up coherently (the rows of a
+    tied table, a matrix and its transpose), where that is less: it may be what finite sizes show.
+    """
 
     quantity: Quantity
     node: str
     step: int
     size: Fraction | None
     parameter: str | None = None
+    by_chance: Fraction | None = None
 
 
 @dataclass(frozen=True)
@@ -218,6 +223,7 @@ class Solution:
                 {"quantity": p.quantity, "node": p.node, "step": p.step}
                 | {"size": None if p.size is None else str(p.size)}
                 | ({"parameter": p.parameter} if p.parameter else {})
+                | ({} if p.by_chance is None else {"by_chance": str(p.by_chance)})
                 for p in self.sizes
             ],
             "explanations": {
@@ -291,6 +297,7 @@ def _read(data: Mapping[str, Any], architecture: Graph | None) -> Solution:
             Predicted(
                 row["quantity"], row["node"], row["step"],
                 None if row["size"] is None else Fraction(row["size"]), row.get("parameter"),
+                Fraction(row["by_chance"]) if "by_chance" in row else None,
             )
             for row in data.get("sizes", ())
         ),

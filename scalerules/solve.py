@@ -65,11 +65,14 @@ class Problem:
         """The sites of the graph for this direction; every run of the calculus is over the same ones."""
         return start(self.graph, self.direction)
 
-    def run(self, unknowns: Mapping[Symbol, Fraction], steps: int, until: Until | None = None) -> Run:
+    def run(
+        self, unknowns: Mapping[Symbol, Fraction], steps: int, until: Until | None = None, coherent: bool = True
+    ) -> Run:
         """The calculus at one point of the unknowns."""
+        point = Point(self.graph, self.direction, unknowns, self.optimizer.grain, coherent)
         return propagate(
-            self.graph, self.plan, Point(self.graph, self.direction, unknowns, self.optimizer.grain), self.optimizer,
-            steps, isolated=self.isolated, until=until, alignments=self.alignments,
+            self.graph, self.plan, point, self.optimizer, steps,
+            isolated=self.isolated, until=until, alignments=self.alignments,
         )  # fmt: skip
 
 

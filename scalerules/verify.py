@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import ScaleRulesError
 from .graph import Graph
 from .runs import Look, Rate, Runs, backend, few_samples, rises, stable_rate, usable
 from .slopes import Samples, peak
-from .verify_judge import Key, Measured, Name, Row, far_above, judge, measured
+from .verify_judge import ALLOWANCE, Key, Measured, Name, Row, far_above, judge, measured
 from .verify_report import Report as Report
 
 if TYPE_CHECKING:
@@ -161,9 +161,45 @@ class _Verification:
             }
         logs = [math.log(size / self.report.sizes[0]) / self.report.growth for size in sizes]
         found = [measured(key, size, logs, samples[key]) for key, size in predicted.items()]
-        read = {(name, parameter) for name, node in self.graph.walk() for parameter in node.parameters}
-        slow = {("own", node, parameter) for _, node, _, parameter in predicted if (node, parameter) not in read}
-        return judge(found, _peaks(predicted, logs, samples), slow)
+        return judge(found, _peaks(predicted, logs, _pulled(samples, table)), _slow(self.graph, self.solution, predicted))
+
+
+def _slow(graph: Graph, solution: Solution, predicted: Collection[Key]) -> dict[Name, float]:
+    """How far below its size a quantity may be measured, for a known reason.
+
+    What a parameter contributes behind an operation that does not read it itself comes with a small constant; and what
+    coherence alone brings to its size at initialisation stands behind independent terms that are smaller by
+    `by_chance` (tied tables: one of all logits), as does what such a gradient moves.
+    """
+    read = {(name, parameter) for name, node in graph.walk() for parameter in node.parameters}
+    slow: dict[Name, float] = {
+        ("own", node, parameter): ALLOWANCE for _, node, _, parameter in predicted if (node, parameter) not in read
+    }
+    for p in solution.sizes:
+        if p.by_chance is None or p.size is None:
+            continue
+        gap = float(p.size - p.by_chance)
+        slow[p.quantity, p.node, p.parameter] = gap
+        if p.quantity == "gradient":
+            slow |= {("own", node, name): gap for _, node, _, name in predicted if name == p.node}
+    return slow
+
+
+def _pulled(samples: Mapping[Key, Samples], table: Sequence[Sequence[Any]]) -> dict[Key, Samples]:
+    """Gradients for as large a gradient at the outputs as at the first step, where that has become smaller.
+
+    All gradients are proportional to it, and wide networks may have learned most of their few inputs within a step or
+    two: that says nothing about how gradients scale. Only what is held to be too small is judged by it.
+    """
+    found = dict(samples)
+    for key, rows in samples.items():
+        if key[0] == "gradient":
+            pulls = [[run.rms.get(("pull", "", key[2], None), 1.0) if run else 1.0 for run in row] for row in table]
+            found[key] = [
+                [None if x is None else x / pull for x, pull in zip(*cells, strict=True)]
+                for cells in zip(rows, pulls, strict=True)
+            ]
+    return found
 
 
 def _predicted(solution: Solution, steps: int, runs: Sequence[Any]) -> dict[Key, Fraction | None]:

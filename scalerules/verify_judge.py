@@ -9,7 +9,7 @@ have noticed.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from statistics import NormalDist, median
@@ -161,13 +161,17 @@ def measured(key: Key, predicted: Fraction | None, logs: Sequence[float], sample
     return Measured(key, predicted, slope, finite, heads)
 
 
-def judge(found: Sequence[Measured], peaks: Mapping[Name, Measured], slow: Collection[Name] = ()) -> list[Row]:
+def judge(
+    found: Sequence[Measured], peaks: Mapping[Name, Measured], slow: Mapping[Name, float] | None = None
+) -> list[Row]:
     """Every row with its verdict; `peaks` holds, per quantity, node and parameter, the maximum over steps.
 
     More than the predicted size is wrong at any step. Less is wrong for a value; a gradient, an own contribution and a
     change reach their size at some step (`step` of the peak: the first that is predicted to), so there the maximum
-    over steps decides, with an allowance for what is slow: what `slow` names, changes, and what rises over the steps.
+    over steps decides, with an allowance for what is slow: what `slow` names (how much), changes, and what rises over
+    the steps.
     """
+    slow = slow or {}
     noises: dict[str, list[float]] = {}
     for m in (*found, *peaks.values()):
         if m.slope is not None and m.slope.freedom:
@@ -180,7 +184,8 @@ def judge(found: Sequence[Measured], peaks: Mapping[Name, Measured], slow: Colle
         row, name = m.row(typical.get(m.key[0], ASSUMED**2), rows), (m.key[0], m.key[1], m.key[3])
         top = tops.get(name, row)
         rises = top.step > 1 and row.quantity != "value"
-        judged.append(_judged(row, top, ALLOWANCE if rises or row.quantity == "change" or name in slow else 0.0))
+        usual = ALLOWANCE if rises or row.quantity == "change" else 0.0
+        judged.append(_judged(row, top, max(usual, slow.get(name, 0.0))))
     return judged
 
 

@@ -251,10 +251,17 @@ def test_convolutions_are_products_with_windows():
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("relu", "relu"), ("gelu", "gelu"), ("tanh", "tanh"), ("neg", "identity"), ("abs", "abs"), ("square", "square"),
-     ("cos", "cos"), ("sigmoid", "sigmoid"), ("softplus", "sigmoid"), ("hardswish", "gelu"), ("leaky_relu", "relu")],
+     ("cos", "cos"), ("sigmoid", "sigmoid"), ("softplus", "softplus"), ("hardswish", "gelu"), ("prelu", "relu"),
+     ("exp", "exp"), ("log_sigmoid", "sigmoid")],
 )  # fmt: skip
 def test_what_a_function_is_shows_at_a_few_points(name, kind):
     assert kind_of(tuple(UNARY[name](x) for x in POINTS)) == kind
+
+
+def test_a_chain_that_is_a_function_of_the_engine_has_its_name():
+    """`-exp(A_log)` decays: a verification that ran something else in its place would explode."""
+    assert kind_of(tuple(-UNARY["exp"](x) for x in POINTS)) == "negative_exp"
+    assert kind_of(tuple(3 * max(x, 0.0) ** 2 for x in POINTS)) == "relu_squared"
 
 
 MODELS = """

@@ -32,6 +32,7 @@ class Scope(Protocol):
     """What the laws ask of the point at which sizes are propagated."""
 
     reach: int
+    coherent: bool
 
     def ticks(self, label: str) -> int: ...
     def bit(self, *key: object) -> int: ...
@@ -183,7 +184,9 @@ def _inner(at: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
     aligned: tuple[int, Term, Term] | None = None
     for term in b:
         partner = best.get(term.signs[0])
-        if partner is not None and (aligned is None or partner.size + term.size > aligned[0]):
+        if partner is None or (term.signs[0] and not at.coherent):
+            continue
+        if aligned is None or partner.size + term.size > aligned[0]:
             aligned = (partner.size + term.size, partner, term)
     top_a, top_b = max(a, key=rank), max(b, key=rank)
     half = top_a.size + top_b.size + growth // 2
@@ -247,11 +250,11 @@ def _products(
         size, log = ta.size + tb.size, ta.log + tb.log
         if plain:
             for (i, j, _), growth in zip(sums, growths, strict=True):
-                left = (sa[i] if i >= 0 else 0) ^ (sb[j] if j >= 0 else 0)
-                size += growth // 2 if left else growth
+                mask_a, mask_b = sa[i] if i >= 0 else 0, sb[j] if j >= 0 else 0
+                size += growth if _aligned(at, mask_a, mask_b) else growth // 2
             key: tuple[tuple[int, ...], Profile | None] = (signs, None)
         else:
-            laws = [_sum_law(ta, tb, i, j, g) for (i, j, _), g in zip(sums, growths, strict=True)]
+            laws = [_sum_law(at, ta, tb, i, j, g) for (i, j, _), g in zip(sums, growths, strict=True)]
             size += sum(law[0] for law in laws)
             log += sum(law[2] for law in laws)
             key = (signs, _profile(ta, tb, places))
@@ -264,8 +267,8 @@ def _products(
                 best[key] = (size, ta, tb, mirror, log)
     terms: list[Term] = []
     for (signs_key, profile), (size, ta, tb, mirror, log) in best.items():
-        laws = [(axis_name(label), *_sum_law(ta, tb, i, j, g)) for (i, j, label), g in zip(sums, growths, strict=True)]
-        shift = tuple((("growth", axis), share) for axis, _, share, _ in laws if share)
+        shares = [(axis_name(x), _sum_law(at, ta, tb, i, j, g)[1]) for (i, j, x), g in zip(sums, growths, strict=True)]
+        shift = tuple((("growth", axis), share) for axis, share in shares if share)
         terms.append(Term(size, signs_key, (ta, tb), shift, profile=profile, mirror=mirror, log=log - ta.log - tb.log))
     return merged(terms, at.reach)
 
@@ -296,13 +299,18 @@ def _kept_mirror(ta: Term, tb: Term, signs: Sequence[int]) -> Mirror | None:
     return None
 
 
-def _sum_law(ta: Term, tb: Term, i: int, j: int, growth: int) -> tuple[int, Fraction, bool]:
+def _aligned(at: Scope, mask_a: int, mask_b: int) -> bool:
+    """Whether nothing random is left on an axis; of two factors with randomness, where coherence is counted."""
+    return mask_a == mask_b and (at.coherent or not mask_a)
+
+
+def _sum_law(at: Scope, ta: Term, tb: Term, i: int, j: int, growth: int) -> tuple[int, Fraction, bool]:
     """Ticks, share of the growth, and whether a logarithm appears, of the sum over one axis.
 
     An aligned sum of `i**-h` contributes `g max(0, 1 - h)` (a logarithm at h = 1), an independent one
     `g max(0, 1/2 - h)` (the root of one at h = 1/2). Profiles count halves.
     """
-    aligned = (ta.signs[i] if i >= 0 else 0) == (tb.signs[j] if j >= 0 else 0)
+    aligned = _aligned(at, ta.signs[i] if i >= 0 else 0, tb.signs[j] if j >= 0 else 0)
     decay = (ta.profile[i] if i >= 0 and ta.profile else 0) + (tb.profile[j] if j >= 0 and tb.profile else 0)
     halves = (2 if aligned else 1) - decay
     share = Fraction(max(0, halves), 2)
@@ -359,7 +367,8 @@ def _image(
         preimage = tuple(member[3] for member in members)
         image.mirror = Mirror(str(w.matrix), bit, image, preimage, labels_z)
         terms.append(image)
-    terms.extend(_mirrored(at, lx, x, lw, w, result))
+    if at.coherent:
+        terms.extend(_mirrored(at, lx, x, lw, w, result))
     return terms
 
 

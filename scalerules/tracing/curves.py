@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from ..ops.elementwise import FUNCTIONS
+
 POINTS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
 
 Function = Callable[[float], float]
@@ -70,8 +72,30 @@ def close(a: float, b: float) -> bool:
     return abs(a - b) <= 1e-6 * max(1.0, abs(a), abs(b))
 
 
+KNOWN: dict[str, Function] = {
+    **{name: UNARY[name] for name in FUNCTIONS if name in UNARY},
+    "negative_exp": lambda x: -math.exp(x),
+    "relu_squared": lambda x: max(x, 0.0) ** 2,
+}
+"""The functions that the engine has under a name of their own (`identity` and `negative` are homogeneous and odd)."""
+
+
+def _multiple_of(samples: tuple[float, ...], function: Function) -> bool:
+    """Whether these are the values of `c f` with one c > 0."""
+    values = [function(x) for x in POINTS]
+    top = max(range(len(POINTS)), key=lambda i: abs(values[i]))
+    factor = samples[top] / values[top]
+    return factor > 0 and all(close(s, factor * v) for s, v in zip(samples, values, strict=True))
+
+
 def kind_of(samples: tuple[float, ...]) -> str:
-    """The operation of the engine that has the same symmetry, zero and homogeneity; `identity` for a multiple of x."""
+    """The operation of the engine that is the function up to a factor; if there is none, one that is like it.
+
+    Like it: the same symmetry, zero and homogeneity; `identity` for a multiple of x.
+    """
+    for name, function in KNOWN.items():
+        if _multiple_of(samples, function):
+            return name
     at = dict(zip(POINTS, samples, strict=True))
     odd = all(close(at[x], -at[-x]) for x in (0.5, 1.0, 2.0)) and close(at[0.0], 0.0)
     even = all(close(at[x], at[-x]) for x in (0.5, 1.0, 2.0))
