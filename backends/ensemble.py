@@ -170,6 +170,21 @@ class _Ensemble:
             self._note({("change", n, count, None): (_norm(c), scale[n]) for n, c in changes.items()}, changes)
             self._own(count, values, scale)
         self._note({("gradient", n, count + 1, None): (_norm(g), None) for n, g in gradients.items()}, gradients)
+        if gradients:
+            left = self._remaining(count, values[0])
+            self._note({("pull", "", count + 1, None): (left, None)}, {"": left[:, None]})
+
+    def _remaining(self, count: int, values: Stacked) -> Tensor:
+        """The part of the outputs' first gradient that is left, by copy."""
+
+        def pulled(outputs: list[Tensor], targets: list[Tensor]) -> Tensor:
+            return training.pull(self.program, outputs, targets)
+
+        with torch.enable_grad():
+            now = _each(pulled, self.copies)([values[name] for name in self.program.graph.outputs], self.targets)
+        if not count:
+            self.pull = now
+        return training.remaining(now, self.pull)
 
     def _own(self, count: int, values: Any, scale: dict[str, Tensor]) -> None:
         pairs = [pair for pair in self.own or [] if pair[0] in scale]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -170,9 +170,16 @@ class Program:
 
         The gradient at an output entry is then of order one, or one over the length of the axes that grow.
         """
+        return self.loss_of(self.outputs(run), data.targets)
+
+    def outputs(self, run: Run) -> list[Tensor]:
+        """The values of the output nodes."""
+        return [run.values[output] for output in self.graph.outputs]
+
+    def loss_of(self, outputs: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+        """The loss of these outputs."""
         total = torch.zeros((), dtype=self.dtype)
-        for output, target in zip(self.graph.outputs, data.targets, strict=True):
-            value = run.values[output]
+        for output, value, target in zip(self.graph.outputs, outputs, targets, strict=True):
             if self.graph.loss == "cross_entropy":
                 terms = -(target * torch.log_softmax(value, -1)).sum(-1)
             else:

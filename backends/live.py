@@ -189,8 +189,8 @@ class LiveProgram(Program):
         with torch.no_grad():
             run = self._run(self.initial(seed), drawn)
         targets: list[Tensor] = []
-        for output in self.graph.outputs:
-            shape = run.values[self.live.nodes[output][0]].shape
+        for output, value in zip(self.graph.outputs, self.outputs(run), strict=True):
+            shape = value.shape
             own = torch.Generator().manual_seed(zlib.crc32(f"{seed} target {output}".encode()))
             if self.graph.loss == "cross_entropy":
                 chosen = torch.randint(shape[-1], shape[:-1], generator=own)
@@ -199,11 +199,14 @@ class LiveProgram(Program):
                 targets.append(torch.randn(shape, generator=own, dtype=self.dtype))
         return Data(drawn, targets)
 
-    def loss(self, run: Any, data: Data) -> Tensor:
+    def outputs(self, run: Any) -> list[Tensor]:
+        """The values of the output nodes."""
+        return [run.values[self.live.nodes[output][0]] for output in self.graph.outputs]
+
+    def loss_of(self, outputs: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
         """A mean over all axes but a last one that does not grow, over which it is a sum."""
         total = torch.zeros((), dtype=self.dtype)
-        for output, target in zip(self.graph.outputs, data.targets, strict=True):
-            value = run.values[self.live.nodes[output][0]]
+        for output, value, target in zip(self.graph.outputs, outputs, targets, strict=True):
             if self.graph.loss == "cross_entropy":
                 terms = -(target * torch.log_softmax(value, -1)).sum(-1)
             else:

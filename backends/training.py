@@ -7,7 +7,7 @@ calculus (`scalerules.optimizers`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -125,13 +125,28 @@ def gradients(program: Program, parameters: Mapping[str, Tensor], data: Data,
     return run, float(loss.detach()), {n: torch.zeros_like(leaves[n]) if g is None else g for n, g in zipped}
 
 
+def pull(program: Program, outputs: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+    """The norm of the gradient of the loss at the outputs."""
+    found = torch.func.grad(program.loss_of)([output.detach() for output in outputs], targets)
+    return torch.stack([gradient.square().sum() for gradient in found]).sum().sqrt()
+
+
+def remaining(now: Tensor, first: Tensor) -> Tensor:
+    """The part of the outputs' gradient that is left, at most 1: all other gradients are proportional to it.
+
+    A wide network may have learned most of its few inputs within a step or two; what its gradients then lack says
+    nothing about how they scale.
+    """
+    return (now / first).clamp(1e-30, 1.0)
+
+
 def losses(program: Program, trial: Trial) -> list[float]:
     """The loss before every step and after the last; stops early where it is not finite."""
     return _train(program, trial, lambda *_: None)
 
 
 def measure(program: Program, trial: Trial, own: Collection[tuple[str, str]] | None = None) -> Measurement:
-    """Trains for `trial.steps` steps and returns every size on the way.
+    """Trains for `trial.steps` steps and returns every size on the way; "pull" is what is left of the outputs' gradient.
 
     `own` lists the (node, parameter) pairs whose contribution is wanted; by default every trained parameter at
     every node that reads it.
@@ -142,6 +157,7 @@ def measure(program: Program, trial: Trial, own: Collection[tuple[str, str]] | N
     rms: dict[Key, float] = {}
     first: dict[str, Tensor] = {}
     start: dict[str, Tensor] = {}
+    pulls: list[float] = []
 
     def look(count: int, run: Run, data: Data, grads: Mapping[str, Tensor] | None) -> None:
         values = run.all_values()
@@ -155,8 +171,11 @@ def measure(program: Program, trial: Trial, own: Collection[tuple[str, str]] | N
             for node, parameter in (pair for pair in own if pair[0] in values):
                 part = program.own(run, data, start, parameter, node)
                 rms["own", node, count, parameter] = difference(part, values[node])
-        for name, gradient in (grads or {}).items():
-            rms["gradient", name, count + 1, None] = root_mean_square(gradient)
+        if grads is not None:
+            with torch.enable_grad():
+                pulls.append(float(pull(program, program.outputs(run), data.targets)))
+            rms["pull", "", count + 1, None] = float(remaining(torch.tensor(pulls[-1]), torch.tensor(pulls[0])))
+            rms.update({("gradient", n, count + 1, None): root_mean_square(g) for n, g in grads.items()})
 
     history = _train(program, trial, look)
     for count in range(2, trial.steps + 1):  # steps that were not reached, because training diverged

@@ -41,6 +41,7 @@ class Size:
     step: int
     size: Fraction | None
     parameter: str | None = None
+    by_chance: Fraction | None = None
 
 
 def power(text: str | int) -> Power:
@@ -285,6 +286,19 @@ def test_stacked_copies_are_single_runs(name: str, optimizer: str) -> None:
         assert set(found.rms) == set(single.rms)
         for key, size in single.rms.items():
             assert found.rms[key] == pytest.approx(size, rel=2e-3, abs=1e-7), key
+
+
+def test_what_is_learned_does_not_count_as_small_gradients() -> None:
+    """Gradients are proportional to that at the outputs; what is left of it is measured, and never above 1."""
+    from scalerules.backends import training
+
+    graph, solution = perceptron()
+    base = graph.base_sizes()
+    found = training.measure(training.Program(graph, solution, base, base), training.Trial(0.02, 6)).rms
+    pulls = [found["pull", "", step, None] for step in range(1, 7)]
+    assert pulls[0] == 1 and 0 < pulls[-1] < 0.5 and max(pulls) == 1
+    raw = [found["gradient", "h1", step, None] for step in range(1, 7)]
+    assert raw[-1] < 0.6 * raw[0] and raw[-1] / pulls[-1] > 0.6 * raw[0]
 
 
 def test_rates_at_once_find_the_edge_that_single_runs_find() -> None:
