@@ -162,7 +162,7 @@ class _Verification:
         logs = [math.log(size / self.report.sizes[0]) / self.report.growth for size in sizes]
         found = [measured(key, size, logs, samples[key]) for key, size in predicted.items()]
         peaks = _peaks(predicted, logs, _pulled(samples, table))
-        return judge(found, peaks, slow)
+        return judge(found, peaks, _slow(self.graph, self.solution, predicted))
 
 
 def _slow(graph: Graph, solution: Solution, predicted: Collection[Key]) -> dict[Name, float]:
@@ -184,23 +184,6 @@ def _slow(graph: Graph, solution: Solution, predicted: Collection[Key]) -> dict[
         if p.quantity == "gradient":
             slow |= {("own", node, name): gap for _, node, _, name in predicted if name == p.node}
     return slow
-
-
-def _pulled(samples: Mapping[Key, Samples], table: Sequence[Sequence[Any]]) -> dict[Key, Samples]:
-    """Gradients for as large a gradient at the outputs as at the first step, where that has become smaller.
-
-    All gradients are proportional to it, and wide networks may have learned most of their few inputs within a step or
-    two: that says nothing about how gradients scale. Only what is held to be too small is judged by it.
-    """
-    found = dict(samples)
-    for key, rows in samples.items():
-        if key[0] == "gradient":
-            pulls = [[run.rms.get(("pull", "", key[2], None), 1.0) if run else 1.0 for run in row] for row in table]
-            found[key] = [
-                [None if x is None else x / pull for x, pull in zip(*cells, strict=True)]
-                for cells in zip(rows, pulls, strict=True)
-            ]
-    return found
 
 
 def _pulled(samples: Mapping[Key, Samples], table: Sequence[Sequence[Any]]) -> dict[Key, Samples]:
