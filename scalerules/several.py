@@ -65,14 +65,8 @@ def _together(symbol: Symbol, alone: Mapping[str, Solved], problem: Problem) -> 
 
 
 def _full(solved: Solved) -> bool:
-    """Whether every parameter that is free starts as large as it can: hidden values that read it have size 0."""
-    plan = solved.run.plan
-    reads = {
-        site.key
-        for site in plan.sites
-        if site.judged
-        and plan.hidden(site)
-        and any(("init", plan.parameters[key].name) in solved.vectors for key in site.parameters)
-    }
-    starts = [event for event in solved.run.events if event.kind == "value" and event.site in reads]
-    return all(event.ticks >= 0 for event in starts if event.term is not None)
+    """Whether every free parameter that hidden values read starts as large as it can: a value of size 0 holds it."""
+    plan, events = solved.run.plan, [event for event in solved.run.events if event.kind == "value" and event.judged]
+    held = {symbol for e in events if not e.ticks for term in e.terms if not term.size for symbol in term.form}
+    read = {("init", plan.parameters[key].name) for site in plan.sites if plan.hidden(site) for key in site.parameters}
+    return all(symbol in held for symbol in read if symbol in solved.vectors)
