@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from scalerules.blocks import is_blocks, of_block
 from scalerules.errors import ScaleRulesError, nearest
 
 from .pytorch_parts import by_weight, weight_of
@@ -81,7 +82,7 @@ class Names:
             if exact in self.rules:
                 return exact
         found = sorted({tail for tail in _behind_indices(bare(name)) if tail in self.stacked})
-        found = sorted(rule for rule in self.stacked if "*" in rule and fnmatchcase(bare(name), rule)) or found
+        found = sorted(of_block(bare(name), self.stacked)) or found
         if len(found) > 1:
             raise Unmatched(
                 f"could follow {' or '.join(map(repr, found))}", where=f"parameter {name!r} of the model",
@@ -98,7 +99,7 @@ def bare(name: str) -> str:
 
 def without_indices(name: str) -> str:
     """`blocks.3.mlp.up` -> `blocks.mlp.up`."""
-    return ".".join(part for part in name.split(".") if not part.isdigit() and part != "*")
+    return ".".join(part for part in name.split(".") if not part.isdigit() and not is_blocks(part))
 
 
 def _behind_indices(name: str) -> Iterable[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, cast
 
+from scalerules.blocks import is_blocks, stands_for
 from scalerules.errors import ScaleRulesError
 from scalerules.graph import Graph, Node
 
@@ -154,7 +155,7 @@ def _at_path(model: Module, path: str, node: str) -> list[_Place]:
 def _fits(name: str, pattern: str) -> bool:
     """Whether a dotted path fits one with wildcards, part by part: `blocks.*` is not `blocks.0.mlp`."""
     parts, wanted = name.split("."), pattern.split(".")
-    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
+    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted)) or stands_for(pattern, name)
 
 
 def _attributes(model: Module, own: float) -> Iterator[_Place]:
@@ -173,7 +174,7 @@ def _near(node: str, places: list[_Place]) -> list[_Place]:
     A node of a repeated block is named without the index, and stands for those of all blocks.
     """
     words = node.split(".")
-    plain = [word for word in words if word != "*" and not word.isdigit()]
+    plain = [word for word in words if not is_blocks(word) and not word.isdigit()]
     near: list[_Place] = []
     for place in places:
         parts = place.path.split(".")[:-1]

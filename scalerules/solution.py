@@ -9,6 +9,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from .blocks import of_block
 from .errors import UnknownName
 
 if TYPE_CHECKING:
@@ -165,15 +166,26 @@ class Solution:
     """In the gauge `unit`: the constant factors of every operation at the base size, by node."""
 
     def __getitem__(self, parameter: str) -> Rule:
-        if parameter not in self.parameters:
+        return self.parameters[self.name_of(parameter)]
+
+    def name_of(self, parameter: str) -> str:
+        """The name under which the rule of a parameter stands: `h.*.attn.weight` for `h.0.attn.weight`.
+
+        Raises `UnknownName`.
+        """
+        if parameter in self.parameters:
+            return parameter
+        found = of_block(parameter, self.parameters)
+        if len(found) != 1:
             raise UnknownName("parameter", parameter, self.parameters, where=f"graph {self.graph!r}")
-        return self.parameters[parameter]
+        return found[0]
 
     def explain(self, parameter: str) -> str:
         """The steps from which the sizes of a parameter (or a solved multiplier) follow, as text."""
         from .views import explained
 
-        return explained(self, parameter)
+        found = [] if parameter in self.explanations else of_block(parameter, self.explanations)
+        return explained(self, found[0] if len(found) == 1 else parameter)
 
     def to_markdown(self) -> str:
         """Table, numbered steps, assumptions and warnings, as Markdown."""

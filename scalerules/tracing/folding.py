@@ -56,8 +56,8 @@ def unsuited(record: Record, run: Run) -> str | None:
         return "how many there are follows no law"
     if len(run.carried) != 1 or run.stepped:
         return "they hand on more than one tensor"
-    if index_of(run) is None:
-        return "they repeat in groups"
+    if not in_list(run):
+        return "they share weights, or are not members of one list one after the other"
     inside = {name for copy in run.copies for name in copy}
     result = result_of(run)
     outside = [ref for call in record.calls if call.name not in inside for ref in call.reads()]
@@ -76,25 +76,39 @@ def result_of(run: Run) -> Ref:
     return Ref(run.copies[-1][run.copies[0].index(result.name)], result.index)
 
 
-def index_of(run: Run) -> str | None:
-    """The index of the first block in the list that the run goes over, where every block is one member of it."""
+def in_list(run: Run) -> bool:
+    """Whether every block is so many members of one list, one group after the other, and reads weights of its own."""
     before = f"{run.path}." if run.path else ""
-    found: list[set[str]] = []
-    for weights in run.weights:
-        if not all(name.startswith(before) for name in weights):
-            return None
-        found.append({name[len(before) :].partition(".")[0] for name in weights})
-    return next(iter(found[0])) if found and all(len(each) == 1 for each in found) else None
+    if not run.members or any(len(members) != len(run.members[0]) for members in run.members):
+        return False
+    flat = [index for members in run.members for index in members]
+    if flat != list(range(flat[0], flat[0] + len(flat))):
+        return False
+    for weights, members in zip(run.weights, run.members, strict=True):
+        for name in weights:
+            index = name[len(before) :].partition(".")[0]
+            if not name.startswith(before) or not index.isdigit() or int(index) not in members:
+                return False
+    return True
 
 
 def starred(name: str, run: Run) -> str:
     """A name in the first block as the name of all blocks: `h.0.attn` -> `h.*.attn`."""
     before = f"{run.path}." if run.path else ""
-    index = index_of(run)
-    head = f"{before}{index}"
-    if name == head or name.startswith(f"{head}.") or name.startswith(f"{head}["):
-        return f"{before}*{name[len(head) :]}"
+    for index, word in zip(run.members[0], words_of(run), strict=True):
+        head = f"{before}{index}"
+        if name == head or name.startswith(f"{head}.") or name.startswith(f"{head}["):
+            return f"{before}{word}{name[len(head) :]}"
     return name
+
+
+def words_of(run: Run) -> list[str]:
+    """What stands for the index of each member of the first block: `*`, `1::2` of groups, `0:6` beside other runs."""
+    period, first, last = len(run.members[0]), run.members[0][0], run.members[-1][-1]
+    stop = "" if run.alone else str(last + 1)
+    if period == 1:
+        return ["*"] if run.alone else [f"{first}:{stop}"]
+    return [f"{index}:{stop}:{period}" for index in run.members[0]]
 
 
 def fold(at: Lowering, run: Run) -> None:
