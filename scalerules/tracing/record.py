@@ -105,6 +105,8 @@ class Weight:
     initial: Initial = Initial("unknown")
     aliases: tuple[str, ...] = ()
     owner: str = ""
+    frozen: bool = False
+    """A parameter of the module that is not trained (`requires_grad` False), and no buffer."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ class Run:
     `carried` are pairs (initial, result): copy 0 reads `initial` (a Ref from outside) where copy k + 1 reads
     what `result` (a Ref to a call of copy 0) is in copy k. `captured` are references from outside that all copies read.
     `stepped` are pairs (initial, position) of reads that differ from copy to copy in another way (a slice per step).
-    `path` is the module list that it runs over: `model.layers`.
+    `path` is the module list that it runs over: `model.layers`; `members[k]` are the indices in it that copy k consists
+    of; `alone`: no other run goes over that list.
     """
 
     over: Literal["layers", "time"]
@@ -152,6 +155,8 @@ class Run:
     carried: tuple[tuple[Ref, Ref], ...] = ()
     captured: tuple[Ref, ...] = ()
     stepped: tuple[tuple[Ref, ...], ...] = ()
+    members: tuple[tuple[int, ...], ...] = ()
+    alone: bool = True
 
 
 @dataclass(frozen=True)
