@@ -195,7 +195,8 @@ class _Ensemble:
 
         found = _each(parts, self.copies)(values, self.start, self.parameters, self.inputs, self.targets)
         for (node, parameter), part in zip(pairs, found, strict=True):
-            self._note({("own", node, count, parameter): (_norm(part), scale[node])}, {node: part})
+            finer = training.FINE if self.program.linear(node, parameter) else 1.0
+            self._note({("own", node, count, parameter): (_norm(part), finer * scale[node])}, {node: part})
 
     def _note(self, norms: dict[Key, tuple[Tensor, Tensor | None]], tensors: Stacked) -> None:
         for key, (norm, scale) in norms.items():

@@ -22,6 +22,8 @@ from scalerules.graph import Graph, Node, ordered
 from .natural import density, natural_std
 from .operations import SCAN_PARTS, TABLE, Call
 
+LINEAR = frozenset({"einsum", "add"})
+"""Operations that are linear in each parameter that they read once."""
 Swap = Mapping[tuple[str, str], Tensor]
 """(node, parameter) -> the value that this node alone reads instead of the parameter's."""
 
@@ -202,7 +204,8 @@ class Program:
         for name in self._order[scope.repeat]:
             scope.values[name] = self._compute(scope, name, nodes[name])
 
-    def _compute(self, scope: Scope, name: str, node: Node) -> Tensor:
+    def _compute(self, scope: Scope, name: str, node: Node, alone: str | None = None) -> Tensor:
+        """The value of a node; with `alone` the part of a sum that this parameter is."""
         operands = [scope.values[source] for source in node.inputs]
         for parameter in node.parameters:
             value = scope.swap.get((name, parameter), scope.run.parameters[parameter])
@@ -210,6 +213,9 @@ class Program:
             if self.graph.parameters[parameter].density is not None:
                 value = value * (value != 0)  # the mask: what is not kept is zero and gets no gradient
             operands.append(value if self._mult[parameter] == 1 else value * self._mult[parameter])
+        if alone is not None and node.op == "add":
+            at = len(node.inputs) + node.parameters.index(alone)
+            operands = [x if i == at else torch.zeros_like(x) for i, x in enumerate(operands)]
         axes = self._operand_axes.get((scope.repeat, name))
         if axes is None:
             before = {"stream": self.graph.nodes[scope.repeat].inputs[0]} if scope.repeat else {}
@@ -245,7 +251,9 @@ class Program:
         residual, where the branches of all blocks add up, so do their contributions.
         """
         readers = [node] if node in self.readers(parameter) else self.readers(parameter)
-        swap = {(reader, parameter): initial[parameter] for reader in readers}
+        linear = self.linear(node, parameter)
+        moved = _minus(run.parameters[parameter], initial[parameter]) if linear else initial[parameter]
+        swap = {(reader, parameter): moved for reader in readers}
         repeat, target = self._scope(readers[0]), self._whole(node)
         if target not in self._nodes(repeat):
             return run.all_values()[node] - self.forward(run.parameters, data, swap).all_values()[node]
@@ -254,12 +262,32 @@ class Program:
         for index, values in enumerate(scopes):
             # a run of its own: a repeat on the way must not overwrite the blocks of this one
             scope = Scope(Run(run.parameters), dict(values), repeat, None if repeat is None else index, swap)
+            if linear:
+                parts.append(self._compute(scope, node, self._nodes(repeat)[node], parameter))
+                continue
             self._rerun(scope, target)
             parts.append(values[node] - scope.values[node])
         if repeat is None:
             return parts[0].detach()
         stacked = torch.stack(parts).detach()
         return stacked.cumsum(0) if self._nodes(repeat)[target].op == "residual" else stacked
+
+    def linear(self, node: str, parameter: str) -> bool:
+        """Whether a node is linear in a parameter that it reads: then its own contribution is that of the difference.
+
+        The difference of two values that are nearly equal would lose what is small beside them.
+        """
+        return (node, parameter) in self._linear
+
+    @cached_property
+    def _linear(self) -> set[tuple[str, str]]:
+        return {
+            (name, parameter)
+            for name, node in self.graph.walk()
+            if node.op in LINEAR
+            for parameter in node.parameters
+            if node.parameters.count(parameter) == 1 and self.graph.parameters[parameter].density is None
+        }
 
     def _whole(self, node: str) -> str:
         """The node itself, or the scan that `node` is an internal node of."""
@@ -286,6 +314,13 @@ class Program:
         if node not in self.graph.nodes:
             raise GraphError("is in no graph or body", where=f"node {node!r}")
         return None
+
+
+def _minus(now: Any, before: Any) -> Any:
+    """The difference of two parameters; those of a repeat may come block by block."""
+    if isinstance(now, Tensor):
+        return now - before
+    return tuple(a - b for a, b in zip(now, before, strict=True))
 
 
 def _generator(seed: int, name: str) -> torch.Generator:

@@ -100,6 +100,8 @@ class LiveProgram(Program):
         """The exported program, the weight that each placeholder stands for, and the module it is of."""
         model = self.module(0, self.sizes)
         args, kwargs = as_call(call_with(self.live.inputs, self.whole))
+        if self.dtype != torch.float32:
+            args, kwargs = torch.utils._pytree.tree_map(self._cast, (args, kwargs))  # pyright: ignore
         with quiet(), torch.no_grad():
             program = torch.export.export(model, args, kwargs, strict=False).run_decompositions({})
         first: dict[int, str] = {}
@@ -115,6 +117,9 @@ class LiveProgram(Program):
                 hint="a recurrence that is traced as one call is not run; verify the graph: sr.graph(path of its yaml)",
             )  # fmt: skip
         return program, names, model
+
+    def _cast(self, leaf: Any) -> Any:
+        return leaf.to(self.dtype) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
 
     # --- parameters --------------------------------------------------------------------------------
 
@@ -265,19 +270,31 @@ class LiveProgram(Program):
         calls = self.live.readers.get((node, parameter))
         if calls is None:
             return torch.full((1,), math.nan)
-        before = self._weights({**run.parameters, parameter: initial[parameter]})
-        kept = dict(run.calls.env)
+        before, now = (self._weights({**run.parameters, parameter: w[parameter]}) for w in (initial, run.parameters))
         parts: list[Tensor] = []
         for call in calls:
-            again = self._between[call]
-            for n in again[:-1]:
-                name = self.exported[1].get(n.name)
-                run.calls.env[n] = run.calls.called(n) if name is None else before[name].detach()
             factor = 1.0 if node in self.live.nodes else self._factors.get(call, 1.0)
-            parts.append((run.values[call] - run.calls.called(again[-1])).detach() / factor)
-            run.calls.env.clear()
-            run.calls.env.update(kept)
+            both = [self._again(run, call, weights) for weights in (now, before)]
+            parts.append(((both[0] - both[1]) / factor).to(self.dtype))
         return torch.stack(parts)
+
+    def linear(self, node: str, parameter: str) -> bool:
+        """Own contributions are computed in double precision: what is small beside the value is not lost."""
+        return True
+
+    def _again(self, run: Any, call: str, weights: Mapping[str, Tensor]) -> Tensor:
+        """What a call returns with these weights and otherwise what it read, in double precision."""
+        again, env, kept = self._between[call], run.calls.env, dict(run.calls.env)
+        for n in again:
+            for source in n.all_input_nodes:
+                if source not in again and isinstance(kept[source], Tensor) and kept[source].is_floating_point():
+                    env[source] = kept[source].detach().double()
+            name = self.exported[1].get(n.name)
+            env[n] = run.calls.called(n) if name is None else weights[name].detach().double()
+        result = env[again[-1]]
+        env.clear()
+        env.update(kept)
+        return result
 
     @cached_property
     def _between(self) -> dict[str, list[fx.Node]]:
@@ -302,6 +319,14 @@ class LiveProgram(Program):
             made(reader, path)
             found[reader.name] = sorted({*(n for n in path if path[n]), reader}, key=order.__getitem__)
         return found
+
+
+def silent(program: LiveProgram) -> list[str]:
+    """As `training.silent`; nothing where the module does not run in double precision."""
+    try:
+        return training.silent(program)
+    except RuntimeError:  # constants of single precision that a call does not take beside double
+        return []
 
 
 def losses(program: LiveProgram, trials: Sequence[training.Trial], device: str = "cpu") -> list[list[float]]:

@@ -28,6 +28,12 @@ Key = tuple[str, str, int, str | None]
 
 NOISE = 2e-6
 """Differences below this part of the value are rounding in float32 and count as zero."""
+FINE = 0.05
+"""The part of it for what was made of the difference of a parameter: only the rounding of its entries is left."""
+ROUNDING = 1e-4
+"""A gradient whose part this is in double precision of what it is in single is rounding."""
+GENERIC = 0.1
+"""The part of its size by which each entry of a parameter is moved to look at a point where nothing is special."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,7 @@ def losses(program: Program, trial: Trial) -> list[float]:
 
 
 def measure(program: Program, trial: Trial, own: Collection[tuple[str, str]] | None = None) -> Measurement:
-    """Trains for `trial.steps` steps and returns every size on the way; "pull" is what is left of the outputs' gradient.
+    """Trains for `trial.steps` steps and returns every size; "pull" is what is left of the outputs' gradient.
 
     `own` lists the (node, parameter) pairs whose contribution is wanted; by default every trained parameter at
     every node that reads it.
@@ -170,7 +176,8 @@ def measure(program: Program, trial: Trial, own: Collection[tuple[str, str]] | N
                 rms["change", name, count, None] = difference(value - first[name], value)
             for node, parameter in (pair for pair in own if pair[0] in values):
                 part = program.own(run, data, start, parameter, node)
-                rms["own", node, count, parameter] = difference(part, values[node])
+                noise = FINE if program.linear(node, parameter) else 1.0
+                rms["own", node, count, parameter] = difference(part, values[node], noise)
         if grads is not None:
             with torch.enable_grad():
                 pulls.append(float(pull(program, program.outputs(run), data.targets)))
@@ -209,11 +216,34 @@ def root_mean_square(tensor: Tensor) -> float:
     return float(torch.linalg.vector_norm(flat)) / math.sqrt(max(1, flat.numel()))
 
 
-def difference(change: Tensor, value: Tensor) -> float:
-    """Root mean square of a difference; 0 where it is no more than the rounding of the value."""
+def difference(change: Tensor, value: Tensor, part: float = 1.0) -> float:
+    """Root mean square of a difference; 0 where it is no more than (this part of) the rounding of the value."""
     size = root_mean_square(change)
-    noise = NOISE if value.dtype == torch.float32 else 1e-14
+    noise = part * (NOISE if value.dtype == torch.float32 else 1e-14)
     return size if size > noise * root_mean_square(value) else 0.0
+
+
+def silent(program: Program, seed: int = 0) -> list[str]:
+    """The trained parameters that nothing depends on: their gradient is rounding, and far smaller in double precision.
+
+    A bias in front of a norm that subtracts the mean, that of the keys of attention. Which ones they are is seen at any
+    point; at the start other gradients may vanish as well.
+    """
+    names = [name for name in program.solution.parameters if program.graph.parameters[name].trained]
+    generator, moved = torch.Generator().manual_seed(seed), dict[str, Tensor]()
+    for name, value in program.initial(seed).items():
+        noise = torch.randn(value.shape, generator=generator, dtype=value.dtype)
+        moved[name] = value + noise * GENERIC * (root_mean_square(value) or GENERIC)
+    data, double = program.data(seed), replace(program, dtype=torch.float64)
+    sizes: list[dict[str, float]] = []
+    for at, dtype in ((program, torch.float32), (double, torch.float64)):
+        here = {name: value.to(dtype) for name, value in moved.items()}
+        inputs = {name: x.to(dtype) if x.is_floating_point() else x for name, x in data.inputs.items()}
+        seen = Data(inputs, [target.to(dtype) for target in data.targets])
+        found = gradients(at, here, seen, names, look=False)[2]
+        sizes.append({name: root_mean_square(gradient) for name, gradient in found.items()})
+    single, fine = sizes
+    return [name for name in names if fine[name] < ROUNDING * single[name] or (fine[name] > 0 == single[name])]
 
 
 @contextmanager

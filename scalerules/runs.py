@@ -134,6 +134,14 @@ def stable_rate(graph: Graph, solution: Solution, base: Mapping[str, float], dev
     return Rate(OF_THE_EDGE * 2.0**power, 2.0**power, 2.0 ** (power + 1) if power < 20 else None)
 
 
+def silent(graph: Graph, solution: Solution, base: Mapping[str, float]) -> list[str]:
+    """The parameters that nothing depends on, so that there is nothing to measure: see `training.silent`."""
+    module = backend("live" if getattr(graph, "live", None) is not None else "training")
+    training = backend("training")
+    with training.one_thread():
+        return module.silent(trainer(graph)[0](graph, solution, base, base))
+
+
 def _edge(stable: Any) -> int | None:
     """The power below the first unstable one above a stable one; 20 if there is none, None if nothing is stable."""
     low, high, known = -6, -6, dict[int, bool]()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import ScaleRulesError
 from .graph import Graph
-from .runs import Look, Rate, Runs, backend, few_samples, rises, stable_rate, usable
+from .runs import Look, Rate, Runs, backend, few_samples, rises, silent, stable_rate, usable
 from .slopes import Samples, peak
 from .verify_judge import ALLOWANCE, Key, Measured, Name, Row, far_above, judge, measured
 from .verify_report import Report as Report
@@ -62,8 +62,9 @@ def verify(
     rate = Rate(lr) if lr is not None else stable_rate(graph, solution, base, device)
     growth = float(next(g for g in solution.direction.values() if g))
     report = Report(
-        graph.name, solution.optimizer, list(scales), counts[0], steps, rate, seeds_by_size=counts, growth=growth
-    )
+        graph.name, solution.optimizer, list(scales), counts[0], steps, rate, seeds_by_size=counts, growth=growth,
+        silent=silent(graph, solution, base),
+    )  # fmt: skip
     verification = _Verification(
         report, graph, solution, Look(graph, solution, scales, base, steps, progress, jobs, device), seed
     )
@@ -150,7 +151,8 @@ class _Verification:
         if len(sizes) < 2:
             return []
         table = [[runs.get((seed, size)) for size in sizes] for seed in seeds]
-        predicted = _predicted(self.solution, self.report.steps, [run for row in table for run in row if run])
+        there = [run for row in table for run in row if run]
+        predicted = _predicted(self.solution, self.report.steps, there, self.report.silent)
         samples: dict[Key, Samples] = {
             key: [[run.rms.get(key, math.nan) if run else None for run in row] for row in table] for key in predicted
         }
@@ -203,10 +205,13 @@ def _pulled(samples: Mapping[Key, Samples], table: Sequence[Sequence[Any]]) -> d
     return found
 
 
-def _predicted(solution: Solution, steps: int, runs: Sequence[Any]) -> dict[Key, Fraction | None]:
-    """The predicted size of everything that was measured in all runs."""
+def _predicted(
+    solution: Solution, steps: int, runs: Sequence[Any], silent: Collection[str]
+) -> dict[Key, Fraction | None]:
+    """The predicted size of everything that was measured in all runs; nothing of parameters that are `silent`."""
     sizes = {_key(p): p.size for p in solution.sizes if p.step <= steps}
-    return {key: size for key, size in sizes.items() if all(key in run.rms for run in runs)}
+    seen = {key: size for key, size in sizes.items() if (key[1] if key[0] == "gradient" else key[3]) not in silent}
+    return {key: size for key, size in seen.items() if all(key in run.rms for run in runs)}
 
 
 def _key(p: Predicted) -> Key:

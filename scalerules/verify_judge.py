@@ -66,6 +66,8 @@ class Row:
     """How far the estimate of one of all these rows lies beside its size by chance."""
     tends: bool = False
     """Whether it falls towards its predicted size: independent terms, 1/2 below it, still stand before it."""
+    somewhere: bool = True
+    """Whether it was above what single precision resolves at any size."""
     parameter: str | None = None
     status: Status = "agrees"
     why: str = ""
@@ -124,18 +126,23 @@ def _rounded(number: float | None) -> float | None:
 
 @dataclass(frozen=True)
 class Measured:
-    """A quantity before it is judged: what was predicted, and the slope that was found (None: zero or not finite)."""
+    """A quantity before it is judged: what was predicted, and the slope that was found (None: zero or not finite).
+
+    `somewhere`: whether it was above what single precision resolves at any size.
+    """
 
     key: Key
     predicted: Fraction | None
     slope: Slope | None
     finite: bool
     tends: bool = False
+    somewhere: bool = True
 
     def row(self, noise: float, rows: int) -> Row:
         """The row, one of so many; `noise` is the typical variance."""
         quantity, node, step, parameter = self.key
         row = Row(quantity, node, step, self.predicted, None, None, parameter=parameter)
+        row = replace(row, somewhere=self.somewhere)
         if self.slope is None:
             return row if self.finite else replace(row, status="wrong", why="it was not finite: training diverged")
         slope = self.slope
@@ -158,7 +165,8 @@ def measured(key: Key, predicted: Fraction | None, logs: Sequence[float], sample
     finite = all(x is None or math.isfinite(x) for sample in samples for x in sample)
     low = slope is not None and predicted is not None and slope.estimate < float(predicted) - TOLERANCE
     heads = low and tends(logs, samples if heading is None else heading, float(predicted or 0))
-    return Measured(key, predicted, slope, finite, heads)
+    somewhere = any(x is not None and x > 0 for sample in samples for x in sample)
+    return Measured(key, predicted, slope, finite, heads, somewhere)
 
 
 def judge(
@@ -196,6 +204,8 @@ def _judged(row: Row, top: Row, allowance: float) -> Row:
         if row.slope is None:
             return row
         return replace(row, status="unpredicted", why="predicted to be exactly zero, and it is not")
+    if top.slope is None and top.somewhere:
+        return replace(row, status="undecided", why="too small for single precision at some sizes")
     if top.slope is None:
         return replace(row, status="missing", why="a size is predicted, and it is zero at every step")
     if row.slope is None:

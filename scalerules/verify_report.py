@@ -33,6 +33,8 @@ class Report:
     steps: int
     rate: Rate
     seeds_by_size: list[int] = field(default_factory=list[int])
+    silent: list[str] = field(default_factory=list[str])
+    """Parameters that nothing depends on (what reads them takes them out again): nothing of them is judged."""
     growth: float = 1.0
     """The growth of the first scale along the direction; predicted sizes are powers of what grows as 1."""
     rows: list[Row] = field(default_factory=list[Row])
@@ -109,6 +111,7 @@ class Report:
             "seeds_by_size": self.seeds_by_size, "seeds_used": self.seeds_used, "looks": self.looks,
             "steps": self.steps, "learning_rate": self.rate.value, "learning_rate_note": str(self.rate),
             "interrupted": self.interrupted, "seconds": round(self.seconds, 3), "counts": dict(sorted(counts.items())),
+            "silent": self.silent,
             "rose": {f"{size:g}": count for size, count in self.rose.items()},
             "detects": None if typical is None else round(typical, 4),
             "rows": [r.to_dict() for r in self.rows], "verdict": self.verdict, "conclusion": self.conclusion,

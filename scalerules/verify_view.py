@@ -74,6 +74,8 @@ def caption(report: Report) -> str:
         f"base learning rate {report.rate}",
         f"the loss rose above its start in some runs: {rose}" if rose else "the loss never rose above its start",
     ]
+    if report.silent:
+        lines.append(f"not judged, for nothing depends on them: {', '.join(report.silent)}")
     if report.interrupted:
         reached = ", ".join(f"{size:g}" for size in report.measured_sizes) or "none"
         lines.append(f"interrupted: judged by what was measured until then (sizes: {reached})")

@@ -203,6 +203,27 @@ def test_what_does_not_move_is_exactly_zero() -> None:
     assert found.rms["change", "h1", 1, None] > 0
 
 
+def test_a_small_own_contribution_is_not_lost_beside_the_value() -> None:
+    """A millionth of the value, seen in single precision: it comes from the difference of the parameters."""
+    graph, trial = catalogue("mlp"), training.Trial(5e-8, steps=1)
+    single, double = (training.measure(program(graph, rules(graph), double=d), trial).rms for d in (False, True))
+    for name in ("input", "h1", "output"):
+        own = single["own", name, 1, name]
+        assert own < 4e-6 * single["value", name, 0, None], name
+        assert own == pytest.approx(double["own", name, 1, name], rel=0.5), name  # other random numbers
+
+
+def test_what_nothing_depends_on_is_named() -> None:
+    """A number that is added to all channels is taken out again by a norm that subtracts the mean."""
+    g = Builder("shifted", axes={"batch": 4, "time": 5, "in": 6, "n": "width", "out": 3})
+    x = g.dense("first", g.input("x", "batch time in"), "n in", "b t")
+    g.parameter("shift", "time", init="zeros")
+    shifted = g.add(x, name="shifted", equation="b t n, t -> b t n", parameters=("shift",))
+    graph = g.build(g.dense("last", g.gelu(g.layer_norm(shifted, axis="n")), "out n", "b t"))
+    assert training.silent(program(graph, rules(graph), double=False)) == ["shift"]
+    assert training.silent(program(catalogue("mlp"), rules(catalogue("mlp")), double=False)) == []
+
+
 def test_same_seed_same_numbers() -> None:
     graph = catalogue("mlp")
     one, two = (program(graph, rules(graph)).initial(3) for _ in range(2))

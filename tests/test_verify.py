@@ -349,6 +349,16 @@ def test_zero_where_a_size_is_predicted_is_missing_and_the_reverse_unpredicted()
     assert status["change", "x", 1] == "agrees"
 
 
+def test_what_vanishes_at_some_sizes_only_is_open() -> None:
+    """Below the resolution of single precision at one size: nothing is known, and it is not said to be missing."""
+    rows = [[1e-6, 1e-6, 0.0], [1e-6, 0.0, 0.0]]
+    found = measured(("own", "h", 1, "h"), Fraction(0), [0.0, 0.7, 1.4], rows)
+    (row,) = judge([found], {("own", "h", "h"): found})
+    assert row.status == "undecided" and "too small" in row.why
+    none = measured(("own", "h", 1, "h"), Fraction(0), [0.0, 0.7, 1.4], [[0.0] * 3] * 2)
+    assert judge([none], {("own", "h", "h"): none})[0].status == "missing"
+
+
 def test_divergence_is_wrong_and_no_crash() -> None:
     report = verify(*perceptron(), sizes=[32, 64], seeds=2, lr=1e30, progress=False)
     assert report.verdict is False
