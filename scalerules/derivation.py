@@ -314,12 +314,13 @@ class _Writer:
         """For every unknown the equation that shows best what determines it: one that holds with equality, close by."""
         bound: dict[Symbol, Equation] = {}
         reads = {p: site.key for site in self.run.plan.sites for p in self._read_by(site.parameters)}
+        read = set(reads.values())
         for event in self.run.events:
             if not event.judged or event.term is None or event.ticks:
                 continue
             if event.kind == "own" and event.first:
                 bound.setdefault(("lr", str(event.parameter)), Equation("maximal", event))
-            if event.kind in ("value", "change"):
+            if event.kind in ("value", "change") and event.site in read:
                 for term in (t for t in event.terms if t.size == event.term.size):
                     for kind, name in term.form:
                         if kind == "init" and reads.get(name) == event.site:

@@ -43,6 +43,7 @@ class Point:
         self.reach = int(Fraction(3, 2) * self.per_unit * max([*self.growths.values(), Fraction(1, 8)]))
         self._ticks: dict[str, int] = {}
         self._bits: dict[tuple[object, ...], int] = {}
+        self._once: dict[str, tuple[list[Piece], list[Term]]] = {}
         self._constants: dict[tuple[str, ...], Mapping[Symbol, tuple[Fraction, ...]]] = {}
         self._factors: dict[str, tuple[int, tuple[tuple[Symbol, Fraction], ...]]] = {}
 
@@ -56,6 +57,13 @@ class Point:
     def bit(self, *key: object) -> int:
         """The bit of a source of randomness."""
         return self._bits.setdefault(key, 2 << len(self._bits))
+
+    def once(self, key: str, pieces: Operand, compute: Callable[[], list[Term]]) -> list[Term]:
+        """What is computed at a site from these pieces, not again as long as they are the same ones."""
+        known = self._once.get(key)
+        if known is None or [id(piece) for piece in known[0]] != [id(piece) for piece in pieces]:
+            known = self._once[key] = list(pieces), compute()
+        return known[1]
 
     def unknown(self, kind: str, name: str) -> int:
         """The value of an unknown, 0 where it has none."""

@@ -35,6 +35,7 @@ class At:
     """A point with given growths, in ticks."""
 
     reach = 100 * UNIT
+    coherent = True
 
     def __init__(self, **growths: int) -> None:
         self.growths = growths

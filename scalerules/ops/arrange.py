@@ -104,7 +104,7 @@ class Power(Elementwise):
     def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
         return self._raised(at, site, operands, self.power)
 
-    def derivative(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+    def _derivative(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
         return self._raised(at, site, operands, self.power - 1)
 
     def _raised(self, at: Point, site: Site, operands: Sequence[Operand], power: Fraction) -> list[Term]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ..terms import Term, decayed, largest, merged, rank
+from ..terms import KEPT, MOST_SOURCES, Term, decayed, largest, merged, rank
+from .entrywise import entrywise
 from .forms import Point, fitted
 from .laws import Labels, Operand, contract, explicit
 from .registry import register, same_axes
@@ -70,6 +71,9 @@ def powers(at: Point, terms: list[Term], parity: str, homogeneous: bool, constan
 
 def _pairs(terms: list[Term], homogeneous: bool, reach: int) -> list[Term]:
     """Products of two terms, the largest with itself too: of each signature the largest; sorted, the largest first."""
+    if not homogeneous and len(terms[0].signs) == 1 and not any(t.profile for t in terms):
+        many = sum(t.signs[0].bit_count() > MOST_SOURCES for t in terms)  # each may come in place of a product
+        return entrywise(terms, terms, reach, KEPT + many, mirrors=False)
     best: dict[object, tuple[tuple[int, int], tuple[int, ...], Term, Term]] = {}
     floor = (1 if homogeneous else 2) * terms[0].size - reach
     for i, a in enumerate(terms):
@@ -116,6 +120,9 @@ class Elementwise:
 
     def derivative(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
         """Terms of f'(x)."""
+        return at.once(site.key, operands[0], lambda: self._derivative(at, site, operands))
+
+    def _derivative(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
         f = self.function
         x, ramps = self._argument(at, site, operands)
         parity = {"odd": "even", "even": "odd", "generic": "generic"}[f.parity]

@@ -7,7 +7,7 @@ Every operation answers three questions. `value`: the terms of its result. `push
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,6 +23,7 @@ class Point(Scope, Protocol):
 
     def unknown(self, kind: str, name: str) -> int: ...
     def factor(self, site: Site) -> tuple[int, Shift]: ...
+    def once(self, key: str, pieces: Operand, compute: Callable[[], list[Term]]) -> list[Term]: ...
 
 
 class Law(Protocol):

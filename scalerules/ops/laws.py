@@ -21,8 +21,8 @@ from ..terms import (
     decayed,
     merged,
     rank,
-    uncrowded,
 )
+from .entrywise import entrywise
 
 HALF = Fraction(1, 2)
 Labels = tuple[str, ...]
@@ -168,7 +168,7 @@ def _pair(
     if not result and len(gone) == 1 and len(la) == len(lb) == 1 and not any(t.profile for t in (*a, *b)):
         return result, _inner(at, a, b, gone[0])
     if la == lb == result and len(result) == 1 and not any(t.profile for t in (*a, *b)):
-        return result, _entrywise(at, a, b)
+        return result, entrywise(a, b, at.reach)
     return result, _products(at, la, a, lb, b, gone, result)
 
 
@@ -195,36 +195,6 @@ def _inner(at: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
         shift: Shift = ((("growth", axis), Fraction(1)),)
         return [Term(size + growth, (), (first, second), shift)]
     return [Term(half, (), (top_a, top_b), ((("growth", axis), HALF),))]
-
-
-def _entrywise(at: Scope, a: list[Term], b: list[Term]) -> list[Term]:
-    """Products entry by entry of two vectors: what `_products` gives, without its bookkeeping (most calls are this)."""
-    best: dict[int, tuple[int, Term, Term]] = {}
-    a, right = sorted(a, key=rank, reverse=True), sorted(b, key=rank, reverse=True)
-    pairs = [(term.size, term.signs[0], term) for term in right]
-    floor = a[0].size + right[0].size - at.reach
-    mirrors = any(term.mirror is not None for term in (*a, *b))
-    for ta in a:
-        size_a, mask_a = ta.size, ta.signs[0]
-        for size_b, mask_b, tb in pairs:
-            if size_a + size_b < floor:
-                break
-            mask = mask_a ^ mask_b
-            known = best.get(mask)
-            if known is None or size_a + size_b > known[0]:
-                best[mask] = (size_a + size_b, ta, tb)
-            elif size_a + size_b == known[0]:
-                if mirrors and _kept_mirror(known[1], known[2], (mask,)) is not None:
-                    continue
-                simpler = ta.degree + tb.degree < known[1].degree + known[2].degree
-                if simpler or (mirrors and _kept_mirror(ta, tb, (mask,)) is not None):
-                    best[mask] = (known[0], ta, tb)
-    return uncrowded(
-        [
-            Term(size, (mask,), (ta, tb), mirror=_kept_mirror(ta, tb, (mask,)))
-            for mask, (size, ta, tb) in best.items()
-        ]
-    )
 
 
 def _products(

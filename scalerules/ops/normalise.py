@@ -34,7 +34,7 @@ class Norm:
 
     def _linear(self, at: Point, site: Site, operands: Sequence[Operand], v: list[Term]) -> list[Term]:
         direct = self._divided(v, operands, at, site)
-        y = self.value(at, site, operands)
+        y = at.once(site.key, operands[0], lambda: self.value(at, site, operands))
         gone = [label for label in site.result if label.partition("|")[0] == site.node.axis]
         left = tuple(label for label in site.result if label not in gone)
         along = contract(at, [(site.result, [y]), (site.result, [direct])], left)
@@ -53,8 +53,8 @@ class Softmax(Elementwise):
     def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
         return self._spread(at, site, super().value(at, site, operands))
 
-    def derivative(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
-        return self._spread(at, site, super().derivative(at, site, operands))
+    def _derivative(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        return self._spread(at, site, super()._derivative(at, site, operands))
 
     def _spread(self, at: Point, site: Site, terms: list[Term]) -> list[Term]:
         over = [label for label in site.result if label.partition("|")[0] == site.node.axis]
