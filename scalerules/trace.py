@@ -88,6 +88,7 @@ def graph_of(
     from .tracing.folding import Unfoldable
     from .tracing.live import live
     from .tracing.lowering import Lowering
+    from .tracing.scans import Unfused, fused
     from .tracing.sketch import Sketch
 
     whole: frozenset[str] = frozenset()
@@ -96,7 +97,10 @@ def graph_of(
         at = Lowering(record, Sketch(whole), unfolded)
         try:
             at.run(record.calls)
-            found = pieces(record, at.sketch, [at.get(output.ref) for output in record.outputs])
+            found = fused(pieces(record, at.sketch, [at.get(output.ref) for output in record.outputs]))
+        except Unfused as loops:
+            unfolded |= loops.loops
+            continue
         except Conflict as conflict:
             whole |= conflict.weights
             continue
@@ -109,12 +113,16 @@ def graph_of(
         assert isinstance(graph, Traced)
         places, said = free_factors(writer)
         graph._places = places  # pyright: ignore[reportPrivateUsage]
-        whole_scans = any(call.target.startswith("scalerules.") for call in record.calls)
-        if whole_scans:
-            said.append("verify runs the graph and not the module: a recurrence was traced as one call")
+        if any(made.op == "scan" and not _one_call(made) for made in found.nodes.values()):
+            said.append("verify runs the graph and not the module: a loop over time was traced as one scan")
         elif make_model is not None and inputs is not None:
             graph._live = live(writer, at.shown, make_model, inputs)  # pyright: ignore[reportPrivateUsage]
         graph._record = record  # pyright: ignore[reportPrivateUsage]
         graph._notes = [*record.notes, *at.notes, *said]  # pyright: ignore[reportPrivateUsage]
         return graph
     raise ScaleRulesError(f"the weights {', '.join(sorted(whole))} are read in ways that do not fit together")
+
+
+def _one_call(made: Any) -> bool:
+    """Whether a scan is a call of the exported program, which can be run as one."""
+    return made.call is not None and made.call.target.startswith("scalerules.")

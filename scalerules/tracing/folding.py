@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .axes import Axis
+from .linear import Loops
 from .record import Call, Record, Ref, Run
 from .sketch import Made, Sketch
 from .values import Atom, Dim, Value
@@ -28,6 +29,7 @@ class Folds:
         self.at = at
         self.first: dict[str, Run] = {}
         self.inside: set[str] = set()
+        self.loops = Loops(at)
         for run in at.record.runs:
             if not wanted(run):
                 continue
@@ -41,8 +43,8 @@ class Folds:
     def handles(self, call: Call) -> bool:
         """Whether a call stands in a folded block; with the last call of the first block, the block is lowered."""
         if call.name in self.first:
-            fold(self.at, self.first[call.name])
-        return call.name in self.inside
+            fold(self.at, self.first[call.name], self.loops)
+        return call.name in self.inside or self.loops.handles(call)
 
 
 def wanted(run: Run) -> bool:
@@ -111,7 +113,7 @@ def words_of(run: Run) -> list[str]:
     return [f"{index}:{stop}:{period}" for index in run.members[0]]
 
 
-def fold(at: Lowering, run: Run) -> None:
+def fold(at: Lowering, run: Run, loops: Loops) -> None:
     """Lowers the first block as the body of a repeat, and makes what the last block hands on known."""
     sketch, by_name = at.sketch, {call.name: call for call in at.record.calls}
     start, result = run.carried[0]
@@ -129,7 +131,8 @@ def fold(at: Lowering, run: Run) -> None:
     at.known[start.name] = Value(stream, dims)
     before = set(at.known)
     for call_name in run.copies[0]:
-        at.known[call_name] = at.lowered(by_name[call_name])
+        if not loops.handles(by_name[call_name]):
+            at.known[call_name] = at.lowered(by_name[call_name])
     made = at.get(result)
     if not isinstance(made, Value):
         raise Unfoldable(run.path)

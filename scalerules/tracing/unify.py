@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from ..errors import ScaleRulesError
 from ..scale import Length
+from .axes import fixed
 from .nodes import Step, Tensor, Trace
 from .record import Call, Initial, Input, Output, Ref, Run, Shape, Weight
 from .runs import Repeat, find_runs
@@ -346,6 +347,8 @@ def _with_refs(fitted: Any, plain: Any) -> Any:
 
 def _runs(made: list[Skeleton], laws: Laws, counts: list[tuple[int, ...]]) -> Iterator[Run]:
     base = made[0]
+    for loop in base.trace.loops:
+        yield Run("time", loop.path, fixed(loop.count), loop.copies, (), loop.carried)
     for number, repeat in enumerate(base.repeats):
         column = counts[number] if counts else (len(repeat.copies),) * len(made)
         count: Length | None = laws.law(column, last=True)
