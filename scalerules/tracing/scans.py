@@ -63,7 +63,7 @@ def fused(found: Pieces) -> Pieces:
 
 def _plain(nodes: Mapping[str, Made], outputs: tuple[str, ...]) -> dict[str, Made]:
     """The nodes without the mark that they stand for all times, where their names are free then."""
-    short = {name: name.removesuffix(".scan").replace(ALL, "") for name in nodes if ALL in name and name not in outputs}
+    short = {name: name.replace(ALL, "") for name in nodes if ALL in name and name not in outputs}
     short = {name: word for name, word in short.items() if word not in nodes and list(short.values()).count(word) == 1}
     kept = {name: made.fields.get("result") for name, made in nodes.items() if made.op == "repeat"}
     short = {name: word for name, word in short.items() if name not in kept.values()}
