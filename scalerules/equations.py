@@ -82,7 +82,7 @@ class Inequality:
     def excess(self, at: Mapping[Hashable, float]) -> float:
         """By how much it is broken (above 0) at these sizes of the unknowns; rounded."""
         constant, shares = self._numbers
-        return constant + sum(share * at[symbol] for symbol, share in shares)
+        return constant + sum([share * at[symbol] for symbol, share in shares])
 
 
 def vector_of(form: Mapping[Symbol, Fraction], known: Vectors, run: Run, scales: Sequence[str]) -> Vector:

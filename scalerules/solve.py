@@ -408,13 +408,21 @@ class _Solver:
 def _satisfy(programme: Programme, rows: Mapping[str, Inequality]) -> None:
     """Adds the inequalities that the solution breaks, the most broken first: of many, few ever bind."""
     distinct = list({row.key: name for name, row in reversed(list(rows.items()))}.values())
+    reads: dict[Hashable, list[str]] = {}
+    for name in distinct:
+        for variable in rows[name].form:
+            reads.setdefault(variable, []).append(name)
+    at = programme.sizes()
+    excess = {name: rows[name].excess(at) for name in distinct}
     while distinct:
-        at = {variable: float(vector[0]) for variable, vector in programme.solution().items()}
-        worst = max(distinct, key=lambda name: rows[name].excess(at))
-        if rows[worst].excess(at) < ROUNDING:
+        worst = max(distinct, key=excess.__getitem__)
+        if excess[worst] < ROUNDING:
             return
         programme.require(worst, rows[worst].form, rows[worst].constant)
         programme.loosen()
+        before, at = at, programme.sizes()
+        moved = {n for variable, value in at.items() if value != before[variable] for n in reads.get(variable, ())}
+        excess.update({name: rows[name].excess(at) for name in moved})
 
 
 def _allowance(name: str, depths: Mapping[str, tuple[Site, Site | None]], run: Run) -> Shift:

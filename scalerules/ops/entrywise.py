@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from ..terms import KEPT, MOST_SOURCES, Mirror, Term, rank
+from ..terms import KEPT, MOST_SOURCES, Mirror, Term, rank, uncrowded
 
 Standing = tuple[int, int, int]
 """Of what is kept of one mask: size, how few parameters it is a product of, and how early it comes; larger is first."""
+
+
+SMALL = 100
+"""So few products are all formed."""
 
 
 class _Part(NamedTuple):
@@ -32,10 +36,11 @@ def entrywise(a: Sequence[Term], b: Sequence[Term], reach: int, kept: int = KEPT
     """
     left, right = _parts(a, mirrors), _Index(_parts(b, mirrors))
     floor = left[0].size + right.parts[0].size - reach
-    many = _largest_of_many(left, right, floor, kept)
+    few = len(left) * len(right.parts) <= SMALL
+    many = [] if few else _largest_of_many(left, right, floor, kept)
     best: dict[int, tuple[int, int, int, Term, Term]] = {}
     for size_a, mask_a, degree_a, mirror_a, ta in left:
-        for size_b, mask_b, degree_b, mirror_b, tb in right.near(mask_a, many):
+        for size_b, mask_b, degree_b, mirror_b, tb in right.parts if few else right.near(mask_a, many):
             size = size_a + size_b
             if size < floor:
                 break
@@ -47,10 +52,11 @@ def entrywise(a: Sequence[Term], b: Sequence[Term], reach: int, kept: int = KEPT
                 remembers = mask & (mirror_a | mirror_b)
                 if remembers or degree_a + degree_b < known[1]:
                     best[mask] = size, degree_a + degree_b, remembers, ta, tb
-    return [
+    products = [
         Term(size, (mask,), (ta, tb), mirror=_remembered(ta, tb, mask) if remembers else None)
         for mask, (size, _, remembers, ta, tb) in best.items()
     ]
+    return uncrowded(products) if few and mirrors else products
 
 
 def _remembered(ta: Term, tb: Term, mask: int) -> Mirror | None:
