@@ -1,8 +1,9 @@
-"""The selective scan on the CPU: the reference for every state-space model here.
+"""The selective scan: the reference for every state-space model here.
 
 `selective_scan` (or `selective_scan_fn`) takes the arguments of mamba_ssm's function and is differentiable once; the
 loops are compiled by numba, in `scan_kernels.py`. Nothing of size batch x length x channels x state is
-ever stored: the state is kept every 32 steps and the rest is recomputed in the backward pass.
+ever stored: the state is kept every 32 steps and the rest is recomputed in the backward pass. That is on the CPU; on
+any other device a loop of torch operations runs instead (`scan_steps.py`).
 
 Sources: Mamba (Gu and Dao 2023, arXiv 2312.00752), S4D (arXiv 2206.11893), LRU (arXiv 2303.06349),
 Mamba-2 (arXiv 2405.21060).
@@ -24,6 +25,7 @@ from torch.nn import functional
 from scalerules.errors import ScaleRulesError
 
 from . import scan_kernels as kernels
+from .scan_steps import scan_by_steps
 
 DISCRETISATIONS = {"euler": kernels.EULER, "zoh": kernels.ZOH, "bilinear": kernels.BILINEAR}
 SMALLEST_RATE = 1e-20  # stands for A = 0 where the zero-order hold divides by A
@@ -111,19 +113,26 @@ def selective_scan(
     shape = (sizes.batch, sizes.dim, sizes.states)
     start = u.new_zeros(shape, dtype=kept) if initial_state is None else initial_state.to(kept)
 
-    scan = ComplexScan if A.is_complex() else RealScan
-    if scan is RealScan and sizes.states % 2:  # the kernels take states by twos: one more, without effect
-        rates, start = functional.pad(rates, (0, 1)), functional.pad(start, (0, 1))
-        inputs, outputs = (_one_state_more(x) for x in (inputs, outputs))
-
-    arguments = (u.to(real), dt, rates, inputs, outputs, skip, start)
-    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in arguments)
-    y, last_state = scan.apply(*arguments, DISCRETISATIONS[discretisation], keep)
-    last_state = last_state[..., : sizes.states]
+    run = _compiled if u.device.type == "cpu" else scan_by_steps
+    y, last_state = run(u.to(real), dt, rates, inputs, outputs, skip, start, discretisation)
     if z is not None:
         y = y * _entrywise(functional.silu, z.to(real))
     y = y.to(u.dtype)
     return (y, last_state) if return_last_state else y
+
+
+def _compiled(
+    u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, start: Tensor, discretisation: str
+) -> tuple[Tensor, Tensor]:
+    """(y, last state) by the kernels: what `scan_by_steps` gives."""
+    states, scan = A.shape[1], ComplexScan if A.is_complex() else RealScan
+    if scan is RealScan and states % 2:  # the kernels take states by twos: one more, without effect
+        A, start = functional.pad(A, (0, 1)), functional.pad(start, (0, 1))
+        B, C = _one_state_more(B), _one_state_more(C)
+    arguments = (u, dt, A, B, C, D, start)
+    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in arguments)
+    y, last_state = scan.apply(*arguments, DISCRETISATIONS[discretisation], keep)
+    return y, last_state[..., :states]
 
 
 selective_scan_fn = selective_scan
@@ -165,8 +174,8 @@ def _check_kinds(tensors: dict[str, Tensor], discretisation: str) -> None:
     for name, tensor in tensors.items():
         if not isinstance(tensor, Tensor):
             raise ScanTypeError(name, f"is a {type(tensor).__name__}", "give a torch.Tensor")
-        if tensor.device.type != "cpu":
-            raise ScanTypeError(name, f"is on {tensor.device}", "this scan runs on the CPU: give tensor.cpu()")
+        if tensor.device != tensors["u"].device:
+            raise ScanTypeError(name, f"is on {tensor.device}", f"u is on {tensors['u'].device}: give all on one device")
         if tensor.is_complex():
             allowed = name == "A" or (tensors["A"].is_complex() and name in ("B", "C", "initial_state"))
         else:

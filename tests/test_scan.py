@@ -18,6 +18,7 @@ from scalerules.backends.scan import (
     selective_scan,
     selective_scan_fn,
 )
+from scalerules.backends.scan_steps import scan_by_steps
 from torch import Tensor
 from torch.nn.functional import silu, softplus
 
@@ -410,5 +411,42 @@ def test_wrong_kinds_are_named() -> None:
         selective_scan(**{**tensors, "B": tensors["B"].to(torch.complex128)})
     with pytest.raises(ScanTypeError, match="A is a ndarray"):
         selective_scan(**{**tensors, "A": np.ones((5, 3))})  # type: ignore[arg-type]
-    with pytest.raises(ScanTypeError, match="u is on meta"):
+    with pytest.raises(ScanTypeError, match="is on cpu .u is on meta: give all on one device"):
         selective_scan(**{**tensors, "u": torch.ones(2, 5, 7, device="meta")})
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kept", [torch.float64, torch.complex128])
+def test_another_device_gets_the_same_by_a_loop(method, kept, monkeypatch):
+    """There is no other device here: the loop that runs there is run in the kernels' place; shapes on `meta`."""
+    seed = torch.Generator().manual_seed(5)
+
+    def normal(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+        return torch.randn(*shape, generator=seed, dtype=dtype)
+
+    rates = -normal(6, 3).exp() + (1j * normal(6, 3) if kept.is_complex else 0)
+    arguments = {
+        "u": normal(2, 6, 9), "delta": normal(2, 3, 9), "A": rates, "B": normal(2, 2, 3, 9, dtype=kept),
+        "C": normal(6, 3, dtype=kept), "D": normal(6), "z": normal(2, 6, 9), "delta_bias": normal(3),
+        "initial_state": normal(2, 6, 3, dtype=kept),
+    }  # fmt: skip
+    options = dict(delta_softplus=True, return_last_state=True, discretisation=method)
+
+    def outcome() -> list[Tensor]:
+        leaves = {name: tensor.clone().requires_grad_() for name, tensor in arguments.items()}
+        y, last = selective_scan(**leaves, **options)
+        loss = (y * torch.arange(y.numel()).view_as(y)).sum() + last.abs().square().sum()
+        return [y, last, *torch.autograd.grad(loss, list(leaves.values()))]
+
+    compiled = outcome()
+    monkeypatch.setattr("scalerules.backends.scan._compiled", scan_by_steps)
+    for ours, loop in zip(compiled, outcome(), strict=True):
+        torch.testing.assert_close(ours, loop, rtol=1e-10, atol=1e-10)
+    y, last = selective_scan(**{name: tensor.to("meta") for name, tensor in arguments.items()}, **options)
+    assert y.is_meta and y.shape == (2, 6, 9) and last.shape == (2, 6, 3) and last.dtype == kept
+
+
+def test_a_rate_of_zero_is_the_limit_in_the_loop_too():
+    u, dt, ones = torch.ones(1, 1, 4), torch.full((1, 1, 4), 0.5), torch.ones(1, 1)
+    y, last = scan_by_steps(u, dt, 0 * ones, ones, ones, torch.zeros(1), torch.zeros(1, 1, 1), "zoh")
+    assert y.flatten().tolist() == [0.5, 1.0, 1.5, 2.0] and last.item() == 2.0
