@@ -174,8 +174,9 @@ def _check_kinds(tensors: dict[str, Tensor], discretisation: str) -> None:
     for name, tensor in tensors.items():
         if not isinstance(tensor, Tensor):
             raise ScanTypeError(name, f"is a {type(tensor).__name__}", "give a torch.Tensor")
-        if tensor.device != tensors["u"].device:
-            raise ScanTypeError(name, f"is on {tensor.device}", f"u is on {tensors['u'].device}: give all on one device")
+        device = tensors["u"].device
+        if tensor.device != device:
+            raise ScanTypeError(name, f"is on {tensor.device}", f"u is on {device}: give all on one device")
         if tensor.is_complex():
             allowed = name == "A" or (tensors["A"].is_complex() and name in ("B", "C", "initial_state"))
         else:
