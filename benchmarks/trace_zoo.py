@@ -18,6 +18,10 @@ import time
 from typing import Any
 
 from zoo import ZOO
+from zoo_more import MORE
+from zoo_plain import PLAIN
+
+MODELS = {**ZOO, **MORE, **PLAIN}
 
 LIMIT = 100.0
 """Processor seconds that one model may take."""
@@ -36,7 +40,7 @@ def one(name: str, derive: bool, save: str | None = None) -> dict[str, Any]:
     from scalerules.tracing.recording import record
 
     torch.set_num_threads(1)
-    entry = ZOO[name]
+    entry = MODELS[name]
     row: dict[str, Any] = {"model": name}
     warm(entry)
     start = time.process_time()
@@ -109,7 +113,7 @@ def main() -> None:
     options = [*(["--no-derive"] if chosen.no_derive else []), *(["--save", chosen.save] if chosen.save else [])]
     print("| model | nodes | graph | sizes | traced | derived | MB | |", flush=True)
     print("|---|--:|--:|--:|--:|--:|--:|---|", flush=True)
-    for name in chosen.names or list(ZOO):
+    for name in chosen.names or list(MODELS):
         row = lines(name, chosen.limit, options)
         traced, derived = (f"{row[key]:.1f}" if key in row else "-" for key in ("traced", "derived"))
         cells = [row.get(key, "-") for key in ("model", "nodes", "graph", "sizes")]

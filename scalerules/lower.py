@@ -6,7 +6,7 @@ axis: a residual is then a contraction over depth, and the cost does not depend 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -94,7 +94,7 @@ def lower(graph: Graph, growing: frozenset[str]) -> Plan:
     """The plan of a graph in which the axes `growing` grow."""
     plan = _Lowering(chosen_only(graph), growing)
     plan.body(plan.graph.nodes, {}, "", None)
-    sites = _judged(plan.sites)
+    sites = _judged(plan.sites, lambda site: _enlarges(graph, site))
     parameters = plan.parameters
     if routed := choices(graph):
         axes = {name: graph.axes_of(name) for name, _ in graph.walk()}
@@ -261,10 +261,18 @@ def _numbered(axes: Sequence[str]) -> Labels:
     return tuple(labels)
 
 
-def _judged(sites: list[Site]) -> list[Site]:
+def _enlarges(graph: Graph, site: Site) -> bool:
+    """Whether a multiplier is fixed and grows."""
+    if site.op != "scale" or site.node.free or not isinstance(site.node.factor, str):
+        return False
+    powers = graph.length(site.node.factor, site.name).monomials[0].powers
+    return sum(power for scale, power in powers if graph.scales.get(scale)) > 0
+
+
+def _judged(sites: list[Site], enlarges: Callable[[Site], bool]) -> list[Site]:
     """A value that is read only through a multiplier is judged behind it.
 
-    Unless a parameter of its own sets its size: then the multiplier is left to what comes behind.
+    Unless a parameter of its own sets its size: then the multiplier is left to what comes behind, if it does not grow.
     """
     readers: dict[str, list[Site]] = {}
     uses: dict[str, int] = {}
@@ -280,7 +288,8 @@ def _judged(sites: list[Site]) -> list[Site]:
         )
 
     def open_(site: Site) -> bool:
-        return scaled(site) and not any(uses[key] == 1 for key in site.parameters)
+        own = any(uses[key] == 1 for key in site.parameters)
+        return scaled(site) and (not own or all(enlarges(reader) for reader in readers[site.key]))
 
     return [replace(site, judged=False, carries=True) if open_(site) else site for site in sites]
 

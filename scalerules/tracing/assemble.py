@@ -177,7 +177,8 @@ class Writer:
 
     def parameter(self, part: Part) -> Parameter:
         """A weight as the graph has it."""
-        return Parameter.model_validate({"axes": [self.axis(a) for a in part.slots], "init": initial(part.weight)})
+        data: dict[str, Any] = {"axes": [self.axis(a) for a in part.slots], "init": initial(part.weight)}
+        return Parameter.model_validate(data if part.weight.trained else data | {"trained": False})
 
     def node(self, made: Made) -> Node:
         """A node as the graph has it: its operands are nodes first, then weights."""

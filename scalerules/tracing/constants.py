@@ -40,7 +40,7 @@ def buffer(weight: Weight, sizes: Mapping[str, int]) -> Constant:
         return Constant(weight.shape, 1.0, discrete)
     if initial.kind == "constant" and initial.value is not None:
         return Constant(weight.shape, _varying(initial.value, initial.exponents, sizes), discrete)
-    return Constant(weight.shape, None, discrete)
+    return Constant(weight.shape, None, discrete, weight.name)
 
 
 def _varying(value: float, exponents: Mapping[str, float], sizes: Mapping[str, int]) -> Length | float:
@@ -57,7 +57,8 @@ def folded(at: Lowering, call: Call) -> Result:
     found = _number(at, call)
     results: list[Constant] = []
     for shape, dtype in zip(call.shapes, call.dtypes, strict=True):
-        results.append(Constant(shape, found, str(dtype).startswith(DISCRETE)))
+        ref = call.name if len(call.shapes) == 1 else ""
+        results.append(Constant(shape, found, str(dtype).startswith(DISCRETE), ref))
     return results[0] if len(results) == 1 else tuple(results)
 
 

@@ -147,11 +147,44 @@ def _traced(
         if built == "fake":
             stack.enter_context(context)
         stack.enter_context(whole_kernels())
+        stack.enter_context(without_looking())
+        model.register_forward_hook(_plain_output)
         stack.enter_context(torch.no_grad())
         program = torch.export.export(model, args, kwargs, strict=False).run_decompositions({})
         found = read(model, program, dict(sizes), built)
     found.notes += notes
     return found
+
+
+@contextmanager
+def without_looking() -> Generator[None]:
+    """`nn.Transformer` looks at the entries of its masks, which have none: they are taken as they are passed."""
+    from torch.nn.modules import transformer
+
+    looked = transformer._detect_is_causal_mask
+    transformer._detect_is_causal_mask = lambda mask, is_causal=None, size=None: bool(is_causal)
+    try:
+        yield
+    finally:
+        transformer._detect_is_causal_mask = looked
+
+
+def _plain_output(module: nn.Module, args: object, output: Any) -> Any:
+    """An output that torch does not know, a dataclass or an object with tensors in it, as a dictionary."""
+    return _plain(output)
+
+
+def _plain(output: Any) -> Any:
+    if type(output) in (tuple, list):
+        return type(output)([_plain(each) for each in output])
+    if type(output) is dict:
+        return {key: _plain(each) for key, each in output.items()}
+    if isinstance(output, tuple) or type(output) in pytree.SUPPORTED_NODES or not hasattr(output, "__dict__"):
+        return output
+    fields: dict[str, Any] = dict(vars(output))
+    tensors = any(isinstance(each, torch.Tensor) for each in pytree.tree_leaves(fields))
+    known = isinstance(output, (torch.Tensor, nn.Module)) or not tensors
+    return output if known else {key: _plain(each) for key, each in fields.items()}
 
 
 def _meta() -> AbstractContextManager[Any]:

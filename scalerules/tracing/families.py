@@ -3,6 +3,7 @@
 from . import (
     lower_attention,
     lower_convolution,
+    lower_fourier,
     lower_linear,
     lower_loss,
     lower_norm,
@@ -15,6 +16,7 @@ from . import (
 __all__ = [
     "lower_attention",
     "lower_convolution",
+    "lower_fourier",
     "lower_linear",
     "lower_loss",
     "lower_norm",

@@ -163,7 +163,17 @@ def _fixed(array: Array, changed: Mapping[str, tuple[float, list[Array]]]) -> In
     if array.ndim == 2 and np.allclose(array, np.eye(*array.shape) * array[0, 0]):
         return Initial("structured", square, axes=axes, note=f"{array[0, 0]:.4g} on the diagonal")
     note = "varies along axis " + ", ".join(map(str, axes))
-    return Initial("structured", square, axes=axes, mean=float(array.mean()), note=note)
+    return Initial("structured", square, _powers(square, changed), float(array.mean()), axes, note)
+
+
+def _powers(root: float, changed: Mapping[str, tuple[float, list[Array]]]) -> dict[str, float]:
+    """With which powers of the scales the root mean square of fixed entries varies."""
+    found: dict[str, float] = {}
+    for scale, (step, each) in changed.items():
+        other = math.sqrt(float(np.mean(np.square(each[0], dtype=float)))) if each else 0.0
+        if root and other:
+            found[scale] = _simple(math.log(other / root) / step, 0.02)
+    return found
 
 
 def _random(

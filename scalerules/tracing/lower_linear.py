@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
-from .axes import ONE
+from .axes import ONE, fixed, plus
+from .fixed import fixed_entries
 from .lowering import Lowering, as_length, lowers, number, operation
 from .record import Call
-from .values import Constant, Part, Result, Value
+from .values import Atom, Constant, Part, Result, Value
 
 LETTERS = "abcdefghijklmnopqrstuvw"
 
@@ -23,18 +25,58 @@ def contracted(
     for operand, letters in operands:
         if isinstance(operand, Constant):
             grown = [x for x, length in zip(letters, operand.shape, strict=True) if length is None or length.scales]
-            if any(letter not in result for letter in grown):
+            summed = any(letter not in result for letter in grown)
+            if summed and operand.number is None and fixed_entries(at, operand) is None:
                 raise at.sketch.unknown(
                     "a fixed matrix is multiplied along an axis that grows; what it does is not known"
                 )
             operand = at.constant(operand)
         ready.append((operand, letters))
+    if (parts := _parts_of_join(at, ready, result)) is not None:
+        sums = [contracted(at, part, result, short) for part in parts]
+        return at.sketch.combine("add", [(each, list(result)) for each in sums], list(result), "joined")
     for index, (value, letters) in enumerate(ready):
         for dim, letter in enumerate(letters):
             if len(value.dims[dim]) > 1 and letter not in result and _weights(ready, letter):
                 value = at.sketch.merge(value, dim)
         ready[index] = (value, letters)
     return at.sketch.combine("einsum", ready, result, short)
+
+
+Labelled: TypeAlias = "tuple[Value | Constant, Sequence[str]]"
+
+
+def _parts_of_join(
+    at: Lowering, operands: Sequence[tuple[Value, Sequence[str]]], result: Sequence[str]
+) -> list[list[Labelled]] | None:
+    """One product for each part of a concatenation of parts that grow and others that do not, as a weight reads them.
+
+    The columns that read a fixed number of entries have a rule of their own: among those that grow they would vanish.
+    """
+    if len(operands) != 2:
+        return None
+    for (x, x_letters), (w, w_letters) in (operands, operands[::-1]):
+        if not isinstance(w.source, Part) or isinstance(x.source, Part):
+            continue
+        if w.source.weight.name in at.sketch.whole_weights:
+            continue
+        made = at.sketch.nodes[x.source]
+        named = zip(x_letters, x.dims, strict=True)
+        letter = next((name for name, dim in named if len(dim) == 1 and dim[0].slot == made.along), "")
+        if made.op != "concat" or letter in result or letter not in w_letters:
+            continue
+        column = list(w_letters).index(letter)
+        axes = [at.sketch.slots(source)[-1] for source in made.operands]
+        if len({bool(axis.length.scales) for axis in axes}) < 2 or len(w.dims[column]) != 1:
+            continue
+        start, parts = fixed(0), list[list[Labelled]]()
+        for source, axis in zip(made.operands, axes, strict=True):
+            dims = [(Atom(axis, d[0].slot),) if n == letter else d for n, d in zip(x_letters, x.dims, strict=True)]
+            own = at.sketch.stretch(w, column, start, axis.length)
+            parts.append([(Value(source, tuple(dims)), x_letters), (own, w_letters)])
+            start = plus(start, axis.length)
+        return parts
+    return None
 
 
 def _weights(operands: Sequence[tuple[Value, Sequence[str]]], letter: str) -> bool:

@@ -39,11 +39,12 @@ def totalled(at: Lowering, value: Value, dims: Sequence[int], keep: bool, short:
 
 
 def averaged(at: Lowering, value: Value, dims: Sequence[int], keep: bool, short: str = "mean") -> Value:
-    """The mean over dimensions: a sum, divided by the number of entries where that grows."""
+    """The mean over dimensions: a sum, divided by the number of entries, also where that is fixed: it may be large."""
     made = totalled(at, value, dims, keep, short)
-    count = product(value.length(d) for d in dims)
-    inverse = power(count, Fraction(-1))
-    return at.sketch.scale(made, inverse, f"{short}_scale") if inverse is not None else made
+    inverse = power(product(value.length(d) for d in dims), Fraction(-1))
+    if inverse is None or inverse == ONE:
+        return made
+    return at.sketch.unary("scale", made, f"{short}_scale", factor=inverse)
 
 
 @lowers("mean", "nanmean", "adaptive_avg_pool_all")
@@ -102,6 +103,27 @@ def norm(at: Lowering, call: Call) -> Result:
     squares = replace(raised(at, value, Fraction(2)), stat=None)
     made = totalled(at, squares, dims, bool(at.arg(call, 3, "keepdim", False)), "squares")
     return raised(at, replace(made, stat=Stat("sum", value, dims)), Fraction(1, 2))
+
+
+@lowers("cosine_similarity")
+def cosine_similarity(at: Lowering, call: Call) -> Result:
+    """The sum of products of two values, each divided by the root of its sum of squares."""
+    both = [at.value(call, i) for i in range(2)]
+    rank = max(len(value.dims) for value in both)
+    dim = at.dim(at.arg(call, 2, "dim", 1), rank)
+    unit: list[tuple[Value, list[str]]] = []
+    for value in both:
+        own = dim - rank + len(value.dims)
+        plain = replace(value, curve=None, piece=None, stat=None)
+        made = at.sketch.along("rms_norm", plain, own, "norm")
+        root = power(value.length(own), Fraction(-1, 2))
+        unit.append((at.sketch.scale(made, root) if root is not None else made, _from_the_back(rank, value)))
+    left = [str(i) for i in range(rank) if i != dim]
+    return at.sketch.combine("einsum", unit, left, "similarity")
+
+
+def _from_the_back(rank: int, value: Value) -> list[str]:
+    return [str(rank - len(value.dims) + i) for i in range(len(value.dims))]
 
 
 @lowers("amax", "amin", "max", "min", "median", "logsumexp", "prod", "aminmax", "cummax", "mode", "kthvalue")
@@ -190,7 +212,8 @@ def batch_norm(at: Lowering, call: Call) -> Result:
     fixed_dims = [d for d, dim in enumerate(plain.dims) if d != 1 and dim and not plain.length(d).scales]
     if not fixed_dims:
         raise at.sketch.unknown("a batch norm needs a batch of more than one, or positions")
-    dim = fixed_dims[-1] if operation(call.target) == "instance_norm" else fixed_dims[0]
+    own = fixed_dims[1:] if operation(call.target) == "instance_norm" else []
+    dim = max(own or fixed_dims, key=lambda d: plain.length(d).at({}))  # over two entries nothing but signs is left
     made = affine(at, at.sketch.along("layer_norm", plain, dim, "norm"), at.arg(call, 1), at.arg(call, 2), [1])
     return (made, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else made
 
@@ -200,12 +223,12 @@ def weight_norm(at: Lowering, call: Call) -> Result:
     """A direction times a length: `g * v / |v|`."""
     v, g = at.value(call, 0), at.value(call, 1)
     dim = at.dim(at.arg(call, 2, "dim", 0), len(v.dims))
+    letters = [str(i) for i in range(len(v.dims))]
     others = [d for d in range(len(v.dims)) if d != dim]
     growing = [d for d in others if v.length(d).scales]
     made = at.sketch.along("rms_norm", v, (growing or others)[-1], "direction")
     inverse = power(product(v.length(d) for d in others), Fraction(-1, 2))
     made = at.sketch.scale(made, inverse, "unit") if inverse is not None else made
-    letters = [str(i) for i in range(len(v.dims))]
     result = at.sketch.combine("einsum", [(made, letters), (g, letters)], letters, "weight")
     return (result, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else result
 

@@ -158,6 +158,8 @@ def shifted(at: Lowering, value: Value, constant: object, factor: float) -> Valu
     length = as_length(given)
     if isinstance(constant, Constant) and constant.discrete:
         return value
+    if isinstance(given, float) and not math.isfinite(given):  # a mask
+        return value
     if length is not None and not length.scales:
         amount = factor * length.value({})
         if not math.isfinite(amount) or abs(amount) > 1e4 or amount == 0:
@@ -196,7 +198,18 @@ def multiplied(at: Lowering, a: object, b: object, shape: Shape) -> Value:
     value, constant = (a, b) if isinstance(a, Value) else (b, a)
     if not isinstance(value, Value):
         raise at.sketch.unknown("multiplies nothing that can be followed")
+    if isinstance(constant, Constant) and _spread(value, constant):
+        return pairwise(at, "einsum", [value, at.constant(constant)], shape, "mul")
     return at.widened(scaled(at, value, constant), shape)
+
+
+def _spread(value: Value, constant: Constant) -> bool:
+    """Whether different fixed numbers stand along an axis that grows and that the value does not have."""
+    if constant.number is not None or constant.discrete or not constant.ref:
+        return False
+    missing = [()] * (len(constant.shape) - len(value.dims))
+    dims = [*missing, *value.dims][-len(constant.shape) :] if constant.shape else []
+    return any(length is not None and length.scales and not d for d, length in zip(dims, constant.shape, strict=True))
 
 
 def scaled(at: Lowering, value: Value, constant: object) -> Value:

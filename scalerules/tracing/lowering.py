@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -52,6 +53,8 @@ class Lowering:
         self.record, self.sketch, self.unfolded = record, sketch, unfolded
         self.known: dict[str, Result] = {}
         self.notes: list[str] = []
+        self.held: set[str] = set()
+        """Scales that count steps of a loop, along which nothing is known."""
         self.tables = _tables(record)
         self.fixed: dict[str, Value | None] = {}
         """The data that fixed entries along growing axes stand for, by what makes them."""
@@ -286,4 +289,5 @@ def as_length(value: Any) -> Length | None:
         return value
     if isinstance(value, Constant):
         return as_length(value.number)
-    return fixed(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    finite = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return fixed(value) if finite else None

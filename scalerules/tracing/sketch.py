@@ -559,9 +559,9 @@ class Sketch:
         self.nodes[name] = changed
         return name, count
 
-    def unknown(self, what: str) -> Unknown:
+    def unknown(self, what: str, hint: str | None = None) -> Unknown:
         """An error at the present call."""
-        return Unknown(what, where=place(self.call) if self.call else None)
+        return Unknown(what, where=place(self.call) if self.call else None, hint=hint)
 
 
 def _replaced(dims: Sequence[Dim], dim: int, index: int, atoms: Sequence[Atom], drop: int = 1) -> tuple[Dim, ...]:

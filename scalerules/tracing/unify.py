@@ -12,7 +12,6 @@ from typing import Any, cast
 
 from ..errors import ScaleRulesError
 from ..scale import Length
-from .axes import fixed
 from .nodes import Step, Tensor, Trace
 from .record import Call, Initial, Input, Output, Ref, Run, Shape, Weight
 from .runs import Repeat, find_runs
@@ -101,7 +100,6 @@ def unify(traces: Sequence[Trace], same_depth: bool = False) -> Unified:
     folded = len({len(trace.steps) for trace in traces}) > 1
     made = [skeleton(trace, folded) for trace in traces]
     laws = Laws([trace.sizes for trace in traces])
-    _same_loops(made)
     _same_calls(made)
     _same_tensors(made)
     for columns in _columns(made):
@@ -135,18 +133,22 @@ def _same_calls(made: list[Skeleton]) -> None:
             )
 
 
-def _same_loops(made: list[Skeleton]) -> None:
-    """Raises `NotIsomorphic` where a loop over time has another number of steps at other sizes."""
-    base = made[0]
-    for other in made[1:]:
-        for mine, its in zip(base.trace.loops, other.trace.loops, strict=False):
-            if mine.count != its.count:
-                step = next(step for step in base.trace.steps if step.name == mine.copies[0][0])
-                raise NotIsomorphic(
-                    f"a loop over time has {mine.count} steps at {_at(base)}, but {its.count} at {_at(other)}",
-                    where=_where(step),
-                    hint="time is held fixed: give inputs that are as long at all sizes",
-                )
+def _loop_counts(made: list[Skeleton], laws: Laws) -> list[Length]:
+    """The number of steps of every loop of the first trace. Raises `NotIsomorphic` where it follows no law."""
+    base, found = made[0], list[Length]()
+    for number, loop in enumerate(base.trace.loops):
+        column = tuple(each.trace.loops[number].count for each in made if number < len(each.trace.loops))
+        if len(set(column)) > 1:
+            laws.learn(column)
+        law = laws.law(column, last=True) if len(column) == len(made) else None
+        if law is None:
+            step = next(step for step in base.trace.steps if step.name == loop.copies[0][0])
+            counts = ", ".join(map(str, column))
+            raise NotIsomorphic(
+                f"a loop has {counts} steps at the traced sizes, which follows no law", where=_where(step)
+            )
+        found.append(law)
+    return found
 
 
 def _difference(a: Step, b: Step, base: Skeleton, other: Skeleton) -> str:
@@ -347,8 +349,8 @@ def _with_refs(fitted: Any, plain: Any) -> Any:
 
 def _runs(made: list[Skeleton], laws: Laws, counts: list[tuple[int, ...]]) -> Iterator[Run]:
     base = made[0]
-    for loop in base.trace.loops:
-        yield Run("time", loop.path, fixed(loop.count), loop.copies, (), loop.carried)
+    for loop, steps in zip(base.trace.loops, _loop_counts(made, laws), strict=True):
+        yield Run("time", loop.path, steps, loop.copies, (), loop.carried)
     for number, repeat in enumerate(base.repeats):
         column = counts[number] if counts else (len(repeat.copies),) * len(made)
         count: Length | None = laws.law(column, last=True)

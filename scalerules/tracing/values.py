@@ -175,7 +175,8 @@ class Constant:
     number: Length | float | None = None
     discrete: bool = False
     """Whole numbers or truth values: they carry no size."""
-    bounded: bool = True
+    ref: str = ""
+    """The call, buffer or input that it is, where one can be named."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,161 @@
+"""Fixed entries along axes that grow: sinusoids of positions and time steps, random projections kept in buffers.
+
+What they do in a sum depends on how large they are. The calls that make them read neither weights nor real data, so
+they are run, at two sizes; what comes out stands in the graph as data, times the power of the scales that was seen.
+"""
+
+# torch's own annotations are partial: what comes out of it is taken as Any.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..scale import Length, Monomial
+from .axes import ONE
+from .record import Call, Input, Record, Ref, Weight
+from .values import Constant, Value
+
+if TYPE_CHECKING:
+    from .lowering import Lowering
+
+LARGER = 4
+"""So many times the first sizes are the others."""
+MAX_ENTRIES = 4_000_000
+MEAN = 0.2
+"""Entries whose mean is a larger part than this of their root mean square have a part that does not average out."""
+
+
+def fixed_entries(at: Lowering, constant: Constant) -> Value | None:
+    """A constant as data of the size that it has; None where that is not known or nothing of it grows.
+
+    Entries that do not average to zero along their axes get a part that is the same everywhere besides.
+    """
+    if constant.discrete or constant.number is not None or not constant.ref:
+        return None
+    lengths = [length for length in constant.shape if length is not None]
+    if len(lengths) < len(constant.shape) or not any(length.scales for length in lengths):
+        return None
+    if constant.ref not in at.fixed:
+        at.fixed[constant.ref] = _stated(at, constant, lengths)
+    return at.fixed[constant.ref]
+
+
+def _stated(at: Lowering, constant: Constant, lengths: list[Length]) -> Value | None:
+    found = measured(at.record, constant.ref)
+    if found is None:
+        return None
+    size, centred = found
+    sketch, body = at.sketch, at.sketch.body
+    sketch.body = None  # it stands outside of a repeated block: all of them read the same
+    try:
+        value = sketch.data(sketch.name_here("fixed"), lengths)
+        if not centred:
+            letters = [str(i) for i in range(len(lengths))]
+            value = sketch.combine("add", [(value, letters), (sketch.constant(), [])], letters, "fixed")
+        return sketch.scale(value, size, "fixed_size")
+    finally:
+        sketch.body = body
+
+
+def measured(record: Record, ref: str) -> tuple[Length, bool] | None:
+    """The root mean square of what a call or buffer holds, as a power of the scales, and whether its mean is small."""
+    base = record.sizes()
+    try:
+        first = _summary(record, ref, base)
+        powers: dict[str, Fraction] = {}
+        for scale in base:
+            other = _summary(record, ref, {**base, scale: base[scale] * LARGER})
+            power = math.log(other[0] / first[0]) / math.log(LARGER)
+            powers[scale] = Fraction(round(2 * power), 2)
+    except Exception:  # an operation that cannot be run alone: the caller says what is not known
+        return None
+    number = first[0] / math.prod(float(base[scale]) ** float(power) for scale, power in powers.items())
+    kept = tuple(sorted((scale, power) for scale, power in powers.items() if power))
+    size = Length((Monomial(Fraction(number).limit_denominator(10**9), kept),)) if kept else ONE
+    return size, first[1] < MEAN
+
+
+def _summary(record: Record, ref: str, sizes: Mapping[str, int]) -> tuple[float, float]:
+    """Root mean square, and the part of it that the mean is."""
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        value = _Runner(record, sizes).value(Ref(ref))
+    assert isinstance(value, torch.Tensor)
+    entries = torch.view_as_real(value) if value.is_complex() else value
+    entries = entries.to(torch.float64).flatten()
+    entries = entries[entries.isfinite()]
+    root = float(entries.square().mean().sqrt())
+    if not root:
+        raise ValueError("all entries are zero")
+    return root, abs(float(entries.mean())) / root
+
+
+class _Runner:
+    """Runs the calls behind a constant at given sizes."""
+
+    def __init__(self, record: Record, sizes: Mapping[str, int]) -> None:
+        self.record, self.sizes, self.known = record, sizes, dict[str, Any]()
+
+    def value(self, ref: Ref) -> Any:
+        """What a reference stands for."""
+        if ref.name not in self.known:
+            self.known[ref.name] = self._made(self.record.by_name[ref.name])
+        found = self.known[ref.name]
+        return found[ref.index or 0] if isinstance(found, (tuple, list)) else found
+
+    def _made(self, what: Call | Weight | Input) -> Any:
+        if isinstance(what, Call):
+            return self._run(what)
+        shape = [self._number(length) for length in what.shape]
+        if math.prod(shape) > MAX_ENTRIES:
+            raise ValueError("too many entries")
+        if isinstance(what, Input):
+            if not what.dtype.startswith(("int", "bool", "uint")):
+                raise ValueError("real data")
+            return 1 + torch.arange(math.prod(shape)).reshape(shape) % 7
+        return self._buffer(what, shape)
+
+    def _buffer(self, weight: Weight, shape: list[int]) -> torch.Tensor:
+        initial = weight.initial
+        if weight.trained or initial.value is None:
+            raise ValueError("not known")
+        ratio = {scale: self.sizes[scale] / size for scale, size in self.record.sizes().items()}
+        size = initial.value * math.prod(ratio[scale] ** power for scale, power in initial.exponents.items())
+        if initial.kind in ("zeros", "ones", "constant"):
+            return torch.full(shape, size)
+        if initial.kind in ("range", "log_range"):
+            steps = torch.arange(1, shape[-1] + 1, dtype=torch.float32).expand(shape)
+            return steps if initial.kind == "range" else steps.log()
+        share = min(abs(initial.mean / initial.value), 1.0) if initial.kind == "structured" and initial.value else 0.0
+        mean = initial.mean if initial.kind == "normal" else size * share
+        std = size if initial.kind == "normal" else size * math.sqrt(1 - share**2)
+        return mean + std * torch.randn(shape)
+
+    def _run(self, call: Call) -> Any:
+        if call.unresolved or not call.target.startswith("aten."):
+            raise ValueError("not known")
+        packet, _, overload = call.target.removeprefix("aten.").partition(".")
+        function = getattr(getattr(torch.ops.aten, packet), overload or "default")
+        kwargs = {name: self._argument(value) for name, value in call.kwargs.items() if value is not None}
+        if "dtype" in kwargs:
+            kwargs["dtype"] = getattr(torch, str(kwargs["dtype"]))
+        return function(*(self._argument(value) for value in call.args), **kwargs)
+
+    def _argument(self, value: Any) -> Any:
+        if isinstance(value, Ref):
+            return self.value(value)
+        if isinstance(value, Length):
+            return self._number(value)
+        if isinstance(value, tuple):
+            return [self._argument(inner) for inner in value]
+        return value
+
+    def _number(self, length: Any) -> Any:
+        found = length.value({name: float(size) for name, size in self.sizes.items()})
+        return round(found) if abs(found - round(found)) < 1e-6 * max(1.0, abs(found)) else found

@@ -1,0 +1,91 @@
+"""Fourier transforms and complex numbers: a fixed rotation along an axis that does not grow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import cast
+
+from .axes import ONE, power, same
+from .lowering import Lowering, lowers, operation
+from .record import Call, Shape
+from .values import Result, Value
+
+ROTATIONS = (
+    "fft_fft", "fft_ifft", "fft_rfft", "fft_irfft", "fft_hfft", "fft_ihfft", "fft_fft2", "fft_ifft2", "fft_rfft2",
+    "fft_irfft2", "fft_fftn", "fft_ifftn", "fft_rfftn", "fft_irfftn", "_fft_c2c", "_fft_r2c", "_fft_c2r",
+    "fft_fftshift", "fft_ifftshift", "stft", "istft",
+)  # fmt: skip
+
+
+@lowers(*ROTATIONS)
+def transformed(at: Lowering, call: Call) -> Result:
+    """Other entries along axes that do not grow, as large as before (their number does not grow either)."""
+    value = replace(at.value(call, 0), curve=None, piece=None, stat=None)
+    name = operation(call.target)
+    if len(value.dims) != len(call.shape):
+        return at.relabelled(value, call.shape) if not _grown(value) else _refused(at, name, value)
+    for dim in _dims(at, call, name, len(value.dims)):
+        if value.length(dim).scales:
+            value = _rotated(at, call, name, value, dim)
+        elif value.dims[dim]:
+            value = at.sketch.take(value, dim, call.shape[dim] or ONE, "modes")
+    return value
+
+
+def _rotated(at: Lowering, call: Call, name: str, value: Value, dim: int) -> Value:
+    """Along an axis that grows: a product with a fixed matrix of entries of modulus 1, over `norm` of their number."""
+    wanted, total = call.shape[dim], value.length(dim)
+    if wanted is None or name in ("stft", "istft") or name.endswith("shift"):
+        raise at.sketch.unknown(
+            f"{name} along an axis of {total} entries, which grows, is not known", hint="hold that axis fixed"
+        )
+    value = at.sketch.merge(at.sketch.real(value, dim), dim)
+    letters = [str(i) for i in range(len(value.dims))]
+    result = ["new" if i == dim else letter for i, letter in enumerate(letters)]
+    matrix = at.sketch.data(at.sketch.name_here("rotation"), [total, wanted])
+    made = at.sketch.combine("einsum", [(value, letters), (matrix, [letters[dim], "new"])], result, "modes")
+    back, norm = "_ff" not in name and "fft_i" in name, str(at.arg(call, 3, "norm"))
+    exponent = {"ortho": Fraction(-1, 2), "forward": Fraction(0 if back else -1)}.get(norm, Fraction(-1 if back else 0))
+    factor = power(total if name != "fft_irfft" else wanted, exponent) if exponent else None
+    return made if factor is None else at.sketch.scale(made, factor)
+
+
+def _grown(value: Value) -> bool:
+    return any(value.length(dim).scales for dim in range(len(value.dims)))
+
+
+def _refused(at: Lowering, name: str, value: Value) -> Result:
+    raise at.sketch.unknown(f"{name} of a value with axes that grow is not known")
+
+
+def _dims(at: Lowering, call: Call, name: str, rank: int) -> tuple[int, ...]:
+    """The dimensions that are transformed."""
+    if name.startswith("_fft") or name.endswith("shift"):
+        asked = at.arg(call, 1, "dim")
+    else:
+        asked = at.arg(call, 2, "dim")
+    if asked is None:
+        two, every = name.endswith("2"), name.endswith(("n", "shift"))
+        return (rank - 2, rank - 1) if two else tuple(range(rank)) if every else (rank - 1,)
+    dims = cast("tuple[object, ...]", asked) if isinstance(asked, tuple) else (asked,)
+    return tuple(at.dim(dim, rank) for dim in dims)
+
+
+@lowers("real", "imag", "angle", "conj", "_conj", "resolve_conj", "resolve_neg", "view_as_real_copy", "complex")
+def part(at: Lowering, call: Call) -> Result:
+    """One part of complex numbers, or a number made of two: as large as the whole."""
+    if operation(call.target) == "complex":
+        from .lower_pointwise import choice
+
+        return choice(at, call)
+    return without_pairs(at.value(call, 0), call.shape)
+
+
+def without_pairs(value: Value, shape: Shape) -> Value:
+    """Without the pairs of a real and an imaginary part that the last dimension may hold."""
+    last = value.dims[-1] if value.dims else ()
+    wanted = shape[-1] if shape else None
+    if last and wanted is not None and not same(value.length(len(value.dims) - 1), wanted):
+        return value.at([*value.dims[:-1], last[:-1]])
+    return value
