@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,10 +18,11 @@ from torch import Tensor, fx
 
 from scalerules.errors import ScaleRulesError
 from scalerules.tracing.export import _evaluation as evaluation  # pyright: ignore[reportPrivateUsage]
-from scalerules.tracing.export import as_call, call_with, module_of, quiet
+from scalerules.tracing.export import as_call, call_with, module_of, quiet, without_looking
+from scalerules.tracing.kernels import whole_kernels
 from scalerules.tracing.live import Live, Piece
 
-from . import training
+from . import recurrences, training
 from .interpret import Data, Program
 
 SEEDS = (11, 12)
@@ -33,6 +34,7 @@ class Run:
     """One forward pass: what the calls returned, by name, and the interpreter with which single calls run again."""
 
     parameters: Mapping[str, Tensor]
+    weights: Mapping[str, Tensor]
     values: dict[str, Tensor]
     nodes: Mapping[str, Sequence[str]]
     calls: _Calls
@@ -64,6 +66,10 @@ class _Calls(fx.Interpreter):
     def called(self, n: fx.Node) -> Any:
         """The result of a call with the values that are there now."""
         factor = self.factors.get(n.name)
+        other = _run_instead(n)
+        if other is not None:
+            args, kwargs = self.fetch_args_kwargs_from_env(n)
+            return other(*args, **kwargs)
         if factor is None or n.op != "call_function":
             return super().run_node(n)
         args, kwargs = self.fetch_args_kwargs_from_env(n)
@@ -72,6 +78,14 @@ class _Calls(fx.Interpreter):
             own = args[0].shape[-1] ** -0.5 if scale is None else scale
             return n.target(*args, **{**kwargs, "scale": own * factor})  # type: ignore[operator]
         return n.target(*args, **kwargs) * factor  # type: ignore[operator]
+
+
+def _run_instead(n: fx.Node) -> Callable[..., Any] | None:
+    """What runs a loop over time that was exported as one call, and a view of its result, whose strides are others."""
+    if n.target is torch.ops.aten.view.default:
+        return torch.reshape
+    library, _, name = str(n.target).partition(".")
+    return recurrences.TABLE.get(name.removesuffix(".default")) if library == "scalerules" else None
 
 
 class LiveProgram(Program):
@@ -102,7 +116,7 @@ class LiveProgram(Program):
         args, kwargs = as_call(call_with(self.live.inputs, self.whole))
         if self.dtype != torch.float32:
             args, kwargs = torch.utils._pytree.tree_map(self._cast, (args, kwargs))  # pyright: ignore
-        with quiet(), torch.no_grad():
+        with quiet(), torch.no_grad(), whole_kernels(), without_looking():
             program = torch.export.export(model, args, kwargs, strict=False).run_decompositions({})
         first: dict[int, str] = {}
         for name, tensor in model.named_parameters(remove_duplicate=False):
@@ -146,8 +160,16 @@ class LiveProgram(Program):
 
     def _stacked(self, name: str, own: Mapping[str, Tensor]) -> Tensor:
         """A parameter of the graph from the module's weights, the blocks of its repeat first."""
-        parts = [self._part(own[piece.weight].detach(), piece) for piece in self.live.weights[name]]
-        flat = [part.reshape([self.lengths[a] for a in self.graph.parameters[name].axes]) for part in parts]
+        shape = [self.lengths[axis] for axis in self.graph.parameters[name].axes]
+        for piece in self.live.weights[name]:
+            whole = [math.prod(self._count(length) for length, _, _ in factors) for factors in piece.factors]
+            if whole != list(own[piece.weight].shape):
+                raise ScaleRulesError(
+                    f"{piece.weight} has the shape {tuple(own[piece.weight].shape)} at {dict(self.whole)}, and "
+                    f"{tuple(whole)} by its lengths", where=f"module {self.graph.name}",
+                    hint="the module rounds a size there: choose sizes at which it does not",
+                )  # fmt: skip
+        flat = [self._part(own[p.weight].detach(), p).reshape(shape) for p in self.live.weights[name]]
         return torch.stack(flat) if self.graph.repeat_of(name) else flat[0].clone()
 
     def _part(self, tensor: Tensor, piece: Piece) -> Tensor:
@@ -165,13 +187,15 @@ class LiveProgram(Program):
     def _count(self, length: Any) -> int:
         return math.ceil(length.value(self.sizes) - 1e-9)
 
-    def _weights(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The module's weights from the parameters of the graph."""
-        found = dict(self.exported[2].named_parameters(remove_duplicate=False))
+    def _weights(
+        self, parameters: Mapping[str, Tensor], others: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """The module's weights from parameters of the graph; `others` are those of the weights that they do not set."""
+        found = others or {n: t.detach() for n, t in self.exported[2].named_parameters(remove_duplicate=False)}
         filled: dict[str, Tensor] = {}
-        for name, pieces in self.live.weights.items():
-            for k, piece in enumerate(pieces):
-                value = parameters[name][k] if self.graph.repeat_of(name) else parameters[name]
+        for name, parameter in parameters.items():
+            for k, piece in enumerate(self.live.weights[name]):
+                value = parameter[k] if self.graph.repeat_of(name) else parameter
                 if piece.whole:
                     filled[piece.weight] = value.reshape(found[piece.weight].shape)
                 else:
@@ -179,7 +203,7 @@ class LiveProgram(Program):
                         filled[piece.weight] = found[piece.weight].detach().clone()
                     view = self._part(filled[piece.weight], piece)
                     view.copy_(value.reshape(view.shape))
-        return {**{name: tensor.detach() for name, tensor in found.items()}, **filled}
+        return {**found, **filled}
 
     # --- data --------------------------------------------------------------------------------------
 
@@ -245,7 +269,7 @@ class LiveProgram(Program):
                 arguments.append(given.pop(0) if isinstance(node.meta.get("val"), Tensor) else node.meta.get("val"))
         calls = _Calls(program.graph_module, self._factors)
         calls.run(*arguments)
-        return Run(parameters, calls.seen, {**self._within, **self.live.nodes}, calls)
+        return Run(parameters, weights, calls.seen, {**self._within, **self.live.nodes}, calls)
 
     @cached_property
     def _within(self) -> dict[str, tuple[str, ...]]:
@@ -270,11 +294,11 @@ class LiveProgram(Program):
         calls = self.live.readers.get((node, parameter))
         if calls is None:
             return torch.full((1,), math.nan)
-        before, now = (self._weights({**run.parameters, parameter: w[parameter]}) for w in (initial, run.parameters))
+        before = self._weights({parameter: initial[parameter]}, run.weights)
         parts: list[Tensor] = []
         for call in calls:
             factor = 1.0 if node in self.live.nodes else self._factors.get(call, 1.0)
-            both = [self._again(run, call, weights) for weights in (now, before)]
+            both = [self._again(run, call, weights) for weights in (run.weights, before)]
             parts.append(((both[0] - both[1]) / factor).to(self.dtype))
         return torch.stack(parts)
 
