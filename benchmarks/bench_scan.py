@@ -1,10 +1,11 @@
-"""The selective scan against plain torch, mambapy's parallel scan, transformers and torch.exp: one thread, float32.
+"""The selective scan against plain torch, pscan, transformers, JAX and torch.exp: one thread, float32.
 
     python benchmarks/bench_scan.py [--quick] [--memory] [--first] [--shape BATCH LENGTH CHANNELS STATES]
 
 All contestants take turns in one process; the figures are medians of CPU time. `sequential` is mamba_ssm's
 selective_scan_ref; `transformers` the path that its Mamba takes without CUDA; `unbind` the fastest plain loop known;
-`pscan` needs `pip install --no-deps mambapy`. The backward pass of the first two is quadratic in the length (each step
+`pscan` needs `pip install --no-deps mambapy`; `jax` is `jax.lax.scan` over the steps, compiled beforehand, tensors
+shared without a copy. The backward pass of the first two is quadratic in the length (each step
 indexes the whole tensor), so it is run up to a length of 1024 only, once. `exp` is torch.exp of batch x length x
 channels x states numbers, `lanes` the scan's own vectorised 2^x on as many, in the first-level cache: no scan that
 takes one exponential for each state and step can be faster. `--first` times the first call, compiled and from the disk.
@@ -18,8 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +32,7 @@ SHAPES = ((2, 2048, 768, 16), (1, 1024, 256, 16), (1, 4096, 1536, 16), (1, 512, 
 Scan = Callable[..., Tensor]
 QUADRATIC = ("sequential", "transformers")
 FLOORS = {
-    "sequential forward": 50, "transformers forward": 50, "pscan forward": 30, "unbind forward": 18,
+    "sequential forward": 50, "transformers forward": 50, "pscan forward": 30, "unbind forward": 18, "jax forward": 2,
     "sequential both": 500, "transformers both": 500, "pscan both": 20, "unbind both": 18,
 }  # fmt: skip
 """How many times as long as the scan each contestant has to take."""
@@ -54,6 +56,10 @@ def scans() -> dict[str, Scan]:
     except ImportError:
         print("transformers is not installed, or keeps its scan elsewhere")
     try:
+        found["jax"] = jax_scan()
+    except ImportError:
+        print("jax is not installed")
+    try:
         from mambapy.pscan import pscan
     except ImportError:
         print("mambapy is not installed: no pscan")
@@ -66,6 +72,49 @@ def scans() -> dict[str, Scan]:
         return ((states @ C[..., None]).squeeze(3) + D * u).mT
 
     return found | {"pscan": parallel}
+
+
+def jax_scan() -> Scan:
+    """The scan by `jax.lax.scan`, with its gradient by JAX, as a function of torch tensors."""
+    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    import jax
+    from jax import numpy as jnp
+
+    def scan(u: Any, delta: Any, A: Any, B: Any, C: Any, D: Any) -> Any:
+        def step(h: Any, now: Any) -> tuple[Any, Any]:
+            u_t, dt, b, c = now
+            h = jnp.exp(dt[..., None] * A) * h + (dt * u_t)[..., None] * b[:, None]
+            return h, (h * c[:, None]).sum(-1)
+
+        inputs = tuple(jnp.moveaxis(x, -1, 0) for x in (u, delta, B, C))
+        _, y = jax.lax.scan(step, jnp.zeros((u.shape[0], *A.shape), u.dtype), inputs)
+        return jnp.moveaxis(y, 0, -1) + D[:, None] * u
+
+    def backward(arguments: tuple[Any, ...], up: Any) -> tuple[Any, ...]:
+        return jax.vjp(scan, *arguments)[1](up)
+
+    run, pull = jax.jit(scan), jax.jit(backward)
+
+    def arrays(tensors: Iterable[Tensor]) -> tuple[Any, ...]:
+        return tuple(jax.dlpack.from_dlpack(tensor.detach().contiguous()) for tensor in tensors)
+
+    class Differentiated(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, *tensors: Tensor) -> Tensor:
+            ctx.arrays = arrays(tensors)
+            return torch.empty(tensors[0].shape)  # its gradient computes the values too, in one program
+
+        @staticmethod
+        def backward(ctx: Any, *up: Tensor) -> Any:
+            return tuple(torch.from_dlpack(x.block_until_ready()) for x in pull(ctx.arrays, *arrays(up)))
+
+    def contestant(*tensors: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            return Differentiated.apply(*tensors)
+        return torch.from_dlpack(run(*arrays(tensors)).block_until_ready())
+
+    return contestant
 
 
 def sequential(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
