@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr
 
-from .errors import MissingExtra, ScaleRulesError
+from .errors import MissingExtra, ScaleRulesError, UnknownName
 from .graph import Graph
 
 if TYPE_CHECKING:
@@ -107,14 +107,22 @@ def graph_of(
         except Unfoldable as run:
             unfolded |= {str(run)}
             continue
-        growth = {scale: int(i == 0) for i, scale in enumerate(record.scales)}
+        growth = {scale: int(i == 0) for i, scale in enumerate(record.scales) if scale not in at.held}
         writer = Writer(record, freed(found))
-        graph = writer.graph(growth, Traced)
+        try:
+            graph = writer.graph(growth, Traced)
+        except UnknownName as error:
+            if not at.held:
+                raise
+            what = f"a loop has as many steps as {' and '.join(sorted(at.held))} says, and so has an axis"
+            raise ScaleRulesError(what, hint="hold it fixed: give inputs of one length at all sizes") from error
         assert isinstance(graph, Traced)
         places, said = free_factors(writer)
         graph._places = places  # pyright: ignore[reportPrivateUsage]
         if any(made.op == "scan" and not _one_call(made) for made in found.nodes.values()):
             said.append("verify runs the graph and not the module: a loop over time was traced as one scan")
+        elif any(run.over == "time" and run.count is not None and run.count.scales for run in record.runs):
+            said.append("verify runs the graph and not the module: a block that is applied again is traced as its sum")
         elif make_model is not None and inputs is not None:
             graph._live = live(writer, at.shown, make_model, inputs)  # pyright: ignore[reportPrivateUsage]
         graph._record = record  # pyright: ignore[reportPrivateUsage]

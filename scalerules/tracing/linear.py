@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .axes import Axis
+from .counted import Counted
 from .record import Call, Ref, Run, references
 from .sketch import Made
 from .values import Atom, Constant, Dim, Part, Result, Source, Unknown, Value
@@ -27,9 +28,11 @@ class Loops:
 
     def __init__(self, at: Lowering) -> None:
         self.at = at
-        runs = [run for run in at.record.runs if run.over == "time" and run.copies[0][0] not in at.unfolded]
-        self.first = {run.copies[0][0]: run for run in runs}
+        loops = [run for run in at.record.runs if run.over == "time"]
+        fixed = [run for run in loops if run.count is not None and not run.count.scales]
+        self.first = {run.copies[0][0]: run for run in fixed if run.copies[0][0] not in at.unfolded}
         self.ready: dict[str, Result] = {}
+        self.counted = Counted(at, [run for run in loops if run not in fixed])
 
     def handles(self, call: Call) -> bool:
         """Whether a call stands in such a loop, or gathers what its steps return."""
@@ -37,7 +40,7 @@ class Loops:
         if run is not None:
             self.ready.update(_recurrence(self.at, run) or {})
         if call.name not in self.ready:
-            return False
+            return self.counted.handles(call)
         self.at.known[call.name] = self.ready[call.name]
         return True
 
@@ -263,4 +266,3 @@ class _Step:
 def _all_of(call: Call, read: list[Ref]) -> bool:
     """Whether a call gathers steps of the loop and nothing else."""
     return len(read) == len(list(references((call.args, call.kwargs))))
-

@@ -7,10 +7,11 @@ steps: the others are left out of the trace, which then does not depend on the l
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from os.path import commonprefix
+from typing import Any, cast
 
 from .nodes import Step, Trace
 from .record import Ref, references
@@ -75,8 +76,10 @@ class Span:
             for k in range(KEPT)
         )
         carried = tuple((ref, Ref(copies[0][place], index)) for ref, place, index in self.carried)
-        stack = trace.steps[first].stack
-        return Loop(copies, self.count, stack[-1][0] if stack else "", carried)
+        paths = [
+            step.stack[-1][0].split(".") if step.stack else [] for step in trace.steps[first : first + self.period]
+        ]
+        return Loop(copies, self.count, ".".join(commonprefix(paths)), carried)
 
 
 class _Search:
@@ -150,9 +153,7 @@ class _Search:
 
     def _reads(self, refs: Sequence[Ref], span: Span) -> bool:
         if all(ref == refs[1] for ref in refs[1:]):
-            if refs[0] == refs[1]:
-                return True
-            return False
+            return refs[0] == refs[1]
         if any(ref.name in self.weights for ref in refs):
             return False
         if len({ref.name for ref in refs}) == 1:
@@ -199,9 +200,7 @@ def _moves(step: Step, steps: Sequence[Step], span: Span) -> bool:
 
 def _look(step: Step) -> tuple[Any, ...]:
     """What is equal for the same call in two steps of a loop: operation, line, module, shapes."""
-    kinds = tuple(
-        "ref" if isinstance(leaf, Ref) else type(leaf).__name__ for leaf in _leaves((step.args, step.kwargs))
-    )
+    kinds = tuple("ref" if isinstance(leaf, Ref) else type(leaf).__name__ for leaf in _leaves((step.args, step.kwargs)))
     return step.target, step.source, step.stack[-1:] and step.stack[-1][0], step.shapes, step.dtypes, kinds
 
 
@@ -245,12 +244,12 @@ def _cut(trace: Trace, spans: Sequence[Span]) -> Trace:
         if isinstance(value, Ref):
             return Ref(gone[value.name], value.index) if value.name in gone else value
         if isinstance(value, tuple):
-            items: Iterable[Any] = value  # pyright: ignore[reportUnknownVariableType]
+            items = cast("tuple[Any, ...]", value)
             if gathers and any(isinstance(item, Ref) and item.name in kept for item in items):
-                items = [item for item in items if not (isinstance(item, Ref) and item.name in gone)]
+                items = tuple(item for item in items if not (isinstance(item, Ref) and item.name in gone))
             return tuple(moved(item, gathers) for item in items)
         if isinstance(value, dict):
-            return {key: moved(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+            return {key: moved(item) for key, item in cast("dict[str, Any]", value).items()}
         return value
 
     steps = [

@@ -124,11 +124,11 @@ def recurrent(at: Lowering, call: Call) -> Result:
 def one_step(at: Lowering, call: Call) -> Result:
     """One step of a cell, from the state that it is given; a state of zeros adds nothing."""
     count, cell = CELLS[operation(call.target).removesuffix("_cell")]
-    x, states = at.value(call, 0), at.arg(call, 1)
-    states = list(states) if isinstance(states, tuple) else [states]
+    x, given = at.value(call, 0), at.arg(call, 1)
+    states: list[object] = [*given] if isinstance(given, tuple) else [given]
     w_in, w_back = at.value(call, 2), at.value(call, 3)
     b_in, b_back = (at.value(call, i) if len(call.args) > i and call.args[i] is not None else None for i in (4, 5))
-    h, c = (each if isinstance(each, Value) else None for each in (*states, None)[:2])
+    h, c = (each if isinstance(each, Value) else None for each in [*states, None][:2])
     back = _gates(at, h, w_back, b_back, count) if h is not None else None
     new, memory = cell(at, _gates(at, x, w_in, b_in, count), back, c, h)
     return (new, memory) if len(call.shapes) > 1 else new

@@ -11,7 +11,7 @@ from torch import nn
 from ..errors import ScaleRulesError
 from .export import module_of, quiet, trace
 from .initial import initials
-from .loops import shortened
+from .loops import KEPT, shortened
 from .nodes import Trace
 from .record import Record
 from .runs import find_runs
@@ -111,8 +111,9 @@ def _traced(
     failures: list[ScaleRulesError] = []
     slow = _adding_modules(make_model, scales)
     notes: list[str] = []
-    for points in _plans(scales, slow):
-        if len(points) < 2 + len(scales):
+    again = _with_more_steps(scales)
+    for points in _plans(scales, slow, again):
+        if len(points) < 2 + len(scales) or (points == again and not isinstance(failures[-1], NotIsomorphic)):
             continue
         try:
             traces, unified = _at(points, make_model, inputs, not slow, progress)
@@ -168,10 +169,18 @@ def _spare(first: Trace) -> dict[str, frozenset[int]]:
     return spare
 
 
-def _plans(scales: dict[str, tuple[int, ...]], slow: list[str]) -> list[list[dict[str, int]]]:
-    """Sets of sizes to try, the most telling first."""
+def _with_more_steps(scales: dict[str, tuple[int, ...]]) -> list[dict[str, int]] | None:
+    """Sizes at which a scale that could count the applications of one block is large enough for a loop to be seen."""
+    few = [scale for scale, values in scales.items() if len(values) > 1 and min(values) <= KEPT and max(values) <= 8]
+    return spread(scales, {scale: (KEPT + 1, KEPT + 3, KEPT + 5) for scale in few}) if few else None
+
+
+def _plans(
+    scales: dict[str, tuple[int, ...]], slow: list[str], again: list[dict[str, int]] | None
+) -> list[list[dict[str, int]]]:
+    """Sets of sizes to try, the most telling first; `again` if the computation is found to be another at each size."""
     if not slow:
-        return [spread(scales, {}), given(scales)]
+        return [spread(scales, {}), *([again] if again else []), given(scales)]
     small = [spread(scales, {scale: values for scale in slow}) for values in ((2, 3, 4), (3, 4, 5), (4, 6, 8))]
     theirs = spread(scales, {scale: sorted(scales[scale])[:3] for scale in slow})
     first = [theirs] if all(max(sorted(scales[s])[:3]) <= 8 and len(scales[s]) > 1 for s in slow) else []

@@ -13,7 +13,7 @@ from .assemble import Pieces, parts_of
 from .axes import Axis
 from .linear import ALL
 from .sketch import Made
-from .values import Part, Source
+from .values import Source
 
 Row = tuple[int, ...]
 
@@ -112,9 +112,7 @@ def _only_reader(nodes: Mapping[str, Made], outputs: tuple[str, ...], name: str)
     return readers[0] if alone else None
 
 
-def _reading(
-    nodes: Mapping[str, Made], outputs: tuple[str, ...], made: Made
-) -> tuple[Made, Leaf, Row, Row] | None:
+def _reading(nodes: Mapping[str, Made], outputs: tuple[str, ...], made: Made) -> tuple[Made, Leaf, Row, Row] | None:
     """What sums over the state; `C`; the labels of `y` as (batch, time, channels), and in the order that `y` has."""
     reader = _only_reader(nodes, outputs, made.name)
     if reader is None or len(reader.operands) != 2 or reader.operands.count(made.name) != 1:
