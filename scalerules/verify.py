@@ -167,17 +167,20 @@ class _Verification:
         return judge(found, peaks, _slow(self.graph, self.solution, predicted))
 
 
-def _slow(graph: Graph, solution: Solution, predicted: Collection[Key]) -> dict[Name, float]:
+def _slow(graph: Graph, solution: Solution, predicted: Mapping[Key, Fraction | None]) -> dict[Name, float]:
     """How far below its size a quantity may be measured, for a known reason.
 
     What a parameter contributes behind an operation that does not read it itself comes with a small constant; and what
     coherence alone brings to its size at initialisation stands behind independent terms that are smaller by
-    `by_chance` (tied tables: one of all logits), as does what such a gradient moves.
+    `by_chance` (tied tables: one of all logits), as does what such a gradient moves. What starts after the first step
+    and still rises then (keys, where queries start at zero) has two small constants, its own and that of what it waits
+    for.
     """
     read = {(name, parameter) for name, node in graph.walk() for parameter in node.parameters}
     slow: dict[Name, float] = {
         ("own", node, parameter): ALLOWANCE for _, node, _, parameter in predicted if (node, parameter) not in read
     }
+    slow |= {name: 2 * ALLOWANCE for name in _late(predicted)}
     for p in solution.sizes:
         if p.by_chance is None or p.size is None:
             continue
@@ -186,6 +189,15 @@ def _slow(graph: Graph, solution: Solution, predicted: Collection[Key]) -> dict[
         if p.quantity == "gradient":
             slow |= {("own", node, name): gap for _, node, _, name in predicted if name == p.node}
     return slow
+
+
+def _late(predicted: Mapping[Key, Fraction | None]) -> list[Name]:
+    """What is exactly zero at the first step, and grows over the steps once it is there."""
+    sizes: dict[Name, dict[int, Fraction]] = {}
+    for (quantity, node, step, parameter), size in predicted.items():
+        if size is not None and quantity in ("gradient", "own"):
+            sizes.setdefault((quantity, node, parameter), {})[step] = size
+    return [name for name, each in sizes.items() if min(each) > 1 and max(each.values()) > each[min(each)]]
 
 
 def _pulled(samples: Mapping[Key, Samples], table: Sequence[Sequence[Any]]) -> dict[Key, Samples]:

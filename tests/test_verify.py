@@ -21,7 +21,7 @@ from scalerules.graph import Graph
 from scalerules.lookup import graph as catalogue
 from scalerules.runs import few_samples
 from scalerules.slopes import fit, tends
-from scalerules.verify import verify
+from scalerules.verify import _late, verify
 from scalerules.verify_judge import Measured, Row, judge, measured, student
 from scalerules.verify_report import Report
 
@@ -357,6 +357,16 @@ def test_what_vanishes_at_some_sizes_only_is_open() -> None:
     assert row.status == "undecided" and "too small" in row.why
     none = measured(("own", "h", 1, "h"), Fraction(0), [0.0, 0.7, 1.4], [[0.0] * 3] * 2)
     assert judge([none], {("own", "h", "h"): none})[0].status == "missing"
+
+
+@pytest.mark.slow
+def test_queries_that_start_at_zero_agree_under_sgd() -> None:
+    """The keys wait for the queries: both have a small constant, and one stands behind the other."""
+    graph = catalogue("transformer", zero_query=True)
+    report = verify(graph, derive(graph, optimizer="sgd"), sizes=[64, 128, 256, 512], progress=False)
+    assert report.verdict is True, report.wrong
+    assert _late({("own", "k", 2, "K"): Fraction(-1, 2), ("own", "k", 3, "K"): Fraction(0)}) == [("own", "k", "K")]
+    assert _late({("own", "k", 1, "K"): Fraction(-1, 2), ("own", "k", 3, "K"): Fraction(0)}) == []
 
 
 def test_divergence_is_wrong_and_no_crash() -> None:
