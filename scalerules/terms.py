@@ -7,7 +7,7 @@ Sizes are whole numbers of *ticks* (see `scalerules.propagate.Point`) while they
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -142,6 +142,14 @@ class Mirror:
 def largest(terms: Iterable[Term]) -> Term | None:
     """The term of the largest size, None of an empty tensor (which is exactly zero)."""
     return max(terms, key=rank, default=None)
+
+
+def relative(terms: Sequence[Term]) -> list[Term]:
+    """Terms over the whole that they make up: the largest are of size 0 whatever else is as large at this point."""
+    top = largest(terms)
+    if top is None:
+        return []
+    return [t.derived(size=t.size - top.size, minus=(t if (t.size, t.log) == (top.size, top.log) else top,)) for t in terms]
 
 
 def rank(term: Term) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from ..errors import GraphError
-from ..terms import Term, largest, merged
+from ..terms import Term, largest, merged, relative
 from .elementwise import Elementwise, Function, powers
 from .forms import Point, fitted
 from .laws import Labels, Operand, explicit
@@ -112,8 +112,7 @@ class Power(Elementwise):
         top = largest(x)
         if top is None:
             return []
-        relative = [t.derived(size=t.size - top.size, minus=(top,)) for t in x]
-        terms = [*powers(at, relative, "generic", False, constant=False), Term(0, (0,) * len(site.result))]
+        terms = [*powers(at, relative(x), "generic", False, constant=False), Term(0, (0,) * len(site.result))]
         shift = tuple((symbol, power * share) for symbol, share in top.form.items())
         return merged([t.derived(size=t.size + int(power * top.size), shift=shift) for t in terms], at.reach)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ..terms import KEPT, MOST_SOURCES, Term, decayed, largest, merged, rank
+from ..terms import KEPT, MOST_SOURCES, Term, decayed, largest, merged, rank, relative
 from .entrywise import entrywise
 from .forms import Point, fitted
 from .laws import Labels, Operand, contract, explicit
@@ -129,8 +129,7 @@ class Elementwise:
         if f.degree == 2:  # the derivative is homogeneous of degree 1
             return powers(at, x, "generic", True, constant=False)
         if f.homogeneous:
-            top = largest(x)
-            x = [] if top is None else [t.derived(size=t.size - top.size, minus=(top,)) for t in x]
+            x = relative(x)
         terms = powers(at, x, parity, homogeneous=False, constant=False)
         if parity != "odd":
             terms.append(Term(0, (0,) * len(site.result)))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from ..terms import Term, largest, merged
+from ..terms import Term, largest, merged, relative
 from .elementwise import Elementwise, Function
 from .forms import Point, shifted
 from .laws import Operand, contract, explicit
@@ -20,7 +20,7 @@ class Norm:
     """x / |x|: the change and the gradient lose the part along x, which comes back with the signs of x."""
 
     def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
-        return self._divided(explicit(at, operands[0], site.labels[0]), operands, at, site)
+        return relative(explicit(at, operands[0], site.labels[0]))
 
     def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
         return self._linear(at, site, operands, explicit(at, v, site.labels[0]))
