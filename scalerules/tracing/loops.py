@@ -90,8 +90,18 @@ class _Search:
         self.steps = trace.steps
         self.position = {step.name: index for index, step in enumerate(trace.steps)}
         self.weights = {name for w in trace.weights for name in (w.name, *w.aliases)}
+        self.from_weights = self._from_weights()
         numbers: dict[Any, int] = {}
         self.looks = [numbers.setdefault(_look(step), len(numbers)) for step in trace.steps]
+
+    def _from_weights(self) -> frozenset[str]:
+        """Weights, and what is computed from them alone."""
+        found = set(self.weights)
+        for step in self.trace.steps:
+            read = [ref.name for ref in references((step.args, step.kwargs))]
+            if read and all(name in found for name in read):
+                found.add(step.name)
+        return frozenset(found)
 
     def spans(self) -> Iterator[Span]:
         """Loops that are worth cutting, the longest first; they do not overlap."""
@@ -147,17 +157,19 @@ class _Search:
                 if isinstance(leaves[0], Ref):
                     if not all(isinstance(leaf, Ref) for leaf in leaves) or not self._reads(leaves, span):
                         return False
-                elif not _progresses(leaves):
+                elif not _progresses(leaves) or (leaves[0] != leaves[1] and self._own_weights(steps[0])):
                     return False
         return True
+
+    def _own_weights(self, step: Step) -> bool:
+        """Whether a call picks from weights, so that every step has its own."""
+        return any(ref.name in self.from_weights for ref in references((step.args, step.kwargs)))
 
     def _reads(self, refs: Sequence[Ref], span: Span) -> bool:
         if all(ref == refs[1] for ref in refs[1:]):
             return refs[0] == refs[1]
-        if any(ref.name in self.weights for ref in refs):
-            return False
         if len({ref.name for ref in refs}) == 1:
-            return _progresses([ref.index for ref in refs])
+            return refs[0].name not in self.from_weights and _progresses([ref.index for ref in refs])
         places = [self.position.get(ref.name) for ref in refs]
         if any(place is None for place in places[1:]) or len({ref.index for ref in refs[1:]}) > 1:
             return False
@@ -175,7 +187,8 @@ class _Search:
             return first is not None and second - first == span.period
         outside = second < span.start or second >= span.stop
         looks = {self.looks[place] for place in places if place is not None}
-        return outside and first is not None and {second - first} == apart and len(looks) == 1
+        own = any(ref.name in self.from_weights for ref in refs)
+        return outside and not own and first is not None and {second - first} == apart and len(looks) == 1
 
     def _apart(self, span: Span) -> bool:
         """Of steps that hand nothing on: whether each goes along one entry at a time, and all are stacked."""

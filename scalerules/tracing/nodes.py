@@ -93,11 +93,11 @@ class Trace:
 
 
 def read(model: nn.Module, program: Any, sizes: dict[str, int], built: str) -> Trace:
-    """The trace that an exported program of `model` holds. Raises `ScaleRulesError` on a scan over many steps."""
+    """The trace that an exported program of `model` holds. Raises `ScaleRulesError` on a scan over no steps."""
     owners = {name: type(module).__name__ for name, module in model.named_modules()}
     names, weights = _weights(model, owners)
     refs: dict[str, Any] = {}
-    found = Trace(type(model).__name__, sizes, [], [], [], [], built)
+    found = Trace(type(model).__name__, sizes, [], [], list(weights.values()), [], built)
     for spec in program.graph_signature.input_specs:
         _read_input(spec, refs, names, weights, program, found)
     paths = _input_paths(program)
@@ -186,8 +186,8 @@ def _entry(value: torch.Tensor) -> float | None:
     return float(value.flatten()[0])
 
 
-MAX_STEPS = 32
-"""Steps of a `scan` that are traced one by one."""
+MAX_STEPS = 6
+"""Steps of a `scan` over time that are traced one by one; time does not grow, and `loops` keeps fewer."""
 
 
 def _unrolled(node: Any, refs: dict[str, Any], found: Trace) -> list[Ref]:
@@ -195,10 +195,11 @@ def _unrolled(node: Any, refs: dict[str, Any], found: Trace) -> list[Ref]:
     body, carries, sequences, others = node.args
     graph = getattr(node.graph.owning_module, body.target).graph
     steps = sequences[0].meta["val"].shape[0] if sequences else 0
-    if not 0 < steps <= MAX_STEPS:
-        raise ScaleRulesError(
-            f"a scan runs over {steps} steps", where=_source(node), hint="trace it on short inputs, such as 4 steps"
-        )
+    if not steps:
+        raise ScaleRulesError("a scan runs over no steps", where=_source(node), hint="give it longer inputs")
+    own = {name for weight in found.weights for name in (weight.name, *weight.aliases)}
+    if not any(isinstance(refs[each.name], Ref) and refs[each.name].name in own for each in sequences):
+        steps = min(steps, MAX_STEPS)  # with weights of their own all are needed
     inputs = [each for each in graph.nodes if each.op == "placeholder"]
     returned = next(iter(reversed(graph.nodes))).args[0]
     carry: list[Any] = [_plain(each, refs) for each in carries]
