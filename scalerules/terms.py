@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 Symbol = tuple[str, str]
@@ -149,7 +150,8 @@ def relative(terms: Sequence[Term]) -> list[Term]:
     top = largest(terms)
     if top is None:
         return []
-    return [t.derived(size=t.size - top.size, minus=(t if (t.size, t.log) == (top.size, top.log) else top,)) for t in terms]
+    high = top.size, top.log
+    return [t.derived(size=t.size - top.size, minus=(t if (t.size, t.log) == high else top,)) for t in terms]
 
 
 def rank(term: Term) -> tuple[int, int]:
@@ -179,11 +181,17 @@ def merged(terms: Iterable[Term], reach: int) -> list[Term]:
 
 def uncrowded(terms: list[Term]) -> list[Term]:
     """The terms of few sources, and the largest of those with many."""
-    crowd = [term for term in terms if sum(mask.bit_count() for mask in set(term.signs)) > MOST_SOURCES]
+    crowd = [term for term in terms if _crowded(term.signs)]
     if len(crowd) <= KEPT:
         return terms
     gone = {id(term) for term in sorted(crowd, key=rank, reverse=True)[KEPT:]}
     return [term for term in terms if id(term) not in gone]
+
+
+@lru_cache(maxsize=1 << 16)
+def _crowded(signs: tuple[int, ...]) -> bool:
+    """Whether a signature has many sources."""
+    return sum(mask.bit_count() for mask in set(signs)) > MOST_SOURCES
 
 
 def _outermost(terms: list[Term]) -> list[Term]:

@@ -6,7 +6,7 @@ largest ones of many. What comes out is what all products would give, in the sam
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from ..terms import KEPT, MOST_SOURCES, Mirror, Term, rank, uncrowded
@@ -17,6 +17,8 @@ Standing = tuple[int, int, int]
 
 SMALL = 100
 """So few products are all formed."""
+FEW = 6
+"""So few masks are all compared."""
 
 
 class _Part(NamedTuple):
@@ -70,28 +72,29 @@ def _parts(terms: Sequence[Term], mirrors: bool) -> list[_Part]:
 
 
 class _Index:
-    """Terms in the order of their ranks, by mask and by source."""
+    """Terms in the order of their ranks, by mask, by source, and by number of sources."""
 
     def __init__(self, parts: list[_Part]) -> None:
         self.parts = parts
         self.places: dict[int, list[int]] = {}
-        """The places of every mask."""
         self._holding: dict[int, list[int]] = {}
-        """The places of the masks that have a source."""
+        self._numbers: list[list[int]] = [[] for _ in range(MOST_SOURCES + 1)]
         for place, part in enumerate(parts):
+            sources = _sources(part.mask)
             self.places.setdefault(part.mask, []).append(place)
-            for source in _sources(part.mask):
+            for source in sources:
                 self._holding.setdefault(source, []).append(place)
+            if len(sources) <= MOST_SOURCES:
+                self._numbers[len(sources)].append(place)
 
     def near(self, mask: int, also: Collection[int]) -> list[_Part]:
         """The terms whose product with one of this mask has few sources, or has one of the masks `also`; in order."""
-        places: Collection[int] = range(len(self.parts))
-        if mask.bit_count() >= MOST_SOURCES:  # what shares no source with it adds all of its own
-            places = {p for source in _sources(mask) for p in self._holding.get(source, ())}
-            places.update(self.places.get(0, ()))
-        parts = self.parts
-        found = [p for p in places if (parts[p].mask ^ mask).bit_count() <= MOST_SOURCES]
-        found += [p for other in also for p in self.places.get(mask ^ other, ())]
+        parts, sources = self.parts, _sources(mask)
+        open_ = {p for source in sources for p in self._holding.get(source, ())}
+        found = {p for p in open_ if (parts[p].mask ^ mask).bit_count() <= MOST_SOURCES}
+        for few in self._numbers[: max(0, MOST_SOURCES + 1 - len(sources))]:  # what shares none adds all of its own
+            found.update(few)
+        found.update(p for other in also for p in self.places.get(mask ^ other, ()))
         return [parts[p] for p in sorted(found)]
 
 
@@ -117,12 +120,27 @@ def _largest_of_many(left: list[_Part], right: _Index, floor: int, kept: int) ->
     for size, degree, x, y in sorted(ranks, reverse=True):
         if last is not None and (size, degree) < last:
             break
-        for mask in {mask_a ^ mask_b for mask_a in levels[0][x] for mask_b in levels[1][y]}:
-            if mask.bit_count() > MOST_SOURCES and mask not in found:
-                found[mask] = _standing(mask, left, right, floor)
+        masks = {mask_a ^ mask_b for mask_a in levels[0][x] for mask_b in levels[1][y]}
+        open_ = {mask for mask in masks if mask.bit_count() > MOST_SOURCES and mask not in found}
+        few, missing = len(open_) <= FEW, kept
+        for mask in open_ if few else _as_they_come(open_, left, right.parts):
+            found[mask] = _standing(mask, left, right, floor)
+            missing -= not few and found[mask][:2] == (size, degree)
+            if not missing:  # no other one is of higher rank, or as high and earlier
+                break
         if len(found) >= kept:
             last = sorted(found.values(), reverse=True)[kept - 1][:2]
     return sorted(found, key=found.__getitem__, reverse=True)[:kept]
+
+
+def _as_they_come(masks: set[int], left: list[_Part], right: list[_Part]) -> Iterator[int]:
+    """These masks of products in the order in which the products come."""
+    rest = set(masks)
+    for part in left:
+        for other in right:
+            if part.mask ^ other.mask in rest:
+                rest.discard(part.mask ^ other.mask)
+                yield part.mask ^ other.mask
 
 
 def _levels(parts: list[_Part]) -> dict[tuple[int, int], list[int]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from itertools import product
 from typing import Protocol
 
@@ -283,8 +284,14 @@ def _sum_law(at: Scope, ta: Term, tb: Term, i: int, j: int, growth: int) -> tupl
     aligned = _aligned(at, ta.signs[i] if i >= 0 else 0, tb.signs[j] if j >= 0 else 0)
     decay = (ta.profile[i] if i >= 0 and ta.profile else 0) + (tb.profile[j] if j >= 0 and tb.profile else 0)
     halves = (2 if aligned else 1) - decay
-    share = Fraction(max(0, halves), 2)
-    return growth * share.numerator // share.denominator, share, bool(decay and halves == 0 and growth)
+    share = max(0, halves)
+    return growth * share // 2, _half(share), bool(decay and halves == 0 and growth)
+
+
+@cache
+def _half(count: int) -> Fraction:
+    """So many halves."""
+    return Fraction(count, 2)
 
 
 def _profile(ta: Term, tb: Term, places: list[tuple[int, int]]) -> tuple[int, ...] | None:
@@ -318,10 +325,10 @@ def _image(
             decay = term.profile[index_x[label]] if term.profile and label in index_x else 0
             growth = at.ticks(label)
             aligned = label not in lw and not term.signs[index_x[label]]
-            share = Fraction(max(0, (2 if aligned else 1) - decay), 2)
-            size += growth * share.numerator // share.denominator
+            halves = max(0, (2 if aligned else 1) - decay)
+            size += growth * halves // 2
             log += bool(decay == 1 and growth)
-            shift.append((("growth", axis_name(label)), share))
+            shift.append((("growth", axis_name(label)), _half(halves)))
         profile = tuple(
             term.profile[index_x[label]] if term.profile and label in index_x else 0
             for label in result

@@ -84,6 +84,10 @@ class Discretised:
         profile = self._profile(parts, site)
         return [t.derived(profile=profile) for t in merged([zero, *(_flat(t) for t in argument)], at.reach)]
 
+    def _now(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        pieces = [piece for operand in operands for piece in operand]
+        return at.once(site.key, pieces, lambda: self.value(at, site, operands))
+
     def _profile(self, parts: Sequence[list[Term]], site: Site) -> tuple[int, ...] | None:
         """Where `A` grows along an axis like the index, the function decays along it."""
         seen = [(i, t) for i, part in enumerate(parts[: 1 if self.modulus else 2], 1) for t in part if t.profile]
@@ -94,12 +98,12 @@ class Discretised:
         if k and not self.reads_a:
             return []
         change = [_flat(t) for t in fitted(at, explicit(at, v, site.labels[k]), site.labels[k], site.result)]
-        return times(at, site.result, self.value(at, site, operands), change)
+        return times(at, site.result, self._now(at, site, operands), change)
 
     def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
         if k and not self.reads_a:
             return []
-        terms = times(at, site.result, self.value(at, site, operands), d)
+        terms = times(at, site.result, self._now(at, site, operands), d)
         if k:  # the derivative with respect to A has one power of 1/A more
             parts = [explicit(at, o, site.labels[i]) for i, o in enumerate(operands) if i]
             falls = self._profile(parts, site)
