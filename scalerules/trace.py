@@ -84,6 +84,7 @@ def graph_of(
     With what makes the module and its inputs, `verify` measures the module itself.
     """
     from .tracing.assemble import Conflict, Writer, pieces
+    from .tracing.brief import brief
     from .tracing.factors import free_factors, freed
     from .tracing.folding import Unfoldable
     from .tracing.live import live
@@ -124,7 +125,7 @@ def graph_of(
         elif any(run.over == "time" and run.count is not None and run.count.scales for run in record.runs):
             said.append("verify runs the graph and not the module: a block that is applied again is traced as its sum")
         elif make_model is not None and inputs is not None:
-            graph._live = live(writer, at.shown, make_model, inputs)  # pyright: ignore[reportPrivateUsage]
+            graph._live = live(writer, at.shown, make_model, brief(inputs, record.cut))  # pyright: ignore[reportPrivateUsage]
         graph._record = record  # pyright: ignore[reportPrivateUsage]
         graph._notes = [*record.notes, *at.notes, *said]  # pyright: ignore[reportPrivateUsage]
         return graph

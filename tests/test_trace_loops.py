@@ -14,6 +14,7 @@ from torch.nn import functional as F
 import scalerules as sr
 from scalerules.blocks import is_blocks, of_block, stands_for
 from scalerules.errors import ScaleRulesError, UnknownName
+from scalerules.tracing.brief import cut_of
 from scalerules.tracing.export import trace as once
 from scalerules.tracing.loops import KEPT, shortened
 
@@ -170,10 +171,25 @@ def test_a_long_loop_derives_as_fast_as_a_short_one():
         sr.derive(graphs[-1], "adam")
         seconds.append(time.process_time() - start)
     assert len(graphs[0].nodes) == len(graphs[1].nodes)
+    assert graphs[0].record.cut is None and graphs[1].record.cut == (20, 6), "exported on short inputs"
+    assert any("along 6 of 20 steps" in note for note in graphs[1].notes)
     assert seconds[1] < 2 * seconds[0] + 0.5
 
 
-@pytest.mark.slow
+def test_inputs_as_long_as_a_weight_are_not_cut():
+    class Placed(Elman):
+        def build(self, n: int) -> None:
+            super().build(n)
+            self.places = nn.Parameter(torch.randn(20, n))
+
+        def along(self, x: torch.Tensor) -> torch.Tensor:
+            return super().along(x + self.places[: x.shape[1]])
+
+    found = {kind: shortened(once(lambda width: kind(width), ids(20), {"width": 32})) for kind in (Elman, Placed)}
+    assert [loop.count for loop in found[Placed].loops] == [20]
+    assert cut_of(found[Elman]) == (20, 6) and cut_of(found[Placed]) is None
+
+
 def test_a_cell_of_torch_has_the_rules_of_the_module_for_sequences():
     class Whole(Recurrent):
         def build(self, n: int) -> None:

@@ -90,6 +90,8 @@ class Trace:
     notes: list[str] = field(default_factory=list[str])
     loops: list[Any] = field(default_factory=list[Any])
     """Loops over time of which only the first steps are kept (`loops.Loop`)."""
+    cut: tuple[int, int] | None = None
+    """How the inputs were cut (`brief.Cut`)."""
 
 
 def read(model: nn.Module, program: Any, sizes: dict[str, int], built: str) -> Trace:

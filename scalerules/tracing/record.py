@@ -177,6 +177,8 @@ class Record:
     runs: tuple[Run, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict[str, float])
+    cut: tuple[int, int] | None = None
+    """Inputs were cut along axes of this length to so many entries, for a loop over time."""
 
     @cached_property
     def by_name(self) -> dict[str, Call | Weight | Input]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
 from ..errors import ScaleRulesError
+from .brief import alike, brief, cut_of
 from .export import module_of, quiet, trace
 from .initial import initials
 from .loops import KEPT, shortened
@@ -59,6 +61,7 @@ def record(
         unified.runs,
         tuple(dict.fromkeys(notes)),
         {"trace": traced - start, "initial": time.perf_counter() - traced},
+        traces[0].cut,
     )
 
 
@@ -148,6 +151,8 @@ def _at(
 
     first = shortened(trace(make_model, inputs, points[0]))
     progress(1, len(points))
+    first = _briefer(first, make_model, inputs) or first
+    inputs = brief(inputs, first.cut)
     cut = _spare(first) if shorten else {}
     if cut:
         try:
@@ -157,6 +162,21 @@ def _at(
             pass
     traces = [first, *others({})]
     return traces, unify(traces)
+
+
+def _briefer(first: Trace, make_model: Callable[..., Any], inputs: Callable[..., Any]) -> Trace | None:
+    """The same trace on short inputs, if a loop over time goes along them; None if it is not the same then."""
+    cut = cut_of(first)
+    if cut is None:
+        return None
+    try:
+        short = shortened(trace(make_model, brief(inputs, cut), first.sizes, first.built))
+    except ScaleRulesError:
+        return None
+    if not alike(first, short, cut):
+        return None
+    said = f"a loop over time was traced along {cut[1]} of {cut[0]} steps"
+    return replace(short, cut=cut, notes=[*short.notes, said])
 
 
 def _spare(first: Trace) -> dict[str, frozenset[int]]:
