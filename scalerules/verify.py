@@ -121,7 +121,8 @@ class _Verification:
         if any(r.excess < 0 and r.status in ("wrong", "undecided") for r in report.rows):
             gentle, whole = self._measure(report.rate.value * GENTLE, 0, 1)
             self._merge_gentle(gentle)
-        if whole and report.verdict is None and report.seeds > 1:
+        below = all(r.excess < 0 for r in report.wrong)  # of few seeds: too few to see what it tends to
+        if whole and report.verdict is not True and below and report.seeds > 1:
             more, whole = self._measure(report.rate.value, 1, 2)
             report.rows, report.looks = self._judge(runs | more), 2
             if whole and any(r.excess < 0 and not r.sure for r in report.rows):
