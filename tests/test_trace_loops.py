@@ -185,11 +185,12 @@ def test_inputs_as_long_as_a_weight_are_not_cut():
         def along(self, x: torch.Tensor) -> torch.Tensor:
             return super().along(x + self.places[: x.shape[1]])
 
-    found = {kind: shortened(once(lambda width: kind(width), ids(20), {"width": 32})) for kind in (Elman, Placed)}
+    found = {kind: shortened(once(kind, ids(20), {"width": 32})) for kind in (Elman, Placed)}
     assert [loop.count for loop in found[Placed].loops] == [20]
     assert cut_of(found[Elman]) == (20, 6) and cut_of(found[Placed]) is None
 
 
+@pytest.mark.slow
 def test_a_cell_of_torch_has_the_rules_of_the_module_for_sequences():
     class Whole(Recurrent):
         def build(self, n: int) -> None:
