@@ -433,7 +433,7 @@ class _Propagation:
         self.result.events.append(
             Event("gradient", held.name, self.time, top, ticks, held.name, False, False, held.key, discount)
         )
-        arrived = self.isolated or self.change[held.key]  # the first step may itself change the gradient (behind a norm)
+        arrived = self.isolated or self.change[held.key]  # a first step may change the gradient itself (behind a norm)
         if top is not None and arrived and held.name not in self.alignments:
             loss = self.optimizer.loss(self.at, held, top, scaling)
             loss = loss.derived(size=loss.size + density[0], shift=density[1]) if density[0] else loss
