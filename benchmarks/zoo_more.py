@@ -35,6 +35,9 @@ def made(config: str, model: str, /, **fixed: Any) -> Callable[..., Any]:
     return make
 
 
+WIDE = {"width": (64, 128, 192), "depth": (2, 3, 4)}
+"""Sizes at which a quarter of a head is even: only part of it is rotated."""
+
 USUAL: dict[str, Any] = {
     "hidden_size": lambda width: width, "num_hidden_layers": lambda depth: depth, "num_attention_heads": HEADS,
     "intermediate_size": lambda width: 4 * width, "vocab_size": VOCABULARY, "max_position_embeddings": 64,
@@ -198,7 +201,7 @@ MORE: dict[str, Entry] = {
              max_position_embeddings=64, word_embed_proj_dim=lambda width: width), tokens, DEEP),
     "bloom": Entry(made("BloomConfig", "BloomForCausalLM", hidden_size=lambda width: width, n_head=HEADS,
                         n_layer=lambda depth: depth, vocab_size=VOCABULARY), tokens, DEEP),
-    "gpt_neox": Entry(made("GPTNeoXConfig", "GPTNeoXForCausalLM", **USUAL), tokens, DEEP),
+    "gpt_neox": Entry(made("GPTNeoXConfig", "GPTNeoXForCausalLM", **USUAL), tokens, WIDE),
     "gptj": Entry(made("GPTJConfig", "GPTJForCausalLM", n_embd=lambda width: width, n_head=HEADS,
                        n_layer=lambda depth: depth, rotary_dim=4, vocab_size=VOCABULARY, n_positions=64), tokens, DEEP),
     "gpt_neo": Entry(made("GPTNeoConfig", "GPTNeoForCausalLM", hidden_size=lambda width: width, num_heads=HEADS,
@@ -209,9 +212,9 @@ MORE: dict[str, Entry] = {
                     tokens, DEEP),
     "phi": Entry(made("PhiConfig", "PhiForCausalLM", **USUAL), tokens, DEEP),
     "phi3": Entry(decoder("Phi3Config", "Phi3ForCausalLM"), tokens, DEEP),
-    "stablelm": Entry(decoder("StableLmConfig", "StableLmForCausalLM"), tokens, DEEP),
+    "stablelm": Entry(decoder("StableLmConfig", "StableLmForCausalLM"), tokens, WIDE),
     "cohere": Entry(decoder("CohereConfig", "CohereForCausalLM"), tokens, DEEP),
-    "cohere2": Entry(decoder("Cohere2Config", "Cohere2ForCausalLM"), tokens, DEEP),
+    "cohere2": Entry(decoder("Cohere2Config", "Cohere2ForCausalLM"), tokens, WIDTH),
     "glm": Entry(decoder("GlmConfig", "GlmForCausalLM", head_dim=lambda width: width // HEADS), tokens, DEEP),
     "glm4": Entry(decoder("Glm4Config", "Glm4ForCausalLM", head_dim=lambda width: width // HEADS), tokens, DEEP),
     "granite": Entry(decoder("GraniteConfig", "GraniteForCausalLM"), tokens, DEEP),
@@ -234,10 +237,11 @@ MORE: dict[str, Entry] = {
                                 moe_intermediate_size=lambda width: width, num_hidden_layers=4,
                                 shared_expert_intermediate_size=lambda width: width,
                                 head_dim=lambda width: width // HEADS, linear_key_head_dim=8, linear_value_head_dim=8,
-                                linear_num_key_heads=2, linear_num_value_heads=4), tokens, WIDTH),
+                                linear_num_key_heads=2, linear_num_value_heads=4), tokens,
+                        {"width": (64, 128, 192)}),
     "starcoder2": Entry(decoder("Starcoder2Config", "Starcoder2ForCausalLM"), tokens, DEEP),
     "nemotron": Entry(decoder("NemotronConfig", "NemotronForCausalLM"), tokens, DEEP),
-    "smollm3": Entry(decoder("SmolLM3Config", "SmolLM3ForCausalLM"), tokens, DEEP),
+    "smollm3": Entry(decoder("SmolLM3Config", "SmolLM3ForCausalLM"), tokens, WIDTH),
     "mpt": Entry(made("MptConfig", "MptForCausalLM", d_model=lambda width: width, n_heads=HEADS,
                       n_layers=lambda depth: depth, vocab_size=VOCABULARY, max_seq_len=64), tokens, DEEP),
     "gpt_bigcode": Entry(made("GPTBigCodeConfig", "GPTBigCodeForCausalLM", n_embd=lambda width: width, n_head=HEADS,
@@ -252,7 +256,7 @@ MORE: dict[str, Entry] = {
                             intermediate_size_mlp=lambda width: 2 * width, num_hidden_layers=4,
                             head_dim=lambda width: width // HEADS), tokens, WIDTH),
     "roberta": Entry(made("RobertaConfig", "RobertaForMaskedLM", **USUAL), masked_tokens, DEEP),
-    "albert": Entry(made("AlbertConfig", "AlbertForMaskedLM", **USUAL, embedding_size=16), masked_tokens, DEEP),
+    "albert": Entry(made("AlbertConfig", "AlbertForMaskedLM", **USUAL, embedding_size=16), masked_tokens, WIDTH),
     "distilbert": Entry(made("DistilBertConfig", "DistilBertForMaskedLM", dim=lambda width: width, n_heads=HEADS,
                              n_layers=lambda depth: depth, hidden_dim=lambda width: 4 * width, vocab_size=VOCABULARY,
                              max_position_embeddings=64), masked_tokens, DEEP),
@@ -280,7 +284,7 @@ MORE: dict[str, Entry] = {
     "dinov2": Entry(made("Dinov2Config", "Dinov2ForImageClassification", num_labels=10, mlp_ratio=4,
                          **{k: v for k, v in VISION.items() if k != "intermediate_size"}), pictures, DEEP),
     "deit": Entry(made("DeiTConfig", "DeiTForImageClassification", num_labels=10, **VISION), pictures, DEEP),
-    "beit": Entry(made("BeitConfig", "BeitForImageClassification", num_labels=10, **VISION), pictures, DEEP),
+    "beit": Entry(made("BeitConfig", "BeitForImageClassification", num_labels=10, **VISION), pictures, WIDTH),
     "vit_mae": Entry(made("ViTMAEConfig", "ViTMAEForPreTraining", **VISION, decoder_hidden_size=lambda width: width,
                           decoder_num_hidden_layers=2, decoder_num_attention_heads=HEADS,
                           decoder_intermediate_size=lambda width: 2 * width), pixel_values, DEEP),

@@ -241,6 +241,7 @@ def initial(weight: Weight) -> str:
         return "zeros" if found.value == 0 else "ones"
     if found.kind == "structured" and "random" not in found.note:
         return "ones"
-    if found.kind == "normal" and found.value is not None and abs(found.mean) > abs(found.value):
+    matrix = sum(length is not None and bool(length.scales) for length in weight.shape) > 1
+    if found.kind == "normal" and found.value is not None and abs(found.mean) > abs(found.value) and not matrix:
         return "ones"  # entries that agree in sign
     return "normal"

@@ -177,14 +177,23 @@ def _plain_output(module: nn.Module, args: object, output: Any) -> Any:
 def _plain(output: Any) -> Any:
     if type(output) in (tuple, list):
         return type(output)([_plain(each) for each in output])
-    if type(output) is dict:
-        return {key: _plain(each) for key, each in output.items()}
+    if isinstance(output, Mapping):
+        return {key: _plain(each) for key, each in cast("Mapping[Any, Any]", output).items()}
+    if _is_cache(output):
+        return None
     if isinstance(output, tuple) or type(output) in pytree.SUPPORTED_NODES or not hasattr(output, "__dict__"):
         return output
     fields: dict[str, Any] = dict(vars(output))
     tensors = any(isinstance(each, torch.Tensor) for each in pytree.tree_leaves(fields))
     known = isinstance(output, (torch.Tensor, nn.Module)) or not tensors
     return output if known else {key: _plain(each) for key, each in fields.items()}
+
+
+def _is_cache(output: object) -> bool:
+    """Whether it keeps keys and values for later calls: nothing is trained on it."""
+    return type(output) not in pytree.SUPPORTED_NODES and any(
+        base.__name__.endswith("Cache") for base in type(output).__mro__
+    )
 
 
 def _meta() -> AbstractContextManager[Any]:

@@ -33,7 +33,70 @@ def freed(found: Pieces) -> Pieces:
     for name, made in found.nodes.items():
         if made.op == "scale" and not _varies(made) and _scaled_before(made, nodes):
             nodes[name] = replace(made, fields={"factor": ONE})
-    return replace(found, nodes=nodes)
+    return _added(replace(found, nodes=nodes), weighed)
+
+
+def _added(found: Pieces, weighed: set[str]) -> Pieces:
+    """With a free factor, 1 in the module, behind every sum of products of data over an axis that grows without one."""
+    nodes = found.nodes
+    readers: dict[str, list[str]] = {}
+    for name, made in nodes.items():
+        for source in made.operands:
+            if isinstance(source, str):
+                readers.setdefault(source, []).append(name)
+    new = {
+        name: f"{name}.factor"
+        for name, made in nodes.items()
+        if is_product(made, weighed) and _sums_growing(made, nodes) and not _has_factor(name, nodes, readers)
+    }
+    if not new:
+        return found
+    changed: dict[str, Made] = {}
+    for name, made in nodes.items():
+        changed[name] = replace(made, operands=tuple(_renamed(source, new) for source in made.operands))
+        if name in new:
+            fields = {"factor": ONE, "free": True}
+            changed[new[name]] = replace(
+                made, name=new[name], op="scale", operands=(name,), labels=None, result=tuple(range(len(made.slots))),
+                fields=fields,
+            )  # fmt: skip
+    outputs = tuple(new.get(name, name) for name in found.outputs)
+    return replace(found, nodes=changed, outputs=outputs)
+
+
+def _renamed(source: Source, new: Mapping[str, str]) -> Source:
+    return new.get(source, source) if isinstance(source, str) else source
+
+
+def _sums_growing(made: Made, nodes: Mapping[str, Made]) -> bool:
+    """Whether two factors of a product have an axis that grows in common which is summed over (no scan's own sums)."""
+    if made.labels is None or (made.call is not None and made.call.target.startswith("scalerules.")):
+        return False
+    seen: dict[int, int] = {}
+    for source, row in zip(made.operands, made.labels, strict=True):
+        for label, axis in zip(row, source.slots if isinstance(source, Part) else nodes[source].slots, strict=True):
+            if axis.length.scales and label not in made.result:
+                seen[label] = seen.get(label, 0) + 1
+    return any(count > 1 for count in seen.values())
+
+
+def _has_factor(name: str, nodes: Mapping[str, Made], readers: Mapping[str, list[str]]) -> bool:
+    """Whether a free factor stands behind a product, or in front of it at one of what it reads."""
+    stack = [name]
+    while stack:
+        for reader in readers.get(stack.pop(), []):
+            if nodes[reader].op == "scale":
+                return True
+            if nodes[reader].op == "rearrange":
+                stack.append(reader)
+    front = [source for source in nodes[name].operands if isinstance(source, str)]
+    while front:
+        made = nodes[front.pop()]
+        if made.op == "scale" and made.fields.get("free"):
+            return True
+        if made.op in PASSING:
+            front.extend(source for source in made.operands if isinstance(source, str))
+    return False
 
 
 def free_factors(writer: Writer) -> tuple[dict[str, list[str]], list[str]]:

@@ -1,4 +1,4 @@
-"""Fixed entries along axes that grow: sinusoids of positions and time steps, random projections kept in buffers.
+"""Fixed entries along an axis that grows: sinusoids of positions and time steps, random features kept in buffers.
 
 What they do in a sum depends on how large they are. The calls that make them read neither weights nor real data, so
 they are run, at two sizes; what comes out stands in the graph as data, times the power of the scales that was seen.
@@ -39,8 +39,8 @@ def fixed_entries(at: Lowering, constant: Constant) -> Value | None:
     if constant.discrete or constant.number is not None or not constant.ref:
         return None
     lengths = [length for length in constant.shape if length is not None]
-    if len(lengths) < len(constant.shape) or not any(length.scales for length in lengths):
-        return None
+    if len(lengths) < len(constant.shape) or sum(bool(length.scales) for length in lengths) != 1:
+        return None  # a matrix turns gradients back through itself: data would not
     if constant.ref not in at.fixed:
         at.fixed[constant.ref] = _stated(at, constant, lengths)
     return at.fixed[constant.ref]
@@ -115,11 +115,13 @@ class _Runner:
         shape = [self._number(length) for length in what.shape]
         if math.prod(shape) > MAX_ENTRIES:
             raise ValueError("too many entries")
-        if isinstance(what, Input):
-            if not what.dtype.startswith(("int", "bool", "uint")):
-                raise ValueError("real data")
-            return 1 + torch.arange(math.prod(shape)).reshape(shape) % 7
-        return self._buffer(what, shape)
+        if isinstance(what, Weight) and (what.trained or what.initial.value is not None):
+            return self._buffer(what, shape)
+        if not what.dtype.startswith(("int", "bool", "uint")) and isinstance(what, Input):
+            raise ValueError("real data")
+        if any(length is None or length.scales for length in what.shape):
+            raise ValueError("not known")
+        return 1 + torch.arange(math.prod(shape)).reshape(shape) % 7  # a time step, a few indices
 
     def _buffer(self, weight: Weight, shape: list[int]) -> torch.Tensor:
         initial = weight.initial

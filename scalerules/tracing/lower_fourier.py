@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 from typing import cast
 
-from .axes import ONE, power, same
+from .axes import ONE, same
 from .lowering import Lowering, lowers, operation
 from .record import Call, Shape
 from .values import Result, Value
@@ -27,28 +26,13 @@ def transformed(at: Lowering, call: Call) -> Result:
         return at.relabelled(value, call.shape) if not _grown(value) else _refused(at, name, value)
     for dim in _dims(at, call, name, len(value.dims)):
         if value.length(dim).scales:
-            value = _rotated(at, call, name, value, dim)
-        elif value.dims[dim]:
+            raise at.sketch.unknown(
+                f"{name.removeprefix('fft_')} along an axis of {value.length(dim)} entries, which grows, is not known",
+                hint="hold that axis fixed",
+            )
+        if value.dims[dim]:
             value = at.sketch.take(value, dim, call.shape[dim] or ONE, "modes")
     return value
-
-
-def _rotated(at: Lowering, call: Call, name: str, value: Value, dim: int) -> Value:
-    """Along an axis that grows: a product with a fixed matrix of entries of modulus 1, over `norm` of their number."""
-    wanted, total = call.shape[dim], value.length(dim)
-    if wanted is None or name in ("stft", "istft") or name.endswith("shift"):
-        raise at.sketch.unknown(
-            f"{name} along an axis of {total} entries, which grows, is not known", hint="hold that axis fixed"
-        )
-    value = at.sketch.merge(at.sketch.real(value, dim), dim)
-    letters = [str(i) for i in range(len(value.dims))]
-    result = ["new" if i == dim else letter for i, letter in enumerate(letters)]
-    matrix = at.sketch.data(at.sketch.name_here("rotation"), [total, wanted])
-    made = at.sketch.combine("einsum", [(value, letters), (matrix, [letters[dim], "new"])], result, "modes")
-    back, norm = "_ff" not in name and "fft_i" in name, str(at.arg(call, 3, "norm"))
-    exponent = {"ortho": Fraction(-1, 2), "forward": Fraction(0 if back else -1)}.get(norm, Fraction(-1 if back else 0))
-    factor = power(total if name != "fft_irfft" else wanted, exponent) if exponent else None
-    return made if factor is None else at.sketch.scale(made, factor)
 
 
 def _grown(value: Value) -> bool:

@@ -138,9 +138,10 @@ class Lowering:
         return result
 
     def weight(self, weight: Weight) -> Operand:
-        """A weight as a value (a frozen one too, if it is a random matrix), a buffer as a constant."""
-        matrix = weight.frozen and weight.initial.kind in ("normal", "unknown")
-        if weight.trained or matrix:
+        """A weight as a value (one that is not trained too, if it is a random matrix), a buffer as a constant."""
+        random = weight.initial.kind == "normal" or (weight.frozen and weight.initial.kind == "unknown")
+        matrix = sum(length is not None and bool(length.scales) for length in weight.shape) > 1
+        if weight.trained or (random and (weight.frozen or matrix)):
             made = whole(weight, f"module {self.record.model}")
             for dim in made.dims:
                 for atom in dim:

@@ -1,0 +1,275 @@
+"""What models that are not on the first list need: tiny modules that show one thing each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import scalerules as sr
+
+torch.set_num_threads(1)
+WIDTH = {"width": (16, 24, 32)}
+
+
+def rules(make: Any, inputs: Any, graph: Any = None) -> dict[str, tuple[str, str]]:
+    """Initial sizes and rates under AdamW, by the name of the parameter."""
+    graph = graph or sr.trace(make, WIDTH, inputs)
+    solution = sr.derive(graph, optimizer="adamw")
+    return {name: (str(rule.init), str(rule.lr)) for name, rule in solution.parameters.items()}
+
+
+def vectors(**_: int) -> Tensor:
+    return torch.ones(4, 5)
+
+
+HIDDEN, LOOKED_UP, LAST = ("width^(-1/2)", "width^-1"), ("1", "1"), ("width^-1", "width^-1")
+
+
+class TimeSteps(nn.Module):
+    """Sinusoids of a time step, as many as the model is wide, through a perceptron."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.stem, self.first, self.second = nn.Linear(5, width), nn.Linear(width, width), nn.Linear(width, 3)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        frequencies = torch.exp(-math.log(10000) * torch.arange(self.width // 2) / (self.width // 2))
+        angles = t[:, None] * frequencies[None]
+        return self.second(F.silu(self.stem(x) + self.first(torch.cat([angles.sin(), angles.cos()], -1))))
+
+
+@pytest.mark.parametrize("time", [torch.tensor([3, 5, 7, 9]), torch.tensor([0.3, 0.5, 0.7, 0.9])])
+def test_sinusoids_of_a_time_step_are_data_that_grow(time: Tensor) -> None:
+    found = rules(TimeSteps, lambda **_: (vectors(), time))
+    assert found["first.weight"] == HIDDEN and found["second.weight"] == LAST
+
+
+class RandomFeatures(nn.Module):
+    """A random projection in a buffer whose entries have the standard deviation `width ** power`."""
+
+    def __init__(self, width: int, power: float) -> None:
+        super().__init__()
+        self.register_buffer("projection", torch.randn(width, width) * width**power)
+        self.stem, self.last = nn.Linear(5, width), nn.Linear(width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.relu(self.stem(x) @ self.projection))
+
+
+def test_a_fixed_random_matrix_is_a_weight_that_is_not_trained() -> None:
+    graph = sr.trace(lambda width: RandomFeatures(width, -0.5), WIDTH, vectors)
+    assert not graph.parameters["projection"].trained
+    found = rules(None, None, graph)
+    assert found["projection"][0] == "width^(-1/2)"
+    assert found["stem.weight"] == LOOKED_UP and found["last.weight"] == LAST
+
+
+def test_fixed_random_features_are_as_large_as_they_are() -> None:
+    class Features(nn.Module):
+        """Random features of the input, their frequencies in a buffer of entries `1 / width`."""
+
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.register_buffer("frequencies", torch.randn(width, 5) / width)
+            self.hidden, self.last = nn.Linear(width, width), nn.Linear(width, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(torch.relu(self.hidden(x @ self.frequencies.T)))
+
+    graph = sr.trace(Features, WIDTH, vectors)
+    factors = [node.factor for node in graph.nodes.values() if node.op == "scale"]
+    assert len(factors) == 1 and str(factors[0]).endswith("*width^-1")
+
+
+class Joined(nn.Module):
+    """Two numbers of the time and a hidden vector, side by side, into one layer."""
+
+    def __init__(self, width: int, count: int) -> None:
+        super().__init__()
+        self.count = count
+        self.stem, self.field, self.last = nn.Linear(5, width), nn.Linear(width + count, width), nn.Linear(width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = torch.relu(self.stem(x))
+        return self.last(torch.relu(self.field(torch.cat([z, x[:, : self.count]], 1))))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_columns_that_read_few_entries_have_their_own_rule(count: int) -> None:
+    found = rules(lambda width: Joined(width, count), vectors)
+    assert found["field.weight[:, 0:width]"] == HIDDEN
+    assert found[f"field.weight[:, width:width + {count}]"] == LOOKED_UP
+
+
+def test_constants_beside_an_axis_that_grows() -> None:
+    class Euler(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.stem, self.field, self.last = nn.Linear(5, width), nn.Linear(width + 1, width), nn.Linear(width, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            z = self.stem(x)
+            for k in range(2):
+                z = z + torch.tanh(self.field(torch.cat([z, torch.full((len(z), 1), k / 2)], 1)))
+            return self.last(z)
+
+    assert rules(Euler, vectors)["field.weight[:, 0:width]"] == HIDDEN
+
+
+def test_frozen_weights_are_no_constants() -> None:
+    class Adapter(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.stem, self.base, self.last = nn.Linear(5, width), nn.Linear(width, width), nn.Linear(width, 3)
+            self.base.requires_grad_(False)
+            self.down, self.up = nn.Parameter(torch.randn(2, width)), nn.Parameter(torch.zeros(width, 2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = torch.relu(self.stem(x))
+            return self.last(self.base(x) + x @ self.down.T @ self.up.T)
+
+    graph = sr.trace(Adapter, WIDTH, vectors)
+    assert not graph.parameters["base.weight"].trained and graph.parameters["down"].trained
+    found = rules(Adapter, vectors, graph)
+    assert found["base.weight"][0] == "width^(-1/2)"
+    assert found["down"] == LAST
+
+
+def test_cosine_similarity() -> None:
+    class Similar(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(5, width), nn.Linear(5, width)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.cosine_similarity(self.a(x)[:, None], self.b(x)[None], dim=-1)
+
+    graph = sr.trace(Similar, WIDTH, vectors)
+    assert sum(node.op == "rms_norm" for node in graph.nodes.values()) == 2
+    assert rules(Similar, vectors, graph)["a.weight"][0] == "1"
+
+
+class Spectral(nn.Module):
+    """A Fourier transform along `dim`, a product of modes, and back."""
+
+    def __init__(self, width: int, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.stem, self.mix, self.last = nn.Linear(1, width), nn.Linear(width, width), nn.Linear(width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        modes = torch.fft.fft(self.stem(x[..., None]), dim=self.dim, norm="ortho").real
+        return self.last(torch.relu(self.mix(modes)))
+
+
+def test_fourier_transforms_over_positions_keep_sizes() -> None:
+    found = rules(lambda width: Spectral(width, 1), vectors)
+    assert found["mix.weight"] == HIDDEN and found["last.weight"] == LAST
+
+
+def test_a_fourier_transform_over_the_width_stops() -> None:
+    with pytest.raises(sr.ScaleRulesError, match="fft along an axis of width entries.*hold that axis fixed"):
+        sr.trace(lambda width: Spectral(width, 2), WIDTH, vectors)
+
+
+def test_complex_products_of_modes() -> None:
+    class Modes(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.lift, self.project = nn.Linear(1, width), nn.Linear(width, 1)
+            self.weight = nn.Parameter(torch.rand(width, width, 2, 2) / width)
+
+        def forward(self, x: Tensor) -> Tensor:
+            modes = torch.fft.rfft(self.lift(x[..., None]).transpose(1, 2))
+            low = torch.einsum("bim,iom->bom", modes[:, :, :2], torch.view_as_complex(self.weight))
+            return self.project(torch.fft.irfft(F.pad(low, (0, 1)), n=x.shape[1]).transpose(1, 2))
+
+    assert rules(Modes, vectors)["weight"] == HIDDEN
+
+
+def test_nn_transformer_with_a_causal_mask() -> None:
+    """`nn.Transformer` looks at the entries of its masks, which do not exist while tracing."""
+
+    class Translate(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.stem, self.last = nn.Linear(5, width), nn.Linear(width, 3)
+            layer = nn.TransformerEncoderLayer(width, 2, 2 * width, batch_first=True)
+            self.encoder = nn.TransformerEncoder(layer, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1])
+            return self.last(self.encoder(self.stem(x), mask=mask))
+
+    found = rules(Translate, lambda **_: torch.ones(2, 4, 5))
+    assert found["encoder.layers.0.linear1.weight"] == HIDDEN and found["last.weight"] == LAST
+
+
+@dataclass
+class Output:
+    logits: Tensor
+    loss: Tensor | None = None
+
+
+class Plain:
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+
+
+@pytest.mark.parametrize("kind", [Output, Plain, lambda logits: [Output(logits)]])
+def test_outputs_of_any_class(kind: Any) -> None:
+    class Net(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(5, width), nn.Linear(width, 3)
+
+        def forward(self, *, features: Tensor) -> Any:
+            return kind(self.last(torch.relu(self.first(features))))
+
+    graph = sr.trace(Net, WIDTH, lambda **_: {"features": torch.ones(4, 5)})
+    assert graph.outputs == ["last.bias"]
+
+
+def test_an_embedding_times_the_root_of_the_width() -> None:
+    """The factor stands behind the look-up: the table is smaller, and what it adds to the stream of order one."""
+
+    class Scaled(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.width = width
+            self.table, self.hidden, self.last = nn.Embedding(9, width), nn.Linear(width, width), nn.Linear(width, 9)
+
+        def forward(self, ids: Tensor) -> Tensor:
+            x = self.table(ids) * math.sqrt(self.width)
+            return self.last(x + torch.relu(self.hidden(x)))
+
+    found = rules(Scaled, lambda **_: torch.arange(6).reshape(2, 3))
+    assert found["table.weight"] == ("width^(-1/2)", "width^(-1/2)")
+    assert found["hidden.weight"] == HIDDEN
+
+
+def test_products_of_data_without_a_factor_get_one() -> None:
+    """GPT-Neo's scores have no `1 / sqrt(head)`: a factor, 1 in the module, is solved for and named."""
+
+    class Scores(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.stem, self.q, self.k = nn.Linear(5, width), nn.Linear(width, width), nn.Linear(width, width)
+            self.last = nn.Linear(width, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.stem(x)
+            return self.last(torch.softmax(self.q(x) @ self.k(x).transpose(-1, -2), -1) @ x)
+
+    graph = sr.trace(Scores, WIDTH, lambda **_: torch.ones(2, 4, 5))
+    solution = sr.derive(graph, optimizer="adamw")
+    assert {name: str(mult) for name, mult in solution.multipliers.items()} == {"matmul.factor": "width^-1"}
+    assert any("matmul.factor" in note for note in graph.notes)
+    assert (str(solution["q.weight"].init), str(solution["q.weight"].lr)) == HIDDEN
