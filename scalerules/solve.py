@@ -15,7 +15,7 @@ from math import inf
 
 from .equations import Equation, Inequality, Vectors, own_contributions, unknowns_of, value_of, vector_of
 from .graph import Graph
-from .lower import Plan, Site, depth_allowance
+from .lower import PASSING, Plan, Site, depth_allowance
 from .optimizers import Optimizer
 from .propagate import Alignments, Event, Point, Run, propagate, start
 from .scale import Direction
@@ -24,6 +24,8 @@ from .terms import Shift, Symbol
 
 ROUNDS = 30
 """Rounds of running and solving, beside one for every parameter (a long chain is set link by link)."""
+LINEAR = (*PASSING, "einsum", "add", "residual", "scale", "mean", "concat")
+"""Operations that pass a factor on."""
 BEYOND = 2
 """Steps beyond the asked ones at which nothing may have become unstable either."""
 
@@ -200,17 +202,20 @@ class _Solver:
         trained = [name for name in order if parameters[name].trained]
         own: Vectors = {("own", name): size(0) for name in trained}
         inits = [name for name in order if parameters[name].init == "normal"]
+        natural = self._natural()
+        first = {("init", name): natural.get(("init", name), size(top)) for name in inits if name in hidden_}
         upper: Vectors = {}
         if self.problem.isolated:  # initial sizes of hidden values follow from the values at initialisation alone
-            upper.update({("init", name): size(top) for name in inits if name in hidden_})
+            upper.update(first)
         upper.update(own)
         joins = {multiplier.name for _, multiplier in self.depths.values() if multiplier is not None} & free
         if joins:  # what depth allows is used for depth only: initial sizes and the multipliers of the sum come first
-            upper.update({("init", name): size(top) for name in inits if name in hidden_})
+            upper.update(first)
             alone = [site.name for site in self.plan.sites if site.name in free - joins]
             upper.update({("mult", name): size(0) for name in (*sorted(joins), *alone)})
             upper.update({("full", name): size(0) for name in trained if name in self.depths})
-        upper.update({("init", name): size(top) for name in inits if ("init", name) not in upper and name not in late})
+        rest = {("init", name): first.get(("init", name), size(top)) for name in inits if name not in late}
+        upper.update({symbol: bound for symbol, bound in rest.items() if symbol not in upper})
         left = [site.name for site in self.plan.sites if site.name in free and ("mult", site.name) not in upper]
         upper.update({("mult", name): size(0) for name in left})
         upper.update({("init", name): size(top) for name in inits if ("init", name) not in upper})
@@ -219,6 +224,23 @@ class _Solver:
         self.unmet: Vectors = {("lr", n): size(-8 * top) for n in trained if ("lr", n) not in self.given}
         count = len(upper)
         return upper, {symbol: 1000 ** (count - index) for index, symbol in enumerate(upper)}
+
+    def _natural(self) -> Vectors:
+        """Of what reads a free factor linearly: the initial size at which it passes sizes on.
+
+        Only the product of the two has an effect, and the factor is what should not be smaller than it has to be.
+        """
+        point, reached = Point(self.graph, self.direction, {}), set[str]()
+        found: Vectors = {}
+        growths = point.constants(tuple(self.scales))
+        for site in self.plan.sites:
+            if not (site.node.free or (site.op in LINEAR and any(key in reached for key in site.inputs))):
+                continue
+            reached.add(site.key)
+            for held in (self.plan.parameters[key] for key in site.parameters if not site.node.free):
+                shares = ((Fraction(0),) * (1 + len(self.scales)), *(growths["growth", axis] for axis in held.fan_in))
+                found["init", held.name] = tuple(-sum(part, Fraction(0)) / 2 for part in zip(*shares, strict=True))
+        return found
 
     def _before_hidden(self) -> set[str]:
         """The sites that a value with a growing axis depends on."""

@@ -278,3 +278,21 @@ def test_no_module_knows_published_rules(path):
     assert not [name for name in imported if name.startswith(("benchmarks", "tests"))]
     assert path.stem in ("commands", "__init__") or not imported & REPORT
     assert not list(ENGINE.rglob("*.csv")) and not list(ENGINE.rglob("*.json"))
+
+
+def test_a_free_factor_is_not_traded_for_the_matrix_behind_it():
+    """Attention without a softmax: only the product of the factor and `W_O` has an effect; the factor is 1/width."""
+    axes = {"batch": 4, "time": 4, "vocab": 16, "n": "width", "head": "width"}
+    g = Builder("linear_attention", scales={"width": 1}, sizes={"width": 64}, axes=axes, loss="cross_entropy")
+    tokens = g.input("tokens", "batch time vocab", kind="tokens")
+    g.parameter("W_E", "vocab n")
+    x = g.layer_norm(g.einsum("embedding", "b t v, v n -> b t n", tokens, parameters=("W_E",)), axis="n", name="norm")
+    q, k, v = (g.dense(f"W_{letter}", x, "head n", "b t") for letter in "QKV")
+    scores = g.scale("scores", g.einsum("dots", "b s d, b t d -> b s t", q, k), "head^(-1/2)", free=True)
+    heads = g.einsum("heads", "b s t, b t d -> b s d", scores, v)
+    out = g.dense("W_O", heads, "n head", "b t")
+    graph = g.build(g.dense("W_U", g.layer_norm(out, axis="n", name="last"), "vocab n", "b t"))
+    solution = sr.derive(graph, optimizer="adam")
+    assert solution.multipliers["scores"]["width"] == -1
+    for name in ("W_Q", "W_K", "W_V", "W_O"):
+        assert (solution[name].init["width"], solution[name].lr["width"]) == (Fraction(-1, 2), -1), name
