@@ -220,6 +220,8 @@ class _Ensemble:
 def _norm(tensor: Any) -> Tensor:
     """The norm of each copy, over all its blocks."""
     if isinstance(tensor, Tensor):
+        if tensor.ndim == 1:  # one number for each copy: an empty `dim` would take them all together
+            return tensor.abs()
         return torch.linalg.vector_norm(tensor, dim=tuple(range(1, tensor.ndim)))
     return torch.linalg.vector_norm(torch.stack([_norm(x) for x in tensor]), dim=0)
 

@@ -222,7 +222,19 @@ class Program:
             axes = [self.graph.axes_of(before.get(source, source)) for source in node.inputs]
             axes += [tuple(self.graph.parameters[parameter].axes) for parameter in node.parameters]
             self._operand_axes[scope.repeat, name] = axes
-        return TABLE[node.op](Call(self, name, node, operands, axes, scope))
+        try:
+            return TABLE[node.op](Call(self, name, node, operands, axes, scope))
+        except (RuntimeError, ValueError, IndexError) as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            raise self._cannot(name, node, error) from error
+
+    def _cannot(self, name: str, node: Node, error: Exception) -> GraphError:
+        """What torch refuses, in the terms of the graph."""
+        at = ", ".join(f"{scale}={value:g}" for scale, value in self.sizes.items())
+        why = str(error).strip().split("\n")[0]
+        hint = "the shapes of its operands do not fit together there: look at the equation and the lengths of the axes"
+        return GraphError(f"{node.op} cannot be computed at {at}: {why}", where=f"node {name!r}", hint=hint)
 
     def repeat(self, outer: Scope, name: str, node: Node, stream: Tensor) -> Tensor:
         """The stream after all blocks of the repeat `name`; the values of every block are kept in the run."""

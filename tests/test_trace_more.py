@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import scalerules as sr
+from scalerules.graph import Graph
 
 torch.set_num_threads(1)
 WIDTH = {"width": (16, 24, 32)}
@@ -273,3 +274,23 @@ def test_products_of_data_without_a_factor_get_one() -> None:
     assert {name: str(mult) for name, mult in solution.multipliers.items()} == {"matmul.factor": "width^-1"}
     assert any("matmul.factor" in note for note in graph.notes)
     assert (str(solution["q.weight"].init), str(solution["q.weight"].lr)) == HIDDEN
+
+
+class Bags(nn.Module):
+    """Bags of features, joined with what a linear map gives."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.bag, self.dense = nn.EmbeddingBag(20, width, mode="sum"), nn.Linear(5, width)
+        self.last = nn.Linear(width, 3)
+
+    def forward(self, x: Tensor, ids: Tensor) -> Tensor:
+        return self.last(torch.relu(torch.stack([self.dense(x), self.bag(ids)], 1)))
+
+
+def test_bags_of_rows_are_look_ups_and_can_be_verified() -> None:
+    graph = sr.trace(Bags, WIDTH, lambda **_: (vectors(), torch.zeros(4, 3, dtype=torch.long)))
+    assert rules(Bags, None, graph)["bag.weight"] == LOOKED_UP
+    plain = Graph.model_validate(graph.model_dump(mode="json", exclude_none=True))
+    report = sr.verify(plain, sr.derive(plain, optimizer="adamw"), sizes=[16, 32, 64], seeds=1, progress=False)
+    assert not report.wrong

@@ -391,6 +391,42 @@ def test_mistakes_are_messages(options, text) -> None:
     assert str(error.value) == text
 
 
+def test_nodes_of_one_number_for_each_copy_are_measured() -> None:
+    """A bias of one entry, and a mean over all axes, have no axis but that of the copies."""
+    nodes = {
+        "x": {"op": "input", "axes": ["t", "i"]},
+        "h": {"op": "einsum", "inputs": ["x"], "parameters": ["first"], "equation": "t i, n i -> t n"},
+        "r": {"op": "relu", "inputs": ["h"]},
+        "o": {"op": "einsum", "inputs": ["r"], "parameters": ["last"], "equation": "t n, n -> t"},
+        "m": {"op": "mean", "inputs": ["o"], "axis": "t"},
+        "y": {"op": "add", "inputs": ["m"], "parameters": ["offset"], "equation": ", -> "},
+    }
+    shapes = {"first": ["n", "i"], "last": ["n"], "offset": []}
+    parameters = {name: {"axes": axes} for name, axes in shapes.items()}
+    axes = {"n": "width", "t": 4, "i": 5}
+    made = {"name": "one", "axes": axes, "outputs": ["y"], "parameters": parameters, "nodes": nodes}
+    graph = Graph.model_validate(made)
+    report = verify(graph, derive(graph, optimizer="adamw"), sizes=[16, 32, 64, 128], seeds=4, progress=False)
+    assert {row.node for row in report.rows if row.quantity == "gradient"} >= {"last", "offset"}
+    assert not report.wrong
+
+
+def test_what_torch_refuses_is_a_message_about_the_node() -> None:
+    graph = Graph.model_validate(
+        {
+            "name": "bad", "axes": {"n": "width", "t": 4}, "outputs": ["y"],
+            "parameters": {"w": {"axes": ["t", "n"]}},
+            "nodes": {
+                "x": {"op": "input", "axes": ["t"]},
+                "h": {"op": "einsum", "inputs": ["x"], "parameters": ["w"], "equation": "t, t n -> n"},
+                "y": {"op": "add", "inputs": ["h"], "parameters": ["w"], "equation": "n, t n -> n"},
+            },
+        }
+    )  # fmt: skip
+    with pytest.raises(ScaleRulesError, match="node 'y': add cannot be computed at width="):
+        verify(graph, derive(graph, optimizer="adamw"), sizes=[16, 32], progress=False)
+
+
 def test_without_torch_it_says_what_to_install(monkeypatch) -> None:
     for name in list(sys.modules):
         if name.startswith("scalerules.backends."):

@@ -15,19 +15,19 @@ from .values import Constant, Dim, Filling, Loss, Result, Value
 
 @lowers("embedding", "embedding_bag", "_embedding_bag")
 def embedding(at: Lowering, call: Call) -> Result:
-    """Rows of a table: a product with one-hot vectors."""
+    """Rows of a table: a product with one-hot vectors. A bag is the sum or mean of a few rows: as large as one."""
     table, indices = at.value(call, 0), at.arg(call, 1)
+    bag = operation(call.target) != "embedding"
     if table.length(0).scales:
         raise at.sketch.unknown(f"a table of {table.length(0)} rows, which grow, is not known")
-    if not isinstance(table.source, str):
-        shape = indices.shape if isinstance(indices, Constant) else call.shape[:-1]
+    if isinstance(table.source, str):
+        made = looked_up(at, table, call.shape, 1)
+    else:
+        shape = indices.shape if isinstance(indices, Constant) and not bag else call.shape[:-1]
         tokens = at.sketch.data(at.sketch.name_here("tokens"), [*_known(at, shape), table.length(0)], "tokens")
         batch = [f"b{i}" for i in range(len(shape))]
         made = at.sketch.combine("einsum", [(tokens, [*batch, "v"]), (table, ["v", "n"])], [*batch, "n"])
-        if operation(call.target) != "embedding":
-            return (looked_up(at, table, call.shape, 1), *(Constant(s, discrete=True) for s in call.shapes[1:]))
-        return made
-    return looked_up(at, table, call.shape, 1)
+    return (made, *(Constant(shape, discrete=True) for shape in call.shapes[1:])) if bag else made
 
 
 def _known(at: Lowering, shape: Shape) -> list[Length]:
