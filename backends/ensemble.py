@@ -27,6 +27,8 @@ KERNELS = frozenset({"scan"})
 """Operations with kernels of their own, which `vmap` cannot go through."""
 ENTRYWISE = frozenset({"sgd", "momentum", "adam", "adamw", "rmsprop", "adagrad", "sign", "lion"})
 """Optimizers whose step of an entry depends on that entry alone, so that stacked copies step together."""
+SMALL = 1e-3
+"""Own contributions below this part of the value are taken again from the difference of the parameter."""
 
 Stacked = dict[str, Any]
 """By name a tensor whose first dimension is that of the copies, or, for a parameter of a repeat, one per block: what
@@ -189,14 +191,23 @@ class _Ensemble:
     def _own(self, count: int, values: Any, scale: dict[str, Tensor]) -> None:
         pairs = [pair for pair in self.own or [] if pair[0] in scale]
 
-        def parts(values: Any, start: Stacked, parameters: Stacked, inputs: Stacked, targets: list[Tensor]) -> Any:
-            run, data = Run(parameters, values[0], values[1]), Data(inputs, targets)
-            return [self.program.own(run, data, start, parameter, node) for node, parameter in pairs]
+        def found(pairs: list[tuple[str, str]], fine: bool) -> Iterator[tuple[str, str, Any, Tensor]]:
+            def parts(values: Any, start: Stacked, parameters: Stacked, inputs: Stacked, targets: list[Tensor]) -> Any:
+                run, data = Run(parameters, values[0], values[1]), Data(inputs, targets)
+                return [self.program.own(run, data, start, parameter, node, fine) for node, parameter in pairs]
 
-        found = _each(parts, self.copies)(values, self.start, self.parameters, self.inputs, self.targets)
-        for (node, parameter), part in zip(pairs, found, strict=True):
-            finer = training.FINE if self.program.linear(node, parameter) else 1.0
-            self._note({("own", node, count, parameter): (_norm(part), finer * scale[node])}, {node: part})
+            made = _each(parts, self.copies)(values, self.start, self.parameters, self.inputs, self.targets)
+            for (node, parameter), part in zip(pairs, made, strict=True):
+                yield node, parameter, part, _norm(part)
+
+        small: list[tuple[str, str]] = []
+        for node, parameter, part, norm in found(pairs, fine=False):
+            if self.program.linear(node, parameter) and bool((norm < SMALL * scale[node]).any()):
+                small.append((node, parameter))
+            else:
+                self._note({("own", node, count, parameter): (norm, scale[node])}, {node: part})
+        for node, parameter, part, norm in found(small, fine=True) if small else ():
+            self._note({("own", node, count, parameter): (norm, training.FINE * scale[node])}, {node: part})
 
     def _note(self, norms: dict[Key, tuple[Tensor, Tensor | None]], tensors: Stacked) -> None:
         for key, (norm, scale) in norms.items():

@@ -255,15 +255,18 @@ class Program:
         """The nodes that read a parameter directly."""
         return [name for name, node in self.graph.walk() if parameter in node.parameters]
 
-    def own(self, run: Run, data: Data, initial: Mapping[str, Tensor], parameter: str, node: str) -> Tensor:
+    def own(
+        self, run: Run, data: Data, initial: Mapping[str, Tensor], parameter: str, node: str, fine: bool = True
+    ) -> Tensor:
         """What `node` is minus what it would be had it read the initial value of `parameter`.
 
         If `node` reads the parameter directly, only there; otherwise the nodes that read it see the initial value
         and what lies between them and `node` follows, all other inputs staying as they are. Blocks are stacked; at a
-        residual, where the branches of all blocks add up, so do their contributions.
+        residual, where the branches of all blocks add up, so do their contributions. `fine`: of a linear node, from the
+        difference of the parameter, which takes longer.
         """
         readers = [node] if node in self.readers(parameter) else self.readers(parameter)
-        linear = self.linear(node, parameter)
+        linear = fine and self.linear(node, parameter)
         moved = _minus(run.parameters[parameter], initial[parameter]) if linear else initial[parameter]
         swap = {(reader, parameter): moved for reader in readers}
         repeat, target = self._scope(readers[0]), self._whole(node)

@@ -144,9 +144,9 @@ class Predicted:
     by_chance: Fraction | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Solution:
-    """What `scalerules.derive` returns. `solution["h1"]` is the rule of the parameter `h1`."""
+    """What `scalerules.derive` returns. `solution["h1"]` is the rule of a parameter; printed, it is the table."""
 
     graph: str
     optimizer: str
@@ -164,6 +164,13 @@ class Solution:
     architecture: Graph | None = field(default=None, repr=False, compare=False)
     constants: Mapping[str, Constant] = field(default_factory=dict[str, Constant])
     """In the gauge `unit`: the constant factors of every operation at the base size, by node."""
+
+    def __repr__(self) -> str:
+        scales = ", ".join(self.scales)
+        return f"<rules of {self.graph}, {self.optimizer}, growing {scales}: {len(self.parameters)} parameters>"
+
+    def __str__(self) -> str:
+        return self.to_table()
 
     def __getitem__(self, parameter: str) -> Rule:
         return self.parameters[self.name_of(parameter)]

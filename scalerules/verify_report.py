@@ -17,7 +17,7 @@ FAULT = 0.5
 has nothing to say."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
     """What was measured: a row per quantity with its verdict, and how the runs were made.
 
@@ -45,6 +45,15 @@ class Report:
     looks: int = 1
     interrupted: bool = False
     seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{size:g}" for size in self.sizes)
+        return f"<verification of {self.graph}, {self.optimizer}, sizes {sizes}: {self.summary}>"
+
+    @property
+    def summary(self) -> str:
+        """How many rows disagree, how many are open, and the conclusion."""
+        return f"{len(self.rows)} rows, {len(self.wrong)} disagree, {len(self.open)} open: {self.conclusion}"
 
     @property
     def verdict(self) -> bool | None:

@@ -94,7 +94,7 @@ def _sure(report: Report) -> list[str]:
             f"an excess of {report.typical:.2f} would have been noticed in half of the quantities, one of 0.5 in "
             f"{half:.0%}; bluntest: {quantity} {node}{via} ({worst:.2f})"
         ]
-    verdict = f"{len(report.rows)} rows, {len(report.wrong)} disagree, {len(report.open)} open: {report.conclusion}"
+    verdict = report.summary
     return [*lines, verdict + (f"; {report.advice}" if report.advice else "")]
 
 

@@ -542,3 +542,12 @@ def test_a_row_says_what_it_would_have_noticed() -> None:
         row: Row = judge([measured(("own", "n", 1, None), Fraction(0), LOGS, table)], {})[0]
         called += row.status == "wrong"
     assert 0.88 < called / 400 < 0.99
+
+
+def test_what_a_shell_shows_is_short():
+    graph = sr.graph("mlp")
+    solution = sr.derive(graph, optimizer="adamw")
+    assert repr(solution) == "<rules of mlp, adamw, growing width: 4 parameters>"
+    assert str(solution) == solution.to_table()
+    report = sr.verify(graph, solution, sizes=[32, 64], seeds=1)
+    assert repr(report).startswith("<verification of mlp, adamw, sizes 32, 64: 53 rows, 0 disagree, ")
