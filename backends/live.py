@@ -18,7 +18,7 @@ from torch import Tensor, fx
 
 from scalerules.errors import ScaleRulesError
 from scalerules.tracing.export import _evaluation as evaluation  # pyright: ignore[reportPrivateUsage]
-from scalerules.tracing.export import as_call, call_with, module_of, quiet, without_looking
+from scalerules.tracing.export import as_call, call_with, module_of, number_views, quiet, without_looking
 from scalerules.tracing.kernels import whole_kernels
 from scalerules.tracing.live import Live, Piece
 
@@ -118,6 +118,7 @@ class LiveProgram(Program):
             args, kwargs = torch.utils._pytree.tree_map(self._cast, (args, kwargs))  # pyright: ignore
         with quiet(), torch.no_grad(), whole_kernels(), without_looking():
             program = torch.export.export(model, args, kwargs, strict=False).run_decompositions({})
+        number_views(program.graph)
         first: dict[int, str] = {}
         for name, tensor in model.named_parameters(remove_duplicate=False):
             first.setdefault(id(tensor), name)

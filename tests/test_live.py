@@ -123,3 +123,28 @@ def test_training_lowers_the_loss(traced):
     graph, solution = traced
     losses = training.losses(LiveProgram(graph, solution, BASE, BASE), training.Trial(0.01, 4, 0))
     assert losses[-1] < losses[0]
+
+
+class Attention(nn.Module):
+    """Its reshape behind the attention is a copy on the meta device and a view on a real one."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        b, t, n = x.shape
+        q, k, v = (y.view(b, t, 4, n // 4).transpose(1, 2) for y in self.qkv(x).chunk(3, -1))
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return x + self.out(mixed.transpose(1, 2).reshape(b, t, n))
+
+
+def test_calls_have_the_same_names_whatever_the_kernel_of_attention() -> None:
+    def make(width: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(5, width), *(Attention(width) for _ in range(3)), nn.Linear(width, 2))
+
+    graph = sr.trace(make, {"width": (16, 24, 32)}, lambda width: torch.ones(2, 3, 5))
+    solution = sr.derive(graph, optimizer="adamw")
+    program = LiveProgram(graph, solution, {"width": 24.0}, {"width": 16.0})
+    values = program.forward(program.initial(0), program.data(0)).all_values()
+    assert set(values) >= set(graph.live.nodes) and sum(len(calls) == 3 for calls in graph.live.nodes.values()) > 5

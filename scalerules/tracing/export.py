@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import itertools
 import logging
 import re
 import warnings
@@ -151,6 +152,7 @@ def _traced(
         model.register_forward_hook(_plain_output)
         stack.enter_context(torch.no_grad())
         program = torch.export.export(model, args, kwargs, strict=False).run_decompositions({})
+        number_views(program.graph)
         found = read(model, program, dict(sizes), built)
     found.notes += notes
     return found
@@ -167,6 +169,22 @@ def without_looking() -> Generator[None]:
         yield
     finally:
         transformer._detect_is_causal_mask = looked
+
+
+_VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default, torch.ops.aten.reshape.default)
+
+
+def number_views(graph: torch.fx.Graph) -> None:
+    """Gives every view the name `view_N` by its place among them.
+
+    Whether a reshape is a view or a copy depends on strides, which differ between kernels (attention on the meta
+    device and on a real one): the calls have the same names in all exports.
+    """
+    views = [node for node in graph.nodes if node.op == "call_function" and node.target in _VIEWS]
+    taken = {node.name for node in graph.nodes} - {node.name for node in views}
+    names = (name for name in itertools.chain(["view"], (f"view_{i}" for i in itertools.count(1))) if name not in taken)
+    for node, name in zip(views, names, strict=False):
+        node.name = name
 
 
 def _plain_output(module: nn.Module, args: object, output: Any) -> Any:
