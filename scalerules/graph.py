@@ -101,6 +101,7 @@ class Graph(_Data):
     """Values of the scales that a reader would start from (the base sizes); 64 where none is given."""
 
     _axes_of: dict[str, tuple[str, ...]] = PrivateAttr(default_factory=dict)
+    _operands_of: dict[str, tuple[tuple[str, ...], ...]] = PrivateAttr(default_factory=dict)
     _repeat_of: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
@@ -141,6 +142,10 @@ class Graph(_Data):
     def axes_of(self, name: str) -> tuple[str, ...]:
         """Axes of the value of a node (inside a repeat: without the depth axis)."""
         return self._axes_of[name]
+
+    def operand_axes(self, name: str) -> tuple[tuple[str, ...], ...]:
+        """Axes of what a node reads, inputs before parameters; 'stream' is that of its own repeat."""
+        return self._operands_of[name]
 
     def repeat_of(self, parameter: str) -> str | None:
         """The axis along which a parameter is stacked: that of the repeat it is used in, or None."""
@@ -224,6 +229,7 @@ class Graph(_Data):
                 raise UnknownName("result", str(node.result), node.body, where=where)
         shapes = [self._axes_of[i] for i in node.inputs]
         shapes += [tuple(self.parameters[p].axes) for p in node.parameters]
+        self._operands_of[name] = tuple(shapes)
         self._axes_of[name] = tuple(op.axes(node, shapes, self, where))
 
 

@@ -150,7 +150,7 @@ class _Lowering:
         parameters = tuple(self.parameter(p, copy, depth, node, k) for k, p in enumerate(node.parameters))
         held = [self.axes[key] for key in inputs] + [self.parameters[key].axes for key in parameters]
         if node.equation is not None:
-            labels, result = self.einsum_labels(node, held, depth)
+            labels, result = self.einsum_labels(name, node, held, depth)
         else:
             labels = [_numbered(axes) for axes in held]
             result = _numbered(self.result_axes(name, node, held, depth))
@@ -163,12 +163,11 @@ class _Lowering:
         return [*([depth] if stacked and depth else []), *axes]
 
     def einsum_labels(
-        self, node: Node, held: Sequence[Sequence[str]], depth: str | None
+        self, name: str, node: Node, held: Sequence[Sequence[str]], depth: str | None
     ) -> tuple[list[Labels], Labels]:
         words, result = node.labels()
         axis_of: dict[str, str] = {}
-        shapes = [self.graph.axes_of(i) for i in node.inputs]
-        shapes += [tuple(self.graph.parameters[p].axes) for p in node.parameters]
+        shapes = self.graph.operand_axes(name)
         for operand, axes in zip(words, shapes, strict=True):
             for word, axis in zip(operand, axes, strict=True):
                 axis_of.setdefault(word, axis)

@@ -115,8 +115,7 @@ class _Walk:
         """
         labels, result = node.labels()
         axis_of: dict[str, str] = {}
-        shapes = [self.graph.axes_of(source) for source in node.inputs]
-        shapes += [tuple(self.graph.parameters[parameter].axes) for parameter in node.parameters]
+        shapes = self.graph.operand_axes(name)
         for part, axes in zip(labels, shapes, strict=True):
             axis_of.update(zip(part, axes, strict=True))
         hot = {part[-1] for part, value in zip(labels, operands, strict=True) if value.tokens}

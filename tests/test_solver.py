@@ -296,3 +296,18 @@ def test_a_free_factor_is_not_traded_for_the_matrix_behind_it():
     assert solution.multipliers["scores"]["width"] == -1
     for name in ("W_Q", "W_K", "W_V", "W_O"):
         assert (solution[name].init["width"], solution[name].lr["width"]) == (Fraction(-1, 2), -1), name
+
+
+def test_two_repeated_blocks_may_read_streams_of_different_axes() -> None:
+    g = Builder("two", axes={"b": 16, "time": 4, "in": 8, "n": "width", "out": 4, "layers": 3, "more": 2})
+    h = g.dense("input", g.input("x", "b time in"), "n in", batch="b t")
+    with g.repeat("first", h, "layers") as block:
+        block.result = g.residual("first.sum", block.stream, g.dense("first.up", block.stream, "n n", batch="b t"))
+    h = g.node("mean", "mean", "first", axis="time")
+    with g.repeat("second", h, "more") as block:
+        block.result = g.residual("second.sum", block.stream, g.dense("second.up", block.stream, "n n"))
+    graph = g.build(g.dense("last", "second", "out n"))
+    assert graph.operand_axes("first.up") == (("b", "time", "n"), ("n", "n"))
+    solution = sr.derive(graph, optimizer="adamw")
+    assert str(solution["first.up"].lr) == str(solution["second.up"].lr) == "width^-1"
+    assert str(solution["last"].init) == "width^-1"
