@@ -294,3 +294,75 @@ def test_bags_of_rows_are_look_ups_and_can_be_verified() -> None:
     plain = Graph.model_validate(graph.model_dump(mode="json", exclude_none=True))
     report = sr.verify(plain, sr.derive(plain, optimizer="adamw"), sizes=[16, 32, 64], seeds=1, progress=False)
     assert not report.wrong
+
+
+class Probe(nn.Module):
+    """Attention pooling: the query is a learnt vector through a linear layer, of weights alone (SigLIP's head)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.stem, self.query, self.key = nn.Linear(5, width), nn.Linear(width, width), nn.Linear(width, width)
+        self.probe, self.head = nn.Parameter(torch.randn(width)), nn.Linear(width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        scores = (self.key(x) * 1.0) @ (self.query(self.probe) * x.shape[-1] ** -0.5)
+        return self.head(torch.einsum("bt,btn->bn", scores.softmax(-1), x))
+
+
+def test_the_query_of_a_learnt_probe_meets_keys_with_a_free_factor() -> None:
+    graph = sr.trace(Probe, WIDTH, lambda **_: torch.ones(2, 6, 5))
+    solution = sr.derive(graph, optimizer="adamw")
+    assert [str(size) for size in solution.multipliers.values()] == ["width^-1"]
+    assert str(solution["key.weight"].lr) == str(solution["query.weight"].lr) == "width^-1"
+
+
+class Linearised(nn.Module):
+    """Linear attention: both sums over the features of the keys grow, and their ratio does not (Katharopoulos 2020)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.stem, self.qkv, self.head = nn.Linear(5, width), nn.Linear(width, 3 * width), nn.Linear(width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        q, k, v = self.qkv(x).chunk(3, -1)
+        q, k = F.elu(q) + 1, F.elu(k) + 1
+        z = 1 / (torch.einsum("bld,bd->bl", q, k.sum(1)) + 1e-6)
+        return self.head(x + torch.einsum("bld,bde,bl->ble", q, torch.einsum("bld,ble->bde", k, v), z))
+
+
+def test_the_two_sums_of_linear_attention_get_the_same_factor() -> None:
+    graph = sr.trace(Linearised, WIDTH, lambda **_: torch.ones(2, 6, 5))
+    solution = sr.derive(graph, optimizer="adamw")
+    assert [str(size) for size in solution.multipliers.values()] == ["width^-1", "width^-1"]
+    assert str(solution["qkv.weight[2*width:3*width, :]"].lr) == "width^-1"
+
+
+class Rotary(nn.Module):
+    """Queries and keys of one head, rotated by their positions (RoFormer, arXiv:2104.09864, eq. 34)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.stem, self.q, self.k = (nn.Linear(n, width, bias=False) for n in (5, width, width))
+        self.last = nn.Linear(width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.stem(x)
+        angles = torch.arange(8.0)[:, None] * torch.logspace(0, -2, h.shape[-1] // 2)[None]
+        cos, sin = (torch.cat([t, t], -1) for t in (angles.cos(), angles.sin()))
+        q, k = (y * cos + torch.cat([-y[..., y.shape[-1] // 2 :], y[..., : y.shape[-1] // 2]], -1) * sin
+                for y in (self.q(h), self.k(h)))  # fmt: skip
+        return self.last((q @ k.t() / h.shape[-1] ** 0.5).softmax(-1) @ h)
+
+
+def test_rotated_queries_are_as_large_as_they_were() -> None:
+    from scalerules.backends.training import Program
+
+    graph = sr.trace(Rotary, WIDTH, lambda **_: torch.ones(8, 5))
+    solution = sr.derive(graph, optimizer="adamw")
+    program = Program(graph, solution, {"width": 64.0}, {"width": 64.0})
+    scores = next(name for name, node in graph.walk() if node.op == "softmax")
+    values = program.forward(program.initial(0), program.data(0)).all_values()
+    assert 0.5 < float(values[graph.nodes[scores].inputs[0]].std()) < 2
+    assert str(solution["q.weight"].lr) == "width^-1"

@@ -81,6 +81,14 @@ def measured(record: Record, ref: str) -> tuple[Length, bool] | None:
     return size, first[1] < MEAN
 
 
+def root_mean_square(record: Record, ref: str) -> float:
+    """The root mean square of what a call or buffer holds at the first sizes; 0 where that is not known."""
+    try:
+        return _summary(record, ref, record.sizes())[0]
+    except Exception:  # an operation that cannot be run alone
+        return 0.0
+
+
 def _summary(record: Record, ref: str, sizes: Mapping[str, int]) -> tuple[float, float]:
     """Root mean square, and the part of it that the mean is."""
     with torch.no_grad(), torch.random.fork_rng(devices=[]):

@@ -10,6 +10,7 @@ from fractions import Fraction
 from ..scale import Length
 from .axes import fixed, negative, power, product
 from .curves import POINTS, UNARY, finite, kind_of
+from .fixed import root_mean_square
 from .lowering import Lowering, as_length, lowers, number, operation
 from .norms import divided, normalised, raised
 from .record import Call, Shape
@@ -129,6 +130,8 @@ def _losses(*operands: object) -> Loss:
 def summed(at: Lowering, call: Call, a: object, b: object, sign: float) -> Result:
     """`a + sign * b`."""
     if isinstance(a, Value) and isinstance(b, Value):
+        if rotated(at, a, b):
+            return replace(a, table="")
         base = _same_base(a, b)
         if base is not None and (a.curve is not None or b.curve is not None):
             pairs = zip(curve_of(a).samples, curve_of(b).samples, strict=True)
@@ -143,6 +146,21 @@ def summed(at: Lowering, call: Call, a: object, b: object, sign: float) -> Resul
         before = curve_of(value)
         value = drawn(at, Curve(before.base, tuple(-s for s in before.samples)), "neg", piece=value.piece)
     return at.widened(shifted(at, value, constant, factor), call.shape)
+
+
+ROTATION = 0.01
+"""So far from 1 the mean squares of two tables may add up to, to be cosines and sines."""
+
+
+def rotated(at: Lowering, a: Value, b: Value) -> bool:
+    """Whether a sum rotates entries (`x * cos + rotate_half(x) * sin`): it is then as large as what is rotated.
+
+    The graph reads halves that were exchanged as what they are halves of; added to itself it would be twice as large.
+    """
+    if not (a.table and b.table and same_source(a, b)) or a.curve is not None or b.curve is not None:
+        return False
+    roots = [root_mean_square(at.record, value.table) for value in (a, b)]
+    return abs(sum(root**2 for root in roots) - 1) < ROTATION
 
 
 def normalised_mean(a: Value, b: Value, made: Value, sign: float) -> Value:
@@ -216,7 +234,8 @@ def scaled(at: Lowering, value: Value, constant: object) -> Value:
     """A value times fixed numbers: only those that vary with the scales matter."""
     length = as_length(constant.number if isinstance(constant, Constant) else constant)
     if length is None:
-        return replace(value, curve=None, piece=None, stat=None)
+        table = constant.ref if isinstance(constant, Constant) and not value.table and value.curve is None else ""
+        return replace(value, curve=None, piece=None, stat=None, table=table)
     if length.scales:
         return at.sketch.scale(value, length)
     amount = length.value({})

@@ -149,6 +149,8 @@ class Value:
     curve: Curve | None = None
     piece: Piece | None = None
     stat: Stat | None = None
+    table: str = ""
+    """The call or buffer whose fixed entries it was just multiplied with."""
 
     @property
     def is_weight(self) -> bool:
