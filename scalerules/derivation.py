@@ -390,14 +390,17 @@ class _Writer:
         return str(_exponents(vector_of(term.form, vectors, self.run, self.scales), self.scales))
 
     def _sizes(self) -> list[Predicted]:
-        """Every predicted size, and what is left of those at initialisation without coherence."""
-        start = {"value": 0, "gradient": 1}
-        chance = sizes_of(self.problem.run(self.solved.unknowns, 1, coherent=False))
+        """Every predicted size, with the smaller one that finite sizes may show."""
+        unknowns = self.solved.unknowns
+        chance = sizes_of(self.problem.run(unknowns, 1, coherent=False))
+        alone = sizes_of(replace(self.problem, isolated=True).run(unknowns, 1))
         found: list[Predicted] = []
         for key, size in sizes_of(self.run).items():
             kind, node, step, parameter = key
-            left = chance.get(key) if step == start.get(kind) else None
-            lower = left if left is not None and size is not None and left < size else None
+            less = alone.get((kind, node, 1, parameter)) if kind == "own" else None
+            if step == {"value": 0, "gradient": 1}.get(kind):
+                less = chance.get(key)
+            lower = less if less is not None and size is not None and less < size else None
             found.append(Predicted(cast(Quantity, kind), node, step, size, parameter, lower))
         return found
 

@@ -132,8 +132,9 @@ class Constant:
 class Predicted:
     """The size of a quantity along the direction (root mean square of its entries); None: exactly zero.
 
-    `by_chance`: what is left of an initial value or a first gradient without what is added up coherently (the rows of a
-    tied table, a matrix and its transpose), where that is less: it may be what finite sizes show.
+    `lower`: a smaller size, which finite sizes may show instead. Of an initial value or a first gradient it is what is
+    left without what is added up coherently (the rows of a tied table, a matrix and its transpose); of an own
+    contribution, what it is on values that have not moved yet.
     """
 
     quantity: Quantity
@@ -141,7 +142,7 @@ class Predicted:
     step: int
     size: Fraction | None
     parameter: str | None = None
-    by_chance: Fraction | None = None
+    lower: Fraction | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -242,7 +243,7 @@ class Solution:
                 {"quantity": p.quantity, "node": p.node, "step": p.step}
                 | {"size": None if p.size is None else str(p.size)}
                 | ({"parameter": p.parameter} if p.parameter else {})
-                | ({} if p.by_chance is None else {"by_chance": str(p.by_chance)})
+                | ({} if p.lower is None else {"lower": str(p.lower)})
                 for p in self.sizes
             ],
             "explanations": {
@@ -316,7 +317,7 @@ def _read(data: Mapping[str, Any], architecture: Graph | None) -> Solution:
             Predicted(
                 row["quantity"], row["node"], row["step"],
                 None if row["size"] is None else Fraction(row["size"]), row.get("parameter"),
-                Fraction(row["by_chance"]) if "by_chance" in row else None,
+                Fraction(row["lower"]) if "lower" in row else None,
             )
             for row in data.get("sizes", ())
         ),

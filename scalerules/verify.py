@@ -122,7 +122,7 @@ class _Verification:
             gentle, whole = self._measure(report.rate.value * GENTLE, 0, 1)
             self._merge_gentle(gentle)
         below = all(r.excess < 0 for r in report.wrong)  # of few seeds: too few to see what it tends to
-        if whole and report.verdict is not True and below and report.seeds > 1:
+        if whole and report.conclusion != "agrees" and below and report.seeds > 1:
             more, whole = self._measure(report.rate.value, 1, 2)
             report.rows, report.looks = self._judge(runs | more), 2
             if whole and any(r.excess < 0 and not r.sure for r in report.rows):
@@ -171,11 +171,11 @@ class _Verification:
 def _slow(graph: Graph, solution: Solution, predicted: Mapping[Key, Fraction | None]) -> dict[Name, float]:
     """How far below its size a quantity may be measured, for a known reason.
 
-    What a parameter contributes behind an operation that does not read it itself comes with a small constant; and what
-    coherence alone brings to its size at initialisation stands behind independent terms that are smaller by
-    `by_chance` (tied tables: one of all logits), as does what such a gradient moves. What starts after the first step
-    and still rises then (keys, where queries start at zero) has two small constants, its own and that of what it waits
-    for.
+    What a parameter contributes behind an operation that does not read it itself comes with a small constant. What
+    coherence alone brings to its size at initialisation (tied tables: one of all logits), and what waits for something
+    else to move, stands behind a smaller size, `lower`; so does what such a gradient moves. What starts after the first
+    step and still rises then (keys, where queries start at zero) has two small constants, its own and that of what it
+    waits for.
     """
     read = {(name, parameter) for name, node in graph.walk() for parameter in node.parameters}
     slow: dict[Name, float] = {
@@ -183,12 +183,12 @@ def _slow(graph: Graph, solution: Solution, predicted: Mapping[Key, Fraction | N
     }
     slow |= {name: 2 * ALLOWANCE for name in _late(predicted)}
     for p in solution.sizes:
-        if p.by_chance is None or p.size is None:
+        if p.lower is None or p.size is None:
             continue
-        gap = float(p.size - p.by_chance)
-        slow[p.quantity, p.node, p.parameter] = gap
-        if p.quantity == "gradient":
-            slow |= {("own", node, name): gap for _, node, _, name in predicted if name == p.node}
+        gap = float(p.size - p.lower)
+        behind = {("own", node, name) for _, node, _, name in predicted if name == p.node and p.quantity == "gradient"}
+        for name in ((p.quantity, p.node, p.parameter), *behind):
+            slow[name] = max(gap, slow.get(name, 0.0))
     return slow
 
 

@@ -196,3 +196,15 @@ def test_listed_sizes_count_a_free_factor_once():
 def test_numbers_that_make_no_sense():
     with pytest.raises(ScaleRulesError, match="nothing to do"):
         sr.fuzz(minutes=-1)
+
+
+def test_what_waits_for_another_change_has_a_smaller_size_too():
+    """Seed 5217: behind a fixed neck that starts small, a matrix contributes 0 once the neck has moved, -1/2 before.
+
+    At the widths of a verification the start of the neck is still in front (measured -0.65 and, SGD, -0.94 for 0).
+    """
+    graph = sr.graph(str(FOLDER / "neck_before_norm.yaml"))
+    solution = sr.derive(graph, optimizer="adamw")
+    waiting = {(p.node, p.size, p.lower) for p in solution.sizes if p.lower is not None}
+    assert waiting == {(name, 0, Fraction(-1, 2)) for name in ("W3", "W5")}
+    assert sr.verify(graph, solution, sizes=[64, 128, 256, 512], seeds=2).verdict is not False

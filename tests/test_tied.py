@@ -15,14 +15,14 @@ QUERIES_AND_KEYS = {"attention.W_Q", "attention.W_K"}
 def test_what_is_left_without_coherence() -> None:
     """The own token's logit, and through the norm the gradients of queries and keys, live of equal rows."""
     tied = sr.derive(sr.graph("transformer", tied=True), optimizer="adam")
-    left = {(p.quantity, p.node): (p.size, p.by_chance) for p in tied.sizes if p.by_chance is not None}
+    left = {(p.quantity, p.node): (p.size, p.lower) for p in tied.sizes if p.lower is not None}
     half = Fraction(1, 2)
     assert left == {
         ("value", "unscaled_logits"): (1, half),
         ("value", "logits"): (0, -half),
         **{("gradient", name): (-1, -3 * half) for name in QUERIES_AND_KEYS},
     }
-    assert all(p.by_chance is None for p in sr.derive("transformer", optimizer="adam").sizes)
+    assert all(p.lower is None for p in sr.derive("transformer", optimizer="adam").sizes)
 
 
 def test_it_survives_json() -> None:

@@ -41,7 +41,7 @@ class Size:
     step: int
     size: Fraction | None
     parameter: str | None = None
-    by_chance: Fraction | None = None
+    lower: Fraction | None = None
 
 
 def power(text: str | int) -> Power:
@@ -545,9 +545,9 @@ def test_a_row_says_what_it_would_have_noticed() -> None:
 
 
 def test_what_a_shell_shows_is_short():
-    graph = sr.graph("mlp")
-    solution = sr.derive(graph, optimizer="adamw")
+    graph = catalogue("mlp")
+    solution = derive(graph, optimizer="adamw")
     assert repr(solution) == "<rules of mlp, adamw, growing width: 4 parameters>"
     assert str(solution) == solution.to_table()
-    report = sr.verify(graph, solution, sizes=[32, 64], seeds=1)
+    report = verify(graph, solution, sizes=[32, 64], seeds=1)
     assert repr(report).startswith("<verification of mlp, adamw, sizes 32, 64: 53 rows, 0 disagree, ")
