@@ -7,7 +7,7 @@ The module is traced at several sizes (`tracing.recording`), every call is lower
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import PrivateAttr
 
@@ -57,12 +57,14 @@ def trace(
     inputs: Callable[..., Any],
     *,
     measure: bool = True,
+    loss: Literal["mse", "cross_entropy"] | None = None,
 ) -> Traced:
     """The graph of what `make_model(**sizes)` computes on `inputs(**sizes)`.
 
     `scales` gives for every scale some values that the factory accepts, `{"width": (32, 48, 64)}`; the first scale is
     the one that grows by default. No weights are allocated for tracing; `measure` False also leaves out the small real
-    copies in which the initial values are looked at.
+    copies in which the initial values are looked at. `loss` is what `verify` trains with; by default that of the
+    module itself, cross-entropy where it returns an entry for every token of a table, and else mean squares.
 
     Raises `MissingExtra` without torch, and `ScaleRulesError` where the module cannot be traced or an operation is not
     known, with the operation, the module's path and the source line.
@@ -73,11 +75,16 @@ def trace(
         if error.name and error.name.partition(".")[0] == "torch":
             raise MissingExtra("tracing a module", "torch") from error
         raise
-    return graph_of(record(make_model, scales, inputs, measure=measure), make_model, inputs)
+    if loss not in (None, "mse", "cross_entropy"):
+        raise UnknownName("loss", str(loss), ["mse", "cross_entropy"])
+    return graph_of(record(make_model, scales, inputs, measure=measure), make_model, inputs, loss)
 
 
 def graph_of(
-    record: Record, make_model: Callable[..., Any] | None = None, inputs: Callable[..., Any] | None = None
+    record: Record,
+    make_model: Callable[..., Any] | None = None,
+    inputs: Callable[..., Any] | None = None,
+    loss: str | None = None,
 ) -> Traced:
     """The graph of a record. Raises `ScaleRulesError` where it cannot be lowered.
 
@@ -98,7 +105,7 @@ def graph_of(
         at = Lowering(record, Sketch(whole), unfolded)
         try:
             at.run(record.calls)
-            found = fused(pieces(record, at.sketch, [at.get(output.ref) for output in record.outputs]))
+            found = fused(pieces(record, at.sketch, [at.get(output.ref) for output in record.outputs], loss))
         except Unfused as loops:
             unfolded |= loops.loops
             continue

@@ -366,3 +366,25 @@ def test_rotated_queries_are_as_large_as_they_were() -> None:
     values = program.forward(program.initial(0), program.data(0)).all_values()
     assert 0.5 < float(values[graph.nodes[scores].inputs[0]].std()) < 2
     assert str(solution["q.weight"].lr) == "width^-1"
+
+
+class Language(nn.Module):
+    """Logits of as many tokens as its table has."""
+
+    def __init__(self, width: int, tokens: int = 11) -> None:
+        super().__init__()
+        self.table, self.last = nn.Embedding(11, width), nn.Linear(width, tokens)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.last(torch.relu(self.table(ids)))
+
+
+def test_logits_over_the_tokens_that_are_read_get_cross_entropy() -> None:
+    def ids(**_: int) -> Tensor:
+        return torch.zeros(2, 3, dtype=torch.long)
+
+    assert sr.trace(Language, WIDTH, ids).loss == "cross_entropy"
+    assert sr.trace(lambda width: Language(width, 7), WIDTH, ids).loss == "mse"
+    assert sr.trace(Language, WIDTH, ids, loss="mse").loss == "mse"
+    with pytest.raises(sr.ScaleRulesError, match="unknown loss 'hinge'"):
+        sr.trace(Language, WIDTH, ids, loss="hinge")  # type: ignore[arg-type]

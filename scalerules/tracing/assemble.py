@@ -34,9 +34,12 @@ class Pieces:
     loss: str
 
 
-def pieces(record: Record, sketch: Sketch, results: Sequence[Result]) -> Pieces:
-    """What the outputs need. Raises `Conflict`, and `ScaleRulesError` where no output depends on a weight."""
-    outputs, loss = _outputs(sketch, results)
+def pieces(record: Record, sketch: Sketch, results: Sequence[Result], loss: str | None = None) -> Pieces:
+    """What the outputs need; `loss` instead of the one that is found.
+
+    Raises `Conflict`, and `ScaleRulesError` where no output depends on a weight.
+    """
+    outputs, found = _outputs(sketch, results)
     outputs = [name for name in outputs if _has_weight(sketch, name)]
     if not outputs:
         hint = "the module has to return tensors that gradients flow to, logits or a loss"
@@ -46,10 +49,22 @@ def pieces(record: Record, sketch: Sketch, results: Sequence[Result]) -> Pieces:
     for name, made in list(nodes.items()):
         if made.op == "repeat":
             nodes.update(body_of(sketch, name, live))
-    return Pieces(nodes, parts_of(nodes.values()), tuple(outputs), loss)
+    kind = loss or found or ("cross_entropy" if all(_over_tokens(sketch, name) for name in outputs) else "mse")
+    return Pieces(nodes, parts_of(nodes.values()), tuple(outputs), kind)
+
+
+def _over_tokens(sketch: Sketch, output: str) -> bool:
+    """Whether an output has an entry for every row of a table of tokens that it depends on: logits of a next token."""
+    slots = sketch.nodes[output].slots
+    if not slots or slots[-1].length.scales:
+        return False
+    made = [sketch.nodes[name] for name in _needed(sketch, [output])]
+    tables = [each.slots[-1] for each in made if each.op == "input" and each.fields.get("kind") == "tokens"]
+    return any(table.length == slots[-1].length for table in tables)
 
 
 def _outputs(sketch: Sketch, results: Sequence[Result]) -> tuple[list[str], str]:
+    """The outputs, and the kind of the loss that the module computes itself ("" if it does not)."""
     flat: list[object] = []
     for result in results:
         flat.extend(result if isinstance(result, tuple) else [result])
@@ -57,7 +72,7 @@ def _outputs(sketch: Sketch, results: Sequence[Result]) -> tuple[list[str], str]
     values = [s for loss in losses for s in loss.sources] if losses else [v for v in flat if isinstance(v, Value)]
     names = [value.source for value in values if isinstance(value.source, str)]
     names = [sketch.nodes[n].operands[0] if n.endswith("log_softmax") else n for n in names]
-    kind = losses[0].kind if losses else "mse"
+    kind = losses[0].kind if losses else ""
     return list(dict.fromkeys(n for n in names if isinstance(n, str))), kind
 
 
