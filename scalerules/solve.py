@@ -228,12 +228,17 @@ class _Solver:
     def _natural(self) -> Vectors:
         """Of what reads a free factor linearly: the initial size at which it passes sizes on.
 
-        Only the product of the two has an effect, and the factor is what should not be smaller than it has to be.
+        Only the product of the two has an effect, and the factor is what should not be smaller than it has to be. A
+        vector of weights that is read through a matrix of weights alone (a learnt query) is like a value: of size 0.
         """
         point, reached = Point(self.graph, self.direction, {}), set[str]()
         found: Vectors = {}
         growths = point.constants(tuple(self.scales))
         for site in self.plan.sites:
+            if site.op == "einsum" and not site.inputs and len(site.parameters) > 1:
+                for held in (self.plan.parameters[key] for key in site.parameters):
+                    if held.axes and set(held.fan_in) == set(held.axes):
+                        found["init", held.name] = (Fraction(0),) * (1 + len(self.scales))
             if not (site.node.free or (site.op in LINEAR and any(key in reached for key in site.inputs))):
                 continue
             reached.add(site.key)

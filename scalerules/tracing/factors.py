@@ -27,8 +27,10 @@ def freed(found: Pieces) -> Pieces:
             if isinstance(source, str):
                 readers.setdefault(source, []).append(name)
     weighed = {name for name in nodes if not _from_data(name, nodes)}
+    plain = {name for name in weighed if not _multiplied(name, nodes)}
     for name, made in found.nodes.items():
-        if made.op == "scale" and (_behind(made, nodes, weighed) or _before(name, nodes, readers, weighed)):
+        known = plain if made.op == "scale" and _varies(made) else weighed
+        if made.op == "scale" and (_behind(made, nodes, known) or _before(name, nodes, readers, known)):
             nodes[name] = replace(made, fields={**made.fields, "free": True})
     for name, made in found.nodes.items():
         if made.op == "scale" and not _varies(made) and _scaled_before(made, nodes):
@@ -148,6 +150,17 @@ def _from_data(name: str, nodes: Mapping[str, Made]) -> bool:
     return False
 
 
+def _multiplied(name: str, nodes: Mapping[str, Made]) -> bool:
+    """Whether a value of weights alone is a product of two of them, such as the query of a learnt probe.
+
+    What both learn adds up in a product with data, as that of two values of the data does.
+    """
+    source: Source = name
+    while isinstance(source, str) and nodes[source].op in (*PASSING, "add"):
+        source = nodes[source].operands[0]
+    return isinstance(source, str) and nodes[source].op == "einsum" and _sums_growing(nodes[source], nodes)
+
+
 def _behind(made: Made, nodes: Mapping[str, Made], weighed: set[str]) -> bool:
     source: Source = made.operands[0]
     while isinstance(source, str) and nodes[source].op == "rearrange":
@@ -172,7 +185,5 @@ def is_product(made: Made, weighed: set[str]) -> bool:
     if made.op != "einsum" or made.labels is None:
         return False
     data = [k for k, source in enumerate(made.operands) if not isinstance(source, Part) and source not in weighed]
-    if len(data) < 2:
-        return False
-    shared = set(made.labels[data[0]]).intersection(*(made.labels[k] for k in data[1:])) - set(made.result)
-    return bool(shared)
+    labels = [label for k in data for label in set(made.labels[k])]
+    return any(labels.count(label) > 1 for label in set(labels) - set(made.result))
