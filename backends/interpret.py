@@ -265,7 +265,7 @@ class Program:
         residual, where the branches of all blocks add up, so do their contributions. `fine`: of a linear node, from the
         difference of the parameter, which takes longer.
         """
-        readers = [node] if node in self.readers(parameter) else self.readers(parameter)
+        readers = [node] if node in self.readers(parameter) else self._last_readers(parameter, node)
         linear = fine and self.linear(node, parameter)
         moved = _minus(run.parameters[parameter], initial[parameter]) if linear else initial[parameter]
         swap = {(reader, parameter): moved for reader in readers}
@@ -286,6 +286,26 @@ class Program:
             return parts[0].detach()
         stacked = torch.stack(parts).detach()
         return stacked.cumsum(0) if self._nodes(repeat)[target].op == "residual" else stacked
+
+    def _last_readers(self, parameter: str, node: str) -> list[str]:
+        """The nodes that read it from which `node` is reached past no other of them: what it adds there is theirs."""
+        readers = self.readers(parameter)
+        nodes = self._nodes(self._scope(readers[0]))
+        if len(readers) < 2 or any(name not in nodes for name in (*readers, self._whole(node))):
+            return readers
+        before = {name: self._before(nodes, name) for name in (*readers, self._whole(node))}
+        on_the_way = [r for r in readers if r in before[self._whole(node)]]
+        return [r for r in on_the_way if not any(r in before[other] for other in on_the_way)] or readers
+
+    @staticmethod
+    def _before(nodes: Mapping[str, Node], name: str) -> set[str]:
+        """The nodes of a scope that a node depends on."""
+        found, queue = set[str](), [name]
+        while queue:
+            new = [source for source in nodes[queue.pop()].inputs if source in nodes and source not in found]
+            found.update(new)
+            queue += new
+        return found
 
     def linear(self, node: str, parameter: str) -> bool:
         """Whether a node is linear in a parameter that it reads: then its own contribution is that of the difference.

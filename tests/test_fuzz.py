@@ -208,3 +208,10 @@ def test_what_waits_for_another_change_has_a_smaller_size_too():
     waiting = {(p.node, p.size, p.lower) for p in solution.sizes if p.lower is not None}
     assert waiting == {(name, 0, Fraction(-1, 2)) for name in ("W3", "W5")}
     assert sr.verify(graph, solution, sizes=[64, 128, 256, 512], seeds=2).verdict is not False
+
+
+def test_what_is_read_twice_in_a_row_is_measured_behind_the_second():
+    """Seed 5264, Muon: the contribution behind the second read is -1; through both reads it measured -0.5."""
+    graph = sr.graph(str(FOLDER / "read_twice_in_a_row.yaml"))
+    report = sr.verify(graph, sr.derive(graph, optimizer="muon"), sizes=[64, 128, 256, 512], seeds=2)
+    assert report.verdict is True, [row for row in report.rows if not row.sure]
