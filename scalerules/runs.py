@@ -158,9 +158,18 @@ def _edge(stable: Any) -> int | None:
             return 20
 
 
+JUMP = 1e-3
+"""The part of a loss by which it has to change before its standing still says something."""
+
+
 def rises(losses: Sequence[float]) -> bool:
-    """Whether a loss goes above its start, by more than rounding, or is not finite."""
-    return not all(math.isfinite(loss) and loss <= losses[0] * 1.0001 for loss in losses)
+    """Whether a loss goes above its start, by more than rounding, is not finite, or got stuck.
+
+    Bounded outputs (a sigmoid) saturate at any rate that is too large: the loss jumps and then stands still.
+    """
+    jumped = any(abs(loss - losses[0]) > JUMP * abs(losses[0]) for loss in losses)
+    stuck = jumped and len(losses) > 3 and len(set(losses[-3:])) == 1
+    return stuck or not all(math.isfinite(loss) and loss <= losses[0] * 1.0001 for loss in losses)
 
 
 def measure(graph: Graph, solution: Solution, base: Mapping[str, float], task: Task, lr: float, steps: int,

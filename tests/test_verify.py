@@ -17,7 +17,7 @@ import pytest
 from scalerules.build import Builder
 from scalerules.derivation import derive
 from scalerules.errors import MissingExtra, ScaleRulesError
-from scalerules.graph import Graph
+from scalerules.graph import Graph, Node
 from scalerules.lookup import graph as catalogue
 from scalerules.runs import few_samples
 from scalerules.slopes import fit, tends
@@ -322,6 +322,16 @@ def test_the_edge_is_found_wherever_it_lies(optimizer, powers) -> None:
         assert _edge(lambda asked, edge=edge: [power <= edge for power in asked]) == edge
     assert _edge(lambda asked: [True for _ in asked]) == 20
     assert _edge(lambda asked: [False for _ in asked]) is None
+
+
+def test_a_rate_at_which_bounded_outputs_saturate_is_no_stable_rate() -> None:
+    from scalerules.runs import rises, stable_rate
+
+    assert rises([1.0, 0.7, 0.7, 0.7, 0.7]) and not rises([1.0, 1.0, 1.0, 1.0]) and not rises([1.0, 0.8, 0.7, 0.65])
+    graph = catalogue("mlp")
+    nodes = {**graph.nodes, "bounded": Node(op="sigmoid", inputs=list(graph.outputs))}
+    bounded = Graph.model_validate(graph.model_dump(exclude_none=True) | {"nodes": nodes, "outputs": ["bounded"]})
+    assert stable_rate(bounded, derive(bounded, optimizer="adamw"), bounded.base_sizes()).stable < 2
 
 
 def test_figures(tmp_path) -> None:
