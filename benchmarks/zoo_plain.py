@@ -301,6 +301,8 @@ class GroupNormUNet(nn.Module):
 class KAN(nn.Module):
     """Splines on the edges: radial basis functions of every input, mixed by one weight per edge and basis."""
 
+    grid: Tensor
+
     def __init__(self, sizes: list[int], count: int = 6) -> None:
         super().__init__()
         self.register_buffer("grid", torch.linspace(-1, 1, count))
@@ -317,6 +319,8 @@ class KAN(nn.Module):
 
 class FourierFeatures(nn.Module):
     """Random Fourier features of coordinates, then a perceptron."""
+
+    B: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -547,6 +551,9 @@ class FNet(nn.Module):
 class MADE(nn.Module):
     """Linear maps with fixed masks."""
 
+    mask_a: Tensor
+    mask_b: Tensor
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.a, self.b = nn.Linear(5, width), nn.Linear(width, 10)
@@ -620,6 +627,8 @@ class NanoGPT(nn.Module):
     """Causal attention by hand with a mask buffer, tied head."""
 
     class Block(nn.Module):
+        bias: Tensor
+
         def __init__(self, width: int) -> None:
             super().__init__()
             self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
@@ -662,6 +671,8 @@ class NanoGPT(nn.Module):
 
 class Sinusoids(nn.Module):
     """The transformer with sinusoidal positions in a buffer, as the tutorial has it."""
+
+    pe: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()

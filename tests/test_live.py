@@ -147,4 +147,5 @@ def test_calls_have_the_same_names_whatever_the_kernel_of_attention() -> None:
     solution = sr.derive(graph, optimizer="adamw")
     program = LiveProgram(graph, solution, {"width": 24.0}, {"width": 16.0})
     values = program.forward(program.initial(0), program.data(0)).all_values()
+    assert graph.live is not None
     assert set(values) >= set(graph.live.nodes) and sum(len(calls) == 3 for calls in graph.live.nodes.values()) > 5

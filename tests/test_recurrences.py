@@ -6,6 +6,7 @@ import pytest
 import torch
 from scalerules.backends.live import _Calls
 from scalerules.backends.recurrences import TABLE, delta_rule, selective_scan
+from torch.utils import _pytree as tree
 
 from benchmarks.zoo import ZOO
 from scalerules.tracing.export import quiet, without_looking
@@ -35,7 +36,7 @@ def test_an_exported_recurrence_runs_as_the_module_does(name: str) -> None:
     with torch.no_grad():
         found = calls.run(*[held.get(place, IDS) for place in places])
         wanted = model(input_ids=IDS, use_cache=False).logits
-    logits = [x for x in torch.utils._pytree.tree_leaves(found) if torch.is_tensor(x) and x.shape == wanted.shape]
+    logits = [x for x in tree.tree_leaves(found) if torch.is_tensor(x) and x.shape == wanted.shape]
     assert any(torch.allclose(x, wanted, atol=2e-4, rtol=1e-3) for x in logits), (logits[0] - wanted).abs().max()
 
 

@@ -78,6 +78,7 @@ def test_fixed_random_features_are_as_large_as_they_are() -> None:
 
         def __init__(self, width: int) -> None:
             super().__init__()
+            self.frequencies: Tensor
             self.register_buffer("frequencies", torch.randn(width, 5) / width)
             self.hidden, self.last = nn.Linear(width, width), nn.Linear(width, 3)
 
