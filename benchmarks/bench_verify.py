@@ -32,7 +32,7 @@ LOOKS = 4
 MLP_WIDTHS = (64, 128, 256, 512, 1024)
 GPT_WIDTHS = (64, 128, 256, 512)
 FAULT_WIDTHS = (64, 128, 256, 512)
-FEWER = {MLP_WIDTHS: (4, 4, 2, 2, 1), GPT_WIDTHS: (4, 2, 1, 1)}
+FEWER = {MLP_WIDTHS: (4, 4, 2, 1, 1), GPT_WIDTHS: (4, 2, 1, 1)}
 """Seeds at each width where the wide ones get fewer."""
 
 class Perceptron(nn.Module):
