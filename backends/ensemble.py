@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils import _pytree as tree
 
 from . import training
-from .interpret import Data, Program, Run
+from .interpret import Data, Program, Run, minus
 from .training import Key, Measurement, Trial
 
 STACKED, ALONE = 2**21, 2**19
@@ -168,7 +168,7 @@ class _Ensemble:
             self.first = now
             self._note({("value", name, 0, None): (norm, None) for name, norm in scale.items()}, now)
         else:
-            changes = {name: _minus(value, self.first[name]) for name, value in now.items()}
+            changes = {name: minus(value, self.first[name]) for name, value in now.items()}
             self._note({("change", n, count, None): (_norm(c), scale[n]) for n, c in changes.items()}, changes)
             self._own(count, values, scale)
         self._note({("gradient", n, count + 1, None): (_norm(g), None) for n, g in gradients.items()}, gradients)
@@ -235,10 +235,6 @@ def _norm(tensor: Any) -> Tensor:
             return tensor.abs()
         return torch.linalg.vector_norm(tensor, dim=tuple(range(1, tensor.ndim)))
     return torch.linalg.vector_norm(torch.stack([_norm(x) for x in tensor]), dim=0)
-
-
-def _minus(a: Any, b: Any) -> Any:
-    return a - b if isinstance(a, Tensor) else [x - y for x, y in zip(a, b, strict=True)]
 
 
 class _Stepper:

@@ -267,7 +267,7 @@ class Program:
         """
         readers = [node] if node in self.readers(parameter) else self._last_readers(parameter, node)
         linear = fine and self.linear(node, parameter)
-        moved = _minus(run.parameters[parameter], initial[parameter]) if linear else initial[parameter]
+        moved = minus(run.parameters[parameter], initial[parameter]) if linear else initial[parameter]
         swap = {(reader, parameter): moved for reader in readers}
         repeat, target = self._scope(readers[0]), self._whole(node)
         if target not in self._nodes(repeat):
@@ -351,8 +351,8 @@ class Program:
         return None
 
 
-def _minus(now: Any, before: Any) -> Any:
-    """The difference of two parameters; those of a repeat may come block by block."""
+def minus(now: Any, before: Any) -> Any:
+    """The difference of two tensors, or of two sequences of them (of a repeat: block by block)."""
     if isinstance(now, Tensor):
         return now - before
     return tuple(a - b for a, b in zip(now, before, strict=True))
