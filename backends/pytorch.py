@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from scalerules.errors import ScaleRulesError, UnknownName
@@ -14,12 +14,13 @@ from scalerules.graph import Graph
 
 from .pytorch_apply import Groups, apply
 from .pytorch_helpers import HELPERS
+from .pytorch_meant import check
 from .pytorch_recipe import demo, groups, init
 from .pytorch_source import Writer, axis_lengths, factors, model
-from .pytorch_text import law
+from .pytorch_text import documented, law, shown
 
 if TYPE_CHECKING:
-    from scalerules.solution import Solution
+    from scalerules.solution import Exponents, Solution
 
 __all__ = ["Groups", "apply", "emit"]
 
@@ -33,9 +34,16 @@ def emit(solution: Solution, to: str = "pytorch", *, graph: Graph | None = None)
     if to != "pytorch":
         raise UnknownName("target", to, ["pytorch"])
     w = _writer(solution, graph)
+    text = _written(w)
+    check(text, w, _writer, _written)
+    return text
+
+
+def _written(w: Writer) -> str:
+    """The text of the file."""
     # the parts say which helpers they call while they are written, so the helpers are chosen last
     parts = [axis_lengths(w), factors(w), model(w), init(w), groups(w), demo(w)]
-    if solution.optimizer.startswith("muon"):
+    if w.solution.optimizer.startswith("muon"):
         w.helpers.add("Muon")
     helpers = [text.strip() for name, text in HELPERS.items() if name in w.helpers]
     code = [*helpers, *("\n".join(part) for part in parts if part)]
@@ -44,6 +52,7 @@ def emit(solution: Solution, to: str = "pytorch", *, graph: Graph | None = None)
 
 
 def _writer(solution: Solution, graph: Graph | None) -> Writer:
+    """What writes the file. Raises `ScaleRulesError` where graph and solution do not belong together."""
     graph = graph or getattr(solution, "architecture", None)
     if graph is None:
         raise ScaleRulesError(
@@ -52,7 +61,17 @@ def _writer(solution: Solution, graph: Graph | None) -> Writer:
     for name in solution.parameters:
         if name not in graph.parameters:
             raise UnknownName("parameter", name, graph.parameters, where=f"graph {graph.name!r}")
+    for scale in {s for rule in _numbers(solution) for s in rule.fractions}:
+        if scale not in graph.scales:
+            raise UnknownName("scale", scale, graph.scales, where=f"solution of {solution.graph!r}")
     return Writer(graph, solution, graph.base_sizes())
+
+
+def _numbers(solution: Solution) -> Iterator[Exponents]:
+    """All exponents of a solution."""
+    for rule in solution.parameters.values():
+        yield from (rule.init, rule.mult, rule.lr, rule.eps, rule.wd)
+    yield from solution.multipliers.values()
 
 
 def _imports(body: str) -> str:
@@ -72,19 +91,20 @@ def _docstring(w: Writer) -> str:
         f"(direction {direction}; mode {s.mode}; gauge {s.gauge}), so that what is tuned at the base size ({base}) "
         f"holds at other sizes. In the comments, the size of a quantity is the exponent with which it grows. "
         f"Tune `lr` at the base size, then change the sizes:",
-        f"    model = Model({first}=...)\n    optimizer = ...(parameter_groups(model, lr=..., weight_decay=...))",
+        f"    model = Model({w.scale(first)}=...)\n"
+        "    optimizer = ...(parameter_groups(model, lr=..., weight_decay=...))",
         _table(w),
     ]
     if s.cone:
         parts.append(f"Valid for growths with {', '.join(map(str, s.cone))}.")
-    wrapped = [part if part.startswith("    ") else textwrap.fill(part, 118) for part in parts]
+    wrapped = [part if part.startswith("    ") else textwrap.fill(shown(part), 118) for part in parts]
     wrapped += [_list("Assumed:", s.assumptions), _list("Warnings:", s.warnings)]
-    return "\n\n".join(part for part in wrapped if part).replace("\\", "\\\\").replace('"""', "'''") + "\n"
+    return documented("\n\n".join(part for part in wrapped if part)) + "\n"
 
 
 def _list(head: str, texts: Sequence[str]) -> str:
     """The texts as a list, one line below the other; nothing where there are none."""
-    items = [textwrap.fill(text, 118, initial_indent="- ", subsequent_indent="  ") for text in texts]
+    items = [textwrap.fill(shown(text), 118, initial_indent="- ", subsequent_indent="  ") for text in texts]
     return "\n".join([head, *items]) if items else ""
 
 
@@ -97,4 +117,4 @@ def _table(w: Writer) -> str:
     rows += [[name, "(a factor)", "", law(e), "", "", ""] for name, e in w.solution.multipliers.items()]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join(f"    {line}" for line in lines)
+    return "\n".join(f"    {shown(line)}" for line in lines)

@@ -10,6 +10,7 @@ import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from scalerules.errors import ScaleRulesError
 from scalerules.graph import Graph, Node
 
 from .pytorch_text import quoted
@@ -93,7 +94,10 @@ def letters(labels: Sequence[str]) -> dict[str, str]:
     given: dict[str, str] = {}
     for label in labels:
         wanted = [c for c in label + label.upper() + string.ascii_letters if c in string.ascii_letters]
-        given.setdefault(label, next(c for c in wanted if c not in given.values()))
+        letter = next((c for c in wanted if c not in given.values()), None)
+        if letter is None:
+            raise ScaleRulesError("torch.einsum has no more than 52 labels", hint="split the equation")
+        given.setdefault(label, letter)
     return given
 
 

@@ -13,7 +13,7 @@ from scalerules.optimizers import optimizer as law_of
 from .natural import count, fan_in, matrix, uses
 from .pytorch_reasons import logarithm, reason
 from .pytorch_source import Writer
-from .pytorch_text import commented, fractions, item, law, number, quoted, scaled
+from .pytorch_text import commented, fractions, item, law, number, quoted, scaled, shown
 
 if TYPE_CHECKING:
     from scalerules.optimizers import Optimizer as Law
@@ -66,7 +66,7 @@ def _torch(w: Writer) -> Torch:
     law, base = _optimizer(w), w.solution.optimizer.partition("(")[0]
     if base in ("adam", "adamw") and law is not None and law.decay == "coupled":
         return replace(OPTIMIZERS[base], call="torch.optim.Adam(groups)")
-    if base in OPTIMIZERS:
+    if law is not None and base in OPTIMIZERS:
         return OPTIMIZERS[base]
     entries = law is None or (law.normalised and not law.spectral)
     return STAND_IN if entries else PLACEHOLDER
@@ -225,11 +225,12 @@ def demo(w: Writer) -> list[str]:
     optimizer = _torch(w)
     inputs = {name: node for name, node in w.graph.nodes.items() if node.op == "input"}
     drawn = [line for name, node in inputs.items() for line in item(
-        f"{w.value(name)} = ", _draw(node.axes or [], node.kind == "tokens"), "", 4)]  # fmt: skip
+        f"{w.drawn(name)} = ", _draw(node.axes or [], node.kind == "tokens"), "", 4)]  # fmt: skip
     first = next((scale for scale in w.solution.scales if scale in w.base), next(iter(w.base)))
-    note = f"  # {optimizer.note.format(w.solution.optimizer)}" if optimizer.note else ""
+    note = f"  # {shown(optimizer.note.format(w.solution.optimizer))}" if optimizer.note else ""
     law = _optimizer(w)
     clip = ["        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)"] if law is not None and law.clip else []
+    named = quoted(first.replace("{", "{{").replace("}", "}}"))[:-1]
     sizes = ", ".join(number(w.base[first] * times) for times in (1, 2))
     return [
         f"def train(steps: int = 20, lr: float = {optimizer.lr!r}, **sizes: float) -> list[float]:",
@@ -243,7 +244,7 @@ def demo(w: Writer) -> list[str]:
         f"    optimizer = {optimizer.call}{note}",
         "    losses = []",
         "    for _ in range(steps):",
-        *_loss(w, ", ".join(w.value(name) for name in inputs)),
+        *_loss(w, ", ".join(map(w.drawn, inputs))),
         "        optimizer.zero_grad()",
         "        loss.backward()",
         *clip,
@@ -255,7 +256,7 @@ def demo(w: Writer) -> list[str]:
         'if __name__ == "__main__":',
         f"    for size in ({sizes}):",
         f"        losses = train({w.scale(first)}=size)",
-        f'        print(f"{first} {{size}}: loss {{losses[0]:.4f}} -> {{losses[-1]:.4f}}")',
+        f'        print(f{named} {{size}}: loss {{losses[0]:.4f}} -> {{losses[-1]:.4f}}")',
     ]
 
 

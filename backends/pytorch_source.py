@@ -19,12 +19,14 @@ from .pytorch_text import (
     Identifiers,
     assign,
     commented,
+    documented,
     fractions,
     item,
     law,
     number,
     quoted,
     scaled,
+    shown,
     value_code,
 )
 
@@ -34,19 +36,38 @@ if TYPE_CHECKING:
 OWN_NAMES = ("self", "torch", "nn", "functional", "math", "Tensor", "layer", "stream", *HELPERS)
 """What the emitted file uses itself; a node of such a name gets another identifier."""
 
-LOCALS = ("model", "lr", "weight_decay", "eps", "std", "constant", "along_last_axis", "result", "group", "lengths")
+LOCALS = (
+    "model", "lr", "weight_decay", "eps", "std", "constant", "along_last_axis", "result", "group", "lengths", "steps",
+    "name", "parameter", "axes", "axis_lengths", "forward_factors", "init_", "parameter_groups", "train", "Model",
+    "PARAMETERS", "MATRICES",
+)  # fmt: skip
 """Variables of the functions that speak of scales; a scale of such a name gets another identifier."""
 
-TAKEN = frozenset({
-    "T_destination", "add_module", "apply", "bfloat16", "buffers", "call_super_init", "children", "compile", "cpu",
-    "cuda", "double", "dump_patches", "eval", "extra_repr", "float", "forward", "get_buffer", "get_extra_state",
-    "get_parameter", "get_submodule", "half", "ipu", "load_state_dict", "modules", "mtia", "named_buffers",
-    "named_children", "named_modules", "named_parameters", "parameters", "register_backward_hook",
-    "register_buffer", "register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook",
-    "register_module", "register_parameter", "requires_grad_", "set_extra_state", "set_submodule", "share_memory",
-    "state_dict", "to", "to_empty", "train", "training", "type", "xpu", "zero_grad", "sizes", "lengths", "factors",
+OF_TRAINING = ("model", "length", "groups", "optimizer", "losses", "loss", "steps", "lr", "sizes", "Model")
+"""Variables of the training run; a batch of an input of such a name gets another identifier there."""
+
+OF_TORCH = frozenset({
+    "T_destination", "_apply", "_backward_hooks", "_backward_pre_hooks", "_buffers", "_call_impl",
+    "_compiled_call_impl", "_forward_hooks", "_forward_hooks_always_called", "_forward_hooks_with_kwargs",
+    "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs", "_get_backward_hooks", "_get_backward_pre_hooks",
+    "_get_name", "_is_full_backward_hook", "_load_from_state_dict", "_load_state_dict_post_hooks",
+    "_load_state_dict_pre_hooks", "_maybe_warn_non_full_backward_hook", "_modules", "_named_members",
+    "_non_persistent_buffers_set", "_parameters", "_register_load_state_dict_pre_hook", "_register_state_dict_hook",
+    "_replicate_for_data_parallel", "_save_to_state_dict", "_slow_forward", "_state_dict_hooks",
+    "_state_dict_pre_hooks", "_version", "_wrapped_call_impl", "add_module", "apply", "bfloat16", "buffers",
+    "call_super_init", "children", "compile", "cpu", "cuda", "double", "dump_patches", "eval", "extra_repr", "float",
+    "forward", "get_buffer", "get_extra_state", "get_parameter", "get_submodule", "half", "ipu", "load_state_dict",
+    "modules", "mtia", "named_buffers", "named_children", "named_modules", "named_parameters", "parameters",
+    "register_backward_hook", "register_buffer", "register_forward_hook", "register_forward_pre_hook",
+    "register_full_backward_hook", "register_full_backward_pre_hook", "register_load_state_dict_post_hook",
+    "register_load_state_dict_pre_hook", "register_module", "register_parameter", "register_state_dict_post_hook",
+    "register_state_dict_pre_hook", "requires_grad_", "set_extra_state", "set_submodule", "share_memory",
+    "state_dict", "to", "to_empty", "train", "training", "type", "xpu", "zero_grad",
 })  # fmt: skip
-"""Attributes of a module: a parameter of such a name has to be renamed."""
+"""Attributes of every torch module: what is called so cannot be a parameter, nor a module with parameters in it."""
+
+OF_MODEL = frozenset({"sizes", "lengths", "factors"})
+"""Attributes that the emitted model has beside them."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +79,7 @@ class Writer:
     base: Mapping[str, float]
     scale: Identifiers = field(default_factory=lambda: Identifiers((*OWN_NAMES, *LOCALS)))
     value: Identifiers = field(default_factory=lambda: Identifiers(OWN_NAMES))
+    drawn: Identifiers = field(default_factory=lambda: Identifiers((*OWN_NAMES, *OF_TRAINING)))
     helpers: set[str] = field(default_factory=lambda: {"attach"})
 
     @cached_property
@@ -162,7 +184,7 @@ def model(w: Writer) -> list[str]:
         "",
         "",
         "class Model(nn.Module):",
-        f'    """The graph {w.graph.name!r}, one line per node; parameters have the names of the rules."""',
+        f'    """The graph {documented(repr(w.graph.name))}, one line per node; parameters have the names of the rules."""',
         "",
         f"    def __init__(self, {w.arguments}) -> None:",
         "        super().__init__()",
@@ -184,8 +206,13 @@ def _parameters(w: Writer) -> dict[str, tuple[str, ...]]:
     names = list(w.graph.parameters)
     for name in names:
         inside = next((other for other in names if other.startswith(f"{name}.")), None)
-        if inside or name.split(".")[0] in TAKEN or name.split(".")[-1] in TAKEN:
-            what = f"is also the module of {inside!r}" if inside else "has the name of an attribute of torch modules"
+        parts = name.split(".")
+        taken = parts[0] in OF_MODEL or any(part in OF_TORCH or part.startswith("__") for part in parts)
+        if inside or taken or not all(parts):
+            what = "has an empty part"
+            if inside or taken:
+                of_torch = "has the name of an attribute of torch modules"
+                what = f"is also the module of {inside!r}" if inside else of_torch
             raise ScaleRulesError(what, where=f"parameter {name!r}", hint="give it another name in the graph")
     return {name: w.graph.shape_of(name) for name in names}
 
@@ -221,17 +248,21 @@ def _line(w: Writer, name: str, node: Node, stream: tuple[str, ...] | None) -> L
 
 def _parameter(w: Writer, name: str, in_block: bool) -> str:
     """How forward reads a parameter: `self.attention.W_Q[layer]`, with its multiplier where it has one."""
-    plain = all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split("."))
-    code = f"self.{name}" if plain else f"self.get_parameter({quoted(name)})"
+    code = f"self.{name}" if all(map(is_attribute, name.split("."))) else f"self.get_parameter({quoted(name)})"
     code += "[layer]" if in_block else ""
     rule = w.solution.parameters.get(name)
     return f"self.factors[{quoted(name)}] * {code}" if rule is not None and fractions(rule.mult) else code
 
 
+def is_attribute(part: str) -> bool:
+    """Whether a part of a parameter's name is written as an attribute: what Python reads as it stands."""
+    return part.isascii() and part.isidentifier() and not keyword.iskeyword(part) and not part.startswith("__")
+
+
 def _with_axes(lines: list[str], line: Line) -> list[str]:
     """Says in a comment what axes the value has, where they are not those of the first operand."""
     axes = line.graph.axes_of(line.name)
-    comment = f"  # {' '.join(axes)}"
+    comment = f"  # {shown(' '.join(axes))}"
     if len(lines) == 1 and tuple(axes) != (line.axes or [()])[0] and len(lines[0] + comment) <= WIDTH:
         return [lines[0] + comment]
     return lines

@@ -9,6 +9,7 @@ import builtins
 import keyword
 import re
 import textwrap
+import unicodedata
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 WIDTH = 120
 
 
+_NOT_IN_WORDS = re.compile(r"[^0-9A-Za-z_\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u017f\u0391-\u03a9\u03b1-\u03c9]")
+"""What no identifier of an emitted file holds: all but digits, underscores, Latin and Greek letters."""
+
+
 class Identifiers:
     """Gives every name of a graph a Python identifier of its own: `attention.q` becomes `attention_q`."""
 
@@ -28,11 +33,18 @@ class Identifiers:
         self._given: dict[str, str] = {}
         self._taken = {*keyword.kwlist, *keyword.softkwlist, *dir(builtins), *reserved}
 
+    @property
+    def given(self) -> frozenset[str]:
+        """All identifiers that were given."""
+        return frozenset(self._given.values())
+
     def __call__(self, name: str) -> str:
         """The identifier of `name`, the same one every time."""
         if name not in self._given:
-            word = re.sub(r"\W", "_", name)
-            word = word if word.isidentifier() else f"x_{word}"
+            # Python reads identifiers in the form NFKC: two names that only this tells apart would be one variable
+            word = _NOT_IN_WORDS.sub("_", unicodedata.normalize("NFKC", name))
+            # two underscores in front mean something else inside a class
+            word = word if word.isidentifier() and not word.startswith("__") else f"x_{word}"
             while word in self._taken:
                 word += "_"
             self._taken.add(word)
@@ -40,9 +52,23 @@ class Identifiers:
         return self._given[name]
 
 
+def shown(text: str) -> str:
+    """The text in one line that shows every character: line ends, marks of direction and the like as escapes.
+
+    All text that stands in a comment, a docstring or a string of an emitted file has passed here.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 def quoted(text: str) -> str:
-    """The text as a Python literal in double quotes."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    r"""The text as a Python literal in double quotes; a quote in it is `\x22`, so that quotes are ends of strings."""
+    return '"' + shown(text.replace("\\", "\\\\")).replace('"', "\\x22") + '"'
+
+
+def documented(text: str) -> str:
+    """The text as it stands in a docstring of three double quotes, line by line; something that is no quote follows."""
+    lines = [shown(line) for line in text.split("\n")]
+    return "\n".join(lines).replace("\\", "\\\\").replace('"""', r"\"\"\"")
 
 
 def number(value: float) -> str:
@@ -121,8 +147,11 @@ def _outer(expression: str) -> int:
     """Where the last bracket opens that closes at the end of the expression; -1 where there is none."""
     if expression[-1:] not in (")", "]", "}"):
         return -1
-    depth = 0
+    depth, string = 0, False
     for index in range(len(expression) - 1, -1, -1):
+        string ^= expression[index] == '"'
+        if string:
+            continue
         depth += (expression[index] in ")]}") - (expression[index] in "([{")
         if depth == 0:
             return index
@@ -145,4 +174,5 @@ def arguments(text: str) -> list[str]:
 def commented(text: str, indent: int) -> list[str]:
     """The text as comment lines that fit."""
     pad = " " * indent + "# "
-    return textwrap.wrap(text, WIDTH, initial_indent=pad, subsequent_indent=pad, break_long_words=False)
+    line = shown(" ".join(text.split()))
+    return textwrap.wrap(line, WIDTH, initial_indent=pad, subsequent_indent=pad, break_long_words=False)

@@ -106,6 +106,10 @@ class Graph(_Data):
 
     @model_validator(mode="after")
     def _check(self) -> Graph:
+        for name in (*self.axes, *self.scales):
+            if len(name.split()) != 1:
+                where = f"{'axis' if name in self.axes else 'scale'} {name!r}"
+                raise GraphError("is not one word", where=where, hint="axes are listed with spaces between")
         for axis, length in self.lengths.items():
             for scale in length.scales - set(self.scales):
                 raise UnknownName("scale", scale, [*self.scales, *self.axes], where=f"axis {axis!r}")

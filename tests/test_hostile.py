@@ -1,0 +1,152 @@
+"""Hostile input: what is given is data, and what fails says so in one line."""
+
+from __future__ import annotations
+
+import ast
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import scalerules as sr
+from scalerules.errors import ScaleRulesError
+from scalerules.graph import Graph
+
+# --- names in emitted code ---
+
+INJECTIONS = [
+    'x"""; open("PWNED","w"); """',
+    '"""',
+    '"',
+    "'",
+    'x"',
+    "x\\",
+    '\\"""',
+    "a\nopen('PWNED', 'w')",
+    "a\r\nimport os",
+    "a\x0c\x00b",
+    "{__import__('os').system('touch PWNED')}",
+    "# coding: utf-7",
+    "a\u202eb\u2066c",
+    "line\u2028line",
+    "\ud800",
+    "\U0001d42c\U0001d41e\U0001d425\U0001d41f",  # reads as self
+    "\ufb01",  # reads as fi
+    "fi",
+    "\uff50\uff52\uff49\uff4e\uff54",  # reads as print
+    "import",
+    "print",
+    "__class__",
+    "_modules",
+    "__w",
+    "self.forward",
+    "a..b",
+    "",
+    "length",
+    "model",
+    "torch",
+    'a"),(b',
+    "n" * 5000,
+]
+
+
+def named(graph: str = "g", scale: str = "width", axis: str = "n", parameter: str = "W", node: str = "h") -> Graph:
+    """A small graph with these names: a scale that is not used, an axis, a parameter and nodes."""
+    return Graph.model_validate({
+        "name": graph,
+        "scales": {"s": "1"} | ({scale: "0"} if scale != "s" else {}),
+        "axes": {"batch": 2, "in": 3, axis: "s"},
+        "parameters": {parameter: {"axes": [axis, "in"]}, f"{parameter}2": {"axes": ["in", axis]}},
+        "nodes": {
+            node: {"op": "input", "axes": ["batch", "in"]},
+            f"{node}1": {"op": "einsum", "inputs": [node], "parameters": [parameter], "equation": "b i, n i -> b n"},
+            f"{node}2": {"op": "scale", "inputs": [f"{node}1"], "factor": 2},
+            f"{node}3": {
+                "op": "einsum", "inputs": [f"{node}2"], "parameters": [f"{parameter}2"], "equation": "b i, n i -> b n",
+            },
+        },
+        "outputs": [f"{node}3"],
+    })  # fmt: skip
+
+
+def written(graph: Graph) -> str | None:
+    """The emitted file; None where it is refused with a message in one line."""
+    try:
+        return sr.emit(sr.derive(graph, scales={"s": 1}))
+    except ScaleRulesError as error:
+        assert len(str(error).splitlines()) == 1
+        return None
+
+
+@pytest.mark.parametrize("kind", ["graph", "scale", "axis", "parameter", "node"])
+@pytest.mark.parametrize("name", INJECTIONS, ids=ascii)
+def test_a_name_is_text_in_an_emitted_file(kind, name, tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    try:
+        graph = named(**{kind: name})
+    except ScaleRulesError as error:
+        assert len(str(error).splitlines()) == 1
+        return
+    text = written(graph)
+    if text is None:
+        assert kind == "parameter"  # torch cannot call a parameter so
+        return
+    assert all(c == "\n" or c.isprintable() for c in text)
+    space: dict[str, object] = {"__name__": "emitted"}
+    exec(compile(text.encode(), "emitted.py", "exec"), space)
+    assert space["train"](steps=2), "it trains"  # type: ignore[operator]
+    assert not list(tmp_path.iterdir())
+
+
+def characters() -> st.SearchStrategy[str]:
+    """Characters of every class of Unicode, and those that mean something to Python."""
+    classes = sorted({unicodedata.category(chr(c)) for c in range(0x11000)})
+    each = st.sampled_from(classes).flatmap(lambda kind: st.characters(categories=[kind]))
+    return each | st.sampled_from("\"'\\\n\r#{}()[],;: _.abc\t\x00\u202e\u2028")
+
+
+NAMES = st.text(characters(), max_size=8)
+
+
+@settings(max_examples=60, derandomize=True)
+@given(st.tuples(NAMES, NAMES, NAMES, NAMES, NAMES))
+def test_no_name_of_any_class_becomes_code(names):
+    try:
+        graph = named(*names)
+    except ScaleRulesError:
+        return
+    text = written(graph)
+    if text is not None:
+        tree = ast.parse(text.encode())
+        assert all(c == "\n" or c.isprintable() for c in text)
+        imports = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+        assert set(imports) <= {
+            "import math", "import torch", "from torch import Tensor, nn", "from torch.nn import functional",
+        }  # fmt: skip
+        tops = {type(node) for node in tree.body}
+        assert tops <= {ast.Expr, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.If}
+
+
+def test_what_is_more_than_was_meant_is_refused(monkeypatch):
+    """The check does not rest on the escaping: with that out, it refuses."""
+    from scalerules.backends import pytorch, pytorch_source, pytorch_text
+
+    monkeypatch.setattr(pytorch_text, "shown", str)
+    monkeypatch.setattr(pytorch, "documented", str)
+    monkeypatch.setattr(pytorch, "shown", str)
+    monkeypatch.setattr(pytorch_source, "documented", str)
+    solution = sr.derive(named(graph='x"""; open("PWNED","w"); """'), scales={"s": 1})
+    with pytest.raises(ScaleRulesError, match="a name would become code in the emitted file"):
+        sr.emit(solution)
+    solution = sr.derive(named(graph='x"""'), scales={"s": 1})
+    with pytest.raises(ScaleRulesError, match="the emitted file would be no Python"):
+        sr.emit(solution)
+
+
+def test_every_attribute_of_a_torch_module_is_known():
+    torch = pytest.importorskip("torch")
+    from scalerules.backends.pytorch_source import OF_TORCH
+
+    assert {name for name in dir(torch.nn.Module()) if not name.startswith("__")} <= OF_TORCH
