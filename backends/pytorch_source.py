@@ -175,6 +175,7 @@ def model(w: Writer) -> list[str]:
     fixed = [name for name, parameter in w.graph.parameters.items() if not parameter.trained]
     scales = ", ".join(f"{quoted(scale)}: {w.scale(scale)}" for scale in w.base)
     body = _body(w, w.graph.nodes, None, 8)
+    title = documented(repr(w.graph.name))
     has_factors = any("self.factors[" in line for line in body)
     return [
         "PARAMETERS = {",
@@ -184,7 +185,7 @@ def model(w: Writer) -> list[str]:
         "",
         "",
         "class Model(nn.Module):",
-        f'    """The graph {documented(repr(w.graph.name))}, one line per node; parameters have the names of the rules."""',
+        f'    """The graph {title}, one line per node; parameters have the names of the rules."""',
         "",
         f"    def __init__(self, {w.arguments}) -> None:",
         "        super().__init__()",
