@@ -91,8 +91,9 @@ class Harmless:
         return found
 
     def _rule(self, rule: Rule) -> Rule:
-        numbers = (self._exponents(e) for e in (rule.init, rule.mult, rule.lr, rule.eps, rule.wd))
-        return type(rule)(tuple(self.axes.get(axis, "axis") for axis in rule.shape), *numbers)
+        init, mult, lr, eps, wd = map(self._exponents, (rule.init, rule.mult, rule.lr, rule.eps, rule.wd))
+        shape = tuple(self.axes.get(axis, "axis") for axis in rule.shape)
+        return replace(rule, shape=shape, init=init, mult=mult, lr=lr, eps=eps, wd=wd, log=(), dampings={})
 
     def _exponents(self, exponents: Exponents) -> Exponents:
         return type(exponents)({self.scales[scale]: value for scale, value in exponents.fractions.items()})

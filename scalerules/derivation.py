@@ -12,6 +12,7 @@ from .cone import cone_of
 from .damping import Tuning, clipped, clipping_said, global_norm
 from .equations import UNKNOWNS, Equation, Vectors, vector_of
 from .errors import Clash, ScaleRulesError, UnknownName
+from .exact import exact
 from .gauge import Shape, regauged
 from .gauge import gauge as gauge_of
 from .given import Given, named, read
@@ -124,10 +125,7 @@ def _direction(graph: Graph, scales: Mapping[str, Any] | None) -> dict[str, Frac
     for name, growth in chosen.items():
         if name not in graph.scales:
             raise UnknownName("scale", name, graph.scales, where=f"graph {graph.name!r}")
-        try:
-            direction[name] = Fraction(str(growth))
-        except (ValueError, ZeroDivisionError):
-            raise ScaleRulesError(f"cannot read the growth {growth!r}", where=f"scale {name!r}", hint="'1/4'") from None
+        direction[name] = exact(growth, f"scale {name!r}", "growth")
     direction = {name: growth for name, growth in direction.items() if growth}
     if not direction or any(growth < 0 for growth in direction.values()):
         raise ScaleRulesError("no scale grows", where=f"graph {graph.name!r}", hint="give one a positive growth")
@@ -157,11 +155,9 @@ def _three(name: str, three: Any) -> tuple[Fraction, Fraction, Fraction] | None:
         if three not in ALIGNMENTS:
             raise UnknownName("alignment", three, ALIGNMENTS, where=where)
         return ALIGNMENTS[three]
-    try:
-        along, across, crossed = (Fraction(str(share)) for share in three)
-    except (TypeError, ValueError, ZeroDivisionError):
-        text = "needs three exponents, of dW x, W dx and dW dx"
-        raise ScaleRulesError(text, where=where, hint=hint) from None
+    if not isinstance(three, Sequence) or len(shares := cast(Sequence[object], three)) != 3:
+        raise ScaleRulesError("needs three exponents, of dW x, W dx and dW dx", where=where, hint=hint)
+    along, across, crossed = (exact(share, where) for share in shares)
     return along, across, crossed
 
 

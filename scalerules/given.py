@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any, cast
 
 from .errors import ScaleRulesError, UnknownName
+from .exact import exact
 from .graph import Graph
 from .optimizers import Optimizer
 from .propagate import Point, start
@@ -67,12 +68,9 @@ def _parameter(name: str, sizes: Any, direction: Direction, optimizer: Optimizer
 
 def _size(value: Any, direction: Direction, where: str) -> Vector:
     """An exponent, or exponents by scale."""
-    try:
-        if not isinstance(value, Mapping):
-            return along({next(iter(direction)): Fraction(str(value))}, direction)
-        shares = {str(scale): Fraction(str(share)) for scale, share in cast(Mapping[Any, Any], value).items()}
-    except (ValueError, ZeroDivisionError):
-        raise ScaleRulesError(f"cannot read the exponent {value!r}", where=where, hint="a fraction: '-1/2'") from None
+    if not isinstance(value, Mapping):
+        return along({next(iter(direction)): exact(value, where)}, direction)
+    shares = {str(scale): exact(share, where) for scale, share in cast(Mapping[Any, Any], value).items()}
     for scale in shares:
         if scale not in direction:
             raise UnknownName("scale", scale, direction, where=where)

@@ -16,6 +16,7 @@ import networkx as nx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from .errors import GraphError, UnknownName, nearest
+from .exact import exact
 from .ops import OPS
 from .scale import Length, parse_length
 
@@ -32,6 +33,17 @@ def _words(value: object) -> object:
 
 
 Axes = Annotated[list[str], BeforeValidator(_words)]
+
+
+def _exact(value: object) -> object:
+    """Growths as exact numbers, however they were written."""
+    if not isinstance(value, Mapping):
+        return value
+    growths = cast(Mapping[str, object], value).items()
+    return {name: exact(growth, f"scale {name!r}", "growth") for name, growth in growths}
+
+
+Growths = Annotated[dict[str, Fraction], BeforeValidator(_exact)]
 
 
 class Parameter(_Data):
@@ -91,7 +103,7 @@ class Graph(_Data):
     """
 
     name: str
-    scales: dict[str, Fraction] = Field(default_factory=lambda: {"width": Fraction(1)})
+    scales: Growths = Field(default_factory=lambda: {"width": Fraction(1)})
     axes: dict[str, str | int]
     parameters: dict[str, Parameter]
     nodes: dict[str, Node]

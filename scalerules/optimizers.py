@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any, get_args
 
 from .errors import ScaleRulesError, UnknownName
+from .exact import exact
 from .ops.laws import HALF
 from .update import Damping, Decay, Optimizer, entries, explicit_if_summed
 
@@ -116,8 +117,8 @@ def _with_exponents(base: str, exponents: Sequence[str]) -> Optimizer:
     if not exponents:
         return OPTIMIZERS[base]
     try:
-        numbers = [Fraction(text) for text in exponents]
-    except (ValueError, ZeroDivisionError):
+        numbers = [exact(text) for text in exponents]
+    except ScaleRulesError:
         numbers = []
     if base != "shampoo":
         hint = f"{', '.join(f'{key}=' for key in OPTIONS)}"

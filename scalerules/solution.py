@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from .blocks import of_block
 from .errors import UnknownName
+from .exact import exact
 
 if TYPE_CHECKING:
     import sympy  # pyright: ignore[reportMissingTypeStubs]
@@ -260,14 +261,10 @@ class Solution:
 
     @staticmethod
     def from_json(text: str, architecture: Graph | None = None) -> Solution:
-        """Reads what `to_json` wrote. Raises `ScaleRulesError` if it is not that."""
-        from .errors import ScaleRulesError
+        """Reads what `to_json` wrote. Raises `ScaleRulesError`, with the place, if it is not that."""
+        from .solution_text import from_json
 
-        try:
-            data = json.loads(text)
-            return _read(data, architecture)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ScaleRulesError(f"this is not the JSON of a solution: {error}") from None
+        return from_json(text, architecture)
 
     def changed(
         self, parameter: str | None = None, multipliers: Mapping[str, Any] | None = None, **sizes: Any
@@ -275,9 +272,13 @@ class Solution:
         """A copy with other exponents, `solution.changed("h1", lr={"width": 0})`; predicted sizes stay."""
         parameters = dict(self.parameters)
         if parameter is not None:
-            given = {size: Exponents({s: Fraction(str(v)) for s, v in value.items()}) for size, value in sizes.items()}
-            parameters[parameter] = replace(self[parameter], **given)
-        nodes = {n: Exponents({s: Fraction(str(v)) for s, v in e.items()}) for n, e in (multipliers or {}).items()}
+            for size in sizes:
+                if size not in SIZES:
+                    raise UnknownName("size", size, SIZES, where=f"parameter {parameter!r}")
+            given = {size: _read(value, f"{size} of {parameter!r}") for size, value in sizes.items()}
+            name = self.name_of(parameter)
+            parameters[name] = replace(self[name], **given)
+        nodes = {node: _read(value, f"multiplier {node!r}") for node, value in (multipliers or {}).items()}
         return replace(self, parameters=parameters, multipliers={**self.multipliers, **nodes})
 
 
@@ -290,47 +291,5 @@ def _texts(exponents: Exponents) -> dict[str, str]:
     return {scale: str(value) for scale, value in exponents.fractions.items()}
 
 
-def _exponents(data: Mapping[str, str]) -> Exponents:
-    return Exponents({scale: Fraction(value) for scale, value in data.items()})
-
-
-def _read(data: Mapping[str, Any], architecture: Graph | None) -> Solution:
-    return Solution(
-        graph=data["graph"],
-        optimizer=data["optimizer"],
-        mode=data["mode"],
-        gauge=data["gauge"],
-        scales=tuple(data["scales"]),
-        parameters={
-            name: Rule(
-                tuple(rule["shape"]), *(_exponents(rule[size]) for size in SIZES), log=tuple(rule.get("log", {})),
-                dampings={n: _exponents(e) for n, e in rule.get("dampings", {}).items()},
-            )
-            for name, rule in data["parameters"].items()
-        },
-        multipliers={node: _exponents(value) for node, value in data.get("multipliers", {}).items()},
-        direction={scale: Fraction(growth) for scale, growth in data["direction"].items()},
-        cone=tuple(data.get("cone", ())),
-        assumptions=tuple(data.get("assumptions", ())),
-        warnings=tuple(data.get("warnings", ())),
-        sizes=tuple(
-            Predicted(
-                row["quantity"], row["node"], row["step"],
-                None if row["size"] is None else Fraction(row["size"]), row.get("parameter"),
-                Fraction(row["lower"]) if "lower" in row else None,
-            )
-            for row in data.get("sizes", ())
-        ),
-        explanations={
-            name: tuple(
-                Explanation(e["quantity"], e["size"], e["equation"], tuple(Line(**line) for line in e["steps"]))
-                for e in explanations
-            )
-            for name, explanations in data.get("explanations", {}).items()
-        },
-        architecture=architecture,
-        constants={
-            node: Constant(c["forward"], c["backward"], tuple((a, b) for a, b in c.get("weights", ())))
-            for node, c in data.get("constants", {}).items()
-        },
-    )  # fmt: skip
+def _read(exponents: Mapping[str, Any], where: str) -> Exponents:
+    return Exponents({scale: exact(value, where) for scale, value in exponents.items()})

@@ -101,7 +101,7 @@ def _where(document: Document, message: Any) -> tuple[int, int]:
     return document.places[route].key if message["type"] == "extra_forbidden" else document.locate(route)
 
 
-_HOLDERS = {"node": ("nodes", "body"), "parameter": ("parameters",), "axis": ("axes",)}
+_HOLDERS = {"node": ("nodes", "body"), "parameter": ("parameters",), "axis": ("axes",), "scale": ("scales",)}
 
 
 def _pointed(document: Document, error: ScaleRulesError) -> tuple[int, int]:

@@ -24,6 +24,8 @@ from .solution import Exponents, Solution
 
 REVISION = 1
 """Counts changes of the training that make earlier results another thing."""
+VERSION = 1
+"""That of the file's tables; a file of a newer one is not touched."""
 BUSY = 60.0
 """Seconds to wait for another process that writes to the same file."""
 
@@ -101,6 +103,8 @@ class Store:
             self._file = sqlite3.connect(
                 str(path or ":memory:"), timeout=BUSY, isolation_level=None, check_same_thread=False
             )
+            self._file.execute("PRAGMA trusted_schema=OFF")  # nothing that a file brings along is run
+            self._check_version(self._file.execute("PRAGMA user_version").fetchone()[0])
             self._file.execute("PRAGMA journal_mode=WAL")
             self._file.execute("PRAGMA synchronous=FULL")
             self._file.execute(
@@ -108,9 +112,16 @@ class Store:
                 "diverged INTEGER NOT NULL, history TEXT NOT NULL, seconds REAL NOT NULL, finished REAL NOT NULL)"
             )
             self._file.execute("CREATE TABLE IF NOT EXISTS starts (key TEXT NOT NULL, started REAL NOT NULL)")
+            self._file.execute(f"PRAGMA user_version={VERSION}")
         except sqlite3.Error as error:
             hint = "name a new file, or one that an earlier sweep wrote"
             raise ScaleRulesError(f"cannot keep runs in {str(path)!r}: {error}", hint=hint) from None
+
+    def _check_version(self, version: int) -> None:
+        if version > VERSION:
+            what = f"it is of version {version}, and this scalerules knows {VERSION}"
+            hint = "install a newer scalerules, or name another file"
+            raise ScaleRulesError(f"cannot keep runs in {str(self.path)!r}: {what}", hint=hint)
 
     @contextmanager
     def _told(self) -> Generator[None]:
@@ -119,7 +130,7 @@ class Store:
             yield
         except sqlite3.Error as error:
             hint = "what was kept before is still there; the same command goes on"
-            raise ScaleRulesError(f"cannot write to {str(self.path)!r}: {error}", hint=hint) from None
+            raise ScaleRulesError(f"cannot use {str(self.path)!r}: {error}", hint=hint) from None
 
     def start(self, keys: Iterable[str]) -> None:
         """Notes that these runs are about to be made."""
@@ -139,13 +150,17 @@ class Store:
     def get(self, key: str) -> Outcome | None:
         """The outcome of a finished run."""
         asked = "SELECT loss, diverged, history, seconds FROM runs WHERE key = ?"
-        with self._lock:
+        with self._lock, self._told():
             rows = self._file.execute(asked, (key,)).fetchall()
         if not rows:
             return None
         loss, diverged, history, seconds = rows[0]
-        numbers = tuple(math.inf if x is None else float(x) for x in json.loads(history))
-        return Outcome(math.inf if loss is None else float(loss), bool(diverged), numbers, float(seconds))
+        try:
+            numbers = tuple(math.inf if x is None else float(x) for x in json.loads(history))
+            return Outcome(math.inf if loss is None else float(loss), bool(diverged), numbers, float(seconds))
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            what = f"the run {key} in {str(self.path)!r} cannot be read: {str(error)[:80]}"
+            raise ScaleRulesError(what, hint="delete that row, or name another file") from None
 
     def close(self) -> None:
         """Closes the file."""

@@ -150,3 +150,81 @@ def test_every_attribute_of_a_torch_module_is_known():
     from scalerules.backends.pytorch_source import OF_TORCH
 
     assert {name for name in dir(torch.nn.Module()) if not name.startswith("__")} <= OF_TORCH
+
+
+# --- JSON ---
+
+SOLUTION = sr.derive("mlp", "adam").to_json()
+
+# (what is replaced, by what, the message)
+TAMPERED = {
+    "endless exponent": ('"width": "-1/2"', '"width": "1e999999999"', "parameters.h1.init.width: cannot read the exponent '1e999999999' (a fraction: '-1/2')"),
+    "long fraction": ('"width": "-1/2"', f'"width": "{"9" * 100_000}"', f"parameters.h1.init.width: cannot read the exponent '{'9' * 36}... (a fraction: '-1/2')"),
+    "endless number": ('"version": 1', f'"version": {"9" * 100_000}', f"this is not the JSON of a solution: {'9' * 20}... is longer than any number in it"),
+    "infinite number": ('"version": 1', '"version": 1e999', "this is not the JSON of a solution: 1e999 is no number that it can hold"),
+    "no number": ('"version": 1', '"version": NaN', "this is not the JSON of a solution: NaN is no number that it can hold"),
+    "newer": ('"version": 1', '"version": 99', "version: this is not the JSON of a solution: it is of version 99, and this scalerules reads up to 1 (install a newer scalerules)"),
+    "negative version": ('"version": 1', '"version": -1', "version: this is not the JSON of a solution: -1 is no whole number"),
+    "misspelt key": ('"parameters"', '"paramters"', "this is not the JSON of a solution: needs the key 'parameters' (did you mean 'paramters'?)"),
+    "wrong scale": ('"width": "-1/2"', '"widht": "-1/2"', "parameters.h1.init: unknown scale 'widht' (did you mean 'width'?)"),
+    "wrong quantity": ('"quantity": "value"', '"quantity": "valu"', "sizes.0.quantity: unknown quantity 'valu' (did you mean 'value'?)"),
+    "text for a list": ('"cone": []', '"cone": "all"', 'cone: this is not the JSON of a solution: "all" is no list'),
+    "list for a mapping": ('"multipliers": {}', '"multipliers": []', "multipliers: this is not the JSON of a solution: a list is no mapping"),
+    "twice": ('"mode": "joint"', '"mode": "joint", "mode": "x"', "this is not the JSON of a solution: the key 'mode' stands twice"),
+    "syntax": ('"mode": "joint"', '"mode": joint', "line:4:11: this is not the JSON of a solution: Expecting value"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TAMPERED)
+def test_a_tampered_solution_is_refused_with_the_place(kind):
+    old, new, message = TAMPERED[kind]
+    assert old in SOLUTION
+    with pytest.raises(ScaleRulesError) as caught:
+        sr.Solution.from_json(SOLUTION.replace(old, new, 1))
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "1", '"x"', "[" * 100_000, '{"a":' * 100_000, "{}", b"{}", None])
+def test_what_is_no_solution_at_all(text):
+    with pytest.raises(ScaleRulesError, match="this is not the JSON of a solution"):
+        sr.Solution.from_json(text)
+
+
+@settings(max_examples=150, derandomize=True)
+@given(
+    st.integers(0, len(SOLUTION)),
+    st.integers(0, 60),
+    st.text(max_size=6) | st.sampled_from(["null", "{}", "[1]", "-1"]),
+)
+def test_any_change_of_a_solution_is_read_or_refused(start, length, between):
+    try:
+        sr.Solution.from_json(SOLUTION[:start] + between + SOLUTION[start + length :])
+    except ScaleRulesError as error:
+        assert len(str(error).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["transformer", "mamba"])
+def test_what_was_written_is_read(name):
+    solution = sr.derive(name, "adam", gauge="unit")
+    assert sr.Solution.from_json(solution.to_json()) == solution
+
+
+def test_a_store_that_was_tampered_with(tmp_path):
+    from scalerules.transfer_store import Job, Outcome, Store
+
+    solution = sr.derive("mlp")
+    job = Job(sr.graph("mlp"), solution, {"width": 64}, {"width": 64}, 0.1, 0, 2, "text")
+    path = tmp_path / "runs.sqlite"
+    for column, value in (("history", "[" * 100_000), ("history", "1"), ("loss", "x"), ("history", '["1e9x"]')):
+        path.unlink(missing_ok=True)
+        store = Store(path)
+        store.add(job, Outcome(1.0, False, (2.0, 1.0), 0.1))
+        store._file.execute(f"UPDATE runs SET {column} = ?", (value,))
+        with pytest.raises(ScaleRulesError, match=r"the run \w+ in '.*' cannot be read: .* \(delete that row"):
+            store.get(job.key)
+        store.close()
+    store = Store(path)
+    store._file.execute("PRAGMA user_version=7")
+    store.close()
+    with pytest.raises(ScaleRulesError, match="it is of version 7, and this scalerules knows 1"):
+        Store(path)

@@ -1,0 +1,134 @@
+"""A solution from its JSON: a row for every field, with what reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, get_args
+
+from .json_text import Part, parse
+from .solution import (
+    SIZES,
+    VERSION,
+    Constant,
+    Explanation,
+    Exponents,
+    Line,
+    Predicted,
+    Quantity,
+    Rule,
+    Solution,
+)
+
+if TYPE_CHECKING:
+    from .graph import Graph
+
+Scales = tuple[str, ...]
+Reader = Callable[[Part, Scales], Any]
+
+
+def from_json(text: str, architecture: Graph | None = None) -> Solution:
+    """The solution that a text holds. Raises `ScaleRulesError` with the place of what is wrong."""
+    whole = parse(text, "solution", VERSION)
+    scales = whole.at("scales").texts()
+    fields = {name: read(whole.at(name), scales) for name, read in REQUIRED.items()}
+    found = whole.entries()
+    fields |= {name: read(found[name], scales) for name, read in OPTIONAL.items() if name in found}
+    return Solution(scales=scales, architecture=architecture, **fields)
+
+
+def _text(part: Part, _: Scales) -> str:
+    return part.text()
+
+
+def _texts(part: Part, _: Scales) -> tuple[str, ...]:
+    return part.texts()
+
+
+def _exponents(part: Part, scales: Scales) -> Exponents:
+    return Exponents(part.fractions(scales))
+
+
+def _each(read: Reader) -> Reader:
+    """What reads a mapping whose entries are read by `read`."""
+    return lambda part, scales: {name: read(entry, scales) for name, entry in part.entries().items()}
+
+
+def _all(read: Reader) -> Reader:
+    """What reads a list whose items are read by `read`."""
+    return lambda part, scales: tuple(read(item, scales) for item in part.items())
+
+
+def _rule(part: Part, scales: Scales) -> Rule:
+    log = part.at("log", {})
+    sizes = {size: _exponents(part.at(size), scales) for size in SIZES}
+    return Rule(
+        part.at("shape").texts(), **sizes, log=tuple(_among(log, SIZES)),
+        dampings=_each(_exponents)(part.at("dampings", {}), scales),
+    )  # fmt: skip
+
+
+def _among(part: Part, known: Iterable[str]) -> list[str]:
+    """The keys of a mapping, all of them known."""
+    names = tuple(known)
+    return [Part(name, part.kind, (*part.path, name)).text(names) for name in part.entries()]
+
+
+def _constant(part: Part, _: Scales) -> Constant:
+    backward = {name: entry.number() for name, entry in part.at("backward").entries().items()}
+    weights = tuple(_pair(item) for item in part.at("weights", ()).items())
+    return Constant(part.at("forward").number(), backward, weights)
+
+
+def _pair(part: Part) -> tuple[float, float]:
+    items = part.items()
+    if len(items) != 2:
+        raise part.error(f"{len(items)} numbers, not two")
+    return items[0].number(), items[1].number()
+
+
+def _predicted(part: Part, _: Scales) -> Predicted:
+    size, parameter, lower = part.at("size"), part.at("parameter", None), part.at("lower", None)
+    return Predicted(
+        part.at("quantity").text(get_args(Quantity)),  # pyright: ignore[reportArgumentType]
+        part.at("node").text(),
+        part.at("step").whole(),
+        None if size.value is None else size.fraction(),
+        None if parameter.value is None else parameter.text(),
+        None if lower.value is None else lower.fraction(),
+    )
+
+
+def _explanation(part: Part, scales: Scales) -> Explanation:
+    return Explanation(
+        part.at("quantity").text(), part.at("size").text(), part.at("equation").text(),
+        _all(_line)(part.at("steps", ()), scales),
+    )  # fmt: skip
+
+
+def _line(part: Part, _: Scales) -> Line:
+    return Line(
+        part.at("stage").text(), part.at("time").whole(), part.at("node").text(), part.at("size").text(),
+        part.at("because").text(),
+    )  # fmt: skip
+
+
+REQUIRED: Mapping[str, Reader] = {
+    "graph": _text,
+    "optimizer": _text,
+    "mode": _text,
+    "gauge": _text,
+    "parameters": _each(_rule),
+    "direction": lambda part, scales: part.fractions(scales),
+}
+"""What every version has, with what reads it."""
+
+OPTIONAL: Mapping[str, Reader] = {
+    "multipliers": _each(_exponents),
+    "cone": _texts,
+    "assumptions": _texts,
+    "warnings": _texts,
+    "sizes": _all(_predicted),
+    "explanations": _each(_all(_explanation)),
+    "constants": _each(_constant),
+}
+"""What is empty where it is not there."""
