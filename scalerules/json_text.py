@@ -50,14 +50,14 @@ class Part:
         """The entries of a mapping."""
         if not isinstance(self.value, dict):
             raise self.error(f"{_short(self.value)} is no mapping")
-        content = cast(dict[str, Any], self.value)
+        content = cast(dict[str, Any], self.value)  # pyright: ignore[reportUnknownMemberType]
         return {key: Part(value, self.kind, (*self.path, key)) for key, value in content.items()}
 
     def items(self) -> list[Part]:
         """The items of a list."""
         if not isinstance(self.value, list | tuple):
             raise self.error(f"{_short(self.value)} is no list")
-        items = cast(list[Any], self.value)
+        items = cast(list[Any], self.value)  # pyright: ignore[reportUnknownMemberType]
         return [Part(value, self.kind, (*self.path, str(index))) for index, value in enumerate(items)]
 
     def text(self, known: Iterable[str] | None = None) -> str:
