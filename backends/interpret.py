@@ -104,7 +104,7 @@ class Program:
             return self.number(node.factor if node.factor is not None else 1)
         start = self.number(node.factor, self.base) if node.factor is not None else 1.0
         exponents = self.solution.multipliers.get(name)
-        return start * (exponents.factor(self.ratios) if exponents is not None else 1.0)
+        return start * (exponents.change(self.ratios) if exponents is not None else 1.0)
 
     @cached_property
     def _operand_axes(self) -> dict[tuple[str | None, str], list[tuple[str, ...]]]:
@@ -113,7 +113,7 @@ class Program:
     @cached_property
     def _mult(self) -> dict[str, float]:
         rules = self.solution.parameters
-        return {name: rules[name].mult.factor(self.ratios) if name in rules else 1.0 for name in self.graph.parameters}
+        return {name: rules[name].mult.change(self.ratios) if name in rules else 1.0 for name in self.graph.parameters}
 
     @cached_property
     def _order(self) -> dict[str | None, list[str]]:
@@ -137,7 +137,7 @@ class Program:
     def _initial(self, name: str, generator: torch.Generator) -> Tensor:
         shape, kind = self.shape(name), self.graph.parameters[name].init
         rule = self.solution.parameters.get(name)
-        factor = rule.init.factor(self.ratios) if rule is not None and kind != "zeros" else 1.0
+        factor = rule.init.change(self.ratios) if rule is not None and kind != "zeros" else 1.0
         if kind == "normal":
             std = natural_std(self.graph, name, self.base) * factor
             value = torch.randn(shape, generator=generator, dtype=self.dtype).mul_(std)

@@ -145,7 +145,7 @@ class LiveProgram(Program):
         for name, value in found.items():
             rule = self.solution.parameters.get(name)
             if self.graph.parameters[name].init == "normal" and rule is not None and float(value.std()):
-                std = self._base_std[name] * rule.init.factor(self.ratios)
+                std = self._base_std[name] * rule.init.change(self.ratios)
                 found[name] = value * (std / float(value.std()))
         return found
 
@@ -282,7 +282,7 @@ class LiveProgram(Program):
         """What the free factors of the module have to be multiplied with, by call."""
         found: dict[str, float] = {}
         for node, (factor, calls) in self.live.factors.items():
-            wanted = self.number(factor, self.base) * self.solution.multipliers[node].factor(self.ratios)
+            wanted = self.number(factor, self.base) * self.solution.multipliers[node].change(self.ratios)
             found.update({call: wanted / self.number(factor) for call in calls})
         return found
 

@@ -59,7 +59,7 @@ class Sizes:
 
     def factor(self, exponents: Exponents | None) -> float:
         """Ratios to the power of the exponents."""
-        return exponents.factor(self.ratios) if exponents is not None else 1.0
+        return exponents.change(self.ratios) if exponents is not None else 1.0
 
     def outside(self) -> list[str]:
         """The inequalities of the solution's cone (`state <= width`) that the way from base to sizes does not keep."""

@@ -64,7 +64,7 @@ def settings(program: Program, trial: Trial) -> dict[str, Setting]:
     for name, parameter in program.graph.parameters.items():
         rule = program.solution.parameters.get(name)
         if parameter.trained and rule is not None:
-            lr, eps, wd = (e.factor(program.ratios) if e is not None else 1.0 for e in (rule.lr, rule.eps, rule.wd))
+            lr, eps, wd = (e.change(program.ratios) if e is not None else 1.0 for e in (rule.lr, rule.eps, rule.wd))
             result[name] = Setting(
                 trial.lr * lr, trial.eps * eps, trial.weight_decay * wd, matrix=_matrix(program.graph, name),
                 stack=int(bool(program.graph.repeat_of(name))), threshold=threshold,

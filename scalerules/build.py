@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from .errors import GraphError, nearest
-from .graph import Graph, Node, Parameter
+from .graph import MAX_NODES, Graph, Node, Parameter
 
 
 class Builder:
@@ -38,6 +38,7 @@ class Builder:
         self.axes = dict(axes)
         self.parameters: dict[str, Parameter] = {}
         self._bodies: list[dict[str, Node]] = [{}]
+        self._count = 0
         self._axes_of: dict[str, list[str]] = {}
 
     def input(self, name: str, axes: str, kind: str = "normal") -> str:
@@ -55,6 +56,9 @@ class Builder:
     def node(self, name: str, op: str, *inputs: str, parameters: tuple[str, ...] = (), **fields: Any) -> str:
         """Adds a node and returns its name."""
         body = self._bodies[-1]
+        self._count += 1
+        if self._count > MAX_NODES:
+            raise GraphError(f"has more than {MAX_NODES} nodes", where=f"graph {self.name!r}")
         if name in body:
             raise GraphError("stands twice", where=f"node {name!r}", hint="give one of them another name")
         data = {"op": op, "inputs": list(inputs), "parameters": list(parameters), **fields}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from .derivation import Alignment, problem_of
+from .derivation import Alignment, graph_given, problem_of
 from .equations import own_contributions, value_of
 from .errors import Clash
 from .given import Given
@@ -17,6 +17,7 @@ from .propagate import Event, Run
 from .several import solve
 from .solve import Problem, Solved, Unsolvable
 from .terms import Symbol
+from .working import working
 
 
 @dataclass(frozen=True)
@@ -96,23 +97,22 @@ def classify(
     mode: str = "joint",
     alignment: Alignment = "derived",
     steps: int = 3,
+    progress: bool = True,
 ) -> Classification:
     """What a parametrization does. What is not given is as derived; a named one has one rate, the largest stable.
 
     Raises `ScaleRulesError` for a mistake in the question.
     """
-    if isinstance(graph, str):
-        from .lookup import graph as load
-
-        graph = load(graph)
+    graph = graph_given(graph)
     problem = problem_of(graph, optimizer, mode=mode, scales=scales, steps=steps, alignment=alignment, given=given)
     name = given if isinstance(given, str) else "given"
-    unknowns = _rest(problem)
-    rate = None
-    if isinstance(given, str) and given != "mup":
-        rate = _global_rate(problem, unknowns)
-        unknowns = _shifted(unknowns, problem, rate)
-    run = problem.run(unknowns, problem.steps)
+    with working(f"classifying {graph.name}", progress):
+        unknowns = _rest(problem)
+        rate = None
+        if isinstance(given, str) and given != "mup":
+            rate = _global_rate(problem, unknowns)
+            unknowns = _shifted(unknowns, problem, rate)
+        run = problem.run(unknowns, problem.steps)
     return Classification(
         graph.name, optimizer, name, _unstable(run), _lazy(run), _feature(run, graph), rate
     )

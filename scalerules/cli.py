@@ -5,19 +5,26 @@ The commands themselves are in `scalerules.commands`. Exit 0: done; 1: a negativ
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
-import stat
+import re
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .errors import ScaleRulesError
+from .guard import limits
+from .output import reserved
+from .output import write as write
+from .working import working
 
 if TYPE_CHECKING:
     from cyclopts import App
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+"""What a system says of a disk that takes no more."""
 
 HELP = """Derives how initialisation, multipliers and learning rates scale with width, depth, state size.
 
@@ -46,74 +53,62 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command that `arguments` (by default those of the process) name; returns the exit status."""
     try:
         status = _run(list(sys.argv[1:] if arguments is None else arguments))
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
         return status
     except ScaleRulesError as error:
-        print(f"scalerules: {error}", file=sys.stderr)
-        return error.exit_status
+        return _ended(str(error), error.exit_status)
     except BrokenPipeError:
         # The reader (head, less) has seen enough; what is left in the buffer goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in FULL:
             raise
-        print(f"scalerules: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
+        return _ended(f"{error.filename or 'cannot write'}: {error.strerror}", 2)
+    except MemoryError as error:
+        text = " ".join(str(error).split())
+        return _ended(f"there is not enough memory{f': {text}' if text else ''}", 2)
+    except RecursionError:
+        return _ended("this is nested too deeply", 2)
     except KeyboardInterrupt:
-        print("scalerules: interrupted", file=sys.stderr)
-        return 130
+        return _ended("interrupted", 130)
+
+
+def _ended(text: str, status: int) -> int:
+    """Says why it ends; a standard error that is closed or full says nothing."""
+    with suppress(OSError, ValueError):
+        print(f"scalerules: {text}", file=sys.stderr, flush=True)
+    return status
 
 
 def _run(arguments: list[str]) -> int:
     from cyclopts import CycloptsError
 
+    from .commands import COMMANDS
+
     app = application()
+    arguments = _joined(arguments)
     try:
         command, bound, *_ = app.parse_args(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         known = [name for name in arguments[:1] if name in app]
         raise ScaleRulesError(str(error), hint=f"see scalerules {' '.join([*known, '--help'])}") from None
-    status: Any = command(*bound.args, **bound.kwargs)
+    if command not in COMMANDS.values():  # help, version
+        command(*bound.args, **bound.kwargs)
+        return 0
+    shown = " ".join(text[:40] for text in arguments[:2])
+    with reserved(), limits(), working(shown, not bound.arguments.get("quiet")):
+        status: Any = command(*bound.args, **bound.kwargs)
     return status if isinstance(status, int) else 0
 
 
-def write(text: str, file: str | None) -> None:
-    """Writes a result to standard output or to `file`: all of it or, if anything goes wrong, nothing."""
-    path = destination(file)
-    if path is None:
-        sys.stdout.write(text)
-        return
-    if path.exists() and not path.is_file():  # /dev/stdout, a pipe
-        path.write_text(text, encoding="utf-8")
-        return
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.chmod(temporary, _mode(path))
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def destination(file: str | None) -> Path | None:
-    """The file to write, None for standard output. Raises `ScaleRulesError` where nothing could be written."""
-    if file is None or file == "-":
-        return None
-    path = Path(file).expanduser().resolve()  # a link stays a link
-    if not path.parent.is_dir():
-        raise ScaleRulesError(f"there is no folder {str(path.parent)!r}", hint="make it first")
-    if path.is_dir():
-        raise ScaleRulesError(f"{file!r} is a folder", hint="name a file in it")
-    return path
-
-
-def _mode(path: Path) -> int:
-    """Permissions of the file that is replaced, or those that a new file gets."""
-    if path.exists():
-        return stat.S_IMODE(path.stat().st_mode)
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """`--sizes -64,128` as `--sizes=-64,128`: a number behind an option is its value, whatever its sign."""
+    found: list[str] = []
+    for text in arguments:
+        if found and re.match(r"-(\d|\.\d|inf|nan)", text, re.IGNORECASE) and re.fullmatch(r"--[\w-]+", found[-1]):
+            found[-1] += f"={text}"
+        else:
+            found.append(text)
+    return found

@@ -9,22 +9,40 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import Parameter
 
-from .cli import destination, write
+from .amounts import LARGEST_RATE, MOST_JOBS, MOST_SEEDS, positive, whole
 from .errors import ScaleRulesError, UnknownName
+from .figures import drawable
+from .files import destination
+from .files import folder as _folder
+from .output import stream, write
 from .question import Question, Repeated, Trained, numbers, whole_numbers
 from .transfer_question import compared, lengths, place
 
 F = TypeVar("F", bound=Callable[..., int])
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C; what there was is reported all the same."""
 
 COMMANDS: dict[str, Callable[..., int]] = {}
 
 
 def _output(_: object, file: str | None) -> None:
     destination(file)  # a place that cannot be written is told before the work, not after it
+
+
+def _figure(_: object, file: str | None) -> None:
+    if file is not None:
+        drawable(file, pages=False)
+
+
+def _figure_or_page(_: object, file: str | None) -> None:
+    if file is not None:
+        drawable(file, pages=True)
 
 
 Output = Annotated[
@@ -172,7 +190,9 @@ def verify(
     device: Annotated[str, Parameter(help="Where to train: cpu, cuda.")] = "cpu",
     every: Annotated[bool, Parameter(negative="", help="Show every row.")] = False,
     quiet: Annotated[bool, Parameter(negative="", help="No progress.")] = False,
-    plot: Annotated[str | None, Parameter(validator=_output, help="A figure: .png, .svg, .pdf, or one .html.")] = None,
+    plot: Annotated[
+        str | None, Parameter(validator=_figure_or_page, help="A figure: .png, .svg, .pdf, or one .html.")
+    ] = None,
     question: Question = Asked,
     format: Literal["table", "json"] = "table",
     output: Output = None,
@@ -189,19 +209,24 @@ def verify(
     """
     import scalerules
 
-    chosen, counts = numbers(sizes, "--sizes"), whole_numbers(seeds, "--seeds")
+    chosen, counts = numbers(sizes, "--sizes", few=2), whole_numbers(seeds, "--seeds")
+    if lr is not None:
+        positive(lr, "--lr", LARGEST_RATE)
+    whole(seed, "--seed", 0)
     built, solution = question.solve(graph)
     _warn(solution.warnings)
     report = scalerules.verify(
         built, solution, sizes=chosen, seeds=counts if len(counts) > 1 else counts[0], steps=question.steps, lr=lr,
         progress=not quiet, device=device, seed=seed,
     )  # fmt: skip
-    if plot is not None:
-        report.plot(plot)
-    write(_ended(report.to_json() if format == "json" else _rich(report.to_table(every))), output)
+    try:
+        write(_ended(report.to_json() if format == "json" else _rich(report.to_table(every))), output)
+    finally:
+        if plot is not None and report.rows:
+            report.plot(plot)
     if report.verdict is None and not quiet:
         print(f"scalerules: undecided: {report.advice}", file=sys.stderr)
-    return 1 if report.verdict is False else 0
+    return INTERRUPTED if report.interrupted else 1 if report.verdict is False else 0
 
 
 @command("fuzz", "verify")
@@ -229,14 +254,21 @@ def fuzz(
     """
     import scalerules
 
-    chosen = numbers(sizes, "--sizes") or []
+    chosen = numbers(sizes, "--sizes", few=2) or []
+    if minutes is not None:
+        positive(minutes, "--minutes")
+    if graphs is not None:
+        whole(graphs, "--graphs")
+    whole(seed, "--seed", 0)
+    if save is not None:
+        _folder(save)
     names = [name.strip() for name in optimizers.split(",") if name.strip()]
     report = scalerules.fuzz(minutes, seed, graphs, names, chosen, progress=not quiet)
     if save is not None:
         for path in report.save(save):
             print(f"wrote {path}", file=sys.stderr)
     write(_ended(report.to_json() if format == "json" else report.to_table()), output)
-    return 0 if report.verdict else 1
+    return INTERRUPTED if report.interrupted else 0 if report.verdict else 1
 
 
 @command("published")
@@ -316,7 +348,9 @@ def transfer(
     store: Annotated[str | None, Parameter(help="Keeps every run; by default GRAPH.transfer.sqlite here.")] = None,
     jobs: Annotated[int, Parameter(help="Processes.")] = 1,
     quiet: Annotated[bool, Parameter(negative="", help="No progress.")] = False,
-    plot: Annotated[str | None, Parameter(validator=_output, help="A file for a figure of loss over rate.")] = None,
+    plot: Annotated[
+        str | None, Parameter(validator=_figure, help="A figure of loss over rate: .png, .svg, .pdf.")
+    ] = None,
     question: Trained = AskedToTrain,
     format: Literal["table", "md", "json"] = "table",
     output: Output = None,
@@ -332,18 +366,24 @@ def transfer(
     """
     import scalerules
 
-    fixed, chosen, rates = lengths(axis), numbers(sizes, "--sizes"), numbers(lrs, "--lrs")
+    fixed, chosen, rates = lengths(axis), numbers(sizes, "--sizes", few=2), numbers(lrs, "--lrs", most=LARGEST_RATE)
+    if base is not None:
+        positive(base, "--base")
+    whole(seeds, "--seeds", 1, MOST_SEEDS)
+    whole(jobs, "--jobs", 1, MOST_JOBS)
     built, solution = question.solve(graph)
     _warn(solution.warnings)
     report = scalerules.transfer(
         built, solution, chosen, rates, base=base, compare=compared(question, built, compare), seeds=seeds,
         steps=question.steps, data=data, axes=fixed, store=place(store, built.name), jobs=jobs, progress=not quiet,
     )  # fmt: skip
-    if plot is not None:
-        report.plot(plot)
     text = {"json": report.to_json, "md": report.to_markdown, "table": lambda: _rich(report.to_table())}[format]()
-    write(_ended(text), output)
-    return 0 if report.verdict else 1
+    try:
+        write(_ended(text), output)
+    finally:
+        if plot is not None:
+            report.plot(plot)
+    return INTERRUPTED if report.interrupted else 0 if report.verdict else 1
 
 
 @command("report")
@@ -366,7 +406,8 @@ def report(
     """
     import scalerules
 
-    chosen = numbers(sizes, "--sizes")
+    chosen = numbers(sizes, "--sizes", few=2)
+    whole(seeds, "--seeds", 1, MOST_SEEDS)
     built, solution = question.solve(graph)
     _warn(solution.warnings)
     measured = None
@@ -375,6 +416,8 @@ def report(
             built, solution, sizes=chosen, seeds=seeds, steps=question.steps, progress=not quiet
         )  # fmt: skip
     write(scalerules.report(built, solution, measured), output)
+    if measured is not None and measured.interrupted:
+        return INTERRUPTED
     return 1 if measured is not None and measured.verdict is False else 0
 
 
@@ -393,7 +436,7 @@ def check(*, write: Annotated[bool, Parameter(negative="", help="Write the folde
             print(f"wrote {name}", file=sys.stderr)
         return 0
     drift = pages.drift()
-    print("\n".join(drift) if drift else "derivations/ is what the engine gives")
+    print("\n".join(drift) if drift else "derivations/ is what the engine gives", file=stream())
     return 1 if drift else 0
 
 
@@ -417,9 +460,14 @@ def _rich(renderable: Any) -> str:
 
     from rich.console import Console
 
-    wide = shutil.get_terminal_size().columns if sys.stdout.isatty() else 200
-    console = Console(file=io.StringIO(), width=wide, force_terminal=sys.stdout.isatty())
-    console.print(renderable)
-    stream = console.file
-    assert isinstance(stream, io.StringIO)
-    return "".join(line.rstrip() + "\n" for line in stream.getvalue().splitlines())
+    shown, encoding = False, "utf-8"
+    with suppress(OSError):  # closed: it is told when it is written
+        shown, encoding = stream().isatty(), stream().encoding or encoding
+    drawn = io.BytesIO()
+    # rich draws boxes of signs that the encoding has
+    file = io.TextIOWrapper(drawn, encoding=encoding, errors="plain")
+    wide = shutil.get_terminal_size().columns if shown else 200
+    Console(file=file, width=wide, force_terminal=shown).print(renderable)
+    file.flush()
+    text = drawn.getvalue().decode(file.encoding)
+    return "".join(line.rstrip() + "\n" for line in text.splitlines())

@@ -8,10 +8,11 @@ from fractions import Fraction
 from functools import reduce
 from typing import Any, Literal, cast
 
+from .amounts import whole
 from .cone import cone_of
 from .damping import Tuning, clipped, clipping_said, global_norm
 from .equations import UNKNOWNS, Equation, Vectors, vector_of
-from .errors import Clash, ScaleRulesError, UnknownName
+from .errors import Clash, ScaleRulesError, UnknownName, short
 from .exact import exact
 from .gauge import Shape, regauged
 from .gauge import gauge as gauge_of
@@ -25,9 +26,12 @@ from .solution import Explanation, Exponents, Line, Predicted, Quantity, Rule, S
 from .solve import Problem, Solved, Unsolvable
 from .terms import Symbol, Term
 from .unit import constants
+from .working import note, working
 
 __all__ = ["Solution", "derive"]
 
+MOST_STEPS = 100
+"""Steps over which stability can be asked for."""
 MOST_LINES = 14
 STAGES = ("parameter", "forward", "backward", "gradient", "update", "own", "change")
 MODES = ("joint", "isolated")
@@ -51,6 +55,7 @@ def derive(
     given: Given = None,
     nonlazy: bool = False,
     lazy: bool = False,
+    progress: bool = True,
 ) -> Solution:
     """The scaling rules of a graph.
 
@@ -59,26 +64,36 @@ def derive(
     `alignment`: `derived`, `full`, `none`, or three exponents (of `dW x`, `W dx`, `dW dx`) per parameter. `given`
     fixes some sizes, `{"output": {"init": "-1/2"}}`, or names a parametrization. `nonlazy`: with a growing depth, every
     contribution has to count inside its own block, not only in the sum over blocks. `lazy`: where sizes that are given
-    leave a parameter behind, its largest stable rate and a warning instead of a clash. Sizes are exponents of scales.
+    leave a parameter behind, its largest stable rate and a warning instead of a clash. `progress`: what takes more than
+    two seconds says so on standard error. Sizes are exponents of scales.
 
     Raises `Clash` if no parametrization satisfies all equations, and `ScaleRulesError` for a mistake in the question.
     """
-    if isinstance(graph, str):
-        from .lookup import graph as load
-
-        graph = load(graph)
+    graph = graph_given(graph)
     problem = problem_of(
         graph, optimizer,
         mode=mode, scales=scales, steps=steps, alignment=alignment, given=given, nonlazy=nonlazy, lazy=lazy,
     )  # fmt: skip
     chosen = gauge_of(gauge)
-    try:
-        if isinstance(given, str) and problem.alignments:
-            problem = _initial_only(problem)
-        solved = solve(problem)
-    except Unsolvable as failure:
-        raise _clash(problem, failure) from None
-    return _Writer(problem, solved, mode, chosen.name).solution()
+    with working(f"deriving {graph.name}", progress):
+        try:
+            if isinstance(given, str) and problem.alignments:
+                problem = _initial_only(problem)
+            solved = solve(problem)
+        except Unsolvable as failure:
+            note("which equations clash")
+            raise _clash(problem, failure) from None
+        note("writing down why")
+        return _Writer(problem, solved, mode, chosen.name).solution()
+
+
+def graph_given(graph: Any) -> Graph:
+    """The graph itself, or the one that a name or a path stands for. Raises `ScaleRulesError` for anything else."""
+    if isinstance(graph, Graph):
+        return graph
+    from .lookup import graph as load
+
+    return load(graph)
 
 
 def problem_of(
@@ -96,8 +111,7 @@ def problem_of(
     """The problem that a question poses. Raises `ScaleRulesError` with the nearest valid name."""
     if mode not in MODES:
         raise UnknownName("mode", mode, MODES)
-    if steps < 1:
-        raise ScaleRulesError(f"needs at least one step, not {steps}", where="steps")
+    whole(steps, "steps", 1, MOST_STEPS)
     direction, rule = _direction(graph, scales), optimizer_of(optimizer)
     if isinstance(given, str):
         known = named(given, graph, direction, rule)
@@ -121,6 +135,9 @@ def _initial_only(problem: Problem) -> Problem:
 
 def _direction(graph: Graph, scales: Mapping[str, Any] | None) -> dict[str, Fraction]:
     chosen = graph.scales if scales is None else scales
+    if not isinstance(chosen, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        hint = "such as scales={'width': 1, 'state': '1/4'}"
+        raise ScaleRulesError(f"scales are growths by name, not {short(chosen)}", hint=hint)
     direction: dict[str, Fraction] = {}
     for name, growth in chosen.items():
         if name not in graph.scales:
@@ -138,6 +155,9 @@ def _alignments(graph: Graph, alignment: Alignment) -> Alignments:
             raise UnknownName("alignment", alignment, ALIGNMENTS)
         shares = ALIGNMENTS[alignment]
         return dict.fromkeys(graph.parameters, shares) if shares else {}
+    if not isinstance(alignment, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        hint = f"one of: {', '.join(ALIGNMENTS)}; or three exponents by parameter"
+        raise ScaleRulesError(f"unknown alignment {short(alignment)}", hint=hint)
     found: dict[str, tuple[Fraction, Fraction, Fraction]] = {}
     for name, three in alignment.items():
         if name not in graph.parameters:

@@ -48,9 +48,9 @@ class GraphError(ScaleRulesError):
 class UnknownName(ScaleRulesError):
     """A name that is not known, with the nearest one that is."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], **place: Any) -> None:
+    def __init__(self, kind: str, name: object, known: Iterable[str], **place: Any) -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
-        super().__init__(f"unknown {kind} {name!r}", hint=nearest(name, self.known), **place)
+        super().__init__(f"unknown {kind} {short(name)}", hint=nearest(name, self.known), **place)
 
 
 class MissingExtra(ScaleRulesError):
@@ -60,13 +60,24 @@ class MissingExtra(ScaleRulesError):
         super().__init__(f"{what} needs the extra {extra!r}", hint=f"pip install 'scalerules[{extra}]'")
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+MOST_SHOWN = 60
+"""Characters of a value, and names of a list, that a message shows."""
+
+
+def short(value: object) -> str:
+    """How a message shows a value that may be long."""
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 4]}...{text[-1]}"
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
     """The valid name nearest to `name`, or the list of all valid ones, as a hint."""
     options = sorted(known)
-    match = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    match = difflib.get_close_matches(name[:200], options, n=1, cutoff=0.5) if isinstance(name, str) else []
     if match:
         return f"did you mean {match[0]!r}?"
-    return "one of: " + ", ".join(options) if options else "there are none"
+    more = ", ..." if len(options) > MOST_SHOWN else ""
+    return "one of: " + ", ".join(options[:MOST_SHOWN]) + more if options else "there are none"
 
 
 class Clash(ScaleRulesError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from .errors import ScaleRulesError
+from .errors import ScaleRulesError, short
 
 FRACTION = re.compile(r"[+-]?\d{1,9}(?:\.\d{1,17}|/0*[1-9]\d{0,8})?(?:[eE][+-]?\d{1,2})?")
 """A fraction or a decimal number of usual length: not `1e999999999`, whose exact value would fill the memory."""
@@ -18,6 +18,5 @@ def exact(value: object, where: str | None = None, kind: str = "exponent") -> Fr
     """
     text = str(value).strip() if not isinstance(value, bool) and value is not None else ""
     if len(text) > 40 or not FRACTION.fullmatch(text):
-        shown = repr(value) if len(repr(value)) <= 40 else f"{repr(value)[:37]}..."
-        raise ScaleRulesError(f"cannot read the {kind} {shown}", where=where, hint="a fraction: '-1/2'")
+        raise ScaleRulesError(f"cannot read the {kind} {short(value)}", where=where, hint="a fraction: '-1/2'")
     return Fraction(text)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from .amounts import positive, several, whole
 from .derivation import derive
 from .errors import Clash, ScaleRulesError
 from .fuzz_report import Fuzzed, Outcome
@@ -22,6 +23,7 @@ from .optimizers import optimizer as known
 from .random_graphs import draw
 from .shrink import shrink
 from .verify_progress import Progress
+from .working import working
 
 if TYPE_CHECKING:
     from .solution import Solution
@@ -69,6 +71,12 @@ def fuzz(
     """
     from .runs import backend
 
+    if minutes is not None:
+        positive(minutes, "minutes")
+    if graphs is not None:
+        whole(graphs, "graphs")
+    whole(seed, "seed", 0)
+    several(sizes, "sizes", 2)
     backend("training")
     minutes = MINUTES if minutes is None and graphs is None else minutes
     if (minutes is not None and minutes <= 0) or (graphs is not None and graphs < 1) or not optimizers:
@@ -78,7 +86,8 @@ def fuzz(
     report = Fuzzed(seed, tuple(optimizers), tuple(sizes))
     clock = _Clock(minutes)
     try:
-        with Progress(clock.seconds or float(graphs or 1), progress, "fuzzing") as advance:
+        total = clock.seconds or float(graphs or 1)
+        with working("fuzzing", progress), Progress(total, progress, "fuzzing") as advance:
             for number in _until(clock, graphs):
                 drawn = draw(seed + number)
                 for name in optimizers:

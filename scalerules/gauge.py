@@ -63,7 +63,7 @@ GAUGES: dict[str, Gauge] = {
 
 def gauge(name: str) -> Gauge:
     """The gauge called `name`. Raises `UnknownName` with the nearest one."""
-    if name not in GAUGES:
+    if not isinstance(name, str) or name not in GAUGES:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UnknownName("gauge", name, GAUGES)
     return GAUGES[name]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, cast
 
-from .errors import ScaleRulesError, UnknownName
+from .errors import ScaleRulesError, UnknownName, short
 from .exact import exact
 from .graph import Graph
 from .optimizers import Optimizer
@@ -14,6 +14,8 @@ from .propagate import Point, start
 from .scale import Direction
 from .simplex import Vector, plus
 from .terms import Symbol
+
+HINT = "such as {'h1': {'init': '-1/2'}}, or one of: standard, ntk, mean-field, mup"
 
 Given = Mapping[str, Any] | str | None
 
@@ -32,9 +34,11 @@ def read(given: Given, graph: Graph, direction: Direction, optimizer: Optimizer)
     `{"h1": {"init": -1/2, "lr": {"width": -1}}, "multipliers": {"scores": -1}}`; a number stands for the exponent of
     every scale of the direction's first. A `mult` of a parameter is moved into its init and lr.
     """
+    if given is not None and not isinstance(given, Mapping | str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ScaleRulesError(f"given sizes stand by parameter, not {short(given)}", hint=HINT)
     data = dict(given or {}) if not isinstance(given, str) else {}
-    nodes = data.pop("multipliers", {})
-    parameters = data.pop("parameters", data)
+    nodes = _by_name(data.pop("multipliers", {}), "multipliers")
+    parameters = _by_name(data.pop("parameters", data), "parameters")
     found: dict[Symbol, Vector] = {}
     free = [name for name, node in graph.walk() if node.free]
     for node, value in nodes.items():
@@ -46,6 +50,12 @@ def read(given: Given, graph: Graph, direction: Direction, optimizer: Optimizer)
             raise UnknownName("parameter", name, graph.parameters)
         found.update(_parameter(name, sizes, direction, optimizer))
     return found
+
+
+def _by_name(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ScaleRulesError(f"stand by name, not as {short(value)}", where=where, hint=HINT)
+    return cast(Mapping[str, Any], value)
 
 
 def _parameter(name: str, sizes: Any, direction: Direction, optimizer: Optimizer) -> dict[Symbol, Vector]:

@@ -7,6 +7,7 @@ is data (pydantic), the same in Python, YAML and JSON; `scalerules.build.Builder
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
@@ -18,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from .errors import GraphError, UnknownName, nearest
 from .exact import exact
 from .ops import OPS
+from .ops.registry import like
 from .scale import Length, parse_length
 
 MAX_NODES = 20_000
@@ -125,6 +127,7 @@ class Graph(_Data):
         for axis, length in self.lengths.items():
             for scale in length.scales - set(self.scales):
                 raise UnknownName("scale", scale, [*self.scales, *self.axes], where=f"axis {axis!r}")
+        self._check_sizes()
         for name, parameter in self.parameters.items():
             self._known_axes(parameter.axes, f"parameter {name!r}")
             self._check_density(parameter, f"parameter {name!r}")
@@ -139,6 +142,18 @@ class Graph(_Data):
         if not self.outputs:
             raise GraphError("has no outputs", where=f"graph {self.name!r}", hint="name the nodes that the loss reads")
         return self
+
+    def _check_sizes(self) -> None:
+        for scale, size in self.sizes.items():
+            if scale not in self.scales:
+                raise UnknownName("scale", scale, self.scales, where="sizes")
+            if not 0 < size < math.inf:
+                raise GraphError(f"has the base size {size:g}", where=f"scale {scale!r}", hint="a size is above 0")
+        for axis, length in self.lengths.items():
+            at_base = length.value(self.base_sizes())
+            if not at_base > 0 and not (length.scales and at_base == 0):
+                hint = "a length is above 0"
+                raise GraphError(f"has the length {at_base:g} at the base size", where=f"axis {axis!r}", hint=hint)
 
     @cached_property
     def lengths(self) -> dict[str, Length]:
@@ -216,6 +231,9 @@ class Graph(_Data):
     def _check_nodes(self, nodes: Mapping[str, Node], outer: Mapping[str, object], repeat: str | None) -> None:
         if sum(1 for _ in _walk(nodes)) > MAX_NODES:
             raise GraphError(f"has more than {MAX_NODES} nodes", where=f"graph {self.name!r}")
+        if "stream" in nodes:
+            hint = "'stream' is what a repeated block reads"
+            raise GraphError("is a reserved name", where="node 'stream'", hint=hint)
         for name in _ordered(nodes, outer):
             self._check_node(name, nodes[name], repeat)
 
@@ -223,10 +241,8 @@ class Graph(_Data):
         where = f"node {name!r}"
         if name in self._axes_of:
             raise GraphError("stands twice", where=where, hint="names are unique, in the bodies of repeats too")
-        if name == "stream":
-            raise GraphError("is a reserved name", where=where, hint="'stream' is what a repeated block reads")
         if node.op not in OPS:
-            raise UnknownName("op", node.op, OPS, where=where)
+            raise UnknownName("op", node.op, like(node), where=where)
         op = OPS[node.op]
         op.check_fields(node, where)
         for parameter in node.parameters:

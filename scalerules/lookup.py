@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from .errors import GraphError, ScaleRulesError, UnknownName, nearest
+from .guard import Endless, guarded, said
 
 if TYPE_CHECKING:
     from .derivation import Solution
@@ -46,6 +47,8 @@ def graph(spec: str | Path, *, trace: Mapping[str, Sequence[int]] | None = None,
     `.json`, or `module:factory` (`file.py:factory` too). Raises `ScaleRulesError` with file and line, and with the
     nearest valid name where a name is not known.
     """
+    if not isinstance(spec, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise GraphError(f"a graph has a name or a path, not {_kind(spec)}", hint="such as 'mlp' or 'my_arch.yaml'")
     text = str(spec)
     place, _, factory = text.rpartition(":")
     if place and factory.isidentifier():
@@ -81,6 +84,11 @@ def emit(solution: Solution, to: str = "pytorch", *, graph: Graph | None = None)
 
     `graph` is needed where the solution does not carry it (after `Solution.from_json`).
     """
+    from .solution import Solution
+
+    if not isinstance(solution, Solution):  # pyright: ignore[reportUnnecessaryIsInstance]
+        what = f"emit writes a solution, not {_kind(solution)}"
+        raise ScaleRulesError(what, hint="sr.emit(sr.derive(graph, optimizer='adam'))")
     return backend(to).emit(solution, to, graph=graph)
 
 
@@ -139,7 +147,10 @@ def _load(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pydantic look their module up
     try:
-        spec.loader.exec_module(module)
+        with guarded(str(path)):
+            spec.loader.exec_module(module)
+    except Endless:
+        raise
     except (Exception, SystemExit) as error:
         raise _from_user(error, str(path)) from error
     return module
@@ -150,7 +161,10 @@ def _import(name: str) -> ModuleType:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        return importlib.import_module(name)
+        with guarded(name):
+            return importlib.import_module(name)
+    except Endless:
+        raise
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(error.name + ".")):
             raise GraphError(f"there is no module {error.name!r}", hint="run in the folder that holds it") from None
@@ -165,8 +179,19 @@ def _call(module: ModuleType, factory: str, options: Mapping[str, Any], text: st
     if not callable(function):
         raise GraphError(f"has no function {factory!r}", file=text, hint=_other_function(module, factory))
     _check_options(function, options, text)
+    own = module.__name__ == f"scalerules.graphs.{text}"
+    if own:
+        _check_kinds(function, options, text)
     try:
-        made = function(**options)
+        with guarded(f"{factory}() of {text}"):
+            made = function(**options)
+    except Endless:
+        raise
+    except ScaleRulesError as error:
+        if not own:
+            raise _from_user(error, text if text.endswith(".py") else module.__file__ or text) from error
+        error.where = ", ".join(part for part in (f"graph {text!r}", error.where) if part)
+        raise
     except (Exception, SystemExit) as error:
         raise _from_user(error, text if text.endswith(".py") else module.__file__ or text) from error
     return _as_graph(made, f"{factory}() of {text}")
@@ -217,6 +242,22 @@ def _check_options(function: Any, options: Mapping[str, Any], text: str) -> None
             raise GraphError(f"needs the option {name!r}", where=f"graph {text!r}", hint=f"--set {name}=...")
 
 
+MOST = 1000
+"""No option of an architecture of the catalogue counts further."""
+
+
+def _check_kinds(function: Any, options: Mapping[str, Any], text: str) -> None:
+    """Raises `GraphError` for an option of a catalogue's architecture that is not of the kind of its default."""
+    parameters = inspect.signature(function).parameters
+    for name, value in options.items():
+        kind: Any = type(parameters[name].default)  # pyright: ignore[reportUnknownVariableType]
+        fits = type(value) is kind and (kind is not int or 0 <= value <= MOST)
+        if not fits:
+            kinds = {int: f"a whole number from 0 to {MOST}", bool: "true or false", str: "a name"}
+            wanted = kinds.get(kind, "of another kind")
+            raise GraphError(f"option {name!r} is {wanted}, not {value!r}", where=f"graph {text!r}")
+
+
 def _from_data(path: Path, options: Mapping[str, Any]) -> Graph:
     from .specification import read_graph
 
@@ -236,8 +277,7 @@ def _from_user(error: Exception | SystemExit, file: str) -> ScaleRulesError:
     elif isinstance(error, ScaleRulesError):
         mine = error
     else:
-        text = error.msg if isinstance(error, SyntaxError) else str(error)
-        mine = GraphError(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+        mine = GraphError(said(error))
     if mine.line is None:
         mine.file = file
         if isinstance(error, SyntaxError) and Path(error.filename or file).absolute() == Path(file).absolute():

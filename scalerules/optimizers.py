@@ -12,7 +12,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any, get_args
 
-from .errors import ScaleRulesError, UnknownName
+from .errors import ScaleRulesError, UnknownName, short
 from .exact import exact
 from .ops.laws import HALF
 from .update import Damping, Decay, Optimizer, entries, explicit_if_summed
@@ -92,9 +92,9 @@ _NAME = re.compile(r"\s*([\w-]+)\s*(?:\(([^()]*)\))?\s*")
 
 def optimizer(name: str) -> Optimizer:
     """The optimizer called `name`, options in brackets. Raises `UnknownName` with the nearest one."""
-    match = _NAME.fullmatch(name)
+    match = _NAME.fullmatch(name) if isinstance(name, str) else None  # pyright: ignore[reportUnnecessaryIsInstance]
     if match is None:
-        raise ScaleRulesError(f"cannot read the optimizer {name!r}", hint="such as adamw(decay=independent)")
+        raise ScaleRulesError(f"cannot read the optimizer {short(name)}", hint="such as adamw(decay=independent)")
     base, inside = match[1], match[2]
     if base not in OPTIMIZERS:
         raise UnknownName("optimizer", base, OPTIMIZERS)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from cyclopts import Parameter
 
+from .amounts import LARGEST_SIZE, MOST_STEPS, seeds_of, several, whole
 from .errors import ScaleRulesError, UnknownName
 
 if TYPE_CHECKING:
@@ -56,7 +57,16 @@ class Question:
         """The graph that `spec` names, built with the options that were set."""
         from . import lookup
 
+        whole(self.steps, "--steps", 1, self.most_steps)
+
         return lookup.graph(spec, trace=traced_at(self.scale), **_pairs(self.set))
+
+    @property
+    def most_steps(self) -> int:
+        """More steps than these are a slip of the keyboard."""
+        from .derivation import MOST_STEPS as most
+
+        return most
 
     def scales(self, graph: Graph) -> dict[str, Fraction] | None:
         """The direction, or None where no scale was named."""
@@ -127,28 +137,35 @@ class Trained(Question):
     steps: int = 100
     """Steps of each run."""
 
+    @property
+    def most_steps(self) -> int:
+        """Of a training run."""
+        return MOST_STEPS
+
     def asked(self, graph: Graph) -> dict[str, Any]:
         """As `Question.asked`; stability is asked for over as many steps as everywhere."""
         return super().asked(graph) | {"steps": Question.steps}
 
 
-def numbers(text: str | None, option: str) -> list[float] | None:
-    """The numbers of `64,128,256`. Raises `ScaleRulesError`."""
+def numbers(text: str | None, option: str, few: int = 1, most: float = LARGEST_SIZE) -> list[float] | None:
+    """The numbers of `64,128,256`, all above 0, at least `few` different ones. Raises `ScaleRulesError`."""
     if text is None:
         return None
     try:
-        return [float(part) for part in text.split(",")]
+        found = [float(part) for part in text.split(",")]
     except ValueError:
         raise ScaleRulesError(f"{option} {text!r} is not a list of numbers", hint="such as 64,128,256") from None
+    return several(found, option, few, most)
 
 
 def whole_numbers(text: str, option: str) -> list[int]:
     """The whole numbers of `8,4,2`. Raises `ScaleRulesError`."""
     try:
-        return [int(part) for part in text.split(",")]
+        found = [int(part) for part in text.split(",")]
     except ValueError:
         hint = "such as 4, or 8,4,2"
         raise ScaleRulesError(f"{option} {text!r} is not a list of whole numbers", hint=hint) from None
+    return seeds_of(found, option)
 
 
 def traced_at(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:

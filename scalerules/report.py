@@ -138,7 +138,7 @@ def _meanings() -> str:
 def _cell(exponents: Exponents, ratios: dict[str, float], log: bool) -> str:
     powers = {scale: float(value) for scale, value in exponents.fractions.items() if value}
     mark = " <small>log</small>" if log else ""
-    factor = f"\N{MULTIPLICATION SIGN} {exponents.factor(ratios):.3g}"
+    factor = f"\N{MULTIPLICATION SIGN} {exponents.change(ratios):.3g}"
     return f'{power(exponents)}{mark}<span class="factor" data-powers="{escape(json.dumps(powers))}">{factor}</span>'
 
 

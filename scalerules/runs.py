@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .errors import MissingExtra, ScaleRulesError
+from .errors import MissingExtra, ScaleRulesError, UnknownName, short
 from .graph import Graph
 from .verify_progress import Progress as Progress
 
@@ -61,6 +61,17 @@ class Task:
     size: float
     seeds: Sequence[int]
     scales: Mapping[str, float]
+
+
+def belong(graph: Graph, solution: Solution) -> None:
+    """Raises `ScaleRulesError` unless these are a graph and its solution."""
+    if not isinstance(graph, Graph):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ScaleRulesError(f"{short(graph)} is no graph", hint="such as sr.graph('mlp')")
+    if not hasattr(solution, "direction"):
+        raise ScaleRulesError(f"{short(solution)} is no solution", hint="such as sr.derive(graph, optimizer='adam')")
+    for name in getattr(solution, "parameters", ()):
+        if name not in graph.parameters:
+            raise UnknownName("parameter", name, graph.parameters, where=f"graph {graph.name!r}")
 
 
 def few_samples(graph: Graph) -> Graph:

@@ -113,7 +113,7 @@ def _parse_monomial(text: str, known: Mapping[str, Length], whole: str, where: s
         position = match.end()
     # A number such as 9^999, or a chain of axes with powers, must neither fill the memory nor overflow.
     too_large = constant.numerator.bit_length() > 512 or any(abs(power) > MAX_POWER for power in powers.values())
-    if position == start or position < len(text) or too_large:
+    if position == start or position < len(text) or too_large or (powers and not constant):
         raise ScaleRulesError(
             f"cannot read the length {whole!r}",
             where=where,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from .amounts import positive
 from .blocks import of_block
-from .errors import UnknownName
+from .errors import ScaleRulesError, UnknownName, short
 from .exact import exact
 
 if TYPE_CHECKING:
@@ -51,7 +53,22 @@ class Exponents(Mapping[str, "sympy.Rational"]):
         return sympy.Mul(*(sympy.Symbol(scale, positive=True) ** self[scale] for scale in self.fractions))
 
     def factor(self, ratios: Mapping[str, float]) -> float:
-        """The product of `ratios[scale] ** exponent`: by what the quantity changes when each scale grows so."""
+        """The product of `ratios[scale] ** exponent`: by what the quantity changes when each scale grows so.
+
+        A scale that is not among the ratios stays as it is. Raises `UnknownName` for a scale that has no exponent here,
+        since what it changes is not known, and `ScaleRulesError` for a ratio that is not above 0.
+        """
+        if not isinstance(ratios, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            hint = f"such as {{{next(iter(self.fractions), 'width')!r}: 2}}"
+            raise ScaleRulesError(f"ratios stand by scale, not as {short(ratios)}", hint=hint)
+        for scale, ratio in ratios.items():
+            if scale not in self.fractions:
+                raise UnknownName("scale", scale, self.fractions)
+            positive(ratio, f"the ratio of {scale!r}", math.inf)
+        return self.change(ratios)
+
+    def change(self, ratios: Mapping[str, float]) -> float:
+        """The same, of ratios that are known to be right; those of scales without an exponent change nothing."""
         product = 1.0
         for scale, exponent in self.fractions.items():
             product *= ratios.get(scale, 1.0) ** float(exponent)
@@ -182,6 +199,8 @@ class Solution:
 
         Raises `UnknownName`.
         """
+        if not isinstance(parameter, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UnknownName("parameter", parameter, self.parameters, where=f"graph {self.graph!r}")
         if parameter in self.parameters:
             return parameter
         found = of_block(parameter, self.parameters)

@@ -21,6 +21,7 @@ from .propagate import Alignments, Event, Point, Run, propagate, start
 from .scale import Direction
 from .simplex import Infeasible, Programme, Vector
 from .terms import Shift, Symbol
+from .working import note
 
 ROUNDS = 30
 """Rounds of running and solving, beside one for every parameter (a long chain is set link by link)."""
@@ -116,6 +117,7 @@ def solve_along(problem: Problem) -> Solved:
 
     Raises `Unsolvable`.
     """
+    note(f"solving along {' and '.join(problem.direction)}")
     return _Solver(problem).solve()
 
 
@@ -286,7 +288,8 @@ class _Solver:
     def _smallest(self, clash: list[Equation], run: Run) -> list[Equation]:
         """A part of the clashing equations that still clashes and of which none can be left out."""
         kept = list(clash)
-        for equation in clash:
+        for number, equation in enumerate(clash, 1):
+            note(f"which equations clash, {number} of {len(clash)}")
             rest = [other for other in kept if other is not equation]
             if not self._holds(rest, run):
                 kept = rest
@@ -311,7 +314,8 @@ class _Solver:
         """Runs and solves in turn until every equation holds at all steps."""
         broken: list[Equation] = []
         run, last = self._run(), -1
-        for _ in range(ROUNDS + len(self.graph.parameters)):
+        for turn in range(ROUNDS + len(self.graph.parameters)):
+            note(f"solving along {' and '.join(self.problem.direction)}, turn {turn + 1}")
             self._forget(run)
             waiting = set(self.unmet)
             broken = self._collect(run)

@@ -13,6 +13,7 @@ from pydantic import PrivateAttr
 
 from .errors import MissingExtra, ScaleRulesError, UnknownName
 from .graph import Graph
+from .working import working
 
 if TYPE_CHECKING:
     from .tracing.live import Live
@@ -58,6 +59,7 @@ def trace(
     *,
     measure: bool = True,
     loss: Literal["mse", "cross_entropy"] | None = None,
+    progress: bool = True,
 ) -> Traced:
     """The graph of what `make_model(**sizes)` computes on `inputs(**sizes)`.
 
@@ -65,6 +67,7 @@ def trace(
     the one that grows by default. No weights are allocated for tracing; `measure` False also leaves out the small real
     copies in which the initial values are looked at. `loss` is what `verify` trains with; by default that of the
     module itself, cross-entropy where it returns an entry for every token of a table, and else mean squares.
+    `progress`: what takes more than two seconds says so on standard error.
 
     Raises `MissingExtra` without torch, and `ScaleRulesError` where the module cannot be traced or an operation is not
     known, with the operation, the module's path and the source line.
@@ -77,7 +80,8 @@ def trace(
         raise
     if loss not in (None, "mse", "cross_entropy"):
         raise UnknownName("loss", str(loss), ["mse", "cross_entropy"])
-    return graph_of(record(make_model, scales, inputs, measure=measure), make_model, inputs, loss)
+    with working(f"tracing {getattr(make_model, '__name__', 'the module')}", progress):
+        return graph_of(record(make_model, scales, inputs, measure=measure), make_model, inputs, loss)
 
 
 def graph_of(

@@ -12,14 +12,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from .amounts import LARGEST_RATE, MOST_JOBS, MOST_SEEDS, positive, several, whole
 from .errors import ScaleRulesError, UnknownName
+from .footprint import check_fits
 from .graph import Graph
+from .runs import belong
 from .solution import Solution
 from .transfer_plan import Plan, grid
 from .transfer_report import Curve, TransferReport, judged
 from .transfer_rules import Compared, rules
 from .transfer_store import Job, Outcome, Store
 from .transfer_work import Progress, fitted, weight, work
+from .working import working
 
 __all__ = ["TransferReport", "transfer"]
 
@@ -58,6 +62,16 @@ def transfer(
 
     Raises `MissingExtra` without torch, `ScaleRulesError` for sizes, rates or data that do not fit.
     """
+    whole(seeds, "seeds", 1, MOST_SEEDS)
+    whole(steps, "steps")
+    if jobs is not None:
+        whole(jobs, "jobs", 1, MOST_JOBS)
+    if sizes is not None:
+        several(sizes, "sizes", 2)
+    if lrs is not None:
+        several(lrs, "lrs", 1, LARGEST_RATE)
+    if base is not None:
+        positive(base, "base")
     if isinstance(graph, str):
         from .lookup import graph as load
 
@@ -66,13 +80,13 @@ def transfer(
         from .derivation import derive
 
         solution = derive(graph, "adam")
+    belong(graph, solution)
     if schedule not in SCHEDULES:
         raise UnknownName("schedule", schedule, SCHEDULES)
-    if seeds < 1 or steps < 1:
-        raise ScaleRulesError(f"cannot train with {seeds} seeds and {steps} steps", hint="give at least one of each")
     found, rates = rules(graph, solution, compare), grid(lrs)
     graph, source = fitted(graph, data, dict(axes or {}))
     start, scales = scale_values(graph, solution, sizes, base)
+    check_fits(graph, scales.values())
     curves = [
         Curve(name, size, Job(graph, rule, values, start, 0.0, 0, steps, source, schedule, weight_decay))
         for size, values in scales.items()
@@ -82,7 +96,8 @@ def transfer(
         graph=graph.name, optimizer=solution.optimizer, rules=list(found), sizes=list(scales), scale=_leading(solution),
         seeds=seeds, steps=steps, data=getattr(source, "name", str(source)), schedule=schedule, lrs=rates,
     )  # fmt: skip
-    _sweep(report, curves, Plan(rates, tuple(range(seeds))), store, jobs, progress)
+    with working(f"training {graph.name}", progress):
+        _sweep(report, curves, Plan(rates, tuple(range(seeds))), store, jobs, progress)
     return report
 
 
@@ -106,8 +121,6 @@ def _sweep(
                     _take(report, owners[job.key], job, outcome)
         except KeyboardInterrupt:
             report.interrupted = True
-        finally:
-            shown.end()
     judged(report, curves)
     report.seconds, report.runs_made = time.monotonic() - began, shown.count
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import ScaleRulesError
+from .files import destination
 
 if TYPE_CHECKING:
     from .graph import Graph
@@ -41,9 +42,6 @@ def lengths(texts: Sequence[str]) -> dict[str, int]:
 
 def place(store: str | None, graph: str) -> str:
     """The file that keeps the runs. Raises `ScaleRulesError` where it cannot be."""
-    path = Path(store or f"{graph}.transfer.sqlite").expanduser()
-    if not path.parent.is_dir():
-        raise ScaleRulesError(f"there is no folder {str(path.parent)!r}", hint="make it first")
-    if path.is_dir():
-        raise ScaleRulesError(f"{str(path)!r} is a folder", hint="name a file in it")
-    return str(path)
+    # a graph's name is text: no part of a path
+    named = re.sub(r"[^\w.-]+", "_", graph)[:100].lstrip(".") or "graph"
+    return str(destination(store or f"{named}.transfer.sqlite"))

@@ -83,7 +83,7 @@ def _numbers(solution: Solution, sizes: Mapping[str, float], base: Mapping[str, 
     ratios = {scale: sizes[scale] / base[scale] for scale in sizes}
 
     def factors(*exponents: Exponents) -> list[str]:
-        return [f"{e.factor(ratios):.12g}" for e in exponents]
+        return [f"{e.change(ratios):.12g}" for e in exponents]
 
     found = {name: factors(r.mult, r.init, r.lr, r.eps, r.wd) for name, r in solution.parameters.items()}
     return found | {f"factor {name}": factors(e) for name, e in solution.multipliers.items()}

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from .errors import MissingExtra
+from .figures import draw
 from .transfer_report import LIMIT, Row, TransferReport
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def plot(report: TransferReport, path: str) -> None:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, title=report.scale, loc="outside right center", fontsize=9)
     figure.suptitle(_title(report), fontsize=10)
-    figure.savefig(path)
+    draw(figure, path)
 
 
 def _draw(axes: Any, row: Row, colour: Any) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import math
-import sys
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -17,11 +16,10 @@ from typing import Any
 from .errors import MissingExtra
 from .graph import Graph
 from .transfer_store import Job, Outcome, Store
+from .working import note
 
 QUIET_FOR = 2.0
-"""Seconds before any progress is shown."""
-EVERY = 30.0
-"""Seconds between lines of progress where standard error is not a terminal."""
+"""Seconds before it is reckoned how long the rest will take."""
 
 
 def run(job: Job) -> tuple[Job, Outcome]:
@@ -98,14 +96,14 @@ def _engine_given() -> bool:
 
 
 class Progress:
-    """How many runs are done and how long the rest will take: a line that is kept up on a terminal, else one at times.
+    """How many runs are done and how long the rest will take, told to the line of `working`.
 
     The time that is left is reckoned from what the finished runs cost, each weighed by its size.
     """
 
     def __init__(self, shown: bool) -> None:
         self.shown = shown
-        self.began = self.said = time.monotonic()
+        self.began = time.monotonic()
         self.count = self.total = 0
         self.weight = self.weights = 0.0
 
@@ -125,16 +123,7 @@ class Progress:
         left = (now - self.began) * (self.weights - self.weight) / self.weight
         scale = next(iter(job.sizes.items()))
         text = f"{self.count} of {self.total} runs, {scale[0]} {scale[1]:g}, lr {job.lr:.3g}, {_time(left)} left"
-        if sys.stderr.isatty():
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-        elif now - self.said > EVERY:
-            self.said = now
-            print(f"scalerules: {text}", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        """Clears the line."""
-        if self.shown and sys.stderr.isatty():
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        note(text)
 
 
 def _time(seconds: float) -> str:

@@ -12,12 +12,15 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .amounts import LARGEST_RATE, MOST_JOBS, positive, seeds_of, several, whole
 from .errors import ScaleRulesError
+from .footprint import check_fits
 from .graph import Graph
-from .runs import Look, Rate, Runs, backend, few_samples, rises, silent, stable_rate, usable
+from .runs import Look, Rate, Runs, backend, belong, few_samples, rises, silent, stable_rate, usable
 from .slopes import Samples, peak
 from .verify_judge import ALLOWANCE, Key, Measured, Name, Row, far_above, judge, measured
 from .verify_report import Report as Report
+from .working import working
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -54,12 +57,25 @@ def verify(
     Raises `MissingExtra` without torch, `ScaleRulesError` for sizes or seeds that no slope can be fitted to, and for a
     device that is not there.
     """
+    belong(graph, solution)
+    seeds_of(seeds, "seeds")
+    whole(steps, "steps")
+    whole(seed, "seed", 0)
+    whole(looks, "looks", 1, 2)
+    if lr is not None:
+        positive(lr, "lr", LARGEST_RATE)
+    if jobs is not None:
+        whole(jobs, "jobs", 1, MOST_JOBS)
+    if sizes is not None:
+        several(sizes, "sizes", 2)
     backend("training")  # without torch, said before anything else
     device, graph, started = usable(device), few_samples(graph), time.monotonic()
     scales = _scale_values(graph, solution, sizes)
     counts = _seed_counts(scales, seeds, steps)
     base = next(iter(scales.values()))
-    rate = Rate(lr) if lr is not None else stable_rate(graph, solution, base, device)
+    check_fits(graph, scales.values())
+    with working(f"looking for the learning rate of {graph.name}", progress):
+        rate = Rate(lr) if lr is not None else stable_rate(graph, solution, base, device)
     growth = float(next(g for g in solution.direction.values() if g))
     report = Report(
         graph.name, solution.optimizer, list(scales), counts[0], steps, rate, seeds_by_size=counts, growth=growth,
@@ -68,7 +84,8 @@ def verify(
     verification = _Verification(
         report, graph, solution, Look(graph, solution, scales, base, steps, progress, jobs, device), seed
     )
-    verification.run(looks)
+    with working(f"measuring {graph.name}", progress):
+        verification.run(looks)
     report.seconds = time.monotonic() - started
     return report
 

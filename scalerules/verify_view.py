@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import MissingExtra
+from .figures import draw
+from .files import replaced
 from .slopes import levels
 from .verify_judge import TOLERANCE, Row
 
@@ -106,7 +107,7 @@ def plot(report: Report, path: str) -> None:
     if path.lower().endswith((".html", ".htm")):
         from .verify_page import page
 
-        Path(path).write_text(page(report), encoding="utf-8")
+        replaced(path, page(report).encode("utf-8"))
         return
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -123,7 +124,7 @@ def plot(report: Report, path: str) -> None:
     for axes in panels[1]:
         axes.set_xlabel("size")
     figure.suptitle(f"{title(report)}: {report.conclusion}", fontsize=11)
-    figure.savefig(path, dpi=120)
+    draw(figure, path, dpi=120)
 
 
 def level(report: Report, row: Row) -> list[float] | None:

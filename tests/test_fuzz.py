@@ -194,7 +194,7 @@ def test_listed_sizes_count_a_free_factor_once():
 
 
 def test_numbers_that_make_no_sense():
-    with pytest.raises(ScaleRulesError, match="nothing to do"):
+    with pytest.raises(ScaleRulesError, match="minutes -1 is not a number above 0"):
         sr.fuzz(minutes=-1)
 
 

@@ -159,7 +159,7 @@ SOLUTION = sr.derive("mlp", "adam").to_json()
 # (what is replaced, by what, the message)
 TAMPERED = {
     "endless exponent": ('"width": "-1/2"', '"width": "1e999999999"', "parameters.h1.init.width: cannot read the exponent '1e999999999' (a fraction: '-1/2')"),
-    "long fraction": ('"width": "-1/2"', f'"width": "{"9" * 100_000}"', f"parameters.h1.init.width: cannot read the exponent '{'9' * 36}... (a fraction: '-1/2')"),
+    "long fraction": ('"width": "-1/2"', f'"width": "{"9" * 100_000}"', f"parameters.h1.init.width: cannot read the exponent '{'9' * 55}...' (a fraction: '-1/2')"),
     "endless number": ('"version": 1', f'"version": {"9" * 100_000}', f"this is not the JSON of a solution: {'9' * 20}... is longer than any number in it"),
     "infinite number": ('"version": 1', '"version": 1e999', "this is not the JSON of a solution: 1e999 is no number that it can hold"),
     "no number": ('"version": 1', '"version": NaN', "this is not the JSON of a solution: NaN is no number that it can hold"),

@@ -22,7 +22,7 @@ NONE = SimpleNamespace(parameters={}, multipliers={}, optimizer="sgd", sizes=[])
 
 
 class Power(dict[str, Fraction]):
-    def factor(self, ratios):
+    def change(self, ratios):
         return math.prod(ratios[scale] ** float(power) for scale, power in self.items())
 
 

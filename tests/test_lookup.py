@@ -217,7 +217,7 @@ def test_options():
         graph("mlp", hiden=3)
     assert str(caught.value) == "graph 'mlp': unknown option 'hiden' (did you mean 'hidden'?)"
     with pytest.raises(
-        sr.ScaleRulesError, match=r"mlp\.py:\d+:\d+: node 'a1': unknown op 'rleu' \(did you mean 'relu'\?\)$"
+        sr.ScaleRulesError, match=r"^graph 'mlp', node 'a1': unknown op 'rleu' \(did you mean 'relu'\?\)$"
     ):
         graph("mlp", activation="rleu")
     with pytest.raises(sr.ScaleRulesError, match=r"unknown discretisation 'eulr' \(did you mean 'euler'\?\)$"):

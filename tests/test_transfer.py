@@ -422,15 +422,15 @@ def test_command_line(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -
     ("wrong", "message"),
     [
         (["--lrs", "0.1,0.2"], "no optimum can be located"),
-        (["--sizes", "16"], "no drift can be found over the sizes [16.0]"),
+        (["--sizes", "16"], "--sizes [16.0]: at least 2 different numbers are needed"),
         (["--data", "text"], "text needs tokens"),
         (["--data", "book"], "unknown data 'book'"),
         (["--axis", "n=3"], "axis 'n': grows with a scale"),
         (["--axis", "batch"], "--axis 'batch' is not NAME=LENGTH"),
         (["--axis", "bach=3"], "unknown axis 'bach' (did you mean 'batch'?)"),
         (["--compare", "ntc"], "did you mean 'ntk'?"),
-        (["--seeds", "0"], "cannot train with 0 seeds"),
-        (["--store", "no/such/folder.sqlite"], "there is no folder 'no/such'"),
+        (["--seeds", "0"], "--seeds 0 is not a whole number"),
+        (["--store", "no/such/folder.sqlite"], "there is no folder"),
     ],
 )
 def test_mistakes_on_the_command_line(wrong: list[str], message: str, capsys, tmp_path, monkeypatch) -> None:

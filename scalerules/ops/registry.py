@@ -37,6 +37,14 @@ class Op:
     optional: frozenset[str] = frozenset()
     laws: Any = field(default=None, repr=False)
 
+    def takes(self, node: Node) -> bool:
+        """Whether the node has the fields and the number of operands that the op takes."""
+        try:
+            self.check_fields(node, "")
+        except GraphError:
+            return False
+        return True
+
     def check_fields(self, node: Node, where: str) -> None:
         """Raises `GraphError` unless the node has the fields and the number of operands that the op takes."""
         given = {name for name in node.model_fields_set if getattr(node, name) is not None}
@@ -68,6 +76,11 @@ def register(
         raise ValueError(f"op {name!r} is registered twice")
     OPS[name] = Op(name, " ".join(reason.split()), axes, *operands, frozenset(required), frozenset(optional), laws)
     return OPS[name]
+
+
+def like(node: Node) -> list[str]:
+    """The ops that a node with these fields and operands could be; all where it could be none."""
+    return [name for name, op in OPS.items() if op.takes(node)] or list(OPS)
 
 
 def internal(name: str, reason: str, laws: Any) -> Op:

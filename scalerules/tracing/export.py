@@ -27,6 +27,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from ..errors import ScaleRulesError
+from ..guard import Endless, guarded, said
 from .kernels import whole_kernels
 from .nodes import Trace, read, short_path
 
@@ -41,10 +42,16 @@ def call_with(function: Callable[..., Any], sizes: Sizes) -> Any:
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
-        return function(**sizes)
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return function(**sizes)
-    return function(**{name: value for name, value in sizes.items() if name in parameters})
+        taken = sizes
+    else:
+        any_name = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        taken = {name: value for name, value in sizes.items() if any_name or name in parameters}
+    name = f"{getattr(function, '__name__', 'the factory')}()"
+    try:
+        with guarded(name):
+            return function(**taken)
+    except SystemExit as error:
+        raise ScaleRulesError(f"{name} ends the program: {said(error)}") from None
 
 
 def as_call(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -102,6 +109,8 @@ def trace(
             try:
                 with quiet():
                     return _traced(make_model, make_inputs, sizes, built, mode, cut or {})
+            except Endless:
+                raise
             except ScaleRulesError as error:
                 if error.what.startswith("the model factory"):
                     raise

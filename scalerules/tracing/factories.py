@@ -58,11 +58,13 @@ def traced(module: ModuleType, factory: str, scales: Scales, text: str) -> Trace
 
 def inputs_of(module: ModuleType, factory: str, text: str) -> Callable[..., Any]:
     """What builds the inputs of a factory: `factory_inputs`, or `make_inputs`."""
-    for name in (f"{factory}_inputs", f"{factory.removeprefix('make_')}_inputs", "make_inputs"):
+    names = dict.fromkeys((f"{factory}_inputs", f"{factory.removeprefix('make_')}_inputs", "make_inputs"))
+    for name in names:
         found = getattr(module, name, None)
         if callable(found):
             return found
-    hint = f"write {factory}_inputs(**sizes) or make_inputs(**sizes), which returns what the module is called with"
+    written = " or ".join(f"{name}(**sizes)" for name in names)
+    hint = f"write {written}, which returns what the module is called with"
     raise GraphError(f"has no inputs for {factory}()", file=text, hint=hint)
 
 

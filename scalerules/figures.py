@@ -1,0 +1,36 @@
+"""Figures as files: what can be drawn is known before the work, and a file is whole or not there."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from pathlib import Path
+from typing import Any
+
+from .errors import MissingExtra, UnknownName
+from .files import destination, replaced
+
+PAGES = ("html", "htm")
+IMAGES = ("png", "svg", "pdf", "jpg", "jpeg", "webp", "tif", "tiff", "ps", "eps")
+
+
+def drawable(path: str, pages: bool) -> str:
+    """The ending of a figure's file, where it can be drawn and written; `pages`: .html can too.
+
+    Raises `ScaleRulesError` where it cannot, `MissingExtra` without matplotlib.
+    """
+    ending = Path(path).suffix.lower().removeprefix(".")
+    known = (*IMAGES, *PAGES) if pages else IMAGES
+    if ending not in known:
+        raise UnknownName("kind of figure", f".{ending}", [f".{name}" for name in known], where=path)
+    if ending in IMAGES and importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtra("drawing a figure", "plot")
+    destination(path)
+    return ending
+
+
+def draw(figure: Any, path: str, **options: Any) -> None:
+    """Writes a figure of matplotlib, whole or not at all."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=drawable(path, pages=False), **options)
+    replaced(path, drawn.getvalue())
