@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,8 @@ from torch.utils import _pytree as tree
 
 from . import training
 from .interpret import Data, Program, Run, minus
+from .own_steps import perturbed
+from .reads import read_by
 from .training import Key, Measurement, Trial
 
 STACKED, ALONE = 2**21, 2**19
@@ -104,8 +107,9 @@ class _Ensemble:
                 values, gradients = self._forward_backward()
                 if self.own is not None:
                     self._look(count, values, gradients)
+                gradients = self._uphill(gradients)
                 with torch.no_grad():
-                    self.stepper(self.parameters, gradients)
+                    self.stepper(self.parameters, gradients, values[0])
             with torch.no_grad():
                 values = self._forward(self.parameters)[1:]
             if self.own is not None:
@@ -156,6 +160,17 @@ class _Ensemble:
         found = torch.autograd.grad(loss.sum(), wanted, allow_unused=True)
         filled = [torch.zeros_like(leaf) if g is None else g for leaf, g in zip(wanted, found, strict=True)]
         return tree.tree_map(Tensor.detach, values), tree.tree_unflatten(filled, form)
+
+    def _uphill(self, gradients: Stacked) -> Stacked:
+        """The gradients that the step takes: those where the law's perturbation leads to, if it has one."""
+        if self.stepper.update.law.perturbation is None:
+            return gradients
+        start = self.parameters
+        self.parameters = {**start, **self.stepper.perturbed(start, gradients)}
+        found = self._forward_backward()[1]
+        self.history.pop()  # the loss there is not one of training
+        self.parameters = start
+        return found
 
     @torch.no_grad()
     def _look(self, count: int, values: Any, gradients: Stacked) -> None:
@@ -241,6 +256,7 @@ class _Stepper:
     """Steps all copies in place: together where entries do not depend on each other."""
 
     def __init__(self, program: Program, trials: Sequence[Trial]) -> None:
+        self.program, self.values = program, None
         self.name, self.lr = trials[0].optimizer or program.solution.optimizer, trials[0].lr
         self.update = training.optimizer(self.name)
         self.plain = not trials[0].weight_decay
@@ -260,7 +276,8 @@ class _Stepper:
             for tensor in state.values():
                 tensor.zero_()
 
-    def __call__(self, parameters: Stacked, gradients: Stacked) -> None:
+    def __call__(self, parameters: Stacked, gradients: Stacked, values: Stacked | None = None) -> None:
+        self.values = values
         if self.ratios is None:
             self._step(parameters, gradients)
             return
@@ -294,12 +311,29 @@ class _Stepper:
         if copy is not ... and not all(bool(torch.isfinite(gradient).all()) for gradient in taken.values()):
             new = {name: torch.full_like(value, math.nan) for name, value in old.items()}  # an SVD would refuse it
         else:
-            new = training.step(old, taken, settings, self.update)
+            reads = None
+            if self.update.law.sides and copy is not ...:
+                reads = read_by(self.program, {n: v[copy] for n, v in (self.values or {}).items()}, self.names)
+            new = training.step(old, taken, settings, self.update, reads)
         for name in self.names:
             target = parameters[name]
             parts = [new[name]] if isinstance(target, Tensor) else new[name].unbind(stack)
             for tensor, part in zip([target] if isinstance(target, Tensor) else target, parts, strict=True):
                 tensor[copy] = part
+
+    @torch.no_grad()
+    def perturbed(self, parameters: Stacked, gradients: Stacked) -> Stacked:
+        """All copies where the law's perturbation leads to."""
+        made = tree.tree_map(Tensor.clone, {name: parameters[name] for name in self.names})
+        for copy, settings in enumerate(self.settings):
+            for name in self.names:
+                parts, g = tree.tree_leaves(made[name]), tree.tree_leaves(gradients[name])
+                single = replace(settings[name], stack=0) if len(parts) > 1 or settings[name].stack else settings[name]
+                shifted = tuple([i - settings[name].stack for i in side] for side in single.matrix or ([], []))
+                single = replace(single, matrix=shifted if single.matrix else None)
+                for part, gradient in zip(parts, g, strict=True):
+                    part[copy] = perturbed(self.update.law, gradient[copy], part[copy], single)
+        return made
 
     def _adam(self, parameters: Stacked, gradients: Stacked) -> None:
         """Torch's own Adam in one kernel: the same numbers ten times faster."""

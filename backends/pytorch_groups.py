@@ -7,12 +7,15 @@ import math
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from scalerules.errors import ScaleRulesError, UnknownName
-from scalerules.optimizers import OPTIMIZERS
-from scalerules.optimizers import Optimizer as Law
-from scalerules.optimizers import optimizer as law_of
+from scalerules.optimizers.law import Optimizer as Law
+from scalerules.optimizers.named import optimizer as law_of
+from scalerules.optimizers.powers import AXES
+from scalerules.optimizers.symbolic import Facts
+from scalerules.optimizers.table import OPTIMIZERS
 
 from .natural import count, fan_in, matrix
 from .pytorch_match import Follower, Matched, bare
@@ -139,12 +142,18 @@ def _check_kind(law: Law, optimizer: type) -> None:
     if optimizer.__name__ not in CLASSES:
         return
     other = OPTIMIZERS[CLASSES[optimizer.__name__]]
-    alike = all(getattr(law, part) == getattr(other, part) for part in ("degree", "spectral", "relative")) or (
-        law.spectral and other.normalised
+    alike = _ways(law) == _ways(other) or (
+        law.spectral and other.normalised()
     )  # beside Muon stands an entrywise one for all that is not a matrix
     if not alike:
         what, hint = f"is not what the rules were derived for ({law.name})", f"derive(graph, optimizer={other.name!r})"
         raise ScaleRulesError(what, where=f"optimizer {other.name!r}", hint=hint)
+
+
+def _ways(law: Law) -> tuple[dict[str, Fraction], bool]:
+    """How updates of matrices depend on gradient and parameter, and whether they move as a whole."""
+    powers = law.guess(Facts(matrix=True))
+    return {atom: power for atom, power in powers.items() if atom not in AXES}, law.spectral
 
 
 def groups_of(matched: Matched, at: Sizes, tuned: Tuned) -> list[Group]:
@@ -186,7 +195,7 @@ def _magnitude(at: Sizes, name: str, follower: Follower, tuned: Tuned) -> Group:
     that share. What step that takes is known for rules whose steps do not depend on the gradient's size.
     """
     law = _law(at)
-    if law is None or not law.normalised or at.graph is None or not is_by_row(follower.parameter):
+    if law is None or not law.normalised() or at.graph is None or not is_by_row(follower.parameter):
         what = f"is the magnitude of a weight norm, whose rate does not follow from the rule {follower.rule!r} alone"
         raise ScaleRulesError(what, where=f"parameter {name!r}", hint="derive from the model itself: sr.trace(...)")
     exponents = at.solution.parameters[follower.rule]
@@ -252,7 +261,16 @@ def adjustment(at: Sizes, rule: str, parameter: Parameter) -> float:
         rows, columns = lengths if out_first else lengths[::-1]
         rows, columns = rows * parameter.shape[0], columns * parameter.shape[1]
         out, into = (rows, columns) if out_first else (columns, rows)
-        wanted = {"none": 1.0, "spectral": out / into, "original": max(1.0, out / into), "match_rms": max(out, into)}
-        return math.sqrt(max(1.0, rows / columns) / wanted[law.adjust])
+        wanted = _beside_orthogonal(law, out, into)
+        return math.sqrt(max(1.0, rows / columns)) / wanted
 
     return surplus(at.sizes) / surplus(at.base)
+
+
+def _beside_orthogonal(law: Law, out: float, into: float) -> float:
+    """What a law multiplies an orthogonal matrix of these sides with."""
+    logs = {"fan_out": math.log(out), "fan_in": math.log(into), "entries": math.log(out * into)}
+    powers = law.matrix.powers
+    resolved = powers.resolved(lambda atom: logs.get(atom, 0.0)) if powers is not None else {}
+    total = sum(float(power) * logs.get(atom, 0.0) for atom, power in resolved.items())
+    return math.exp(total) * math.sqrt(out * into)

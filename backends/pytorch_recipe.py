@@ -68,7 +68,7 @@ def _torch(w: Writer) -> Torch:
         return replace(OPTIMIZERS[base], call="torch.optim.Adam(groups)")
     if law is not None and base in OPTIMIZERS:
         return OPTIMIZERS[base]
-    entries = law is None or (law.normalised and not law.spectral)
+    entries = law is None or (law.normalised() and not law.spectral)
     return STAND_IN if entries else PLACEHOLDER
 
 

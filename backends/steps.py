@@ -14,10 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scalerules.errors import UnknownName
-from scalerules.optimizers import Optimizer
-from scalerules.optimizers import optimizer as law_of
+from scalerules.optimizers.law import Optimizer
+from scalerules.optimizers.named import optimizer as law_of
+from scalerules.optimizers.powers import GRADIENT, atom
+from scalerules.optimizers.symbolic import Facts
 
+from . import own_steps
 from .singular import flattened, kept, orthogonal, thin
 
 
@@ -42,6 +44,11 @@ class Setting:
     damping: float = 1e-2
     inside: float = 0.0
     """Weight decay that LAMB adds to Adam's step before it takes the norm."""
+    facts: Facts = Facts()
+    radius: float = 0.0
+    """By how much a parameter is moved before its gradient is taken (SAM)."""
+    read: Tensor | None = None
+    """What the parameter reads, one row for each sample, for laws that ask for its covariance."""
     state: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -268,10 +275,10 @@ class Steps:
     ) -> Tensor:
         """What is taken off the parameter, decay included; clipping leaves `share` of the gradient."""
         decay, wd = self.law.decay, setting.weight_decay
-        if self.law.sides is None:
+        if not self.law.sides:
             gradient, share = gradient * share, 1.0
         if wd and decay == "coupled":
-            if self.law.relative == "one":
+            if self.law.matrix.decayed != atom(GRADIENT):
                 setting.inside = wd
                 return self.update(gradient, parameter, setting)
             return self.update(gradient + wd * parameter, parameter, setting)
@@ -280,11 +287,12 @@ class Steps:
 
 
 def optimizer(name: str) -> Steps:
-    """The optimizer of that name, options in brackets. Raises `UnknownName`."""
-    base = name.partition("(")[0].strip()
-    if base not in OPTIMIZERS:
-        raise UnknownName("optimizer to train with", base, OPTIMIZERS)
+    """The optimizer of that name, options in brackets; one that has no step here steps by its formula.
+
+    Raises `UnknownName`, and `ScaleRulesError` for a user's file without a step.
+    """
     law = law_of(name)
     if law.exponents is not None:
         return Steps(_shampoo(*(float(e) for e in law.exponents)), law)
-    return Steps(OPTIMIZERS[base], law)
+    base = name.partition("(")[0].strip()
+    return Steps(OPTIMIZERS[base] if base in OPTIMIZERS else own_steps.update(law), law)

@@ -14,10 +14,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from scalerules.ends import first, last
 from scalerules.graph import Graph
+from scalerules.optimizers.law import RADIUS
+from scalerules.optimizers.symbolic import Facts
 
 from . import natural
 from .interpret import Data, Program, Run
+from .own_steps import perturbed
+from .reads import read_by
 from .steps import OPTIMIZERS, Setting, Steps, optimizer, orthogonal
 
 __all__ = ["OPTIMIZERS", "Measurement", "Setting", "Trial", "gradients", "losses", "measure", "optimizer", "orthogonal",
@@ -46,6 +51,7 @@ class Trial:
     optimizer: str | None = None
     weight_decay: float = 0.0
     eps: float = 1e-10
+    radius: float = 0.05
     dtype: str = "float32"
 
 
@@ -60,14 +66,18 @@ class Measurement:
 def settings(program: Program, trial: Trial) -> dict[str, Setting]:
     """A setting per trained parameter: the base rate, epsilon and decay times the solution's factors."""
     threshold = _threshold(program, trial)
+    begins, ends = first(program.graph), last(program.graph)
     result: dict[str, Setting] = {}
     for name, parameter in program.graph.parameters.items():
         rule = program.solution.parameters.get(name)
         if parameter.trained and rule is not None:
+            radius = rule.dampings.get(RADIUS)
             lr, eps, wd = (e.change(program.ratios) if e is not None else 1.0 for e in (rule.lr, rule.eps, rule.wd))
             result[name] = Setting(
                 trial.lr * lr, trial.eps * eps, trial.weight_decay * wd, matrix=_matrix(program.graph, name),
                 stack=int(bool(program.graph.repeat_of(name))), threshold=threshold,
+                facts=Facts(name, natural.matrix(program.graph, name) is not None, name in begins, name in ends),
+                radius=trial.radius * radius.change(program.ratios) if radius is not None else 0.0,
             )  # fmt: skip
     return result
 
@@ -102,11 +112,11 @@ def _matrix(graph: Graph, name: str) -> tuple[list[int], list[int]] | None:
 
 
 def step(parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor], chosen: Mapping[str, Setting],
-         update: Steps) -> dict[str, Tensor]:  # fmt: skip
-    """The parameters after one step."""
+         update: Steps, reads: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:  # fmt: skip
+    """The parameters after one step; `reads` is what they read, where the law asks for it."""
     after, share = dict(parameters), _clipping(gradients, chosen) if update.law.clip else 1.0
     for name, gradient in gradients.items():
-        old = parameters[name].detach()
+        old, chosen[name].read = parameters[name].detach(), (reads or {}).get(name)
         after[name] = old - update(gradient, old, chosen[name], share)
     return after
 
@@ -200,7 +210,9 @@ def _train(program: Program, trial: Trial, look: Callable[..., None]) -> list[fl
         history.append(loss)
         with torch.no_grad():
             look(count, run, data, grads)
-            parameters = step(parameters, grads, chosen, update)
+            found = _uphill(program, parameters, grads, chosen, update, data)
+            reads = read_by(program, run.values, chosen) if update.law.sides else None
+            parameters = step(parameters, found, chosen, update, reads)
         if not math.isfinite(loss):
             return history
     with torch.no_grad():
@@ -208,6 +220,16 @@ def _train(program: Program, trial: Trial, look: Callable[..., None]) -> list[fl
         look(trial.steps, run, data, None)
         history.append(float(program.loss(run, data)))
     return history
+
+
+def _uphill(program: Program, parameters: Mapping[str, Tensor], found: dict[str, Tensor],
+            chosen: Mapping[str, Setting], update: Steps, data: Data) -> dict[str, Tensor]:  # fmt: skip
+    """The gradients that the step takes: those where the law's perturbation leads to, if it has one."""
+    if update.law.perturbation is None:
+        return found
+    moved = {n: perturbed(update.law, g, parameters[n].detach(), chosen[n]) for n, g in found.items()}
+    with torch.enable_grad():
+        return gradients(program, {**parameters, **moved}, data, list(chosen), look=False)[2]
 
 
 def root_mean_square(tensor: Tensor) -> float:

@@ -129,7 +129,7 @@ def _rest(problem: Problem) -> dict[Symbol, Fraction]:
         if solved is None:
             raise Clash(f"graph {problem.graph.name!r}", [str(failure)], ["give every size"]) from None
     unknowns = {**solved.unknowns, **{symbol: vector[0] for symbol, vector in problem.given.items()}}
-    if not problem.optimizer.normalised:
+    if not problem.normalised:
         unknowns = _followed(problem, solved, unknowns)
     return unknowns
 

@@ -8,13 +8,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Literal
 
-from .equations import Vectors, vector_of
 from .lower import Held
+from .optimizers.law import Optimizer, Scaling, axes_of
+from .optimizers.powers import BEHIND, GRADIENT, READ, WEIGHT, Resolved, shift
+from .optimizers.symbolic import Facts
 from .propagate import Run
 from .solution import Exponents, Rule
+from .equations import Vectors, vector_of
 from .terms import Term
-from .update import Optimizer
+
+
+Decaying = Literal["time-scale", "update"]
+"""What weight decay keeps: its time scale in steps, or its share of every update."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What an update, weight decay and every damping carry of something that multiplies gradients."""
+
+    update: Fraction
+    decay: Fraction
+    dampings: Mapping[str, Fraction]
 
 
 @dataclass(frozen=True)
@@ -25,42 +41,82 @@ class Tuning:
     run: Run
     vectors: Vectors
     scales: Sequence[str]
+    decaying: Decaying = "time-scale"
 
     def growth(self, axis: str) -> Exponents:
         """The exponents with which the length of an axis grows."""
         return self._exponents({("growth", axis): Fraction(1)})
 
-    def epsilon(self, held: Held | None, gradient: Exponents) -> Exponents:
-        """Of the epsilon: as large as what it is added to."""
-        degree, shares = self.optimizer.damped(held)
-        eps = gradient.plus(gradient, degree - 1)
-        for axis, share in shares:
-            eps = eps.plus(self.growth(axis), share)
-        return eps
+    def dampings(self, held: Held | None, name: str, gradient: Exponents) -> dict[str, Exponents]:
+        """The exponents of every damping by name: each grows as what it is added to."""
+        if held is None:
+            return {}
+        at = self._last(name)
+        found = at.dampings if at is not None else {}
+        return {damping: self.product(held, name, powers, gradient) for damping, powers in found.items()}
 
-    def others(self, name: str) -> dict[str, Exponents]:
-        """Of the other dampings by name: K-FAC's two (of the factors over fan-in and fan-out), Adafactor's floor."""
-        if self.optimizer.sides and name in self.run.sides:
-            pairs = zip(self.optimizer.sides, self.run.sides[name], strict=True)
-            return {side: self._exponents(term.form) for side, term in pairs}
-        weight = self._weight(name)
-        return {"eps2": self._exponents(weight.form)} if self.optimizer.relative == "floor" and weight else {}
+    def product(self, held: Held, name: str, powers: Resolved, gradient: Exponents) -> Exponents:
+        """The exponents of a product of powers."""
+        weight, total = self._weight(name), gradient.plus(gradient, -1)
+        parts: dict[str, Exponents] = {GRADIENT: gradient}
+        if weight is not None:
+            parts[WEIGHT] = self._exponents(weight.form)
+        sides = self.run.sides.get(name)
+        if sides is not None:
+            parts |= {READ: self._exponents(sides[0].form), BEHIND: self._exponents(sides[1].form)}
+        for part, power in powers.items():
+            if part in parts:
+                total = total.plus(parts[part], power)
+            elif part == BEHIND:  # of a matrix that no product of samples is known of: both sides make up the gradient
+                total = total.plus(gradient, 2 * power)
+            for axis in axes_of(held, part):
+                total = total.plus(self.growth(axis), power)
+        return total
 
-    def decay(self, name: str, lr: Exponents, gradient: Exponents) -> Exponents:
-        """Of weight decay.
+    def decay(self, held: Held | None, lr: Exponents, gradient: Exponents) -> Exponents:
+        """The exponents of weight decay.
 
         Decoupled (`lr * wd` of the parameter goes a step) it keeps one time scale at `-lr`, independent (`wd` of it
-        goes) at 0. Coupled decay is added to the gradient: a plain gradient takes it as decoupled; what normalises the
-        sum must not be drowned by it, which is so at the size of the gradient over that of the parameter. Rules that
-        normalise before they add it (LAMB) compare it with 1.
+        goes) at 0. Decay that is to be as large as the update grows as the update over the parameter. Coupled decay is
+        added to the gradient: a plain gradient takes it as decoupled; what normalises the sum must not be drowned by
+        it, which is so at the size of what it is added to over that of the parameter.
         """
-        if self.optimizer.decay == "independent":
-            return lr.plus(lr, -1)
-        weight = self._weight(name)
-        if self.optimizer.decay == "decoupled" or self.optimizer.degree == 1 or weight is None:
-            return lr.plus(lr, -2)
-        against = gradient.plus(gradient, -1) if self.optimizer.relative == "one" else gradient
-        return against.plus(self._exponents(weight.form), -1)
+        none, way = lr.plus(lr, -1), self.optimizer.decay
+        at, weight = (self._last(held.name), self._weight(held.name)) if held is not None else (None, None)
+        kept = none if way == "independent" else lr.plus(lr, -2)
+        if held is None or at is None or weight is None:
+            return kept
+        against = at.powers if self.decaying == "update" and way != "coupled" else at.decayed
+        share = self.product(held, held.name, against, gradient).plus(self._exponents(weight.form), -1)
+        if way == "coupled":
+            plain = at.powers == {GRADIENT: 1} and self.decaying != "update"
+            return kept if plain else share
+        if self.decaying != "update":
+            return kept
+        return share.plus(lr) if way == "independent" else share
+
+    def gauges(self, held: Held | None) -> Share:
+        """By how much they grow when the multiplier of a parameter grows by one and its std falls by one.
+
+        The rate falls by one for the smaller entries, and by what the update grows with the gradient.
+        """
+        at = self._last(held.name) if held is not None else None
+        if held is None or at is None:
+            return Share(Fraction(-1), Fraction(1), {})
+        return _share(self.optimizer, at.powers, at.decayed, at.dampings, self.decaying)
+
+    def of_norm(self, name: str, part: str, power: int) -> Share:
+        """The power of the norm of all gradients in each, which they carry as a power of an atom."""
+        at = self._last(name)
+        if at is None:
+            return Share(Fraction(0), Fraction(0), {})
+        taken = power * at.powers.get(part, Fraction(0))
+        decay = power * at.decayed.get(part, Fraction(0)) if self.optimizer.decay == "coupled" else taken
+        return Share(taken, decay, {name: power * found.get(part, 0) for name, found in at.dampings.items()})
+
+    def _last(self, name: str) -> Scaling | None:
+        there = [scaling for scaling in self.run.scalings.get(name, []) if scaling.weight is not None]
+        return (there or self.run.scalings.get(name) or [None])[-1]
 
     def _weight(self, name: str) -> Term | None:
         weights = [scaling.weight for scaling in self.run.scalings.get(name, []) if scaling.weight is not None]
@@ -69,6 +125,24 @@ class Tuning:
     def _exponents(self, form: Mapping[tuple[str, str], Fraction]) -> Exponents:
         vector = vector_of(form, self.vectors, self.run, self.scales)
         return Exponents(dict(zip(self.scales, vector[1:], strict=True)))
+
+
+def _share(
+    optimizer: Optimizer, powers: Resolved, decayed: Resolved, dampings: Mapping[str, Resolved], decaying: Decaying
+) -> Share:
+    update, way = shift(powers), optimizer.decay
+    wd = Fraction(0) if way == "independent" else 1 + update
+    if way == "coupled" and (decaying == "update" or powers != {GRADIENT: 1}):
+        wd = 1 + shift(decayed)
+    return Share(-1 - update, wd, {name: shift(found) for name, found in dampings.items()})
+
+
+def in_general(optimizer: Optimizer, facts: Facts) -> Share:
+    """As `Tuning.gauges`, where nothing is known of sizes."""
+    law = optimizer.form(facts)
+    powers = [p.resolved(lambda _: 0) if p is not None else {} for p in (law.powers, law.decayed)]
+    dampings = {name: p.resolved(lambda _: 0) for name, p in law.dampings.items()}
+    return _share(optimizer, powers[0], powers[1], dampings, "time-scale")
 
 
 def global_norm(
@@ -84,23 +158,16 @@ def global_norm(
     return max(norms.items(), key=lambda item: item[1].size(direction), default=None)
 
 
-def clipped(
-    rules: Mapping[str, Rule], norm: Exponents, optimizer: Optimizer, direction: Mapping[str, Fraction]
-) -> dict[str, Rule]:
-    """The rules when gradients are divided by their global norm wherever that is above a fixed threshold.
+def divided(rule: Rule, norm: Exponents, share: Share, optimizer: Optimizer) -> Rule:
+    """The rule where gradients carry a power of their norm that the law was solved without.
 
-    A norm that does not grow changes no exponent. One that grows divides every gradient: a rule of degree p in the
-    gradient moves by its power p less, for which the rate makes up, and epsilon follows the gradient. K-FAC's factors
-    are of gradients before clipping, so it moves by the norm itself less.
+    An update moves by that much less, for which the rate makes up, and dampings follow what they are added to.
     """
-    if optimizer.clip != "fixed" or norm.size(direction) <= 0:
-        return dict(rules)
-    degree, moved = (0, Fraction(1)) if optimizer.sides else (optimizer.damped(None)[0], optimizer.degree)
-    return {
-        name: replace(rule, lr=rule.lr.plus(norm, moved), eps=rule.eps.plus(norm, -degree),
-                      wd=rule.wd.plus(norm, -moved) if optimizer.decay == "decoupled" else rule.wd)
-        for name, rule in rules.items()
-    }  # fmt: skip
+    dampings = {name: size.plus(norm, share.dampings.get(name, 0)) for name, size in rule.dampings.items()}
+    return replace(
+        rule, lr=rule.lr.plus(norm, -share.update), eps=rule.eps.plus(norm, share.dampings.get("eps", 0)),
+        wd=rule.wd if optimizer.decay == "independent" else rule.wd.plus(norm, share.decay), dampings=dampings,
+    )  # fmt: skip
 
 
 def clipping_said(optimizer: Optimizer, norm: tuple[str, Exponents], direction: Mapping[str, Fraction]) -> str:

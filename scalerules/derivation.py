@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 from .amounts import whole
 from .cone import cone_of
-from .damping import Tuning, clipped, clipping_said, global_norm
+from .damping import Tuning, clipping_said, divided, global_norm
 from .equations import UNKNOWNS, Equation, Vectors, vector_of
 from .errors import Clash, ScaleRulesError, UnknownName, short
 from .exact import exact
@@ -18,7 +18,8 @@ from .gauge import Shape, regauged
 from .gauge import gauge as gauge_of
 from .given import Given, named, read
 from .graph import Graph
-from .optimizers import optimizer as optimizer_of
+from .optimizers.named import optimizer as optimizer_of
+from .optimizers.powers import GRADIENT, TOGETHER
 from .propagate import Alignments, Event, Run
 from .several import solve
 from .simplex import Vector
@@ -254,7 +255,7 @@ class _Writer:
             mode=self.mode,
             gauge=self.gauge,
             scales=tuple(self.scales),
-            parameters=self._clipped({name: self._rule(name) for name in self.graph.parameters}),
+            parameters=self._normed({name: self._rule(name) for name in self.graph.parameters}),
             multipliers={
                 name: _exponents(vector, self.scales)
                 for (kind, name), vector in self.solved.vectors.items()
@@ -270,17 +271,27 @@ class _Writer:
             constants=constants(self.graph) if self.gauge == "unit" else {},
         )
 
-    def _clipped(self, rules: dict[str, Rule]) -> dict[str, Rule]:
-        """The rules with gradients clipped by their global norm, if that is asked for."""
+    def _normed(self, rules: dict[str, Rule]) -> dict[str, Rule]:
+        """The rules with the norm of all gradients: that gradients are clipped by, or that the law itself takes."""
         self.clipping: tuple[str, ...] = ()
         optimizer, direction = self.problem.optimizer, self.problem.direction
+        if optimizer.clip is None and not optimizer.together:
+            return rules
+        norm = self._norm(rules)
+        if norm is None:
+            return rules
+        if optimizer.together:
+            rules = {n: divided(r, norm[1], self.tuning.of_norm(n, TOGETHER, 1), optimizer) for n, r in rules.items()}
+        if optimizer.clip is not None:
+            self.clipping = (clipping_said(optimizer, norm, direction),)
+        if optimizer.clip == "fixed" and norm[1].size(direction) > 0:
+            rules = {n: divided(r, norm[1], self.tuning.of_norm(n, GRADIENT, -1), optimizer) for n, r in rules.items()}
+        return rules
+
+    def _norm(self, rules: Mapping[str, Rule]) -> tuple[str, Exponents] | None:
         trained = [name for name in rules if name in self.gradients]
         counts = {n: reduce(Exponents.plus, map(self.tuning.growth, rules[n].shape), self.zero) for n in trained}
-        norm = global_norm(rules, {name: self._gradient(name) for name in trained}, counts, direction)
-        if optimizer.clip is None or norm is None:
-            return rules
-        self.clipping = (clipping_said(optimizer, norm, direction),)
-        return clipped(rules, norm[1], optimizer, direction)
+        return global_norm(rules, {n: self._gradient(n) for n in trained}, counts, self.problem.direction)
 
     def _multipliers(self) -> list[str]:
         return [name for kind, name in self.solved.vectors if kind == "mult"]
@@ -298,6 +309,7 @@ class _Writer:
         lr = self.zero if ("lr", name) in self._unmet else self._vector("lr", name)
         held = next((h for h in self.run.plan.parameters.values() if h.name == name), None)
         gradient = self._gradient(name)
+        dampings = self.tuning.dampings(held, name, gradient)
         rule = Rule(
             shape=self.graph.shape_of(name),
             init=_exponents(self.solved.vectors["init", name], self.scales)
@@ -305,10 +317,10 @@ class _Writer:
             else self.zero,
             mult=self.zero,
             lr=lr,
-            eps=self.tuning.epsilon(held, gradient),
-            wd=self.tuning.decay(name, lr, gradient),
+            eps=dampings.pop("eps", self.zero),
+            wd=self.tuning.decay(held, lr, gradient),
             log=tuple(size for size in ("init", "lr") if self._carries_log(size, name)),
-            dampings=self.tuning.others(name),
+            dampings=dampings,
         )
         axes = held.axes if held else ()
         longest = max(axes, key=lambda axis: self.run.point.growths[axis], default=None)
@@ -318,7 +330,8 @@ class _Writer:
             else (Fraction(0), *self.zero.fractions.values())
         )
         shape = Shape(self.graph.parameters[name].init == "normal", len(axes), _exponents(grows, self.scales))
-        return regauged(rule, shape, gauge_of(self.gauge), self.problem.optimizer)
+        by = self.tuning.gauges(held)
+        return regauged(rule, shape, gauge_of(self.gauge), by.update, by.decay, by.dampings)
 
     def _gradient(self, name: str) -> Exponents:
         event = self.gradients.get(name)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from .errors import UnknownName
-from .optimizers import Optimizer
 from .solution import Exponents, Rule
 
 
@@ -68,18 +67,17 @@ def gauge(name: str) -> Gauge:
     return GAUGES[name]
 
 
-def regauged(rule: Rule, shape: Shape, chosen: Gauge, optimizer: Optimizer) -> Rule:
+def regauged(rule: Rule, shape: Shape, chosen: Gauge, lr: Fraction, wd: Fraction, dampings: Mapping[str, Fraction]) -> Rule:
     """The rule in a gauge: mult + t, init - t, and lr - 2t (SGD), or lr - t and eps + t (Adam-like).
 
-    In general the gradient grows by t, its power in the update is the optimizer's degree, and a rule relative to the
-    parameter moves it by t less: LAMB's rate stays, and so does that of K-FAC.
+    In general the gradient grows by t and the parameter falls by it: `lr`, `wd` and `dampings` are by how much each
+    grows per t. LAMB's rate stays, and so does that of K-FAC.
     """
     t = chosen.shift(rule, shape) if shape.random else None
     if t is None:
         return rule
-    lr = rule.lr.plus(t, -optimizer.gauge)
-    eps = rule.eps.plus(t, optimizer.damped(None)[0])
-    wd = rule.wd.plus(t, optimizer.decay_gauge)
-    dampings = {name: size.plus(t, optimizer.damping_gauge(name)) for name, size in rule.dampings.items()}
-    init = rule.init.plus(t, -1)
-    return replace(rule, mult=rule.mult.plus(t), init=init, lr=lr, eps=eps, wd=wd, dampings=dampings)
+    moved = {name: size.plus(t, dampings.get(name, 0)) for name, size in rule.dampings.items()}
+    return replace(
+        rule, mult=rule.mult.plus(t), init=rule.init.plus(t, -1), lr=rule.lr.plus(t, lr), wd=rule.wd.plus(t, wd),
+        eps=rule.eps.plus(t, dampings.get("eps", 0)), dampings=moved,
+    )  # fmt: skip

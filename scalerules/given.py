@@ -9,7 +9,9 @@ from typing import Any, cast
 from .errors import ScaleRulesError, UnknownName, short
 from .exact import exact
 from .graph import Graph
-from .optimizers import Optimizer
+from .lower import Held
+from .optimizers.law import Optimizer, facts_of
+from .optimizers.powers import shift
 from .propagate import Point, start
 from .scale import Direction
 from .simplex import Vector, plus
@@ -45,10 +47,11 @@ def read(given: Given, graph: Graph, direction: Direction, optimizer: Optimizer)
         if node not in free:
             raise UnknownName("free multiplier", node, free)
         found["mult", node] = _size(value, direction, f"multiplier {node!r}")
+    helds = {held.name: held for held in start(graph, direction).parameters.values()} if parameters else {}
     for name, sizes in parameters.items():
         if name not in graph.parameters:
             raise UnknownName("parameter", name, graph.parameters)
-        found.update(_parameter(name, sizes, direction, optimizer))
+        found.update(_parameter(name, sizes, direction, optimizer, helds[name]))
     return found
 
 
@@ -58,7 +61,9 @@ def _by_name(value: Any, where: str) -> Mapping[str, Any]:
     return cast(Mapping[str, Any], value)
 
 
-def _parameter(name: str, sizes: Any, direction: Direction, optimizer: Optimizer) -> dict[Symbol, Vector]:
+def _parameter(
+    name: str, sizes: Any, direction: Direction, optimizer: Optimizer, held: Held
+) -> dict[Symbol, Vector]:
     where = f"parameter {name!r}"
     if not isinstance(sizes, Mapping):
         raise ScaleRulesError("needs its sizes by name", where=where, hint="such as {'init': '-1/2', 'lr': '-1'}")
@@ -72,8 +77,13 @@ def _parameter(name: str, sizes: Any, direction: Direction, optimizer: Optimizer
     if written.get("init") is not None:
         found["init", name] = plus(_size(written["init"], direction, where), mult, Fraction(1))
     if written.get("lr") is not None:
-        found["lr", name] = plus(_size(written["lr"], direction, where), mult, Fraction(optimizer.gauge))
+        found["lr", name] = plus(_size(written["lr"], direction, where), mult, _gauge(optimizer, held))
     return found
+
+
+def _gauge(optimizer: Optimizer, held: Held) -> Fraction:
+    """By how much the rate falls when the multiplier of a parameter grows by one and its std falls by one."""
+    return 1 + shift(optimizer.guess(facts_of(held)))
 
 
 def _size(value: Any, direction: Direction, where: str) -> Vector:
@@ -117,5 +127,5 @@ def named(name: str, graph: Graph, direction: Direction, optimizer: Optimizer) -
             found["init", held.name] = init
         if graph.parameters[held.name].trained:
             alike = name != "standard" and random  # all rates are alike in the parametrization's own gauge
-            found["lr", held.name] = plus(flat, init, Fraction(optimizer.gauge)) if alike else flat
+            found["lr", held.name] = plus(flat, init, _gauge(optimizer, held)) if alike else flat
     return found

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from .ends import first, last
 from .errors import GraphError
 from .graph import Graph, Node, ordered
 from .ops.laws import Labels, axis_name
@@ -57,7 +58,7 @@ class Held:
     """A parameter (one per copy of a repeat): its key, its name, the axes that grow, and how a matrix reads them.
 
     `fan_in` are its growing axes that the node that reads it sums over, `fan_out` those that it keeps; `matrix`: it has
-    axes of both kinds, growing or not.
+    axes of both kinds, growing or not. `first`, `last`: no other matrix stands between it and the data, the outputs.
     """
 
     key: str
@@ -67,6 +68,8 @@ class Held:
     fan_in: tuple[str, ...] = ()
     fan_out: tuple[str, ...] = ()
     matrix: bool = False
+    first: bool = False
+    last: bool = False
     chosen: Chosen = ()
 
 
@@ -111,6 +114,7 @@ def _among(axes: Sequence[str], routed: Mapping[str, str]) -> Chosen:
 class _Lowering:
     def __init__(self, graph: Graph, growing: frozenset[str]) -> None:
         self.graph, self.growing = graph, growing
+        self.first, self.last = first(graph), last(graph)
         self.sites: list[Site] = []
         self.parameters: dict[str, Held] = {}
         self.keys: dict[str, str] = {}
@@ -203,6 +207,8 @@ class _Lowering:
             tuple(axis for axis in fan_in if axis in self.growing),
             tuple(axis for axis in fan_out if axis in self.growing),
             bool(fan_in and fan_out),
+            name in self.first,
+            name in self.last,
         )
         self.parameters.setdefault(key, held)
         return key

@@ -17,10 +17,10 @@ from .ops.forms import Law
 from .ops.laws import Operand, Outer, Piece, explicit
 from .ops.registry import law_of
 from .ops.sparse import masked, root
-from .optimizers import Optimizer, entries, explicit_if_summed
+from .optimizers.gradients import entries, explicit_if_summed, traces
+from .optimizers.law import Optimizer, Scaling
 from .scale import Direction
 from .terms import Shift, Step, Symbol, Term, largest, merged
-from .update import Scaling, traces
 
 Alignments = Mapping[str, tuple[Fraction, Fraction, Fraction]]
 """Prescribed exponents of `dW x`, `W dx` and `dW dx` per parameter."""
@@ -419,7 +419,8 @@ class _Propagation:
     def _update(self, held: Held, parts: list[Piece]) -> None:
         parts = [part for part in parts if not (isinstance(part, list) and not part)]
         weights = [*self.initial[held.key], *self.change[held.key]]
-        update, top, scaling = self.optimizer.update(self.at, held, parts, weights)
+        sides = self.result.sides.get(held.name)
+        update, top, scaling = self.optimizer.update(self.at, held, parts, weights, sides)
         self.result.scalings.setdefault(held.name, []).append(scaling)
         labels = [f"{axis}|{i}" for i, axis in enumerate(held.axes)]
         if top is not None and top.step is None:

@@ -120,11 +120,14 @@ def _exponents(power: Mapping[str, Fraction], first: str, solution: Solution) ->
 
 def _moved(rule: Rule, mult: Exponents, optimizer: str) -> Rule:
     """A rule of the plain gauge in the one whose multiplier in front of the parameter is `mult`."""
+    from .damping import in_general
     from .gauge import Gauge, Shape, regauged
-    from .optimizers import optimizer as law
+    from .optimizers.named import optimizer as law
+    from .optimizers.symbolic import Facts
 
     own = Gauge("own", "The printed multipliers.", "the record", lambda _rule, _shape: mult)
-    return regauged(rule, Shape(True, len(rule.shape), mult), own, law(optimizer))
+    by = in_general(law(optimizer), Facts(matrix=len(rule.shape) > 1))
+    return regauged(rule, Shape(True, len(rule.shape), mult), own, by.update, by.decay, by.dampings)
 
 
 def classified(check: Check, optimizer: str, graph: Graph) -> Iterator[Row]:

@@ -19,7 +19,7 @@ from .terms import Symbol
 
 def solve(problem: Problem) -> Solved:
     """The solution along the direction. Raises `Unsolvable`."""
-    if not (problem.optimizer.normalised or problem.isolated):
+    if not (problem.normalised or problem.isolated):
         return with_gradients(problem, solve(twin_of(problem)))
     return (_product(problem) if len(problem.direction) > 1 else None) or solve_along(problem)
 

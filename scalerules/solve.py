@@ -16,7 +16,7 @@ from math import inf
 from .equations import Equation, Inequality, Vectors, own_contributions, unknowns_of, value_of, vector_of
 from .graph import Graph
 from .lower import PASSING, Plan, Site, depth_allowance
-from .optimizers import Optimizer
+from .optimizers.law import Optimizer
 from .propagate import Alignments, Event, Point, Run, propagate, start
 from .scale import Direction
 from .simplex import Infeasible, Programme, Vector
@@ -68,11 +68,16 @@ class Problem:
         """The sites of the graph for this direction; every run of the calculus is over the same ones."""
         return start(self.graph, self.direction)
 
+    @property
+    def normalised(self) -> bool:
+        """Whether no update depends on the sizes of the gradient and of the parameter."""
+        return self.optimizer.normalised(self.plan.parameters.values())
+
     def run(
         self, unknowns: Mapping[Symbol, Fraction], steps: int, until: Until | None = None, coherent: bool = True
     ) -> Run:
         """The calculus at one point of the unknowns."""
-        point = Point(self.graph, self.direction, unknowns, self.optimizer.grain, coherent)
+        point = Point(self.graph, self.direction, unknowns, self.optimizer.grain(self.plan.parameters.values()), coherent)
         return propagate(
             self.graph, self.plan, point, self.optimizer, steps,
             isolated=self.isolated, until=until, alignments=self.alignments,

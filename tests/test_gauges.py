@@ -55,7 +55,7 @@ def test_a_gauge_moves_factors_and_nothing_else(graph, optimizer, gauge):
         assert rule.mult.plus(rule.init) == was.init
         assert rule.lr.plus(rule.mult, 2 if optimizer == "sgd" else 1) == was.lr
         assert rule.lr.plus(rule.wd) == was.lr.plus(was.wd)
-        assert rule.eps == (was.eps.plus(rule.mult) if optimizer == "adam" else was.eps)
+        assert rule.eps == (was.eps if optimizer == "sgd" else was.eps.plus(rule.mult))
         if sr.graph(graph).parameters[name].init != "normal":
             assert t == 0, "what does not start at random has no std to trade"
 

@@ -54,10 +54,10 @@ RULES = {
     "adafactor": ((0, -H, 0), (-2, -2, 0)),  # Tensor Programs V, table 8 gauge: hidden -1/2, and no gauge changes it
     "lamb": ((0, -H, 0), (-1, -1, 0)),
     "lars": ((0, -H, 0), (-H, 0, H)),  # its epsilon stands beside a norm
-    "muon": ((H, 0, -H), ZERO),  # arXiv 2512.05620, table 1
-    "muon-spectral": (ZERO, ZERO),
-    "muon-original": ((0, 0, -H), ZERO),
-    "muon-match-rms": ((0, -H, -1), ZERO),
+    "muon": ((H, 0, -H), (-H, 0, H)),  # arXiv 2512.05620, table 1; epsilon stands beside the Frobenius norm
+    "muon-spectral": (ZERO, (-H, 0, H)),
+    "muon-original": ((0, 0, -H), (-H, 0, H)),
+    "muon-match-rms": ((0, -H, -1), (-H, 0, H)),
     "shampoo": ((H, 0, -H), (-1, 0, 1)),  # arXiv 2312.12226, exponents 1/4 and 1/4
     "soap": ((H, 0, -H), (-H, 0, H)),
     "kfac": (ZERO, (-1, 0, 1)),  # arXiv 2312.12226

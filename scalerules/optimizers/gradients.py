@@ -1,0 +1,77 @@
+"""What an optimizer's law asks of a gradient: its entries, its two traces, whether it is better multiplied out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from scalerules.ops.laws import explicit
+from scalerules.terms import largest
+from scalerules.ops.laws import Labels, Outer, Piece
+from scalerules.ops.laws import Scope
+from scalerules.terms import Term, decayed
+
+
+def traces(at: Scope, labels: Labels, factors: Sequence[tuple[Labels, tuple[Term, ...]]]) -> tuple[Term, Term]:
+    """The traces of the covariances of what a parameter reads, and of the gradient at what reads it (the first factor).
+
+    They are the largest eigenvalues of the two factors of K-FAC, to which its dampings are added.
+    """
+    behind = [label for label in labels if label in factors[0][0]]
+    sums = ([label for label in labels if label not in behind], behind)
+    tops = [largest(terms) or Term(0) for _, terms in factors]
+    found: list[Term] = []
+    for parts, gone in zip((tops[1:], tops[:1]), sums, strict=True):
+        shift = tuple((("growth", label.partition("|")[0]), Fraction(1)) for label in gone)
+        size = 2 * sum(part.size for part in parts) + sum(at.ticks(label) for label in gone)
+        found.append(Term(size, (), (*parts, *parts), shift))
+    return found[0], found[1]
+
+
+def _power(term: Term, degree: Fraction) -> Term:
+    """The size of a term to a power."""
+    if degree == 1:
+        return term
+    if degree == 0:
+        return Term(0)
+    shift = tuple((symbol, value * degree) for symbol, value in term.form.items())
+    return Term(term.size * degree.numerator // degree.denominator, (), (), shift)
+
+
+def entries(at: Scope, piece: Piece) -> Term | None:
+    """The largest entries of a piece of a gradient or an update."""
+    if not isinstance(piece, Outer):
+        return largest(piece)
+    parts = [largest(terms) for _, terms in piece.factors]
+    if any(part is None for part in parts):
+        return None
+    tops = [part for part in (*parts, piece.factor) if part is not None]
+    profile = [0] * len(piece.labels)
+    for (labels, _), part in zip(piece.factors, parts, strict=True):
+        for label, halves in zip(labels, (part.profile if part else None) or (), strict=False):
+            if label in piece.labels:
+                profile[piece.labels.index(label)] += halves
+    falls = tuple(decayed(halves) for halves in profile) if any(profile) else None
+    return Term(sum(t.size for t in tops), (), tuple(tops), profile=falls)
+
+
+def _levelled(terms: list[Term]) -> list[Term]:
+    """A sign-like rule makes all entries along an axis alike: profiles are counted from the largest term's."""
+    top = largest(terms)
+    if top is None or top.profile is None:
+        return terms
+    flat = [0] * len(top.profile)
+    return [
+        t.derived(
+            profile=tuple(max(0, h - g) for h, g in zip(t.profile or flat, top.profile, strict=True)) or None,
+            mirror=None,
+        )
+        for t in terms
+    ]
+
+
+def explicit_if_summed(at: Scope, outer: Outer) -> Piece:
+    """The gradient of a parameter that is shared along a growing axis is a sum over it: multiplied out."""
+    inside = {label for labels, _ in outer.factors for label in labels} - set(outer.labels)
+    small = len(outer.labels) <= 1
+    return explicit(at, [outer], outer.labels) if inside or small else outer

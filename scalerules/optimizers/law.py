@@ -1,0 +1,236 @@
+"""What an optimizer is to the calculus: from the terms of a gradient to the terms of the update.
+
+Every update is the gradient divided by its own size, times powers of that size, of the parameter's size, of curvatures
+and of the axes, times the learning rate. Which powers follows from the optimizer's formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
+from typing import TYPE_CHECKING, Literal
+
+from scalerules.terms import largest
+from scalerules.ops.laws import Outer, Piece
+from scalerules.ops.laws import Scope
+from scalerules.terms import Symbol, Term
+
+from .form import KINDS, Form, Formula, form
+from .gradients import _levelled, _power, entries
+from .powers import BEHIND, GRADIENT, READ, TOGETHER, WEIGHT, Resolved
+from .symbolic import Facts
+
+if TYPE_CHECKING:
+    from scalerules.lower import Held
+    from scalerules.ops.forms import Point
+
+Decay = Literal["decoupled", "independent", "coupled"]
+
+RADIUS = "rho"
+"""The name of what a perturbation is multiplied with, among the dampings of a rule."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What an update carries beside the normalised gradient, at one step.
+
+    `factor`: powers of the sizes of the gradient, of the parameter and of curvatures; `weight`: the parameter's largest
+    term (None: exactly zero). `powers` are those of the whole update, `dampings` those of what stands beside dampings
+    and `decayed` of what stands beside coupled decay, where the choices of the formula fall here.
+    """
+
+    factor: Term | None
+    weight: Term | None
+    powers: Resolved
+    dampings: Mapping[str, Resolved]
+    decayed: Resolved
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """The law of one optimizer.
+
+    `formula`: the update from the gradient, the parameter and its place, in the words of `vocabulary`. `perturbation`:
+    by which, times a radius, parameters are moved before the gradient is taken (SAM). `exponents`: those of Shampoo's
+    two Gram matrices. `file`: where it was read, and `original` the function there, if a
+    user wrote it.
+
+    Options of the question: `decay` (how weight decay enters), `clip` (by the global norm, the threshold `fixed` or
+    `scaled`). `steady`: the twin of the rule without gradient and parameter, by which the solver finds the others.
+    """
+
+    name: str
+    reason: str
+    source: str
+    formula: Formula
+    perturbation: Formula | None = None
+    exponents: tuple[Fraction, Fraction] | None = None
+    file: str | None = None
+    original: Formula | None = None
+    decay: Decay = "decoupled"
+    clip: Literal["fixed", "scaled"] | None = None
+    steady: bool = False
+
+    def form(self, facts: Facts, state: str = "there") -> Form:
+        """The law of one parameter."""
+        return form(self.formula, facts, state)
+
+    @property
+    def kinds(self) -> list[Form]:
+        """The laws of every kind of parameter."""
+        return [self.form(facts) for facts in KINDS]
+
+    @property
+    def matrix(self) -> Form:
+        """The law of a hidden matrix."""
+        return self.form(KINDS[0])
+
+    def normalised(self, held: Iterable[Held] = ()) -> bool:
+        """Whether no update depends on the sizes of the gradient and of the parameter."""
+        forms = [*self.kinds, *(self.form(facts_of(h)) for h in held)]
+        return self.steady or all(one.normalised for one in forms)
+
+    @property
+    def spectral(self) -> bool:
+        """Whether a matrix moves as a whole, by its singular values."""
+        return self.matrix.whole
+
+    @property
+    def eps(self) -> bool:
+        """Whether there is an epsilon."""
+        return any("eps" in one.dampings for one in self.kinds)
+
+    @property
+    def relative(self) -> bool:
+        """Whether an update is relative to its parameter."""
+        return any(one.powers is not None and one.powers.reads(WEIGHT) for one in self.kinds)
+
+    @property
+    def sides(self) -> bool:
+        """Whether it asks for what a parameter reads, and for the gradient behind it."""
+        found = [p for one in self.kinds for p in (one.powers, *one.dampings.values()) if p is not None]
+        return any(powers.reads(READ, BEHIND) for powers in found)
+
+    @property
+    def together(self) -> bool:
+        """Whether it divides by the norm of all gradients."""
+        return any(one.powers is not None and one.powers.reads(TOGETHER) for one in self.kinds)
+
+    def grain(self, held: Iterable[Held] = ()) -> int:
+        """The denominator of the powers, by which sizes must be divisible."""
+        grains = [o.powers.grain for o in (*self.kinds, *(self.form(facts_of(h)) for h in held)) if o.powers is not None]
+        return lcm(*grains) ** 2
+
+    def guess(self, facts: Facts) -> Resolved:
+        """The powers of the update where nothing is known of sizes: a choice falls on what comes first."""
+        powers = self.form(facts).powers
+        return powers.resolved(lambda _: 0) if powers is not None else {}
+
+    # --- the update ------------------------------------------------------------------------------------------------
+
+    def update(
+        self, at: Point, held: Held, pieces: list[Piece], weights: Sequence[Piece] = (),
+        sides: tuple[Term, Term] | None = None,
+    ) -> tuple[list[Piece], Term | None, Scaling]:  # fmt: skip
+        """The pieces of the update, the largest term of the gradient (None where it is exactly zero), the scaling.
+
+        `weights` are the pieces of the parameter before the update, the first one its start; `sides` the traces of the
+        covariances of what it reads and of the gradient behind it.
+        """
+        tops = [(piece, entries(at, piece)) for piece in pieces]
+        top = largest(t for _, t in tops if t is not None)
+        weight = largest(t for t in (entries(at, piece) for piece in weights) if t is not None)
+        state = "zero" if weight is None else "there" if weights and weights[0] else "late"
+        law, terms = self.form(facts_of(held), state), _terms(at, held, top, weight, sides)
+        size = _sizes(at, held, terms)
+        found = [p.resolved(size) if p is not None else {} for p in (law.powers, law.decayed)]
+        dampings = {name: powers.resolved(size) for name, powers in law.dampings.items()}
+        steady = self.form(facts_of(held)).normalised
+        factor = None if top is None or steady else _factor(found[0], terms)
+        scaling = Scaling(factor, weight, found[0], dampings, found[1])
+        if top is None or law.powers is None:
+            return [], top, scaling
+        by = self._divided(self._rate(at, held, scaling), top, scaling)
+        return [_scaled(at, piece, by, law.levelled) for piece, t in tops if t is not None], top, scaling
+
+    def loss(self, at: Point, held: Held, top: Term, scaling: Scaling) -> Term:
+        """What the update changes in the loss, to first order: update times gradient, summed over all entries."""
+        rate = self._rate(at, held, scaling)
+        factor, levelled = None if self.steady else scaling.factor, self.form(facts_of(held)).levelled
+        size, growths = rate.size + top.size + (factor.size if factor else 0), list(rate.shift)
+        for i, axis in enumerate(held.axes):
+            # a rule that makes entries alike meets the profile of the gradient once, others twice
+            share = Fraction(max(0, 2 - (1 if levelled else 2) * (top.profile[i] if top.profile else 0)), 2)
+            size += int(at.ticks(axis) * share)
+            growths.append((("growth", axis), share))
+        return Term(size, (), (top, *((factor,) if factor else ())), tuple(growths))
+
+    def _divided(self, rate: Term, top: Term, scaling: Scaling) -> Term:
+        """What the gradient is multiplied by: the rate, over its size, times the scaling's factor."""
+        factor = None if self.steady else scaling.factor
+        if factor is None:
+            return Term(rate.size - top.size, (), (), rate.shift, (top,))
+        if factor is top:
+            return rate
+        return Term(rate.size + factor.size - top.size, (), (factor,), rate.shift, (top,))
+
+    def _rate(self, at: Point, held: Held, scaling: Scaling) -> Term:
+        """The learning rate and the powers of the axes."""
+        ticks = Fraction(at.unknown("lr", held.name))
+        shift: list[tuple[Symbol, Fraction]] = [(("lr", held.name), Fraction(1))]
+        for name, power in scaling.powers.items():
+            for axis in axes_of(held, name):
+                ticks += at.ticks(axis) * power
+                shift.append((("growth", axis), power))
+        return Term(int(ticks), (), (), tuple(shift))
+
+
+def facts_of(held: Held) -> Facts:
+    """The facts of a parameter of the calculus."""
+    return Facts(held.name, held.matrix, held.first, held.last)
+
+
+def axes_of(held: Held, name: str) -> tuple[str, ...]:
+    """The growing axes that an atom stands for; of what is no matrix, all entries are one side."""
+    axes = {"fan_in": held.fan_in, "fan_out": held.fan_out, "entries": held.axes}.get(name, ())
+    return tuple(axis for axis in axes if axis != held.depth)
+
+
+def _terms(
+    at: Point, held: Held, top: Term | None, weight: Term | None, sides: tuple[Term, Term] | None
+) -> dict[str, Term]:
+    """The terms that the atoms stand for; where nothing is known of the two sides, they make up the gradient."""
+    found = {GRADIENT: top, WEIGHT: weight}
+    if sides is None and top is not None:
+        growths = tuple((("growth", axis), Fraction(1)) for axis in (*held.fan_in, *held.fan_out))
+        size = 2 * top.size + sum(at.ticks(name) for (_, name), _ in growths)
+        sides = Term(0), Term(size, (), (top, top), growths)
+    found |= dict(zip((READ, BEHIND), sides or (None, None), strict=True))
+    return {name: term for name, term in found.items() if term is not None}
+
+
+def _sizes(at: Point, held: Held, terms: Mapping[str, Term]) -> Callable[[str], int]:
+    def size(name: str) -> int:
+        return terms[name].size if name in terms else sum(at.ticks(axis) for axis in axes_of(held, name))
+
+    return size
+
+
+def _factor(powers: Resolved, terms: Mapping[str, Term]) -> Term:
+    """The part of an update's size that is not of axes, as a term."""
+    parts = [_power(terms[name], power) for name, power in powers.items() if name in terms]
+    if len(parts) < 2:
+        return parts[0] if parts else Term(0)
+    return Term(sum(part.size for part in parts), (), tuple(parts))
+
+
+def _scaled(at: Scope, piece: Piece, factor: Term, levelled: bool) -> Piece:
+    if isinstance(piece, Outer):
+        factors = piece.factors
+        if levelled:
+            factors = tuple((labels, tuple(_levelled(list(terms)))) for labels, terms in factors)
+        return Outer(factors, piece.labels, factor)
+    terms = _levelled(piece) if levelled else piece
+    return [t.derived(size=t.size + factor.size, parents=(t, factor)) for t in terms]

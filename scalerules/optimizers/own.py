@@ -1,0 +1,151 @@
+"""A law of one's own: a file with a function `law`, or one that is registered under a name.
+
+A file is `law(g)`, `law(g, w)` or `law(g, w, p)`; a `perturbation` beside it is a law too, of what parameters are moved
+by before the gradient is taken. What trains it (`step`, or a class of torch) is looked for in the same file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from scalerules.errors import ScaleRulesError, nearest
+
+from .form import KINDS, Formula, arity, checked, form
+from .law import Optimizer
+from .symbolic import Quantity
+from .table import OPTIMIZERS
+
+LAW, PERTURBATION = "law", "perturbation"
+
+STEPS: dict[str, Any] = {}
+"""What trains a registered law, by its name."""
+
+
+def register(name: str, law: Formula, *, perturbation: Formula | None = None, step: Any = None) -> Optimizer:
+    """Makes a law known under a name for as long as Python runs; its docstring says what it does.
+
+    `step` trains it: a function, or a class of torch. Raises `ScaleRulesError` for what is no law.
+    """
+    if not name.replace("-", "_").isidentifier():
+        raise ScaleRulesError(f"{name!r} cannot name an optimizer", hint="letters, digits, '_' and '-'")
+    if name in OPTIMIZERS and OPTIMIZERS[name].file is None:
+        raise ScaleRulesError("is one of the optimizers that come along", where=f"optimizer {name!r}")
+    file = inspect.getsourcefile(law) or "law"
+    made = _optimizer(name, {LAW: law, PERTURBATION: perturbation}, file)
+    OPTIMIZERS[name] = made
+    STEPS[name] = step
+    return made
+
+
+def from_file(text: str) -> Optimizer:
+    """The optimizer in a user's file. Raises `ScaleRulesError` with file and line."""
+    return _optimizer(text, vars(module(text)), text)
+
+
+def module(text: str) -> ModuleType:
+    """The module in a user's file, loaded again where the file has changed."""
+    path = Path(text).expanduser()
+    if not path.is_file():
+        near = [file.name for file in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        hint = nearest(path.name, near) if near else "a file with a function law(g, w, p)"
+        raise ScaleRulesError("there is no such file", file=text, hint=hint)
+    return _loaded(text, path.resolve(), path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _loaded(text: str, path: Path, changed: int) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"scalerules_optimizer_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ScaleRulesError("cannot be imported", file=text)
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = made
+    try:
+        spec.loader.exec_module(made)
+    except (Exception, SystemExit) as error:
+        raise told(error, text) from error
+    return made
+
+
+def _optimizer(name: str, names: Mapping[str, Any], file: str) -> Optimizer:
+    law = names.get(LAW)
+    if not inspect.isfunction(law):
+        raise ScaleRulesError(f"has no function {LAW!r}", file=file, hint=_meant(names))
+    perturbation = names.get(PERTURBATION)
+    if perturbation is not None and not inspect.isfunction(perturbation):
+        raise ScaleRulesError(f"{PERTURBATION!r} is no function", file=file, hint="perturbation(g, w, p)")
+    reason = " ".join((inspect.getdoc(law) or "").partition("\n\n")[0].split()) or f"The law in {file}."
+    reason = reason if reason.endswith(".") else reason + "."
+    source = names.get("SOURCE") or file
+    formulas = [_watched(one, file) if one is not None else None for one in (law, perturbation)]
+    made = Optimizer(name, reason, str(source), formulas[0] or law, formulas[1], file=file, original=law)
+    for formula in (one for one in formulas if one is not None):
+        for facts in KINDS:
+            form(formula, facts)
+    return made
+
+
+def _watched(law: Formula, file: str) -> Formula:
+    """The law, whose mistakes are told with file and line."""
+    line = law.__code__.co_firstlineno
+    try:
+        count = arity(law)
+    except ScaleRulesError as error:
+        error.file, error.line, error.where = file, line, f"{law.__name__}()"
+        raise
+
+    def watched(g: Any, w: Any, p: Any) -> Any:
+        try:
+            made = law(*(g, w, p)[:count])
+        except Exception as error:
+            raise told(error, file) from error
+        if not isinstance(g, Quantity):  # in numbers
+            return made
+        try:
+            return checked(made)
+        except ScaleRulesError as error:
+            error.file, error.line, error.where = file, line, f"{law.__name__}()"
+            raise
+
+    return watched
+
+
+def told(error: BaseException, file: str) -> ScaleRulesError:
+    """An exception of a user's file, in one line with its place there."""
+    mine = error if isinstance(error, ScaleRulesError) else ScaleRulesError(_said(error))
+    if mine.line is None:
+        mine.file = file
+        if isinstance(error, SyntaxError) and Path(error.filename or file).absolute() == Path(file).absolute():
+            mine.line, mine.column = error.lineno, error.offset
+        else:
+            mine.line = _line(error, file)
+    return mine
+
+
+def _said(error: BaseException) -> str:
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    first = " ".join(str(text).split())
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def _line(error: BaseException, file: str) -> int | None:
+    """The line of the innermost call that stands in the file."""
+    own = Path(file).expanduser().resolve()
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve() == own]
+    return frames[-1].lineno if frames else None
+
+
+def _meant(names: Mapping[str, Any]) -> str:
+    own = [name for name, value in names.items() if inspect.isfunction(value) and value.__module__ == names.get("__name__")]
+    near = difflib.get_close_matches(LAW, own, n=1, cutoff=0.5)
+    if near or len(own) == 1:
+        return f"did you mean {(near or own)[0]!r}? Call it {LAW}"
+    return f"it should hold {LAW}(g, w, p), which returns the update"
