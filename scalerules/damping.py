@@ -23,6 +23,13 @@ from .terms import Term
 Decaying = Literal["time-scale", "update"]
 """What weight decay keeps: its time scale in steps, or its share of every update."""
 
+DECAYS: dict[str, str] = {
+    "time-scale": "Weight decay keeps its time scale: lr * wd is constant, so a parameter forgets its past in as many "
+    "steps at every size.",
+    "update": "Weight decay is as large as the update: lr * wd times the parameter grows as what the gradient moves it by.",
+}
+"""Both conventions, as a solution states them."""
+
 
 @dataclass(frozen=True)
 class Share:

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 from .amounts import whole
 from .cone import cone_of
-from .damping import Tuning, clipping_said, divided, global_norm
+from .damping import DECAYS, Decaying, Tuning, clipping_said, divided, global_norm
 from .equations import UNKNOWNS, Equation, Vectors, vector_of
 from .errors import Clash, ScaleRulesError, UnknownName, short
 from .exact import exact
@@ -18,9 +18,11 @@ from .gauge import Shape, regauged
 from .gauge import gauge as gauge_of
 from .given import Given, named, read
 from .graph import Graph
+from .optimizers.law import RADIUS
 from .optimizers.named import optimizer as optimizer_of
 from .optimizers.powers import GRADIENT, TOGETHER
 from .propagate import Alignments, Event, Run
+from .rates import Radii, Tied, groups_of, radii, tie
 from .several import solve
 from .simplex import Vector
 from .solution import Explanation, Exponents, Line, Predicted, Quantity, Rule, Solution
@@ -56,6 +58,8 @@ def derive(
     given: Given = None,
     nonlazy: bool = False,
     lazy: bool = False,
+    tied: Tied = None,
+    decay: Decaying | str | None = None,
     progress: bool = True,
 ) -> Solution:
     """The scaling rules of a graph.
@@ -65,8 +69,10 @@ def derive(
     `alignment`: `derived`, `full`, `none`, or three exponents (of `dW x`, `W dx`, `dW dx`) per parameter. `given`
     fixes some sizes, `{"output": {"init": "-1/2"}}`, or names a parametrization. `nonlazy`: with a growing depth, every
     contribution has to count inside its own block, not only in the sum over blocks. `lazy`: where sizes that are given
-    leave a parameter behind, its largest stable rate and a warning instead of a clash. `progress`: what takes more than
-    two seconds says so on standard error. Sizes are exponents of scales.
+    leave a parameter behind, its largest stable rate and a warning instead of a clash. `tied`: parameters that share a
+    rate, `"all"` or groups, `{"body": ["h*", "input"]}`. `decay`: what weight decay keeps, its `time-scale` in steps
+    (the default) or its share of every `update`. `progress`: what takes more than two seconds says so
+    on standard error. Sizes are exponents of scales.
 
     Raises `Clash` if no parametrization satisfies all equations, and `ScaleRulesError` for a mistake in the question.
     """
@@ -75,17 +81,24 @@ def derive(
         graph, optimizer,
         mode=mode, scales=scales, steps=steps, alignment=alignment, given=given, nonlazy=nonlazy, lazy=lazy,
     )  # fmt: skip
-    chosen = gauge_of(gauge)
+    chosen, groups = gauge_of(gauge), groups_of(tied, graph)
+    if decay is not None and decay not in DECAYS:
+        raise UnknownName("what decay keeps", str(decay), DECAYS, where="decay")
+    bound: dict[str, str] = {}
     with working(f"deriving {graph.name}", progress):
         try:
             if isinstance(given, str) and problem.alignments:
                 problem = _initial_only(problem)
             solved = solve(problem)
+            if groups:
+                solved, bound = tie(problem, solved, groups)
+            uphill = radii(problem, solved)
         except Unsolvable as failure:
             note("which equations clash")
             raise _clash(problem, failure) from None
         note("writing down why")
-        return _Writer(problem, solved, mode, chosen.name).solution()
+        kept = cast("Decaying | None", decay)
+        return _Writer(problem, solved, mode, chosen.name, bound, kept, uphill).solution()
 
 
 def graph_given(graph: Any) -> Graph:
@@ -238,14 +251,18 @@ def sizes_of(run: Run) -> dict[tuple[str, str, int, str | None], Fraction | None
 class _Writer:
     """Turns what was solved into a `Solution`."""
 
-    def __init__(self, problem: Problem, solved: Solved, mode: str, gauge: str) -> None:
+    def __init__(
+        self, problem: Problem, solved: Solved, mode: str, gauge: str, tied: Mapping[str, str],
+        decaying: Decaying | None, uphill: Radii | None,
+    ) -> None:  # fmt: skip
         self.problem, self.solved, self.mode, self.gauge = problem, solved, mode, gauge
+        self.tied, self.decaying, self.uphill = tied, decaying, uphill
         self.graph, self.run = problem.graph, solved.run
         self.scales = list(problem.direction)
         self.zero = Exponents(dict.fromkeys(self.scales, Fraction(0)))
         self.gradients = {e.node: e for e in self.run.events if e.kind == "gradient" and e.term is not None}
         self.bound = self._bounds()
-        self.tuning = Tuning(problem.optimizer, self.run, solved.vectors, self.scales)
+        self.tuning = Tuning(problem.optimizer, self.run, solved.vectors, self.scales, decaying or "time-scale")
 
     def solution(self) -> Solution:
         problem = self.problem
@@ -275,11 +292,15 @@ class _Writer:
         """The rules with the norm of all gradients: that gradients are clipped by, or that the law itself takes."""
         self.clipping: tuple[str, ...] = ()
         optimizer, direction = self.problem.optimizer, self.problem.direction
-        if optimizer.clip is None and not optimizer.together:
+        uphill = self.uphill
+        if optimizer.clip is None and not optimizer.together and not (uphill and uphill.problem.optimizer.together):
             return rules
         norm = self._norm(rules)
         if norm is None:
             return rules
+        if uphill is not None:
+            rules = {n: replace(r, dampings=r.dampings | {RADIUS: r.dampings[RADIUS].plus(
+                norm[1], -uphill.together(n).update)}) if RADIUS in r.dampings else r for n, r in rules.items()}  # fmt: skip
         if optimizer.together:
             rules = {n: divided(r, norm[1], self.tuning.of_norm(n, TOGETHER, 1), optimizer) for n, r in rules.items()}
         if optimizer.clip is not None:
@@ -329,9 +350,18 @@ class _Writer:
             if longest
             else (Fraction(0), *self.zero.fractions.values())
         )
-        shape = Shape(self.graph.parameters[name].init == "normal", len(axes), _exponents(grows, self.scales))
         by = self.tuning.gauges(held)
-        return regauged(rule, shape, gauge_of(self.gauge), by.update, by.decay, by.dampings)
+        shape = Shape(self.graph.parameters[name].init == "normal", len(axes), _exponents(grows, self.scales), by.update)
+        return self._with_radius(regauged(rule, shape, gauge_of(self.gauge), by.update, by.decay, by.dampings), name)
+
+    def _with_radius(self, rule: Rule, name: str) -> Rule:
+        """The rule with the radius of its perturbation, if there is one."""
+        if self.uphill is None or not self.graph.parameters[name].trained:
+            return rule
+        vector = self.uphill.solved.vectors.get(("lr", name))
+        radius = self.zero if vector is None or self.uphill.solved.never(("lr", name)) else _exponents(vector, self.scales)
+        radius = radius.plus(rule.mult, self.uphill.share(name).update)
+        return replace(rule, dampings={**rule.dampings, RADIUS: radius})
 
     def _gradient(self, name: str) -> Exponents:
         event = self.gradients.get(name)
@@ -447,11 +477,22 @@ class _Writer:
             texts.append("Alignment is prescribed for: " + ", ".join(sorted(self.problem.alignments)) + ".")
         for kind, name in self.problem.given:
             texts.append(f"Given: the {kind} of {name!r}.")
+        if self.decaying is not None:
+            texts.append(DECAYS[self.decaying])
+        if self.uphill is not None:
+            texts.append(
+                "rho: a perturbation is a step of its own, taken back; its radius is the largest that moves values by size 0."
+            )
+        if self.tied:
+            texts.append("Tied: one rate for " + ", ".join(sorted(self.tied)) + ".")
         return tuple(texts)
 
     def _warnings(self) -> tuple[str, ...]:
         texts = [
-            f"{name!r} is lazy: its own contribution stays at size -{distance}, a larger rate would not be stable"
+            f"{name!r} shares its rate with {self.tied[name]!r}, which allows no larger one: its own contribution stays at "
+            f"size -{distance}"
+            if name in self.tied
+            else f"{name!r} is lazy: its own contribution stays at size -{distance}, a larger rate would not be stable"
             if self.problem.lazy
             else f"{name!r} starts at a saddle: its own contribution is of size -{distance} at first and grows by a "
             "constant factor a step"

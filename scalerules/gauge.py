@@ -12,11 +12,15 @@ from .solution import Exponents, Rule
 
 @dataclass(frozen=True)
 class Shape:
-    """Of a parameter: whether its entries are random at first, and its growing axes (the growth of the longest)."""
+    """Of a parameter: whether its entries are random at first, and its growing axes (the growth of the longest).
+
+    `rate`: by how much its rate grows with its multiplier.
+    """
 
     random: bool
     growing: int
     longest: Exponents
+    rate: Fraction = Fraction(-1)
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,10 @@ def _balanced(rule: Rule, shape: Shape) -> Exponents | None:
     return rule.init.plus(shape.longest, Fraction(1, 2))
 
 
+def _one_rate(rule: Rule, shape: Shape) -> Exponents | None:
+    return rule.lr.plus(rule.lr, -1 - 1 / shape.rate) if shape.rate else None
+
+
 GAUGES: dict[str, Gauge] = {
     gauge.name: gauge
     for gauge in [
@@ -56,6 +64,8 @@ GAUGES: dict[str, Gauge] = {
         Gauge("ntk", "Every std is 1, multipliers carry the rest.", "Jacot et al. 2018, arXiv 1806.07572", _whole),
         Gauge("unit", "Every std is 1 and constant factors give every operation unit variance.",
               "u-muP, arXiv 2407.17465", _whole),
+        Gauge("one-rate", "Multipliers make all rates of random parameters the same; of rules relative to them none can.",
+              "Yang and Hu 2021, arXiv 2011.14522 (abc, c = 0)", _one_rate),
     ]
 }  # fmt: skip
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any, get_args
 
 from scalerules.errors import ScaleRulesError, UnknownName, short
+from scalerules.exact import exact
 
 from .law import Decay, Optimizer
 from .own import from_file
@@ -59,8 +59,8 @@ def _with_exponents(known: Optimizer, exponents: Sequence[str]) -> Optimizer:
     if not exponents:
         return known
     try:
-        numbers = [Fraction(text) for text in exponents]
-    except (ValueError, ZeroDivisionError):
+        numbers = [exact(text) for text in exponents]
+    except ScaleRulesError:
         numbers = []
     if base != "shampoo":
         hint = f"{', '.join(f'{key}=' for key in OPTIONS)}"
