@@ -75,21 +75,10 @@ def _direction(law: Optimizer) -> Direction:
     return _of_function(written, law.file)
 
 
-def torch_class(law: Optimizer) -> type | None:
-    """The class of torch that comes with a law, if one does."""
-    written = _written(law) if law.file is not None else None
-    return written if inspect.isclass(written) else None
-
-
 def _written(law: Optimizer) -> Any:
     if law.name.partition("(")[0] in own.STEPS:
         return own.STEPS[law.name.partition("(")[0]]
-    names = vars(own.module(str(law.file)))
-    if STEP in names:
-        return names[STEP]
-    classes = [x for x in names.values() if inspect.isclass(x) and issubclass(x, torch.optim.Optimizer)]
-    classes = [x for x in classes if x.__module__ == names["__name__"]]
-    return classes[-1] if classes else None
+    return vars(own.module(str(law.file))).get(STEP) or own.torch_class(law)
 
 
 def _formula(law: Any) -> Direction:

@@ -15,7 +15,7 @@ from scalerules.graph import Graph
 from .pytorch_apply import Groups, apply
 from .pytorch_helpers import HELPERS
 from .pytorch_meant import check
-from .pytorch_recipe import demo, groups, init
+from .pytorch_recipe import demo, groups, imported, init
 from .pytorch_source import Writer, axis_lengths, factors, model
 from .pytorch_text import documented, law, shown
 
@@ -48,7 +48,7 @@ def _written(w: Writer) -> str:
     helpers = [text.strip() for name, text in HELPERS.items() if name in w.helpers]
     code = [*helpers, *("\n".join(part) for part in parts if part)]
     body = "\n\n\n".join(code)
-    return f'"""{_docstring(w)}"""\n\n{_imports(body)}\n\n\n{body}\n'
+    return f'"""{_docstring(w)}"""\n\n{_imports(body, imported(w))}\n\n\n{body}\n'
 
 
 def _writer(solution: Solution, graph: Graph | None) -> Writer:
@@ -74,10 +74,11 @@ def _numbers(solution: Solution) -> Iterator[Exponents]:
     yield from solution.multipliers.values()
 
 
-def _imports(body: str) -> str:
+def _imports(body: str, own: Sequence[str]) -> str:
     lines = ["import math", ""] if "math." in body else []
     lines += ["import torch", "from torch import Tensor, nn"]
-    return "\n".join([*lines, *(["from torch.nn import functional"] if "functional." in body else [])])
+    functional = ["from torch.nn import functional"] if "functional." in body else []
+    return "\n".join([*lines, *functional, *(["", *own] if own else [])])
 
 
 def _docstring(w: Writer) -> str:

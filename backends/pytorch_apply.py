@@ -41,6 +41,7 @@ def apply(
     reference: Module | Mapping[str, float] | None = None,
     optimizer: type | None = None,
     lr_beside: float | None = None,
+    rho: float = 0.05,
     names: Mapping[str, str] | None = None,
     init: bool = True,
     seed: int | None = None,
@@ -56,7 +57,7 @@ def apply(
     `reference` gives the std at the base size: a model built there by the same code, or a mapping from names to std.
     Without it the model's own initialisation is taken to be proportional to 1/sqrt(fan_in), or constant for what no sum
     runs over. `optimizer` is the class that will take the groups; `lr_beside` the rate of what an optimizer beside Muon
-    takes (`lr` if none is given); `names` maps names of the model (`*` allowed) to
+    takes (`lr` if none is given); `rho` the radius of a perturbation (of groups that have one: `"rho"`); `names` maps names of the model (`*` allowed) to
     rules; `init=False` leaves the values alone, for a model that is initialised or loaded already.
 
     With a `seed` the values of the model are not read but drawn, from one generator per parameter (seeded by its
@@ -75,7 +76,7 @@ def apply(
 
     graph = graph or getattr(solution, "architecture", None)
     at = Sizes.of(solution, graph, base, sizes)
-    tuned = Tuned.of(at, lr, weight_decay, eps, optimizer, lr_beside)
+    tuned = Tuned.of(at, lr, weight_decay, eps, optimizer, lr_beside, rho)
     fixed = {name for name, parameter in graph.parameters.items() if not parameter.trained} if graph else set[str]()
     stacked = {name for name in solution.parameters if graph is None or graph.repeat_of(name)}
     known = Names.of([name for name in solution.parameters if name not in fixed], stacked, names or {})

@@ -11,8 +11,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from scalerules.errors import ScaleRulesError, UnknownName
+from scalerules.optimizers.law import RADIUS
 from scalerules.optimizers.law import Optimizer as Law
-from scalerules.optimizers.named import optimizer as law_of
+from scalerules.optimizers.named import named_in as law_of
 from scalerules.optimizers.powers import AXES
 from scalerules.optimizers.symbolic import Facts
 from scalerules.optimizers.table import OPTIMIZERS
@@ -103,6 +104,7 @@ class Tuned:
     weight_decay: float
     eps: float | None
     optimizer: type | None
+    radius: float = 0.05
 
     @classmethod
     def of(
@@ -113,6 +115,7 @@ class Tuned:
         eps: float | None,
         optimizer: type | None,
         lr_beside: float | None = None,
+        radius: float = 0.05,
     ) -> Tuned:
         """Fills in the optimizer's own epsilon; raises `ScaleRulesError` if the rules are for another kind of one."""
         law = _law(at)
@@ -126,7 +129,7 @@ class Tuned:
             eps = given.default if given is not None and isinstance(given.default, float) else None
         elif eps is None:
             eps = EPS if law is not None and law.eps else None
-        return cls(lr, lr if lr_beside is None else lr_beside, weight_decay, eps, optimizer)
+        return cls(lr, lr if lr_beside is None else lr_beside, weight_decay, eps, optimizer, radius)
 
 
 def _law(at: Sizes) -> Law | None:
@@ -226,6 +229,8 @@ def _of_rule(at: Sizes, name: str, rule: str, parameter: Parameter, tuned: Tuned
         numbers["weight_decay"] /= at.factor(exponents.lr)
     if tuned.eps is not None:
         numbers["eps"] = tuned.eps * at.factor(exponents.eps)
+    if RADIUS in exponents.dampings:
+        numbers[RADIUS] = tuned.radius * at.factor(exponents.dampings[RADIUS])
     if not at.solution.optimizer.startswith("muon"):
         return numbers
     if at.graph is None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from scalerules.errors import ScaleRulesError
 from scalerules.graph import Graph, Node
-from scalerules.optimizers import optimizer as law_of
+from scalerules.optimizers.law import RADIUS
+from scalerules.optimizers.named import named_in as law_of
 
 from .pytorch_source import is_attribute
 
@@ -93,7 +94,8 @@ class Harmless:
     def _rule(self, rule: Rule) -> Rule:
         init, mult, lr, eps, wd = map(self._exponents, (rule.init, rule.mult, rule.lr, rule.eps, rule.wd))
         shape = tuple(self.axes.get(axis, "axis") for axis in rule.shape)
-        return replace(rule, shape=shape, init=init, mult=mult, lr=lr, eps=eps, wd=wd, log=(), dampings={})
+        radius = {name: self._exponents(size) for name, size in rule.dampings.items() if name == RADIUS}
+        return replace(rule, shape=shape, init=init, mult=mult, lr=lr, eps=eps, wd=wd, log=(), dampings=radius)
 
     def _exponents(self, exponents: Exponents) -> Exponents:
         return type(exponents)({self.scales[scale]: value for scale, value in exponents.fractions.items()})

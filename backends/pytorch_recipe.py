@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scalerules.errors import ScaleRulesError
-from scalerules.optimizers import optimizer as law_of
+from scalerules.optimizers.law import RADIUS
+from scalerules.optimizers.named import named_in as law_of
+from scalerules.optimizers.own import torch_class
 
 from .natural import count, fan_in, matrix, uses
 from .pytorch_reasons import logarithm, reason
@@ -28,6 +32,8 @@ class Torch:
     eps: float | None
     lr: float
     note: str = ""
+    own: type | None = None
+    """A user's class, which an emitted file imports."""
 
 
 OPTIMIZERS = {
@@ -68,8 +74,22 @@ def _torch(w: Writer) -> Torch:
         return replace(OPTIMIZERS[base], call="torch.optim.Adam(groups)")
     if law is not None and base in OPTIMIZERS:
         return OPTIMIZERS[base]
+    if law is not None and (kind := torch_class(law)) is not None:
+        eps = inspect.signature(kind).parameters.get("eps")
+        default = float(eps.default) if eps is not None and isinstance(eps.default, float) else None
+        return Torch(f"{kind.__name__}(groups)", default, 1e-2, note=f"of {law.file}", own=kind)
     entries = law is None or (law.normalised() and not law.spectral)
     return STAND_IN if entries else PLACEHOLDER
+
+
+def imported(w: Writer) -> list[str]:
+    """The import of a user's class; a file stands beside the emitted one, or on the path."""
+    kind, law = _torch(w).own, _optimizer(w)
+    if kind is None or law is None:
+        return []
+    file = Path(str(law.file))
+    module = file.stem if kind.__module__.startswith("scalerules_optimizer_") else kind.__module__
+    return [f"from {module} import {kind.__name__}  # keep {file.name} beside this file"]
 
 
 def init(w: Writer) -> list[str]:
@@ -135,10 +155,14 @@ def groups(w: Writer) -> list[str]:
     shared: dict[tuple[Any, ...], list[str]] = {}
     for name, rule in trained.items():
         eps = rule.eps if optimizer.eps is not None else None
-        key = tuple(tuple(sorted(fractions(exponents).items())) for exponents in (rule.lr, eps, _decay(w, rule)))
+        radius = rule.dampings.get(RADIUS)
+        parts = (rule.lr, eps, _decay(w, rule), radius)
+        key = tuple(tuple(sorted(fractions(exponents).items())) for exponents in parts)
         shared.setdefault(key, []).append(name)
     body = [line for names in shared.values() for line in _group(w, optimizer, names)]
     eps = f", eps: float = {optimizer.eps!r}" if optimizer.eps is not None else ""
+    if any(RADIUS in rule.dampings for rule in trained.values()):
+        eps += f", {RADIUS}: float = 0.05"
     matrices = ['        group["matrices"] = [MATRICES.get(name) for name in group["names"]]']
     return [
         *(_matrices(w) if w.solution.optimizer.startswith("muon") else []),
@@ -169,6 +193,8 @@ def _group(w: Writer, optimizer: Torch, names: list[str]) -> list[str]:
     numbers = [("lr", "lr", rule.lr), ("weight_decay", "weight_decay", _decay(w, rule))]
     if optimizer.eps is not None:
         numbers.insert(1, ("eps", "eps", rule.eps))
+    if RADIUS in rule.dampings:
+        numbers.append((RADIUS, RADIUS, rule.dampings[RADIUS]))
     return [
         "        {",
         *comments,

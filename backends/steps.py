@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from scalerules.optimizers.law import Optimizer
+from scalerules.optimizers.named import named_in
 from scalerules.optimizers.named import optimizer as law_of
 from scalerules.optimizers.powers import GRADIENT, atom
 from scalerules.optimizers.symbolic import Facts
@@ -284,6 +285,12 @@ class Steps:
             return self.update(gradient + wd * parameter, parameter, setting)
         taken = self.update(gradient, parameter, setting) * share  # K-FAC's factors are of gradients before clipping
         return taken + (setting.lr * wd if decay == "decoupled" else wd) * parameter if wd else taken
+
+
+def trainable(name: str) -> None:
+    """Raises `ScaleRulesError` where what a solution names cannot be trained with: a law that holds no step."""
+    named_in(name)
+    optimizer(name)
 
 
 def optimizer(name: str) -> Steps:

@@ -32,7 +32,7 @@ class Question:
     """The options of every command that derives: what grows, how it is trained, what is asked."""
 
     optimizer: str = "adam"
-    """How it is trained (scalerules list optimizers)."""
+    """How it is trained (scalerules list optimizers), or a FILE.py with a law of your own."""
     scale: Annotated[tuple[str, ...], Repeated] = ()
     """NAME[=GROWTH]: a scale that grows, such as width or state=1/4; repeatable. Others are held fixed. Of a torch
     module NAME=VALUES[:GROWTH], such as width=32,48,64."""
@@ -50,6 +50,10 @@ class Question:
     """With a growing depth: what changes has to count inside every block, not only in the sum over blocks."""
     lazy: Annotated[bool, Parameter(negative="")] = False
     """Where given sizes leave a parameter behind: its largest stable rate and a warning, not a clash."""
+    tied: Annotated[tuple[str, ...], Repeated] = ()
+    """all, or names and patterns with commas between them: parameters that share one learning rate; repeatable."""
+    decay: Literal["time-scale", "update"] | None = None
+    """What weight decay keeps: its time-scale in steps (as without this option), or its share of every update."""
     set: Annotated[tuple[str, ...], Repeated] = ()
     """NAME=VALUE: an option of the architecture, such as discretisation=euler; repeatable."""
 
@@ -86,7 +90,14 @@ class Question:
 
         graph = self.graph(spec)
         given = self.sizes_given()
-        return graph, scalerules.derive(graph, given=given, nonlazy=self.nonlazy, lazy=self.lazy, **self.asked(graph))
+        more = {"nonlazy": self.nonlazy, "lazy": self.lazy, "tied": self.groups(), "decay": self.decay}
+        return graph, scalerules.derive(graph, given=given, **more, **self.asked(graph))
+
+    def groups(self) -> Any:
+        """None, `all`, or groups of parameters."""
+        if self.tied in ((), ("all",)):
+            return "all" if self.tied else None
+        return {text: [part.strip() for part in text.split(",")] for text in self.tied}
 
     def asked(self, graph: Graph) -> dict[str, Any]:
         """The arguments of `derive` and `classify` except `given`."""

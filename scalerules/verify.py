@@ -16,6 +16,7 @@ from .amounts import LARGEST_RATE, MOST_JOBS, positive, seeds_of, several, whole
 from .errors import ScaleRulesError
 from .footprint import check_fits
 from .graph import Graph
+from .optimizers.own import STEPS
 from .runs import Look, Rate, Runs, backend, belong, few_samples, rises, silent, stable_rate, usable
 from .slopes import Samples, peak
 from .verify_judge import ALLOWANCE, Key, Measured, Name, Row, far_above, judge, measured
@@ -69,6 +70,8 @@ def verify(
     if sizes is not None:
         several(sizes, "sizes", 2)
     backend("training")  # without torch, said before anything else
+    backend("steps").trainable(solution.optimizer)
+    jobs = 1 if solution.optimizer.partition("(")[0] in STEPS else jobs  # what is registered is known to this process
     device, graph, started = usable(device), few_samples(graph), time.monotonic()
     scales = _scale_values(graph, solution, sizes)
     counts = _seed_counts(scales, seeds, steps)

@@ -11,7 +11,7 @@ from scalerules.errors import ScaleRulesError, UnknownName, short
 from scalerules.exact import exact
 
 from .law import Decay, Optimizer
-from .own import from_file
+from .own import ASKED, from_file
 from .table import OPTIMIZERS, with_exponents
 
 OPTIONS: dict[str, tuple[str, ...]] = {"decay": get_args(Decay), "clip": ("fixed", "scaled")}
@@ -43,6 +43,18 @@ def optimizer(name: str) -> Optimizer:
         )  # fmt: skip
     said = ",".join([*(word for word in words if "=" not in word), *(f"{k}={v}" for k, v in options.items())])
     return replace(rule, name=f"{base}({said})" if said else base, **options)
+
+
+def named_in(solution: str) -> Optimizer:
+    """The optimizer that a solution names: a file is run where it was asked for, not because a solution names it.
+
+    Raises `ScaleRulesError`.
+    """
+    match = _NAME.fullmatch(solution)
+    if match is not None and match[1].endswith(".py") and match[1] not in ASKED:
+        hint = f"derive(graph, optimizer={solution!r}) runs it"
+        raise ScaleRulesError("is a file that was not asked for here", where=f"optimizer {solution!r}", hint=hint)
+    return optimizer(solution)
 
 
 def _known(base: str) -> Optimizer:

@@ -29,6 +29,9 @@ LAW, PERTURBATION = "law", "perturbation"
 STEPS: dict[str, Any] = {}
 """What trains a registered law, by its name."""
 
+ASKED: set[str] = set()
+"""The files that were asked for: what a solution says alone runs no file."""
+
 
 def register(name: str, law: Formula, *, perturbation: Formula | None = None, step: Any = None) -> Optimizer:
     """Makes a law known under a name for as long as Python runs; its docstring says what it does.
@@ -48,7 +51,9 @@ def register(name: str, law: Formula, *, perturbation: Formula | None = None, st
 
 def from_file(text: str) -> Optimizer:
     """The optimizer in a user's file. Raises `ScaleRulesError` with file and line."""
-    return _optimizer(text, vars(module(text)), text)
+    made = _optimizer(text, vars(module(text)), text)
+    ASKED.add(text)
+    return made
 
 
 def module(text: str) -> ModuleType:
@@ -118,9 +123,26 @@ def _watched(law: Formula, file: str) -> Formula:
     return watched
 
 
+def torch_class(law: Optimizer) -> type | None:
+    """The class of torch that comes with a law, if one does; torch itself is not needed to see it."""
+    if law.file is None:
+        return None
+    registered = STEPS.get(law.name.partition("(")[0])
+    names = {"step": registered} if registered is not None else vars(module(law.file)) if law.file.endswith(".py") else {}
+    written = names.get("step")
+    if written is not None:
+        return written if inspect.isclass(written) else None
+    own = [x for x in names.values() if inspect.isclass(x) and x.__module__ == names.get("__name__")]
+    return next((kind for kind in reversed(own) if any(_of_torch(base) for base in kind.__mro__[1:])), None)
+
+
+def _of_torch(kind: type) -> bool:
+    return kind.__name__ == "Optimizer" and kind.__module__.startswith("torch.optim")
+
+
 def told(error: BaseException, file: str) -> ScaleRulesError:
     """An exception of a user's file, in one line with its place there."""
-    mine = error if isinstance(error, ScaleRulesError) else ScaleRulesError(_said(error))
+    mine = error if isinstance(error, ScaleRulesError) else ScaleRulesError(_said(error), hint=_advice(error))
     if mine.line is None:
         mine.file = file
         if isinstance(error, SyntaxError) and Path(error.filename or file).absolute() == Path(file).absolute():
@@ -134,6 +156,16 @@ def _said(error: BaseException) -> str:
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     first = " ".join(str(text).split())
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def _advice(error: BaseException) -> str | None:
+    """What to write instead of what laws cannot use."""
+    if isinstance(error, ImportError) and error.name == __package__:
+        word = str(error).partition("'")[2].partition("'")[0]
+        return nearest(word, sys.modules[__package__].__all__)
+    if isinstance(error, TypeError) and Quantity.__name__ in str(error):
+        return "a law is read without tensors: use the words of scalerules.optimizers"
+    return None
 
 
 def _line(error: BaseException, file: str) -> int | None:

@@ -18,6 +18,9 @@ FINEST = 64
 """The largest denominator of an exponent."""
 TINY = 1e-2
 """A number below this, added to a size, is meant as an epsilon."""
+WORDS = ("abs", "average", "clip", "left", "low_rank", "maximum", "minimum", "norm", "orthogonal", "right", "rms", "sign",
+         "spectral", "sqrt", "square")  # fmt: skip
+"""What can be done with a tensor or a size."""
 Number = (int, float, Fraction)
 Signs = frozenset[str]
 OWN: Signs = frozenset({GRADIENT})
@@ -51,7 +54,8 @@ class Quantity:
 
     `signs`: whose random signs its entries carry (the gradient's, the parameter's; of a number None). `levelled`: its
     entries are alike along every axis. `whole`: it moves a matrix as a whole, by its singular values. `zero`: it is
-    exactly zero; `late`: it was, at initialisation.
+    exactly zero; `late`: it was, at initialisation. `dense`: functions of the entries have given it full rank; `bulk`:
+    the size of its entries, where the part that follows the gradient (`powers`) has become smaller than the rest.
     """
 
     powers: Powers
@@ -61,6 +65,13 @@ class Quantity:
     whole: bool = False
     zero: bool = False
     late: bool = False
+    dense: bool = False
+    bulk: Powers | None = None
+
+    @property
+    def size(self) -> Powers:
+        """The size of the root mean square of its entries."""
+        return self.powers if self.bulk is None else self.bulk
 
     @property
     def tensor(self) -> bool:
@@ -89,13 +100,15 @@ class Quantity:
         return self**-1
 
     def _product(self, other: Quantity, share: int) -> Quantity:
-        signs = None
-        if self.tensor or other.tensor:
-            signs = (self.signs or frozenset()) ^ (other.signs or frozenset())
         both = self.tensor and other.tensor
+        signs = (self.signs or frozenset()) ^ (other.signs or frozenset()) if self.tensor or other.tensor else None
+        mine = self.powers if self.signs and signs else self.size
+        others = other.powers if other.signs and signs else other.size
+        whole = self.size.times(other.size, share)
+        powers = mine.times(others, share)
         return replace(
-            self, powers=self.powers.times(other.powers, share), signs=signs,
-            levelled=both or (self if self.tensor else other).levelled,
+            self, powers=powers, bulk=whole if whole != powers else None, signs=signs,
+            levelled=both or (self if self.tensor else other).levelled, dense=both or self.dense or other.dense,
             whole=self.whole or other.whole, zero=self.zero or other.zero,
         )  # fmt: skip
 
@@ -105,7 +118,8 @@ class Quantity:
         share = _exponent(exponent)
         odd = share.denominator == 1 and share.numerator % 2
         return replace(
-            self, powers=self.powers.to(share), signs=None if self.signs is None else self.signs if odd else frozenset(),
+            self, powers=self.size.to(share), bulk=None, dense=True,
+            signs=None if self.signs is None else self.signs if odd else frozenset(),
             levelled=self.levelled or share != 1,
         )  # fmt: skip
 
@@ -126,6 +140,7 @@ class Quantity:
             raise ScaleRulesError("adds tensors whose signs have nothing to do with each other", hint=hint)
         return replace(
             self, powers=largest(self.powers, other.powers), levelled=self.levelled and other.levelled,
+            bulk=largest(self.size, other.size) if self.bulk or other.bulk else None, dense=self.dense or other.dense,
             whole=self.whole or other.whole,
         )  # fmt: skip
 
@@ -145,7 +160,7 @@ class Quantity:
         return self
 
     def __abs__(self) -> Quantity:
-        return replace(self, signs=frozenset()) if self.tensor else self
+        return replace(self, powers=self.size, bulk=None, signs=frozenset(), dense=True) if self.tensor else self
 
     def __matmul__(self, other: Any) -> Quantity:
         if isinstance(other, Quantity):
@@ -169,7 +184,7 @@ class Quantity:
 
     def sign(self) -> Quantity:
         """Entries of size one."""
-        return replace(self._entries("sign"), powers=Powers(), levelled=True, zero=False)
+        return replace(self._entries("sign")._entrywise(), powers=Powers(), levelled=True, zero=False)
 
     def sqrt(self) -> Quantity:
         """The root; of a tensor with signs there is none."""
@@ -179,7 +194,7 @@ class Quantity:
 
     def clip(self, bound: float) -> Quantity:
         """At most of size 0."""
-        return replace(self._entries("clip"), powers=smallest(Powers(), self.powers), levelled=True)
+        return replace(self._entries("clip")._entrywise(), powers=smallest(Powers(), self.powers), levelled=True)
 
     def maximum(self, *options: Any) -> Quantity:
         """The largest; with a damping, a floor: one where this is zero at initialisation."""
@@ -206,8 +221,8 @@ class Quantity:
     def rms(self, over: Over) -> Quantity:
         """The size as a number; one number for each row or column where it runs over a side."""
         self._side(over)
-        kept = replace(self._entries("rms"), signs=frozenset()) if over else replace(self._entries("rms"), signs=None)
-        return replace(kept, whole=False)
+        kept = replace(self._entries("rms"), signs=frozenset() if over else None)
+        return replace(kept, powers=self.size, bulk=None, whole=False)
 
     def norm(self, over: Over) -> Quantity:
         """The size times the root of the number of entries that it runs over."""
@@ -219,13 +234,18 @@ class Quantity:
             return self.norm(None)
         sides = atom("fan_in", HALF), atom("fan_out", HALF)
         if GRADIENT in (self.signs or frozenset()):
-            return self.rms(None)._times(sides[0].times(sides[1]))
+            top = replace(self, bulk=None).rms(None)._times(sides[0].times(sides[1]))
+            return top if self.bulk is None else replace(
+                top, powers=largest(top.powers, self.bulk.times(largest(*sides))))  # fmt: skip
         return self.rms(None)._times(largest(*sides))
 
     def orthogonal(self) -> Quantity:
-        """Singular values of one."""
+        """Singular values of one; where the rank is full there are many, and most do not follow the gradient."""
         self._follows("orthogonal")
-        return replace(self / self.spectral(), whole=self.notes.facts.matrix, levelled=True)
+        matrix = self.notes.facts.matrix
+        made = replace(self, bulk=None) / replace(self, bulk=None).spectral()
+        all_of_them = largest(atom("fan_in"), atom("fan_out")).to(-HALF)
+        return replace(made, whole=matrix, levelled=True, dense=False, bulk=all_of_them if matrix and self.dense else None)
 
     def low_rank(self, rank: int) -> Quantity:
         """As large as the whole: the largest singular value stays."""
@@ -264,6 +284,10 @@ class Quantity:
 
     # --- what cannot be asked -----------------------------------------------------------------------------------
 
+    def _entrywise(self) -> Quantity:
+        """As a function of the entries, which gives a matrix full rank."""
+        return replace(self, bulk=None, dense=True)
+
     def _times(self, powers: Powers) -> Quantity:
         return replace(self, powers=self.powers.times(powers))
 
@@ -293,7 +317,7 @@ class Quantity:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        raise UnknownName("operation", name, [word for word in vars(type(self)) if not word.startswith("_")])
+        raise UnknownName("operation", name, WORDS)
 
 
 @dataclass(frozen=True)
@@ -406,4 +430,5 @@ NAMES: Mapping[type, str] = {Curvature: "a Gram matrix", Applied: "a power of a 
 def _kind(value: object) -> str:
     if isinstance(value, Quantity):
         return "a tensor" if value.tensor else "a size"
-    return "nothing" if value is None else NAMES.get(type(value), f"a {type(value).__qualname__}")
+    kind = type(value).__qualname__
+    return "nothing" if value is None else NAMES.get(type(value), f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}")
