@@ -18,6 +18,7 @@ from .gauge import Shape, regauged
 from .gauge import gauge as gauge_of
 from .given import Given, named, read
 from .graph import Graph
+from .lower import Held
 from .optimizers.law import RADIUS
 from .optimizers.named import optimizer as optimizer_of
 from .optimizers.powers import GRADIENT, TOGETHER
@@ -328,8 +329,7 @@ class _Writer:
 
     def _rule(self, name: str) -> Rule:
         lr = self.zero if ("lr", name) in self._unmet else self._vector("lr", name)
-        held = next((h for h in self.run.plan.parameters.values() if h.name == name), None)
-        gradient = self._gradient(name)
+        held, gradient = self._held(name), self._gradient(name)
         dampings = self.tuning.dampings(held, name, gradient)
         rule = Rule(
             shape=self.graph.shape_of(name),
@@ -362,6 +362,9 @@ class _Writer:
         radius = self.zero if vector is None or self.uphill.solved.never(("lr", name)) else _exponents(vector, self.scales)
         radius = radius.plus(rule.mult, self.uphill.share(name).update)
         return replace(rule, dampings={**rule.dampings, RADIUS: radius})
+
+    def _held(self, name: str) -> Held | None:
+        return next((h for h in self.run.plan.parameters.values() if h.name == name), None)
 
     def _gradient(self, name: str) -> Exponents:
         event = self.gradients.get(name)
@@ -420,8 +423,13 @@ class _Writer:
                 found.append(Explanation(kind, size, _sentence(equation), self._steps(equation.event)))
         event = self.gradients.get(name)
         if event is not None and self.problem.optimizer.eps:
+            gradient = self._gradient(name)
+            size = self.tuning.dampings(self._held(name), name, gradient).get("eps")
             said = "Epsilon has to stay at most as large as the gradient."
-            found.append(Explanation("eps", str(self._gradient(name)), said, self._steps(event)))
+            if size is not None and size != gradient:
+                said = f"Epsilon grows as what it is added to, which the law makes of the gradient, of size {gradient}."
+            if size is not None:
+                found.append(Explanation("eps", str(size), said, self._steps(event)))
         return tuple(found)
 
     def _steps(self, event: Event) -> tuple[Line, ...]:

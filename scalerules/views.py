@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .solution import Explanation, Exponents, Solution
+from .solution import Explanation, Exponents, Rule, Solution
 
 COLUMNS = ("init", "mult", "lr", "eps", "wd")
+
+
+def _further(solution: Solution) -> list[str]:
+    """The names of what else the optimizer has: dampings beside epsilon, the radius of a perturbation."""
+    return list(dict.fromkeys(name for rule in solution.parameters.values() for name in rule.dampings))
+
+
+def _dampings(rule: Rule, names: Sequence[str]) -> list[Exponents | None]:
+    return [rule.dampings.get(name) for name in names]
 
 
 def heading(solution: Solution) -> str:
@@ -22,6 +31,7 @@ def rows(solution: Solution) -> list[list[str]]:
     found: list[list[str]] = []
     for name, rule in solution.parameters.items():
         cells = [_cell(getattr(rule, size), size in rule.log) for size in COLUMNS]
+        cells += [str(size) if size is not None else "" for size in _dampings(rule, _further(solution))]
         found.append([name, " ".join(rule.shape), *cells])
     return found
 
@@ -35,9 +45,11 @@ def table(solution: Solution) -> str:
     head = f"{solution.graph}, {solution.optimizer}: " + ", ".join(
         f"{scale}^{growth}" if growth != 1 else scale for scale, growth in solution.direction.items() if growth
     )
-    cells = [["parameter", "shape", *COLUMNS]]
+    further = _further(solution)
+    cells = [["parameter", "shape", *COLUMNS, *further]]
     for name, rule in solution.parameters.items():
         row = [_power(getattr(rule, size)) + (" log" if size in rule.log else "") for size in COLUMNS]
+        row += [_power(size) if size is not None else "" for size in _dampings(rule, further)]
         cells.append([name, " ".join(rule.shape), *row])
     text = f"{head}\n\n{columns(cells)}"
     if solution.multipliers:
@@ -66,7 +78,9 @@ def explained(solution: Solution, name: str) -> str:
     for explanation in solution.explanations.get(name, ()):
         lines += ["", *_explanation(explanation)]
     if name in solution.parameters:
-        lines += ["", f"wd = {solution[name].wd}: decay acts through lr * wd, which keeps one time scale."]
+        kept = next((text for text in solution.assumptions if text.startswith("Weight decay")), None)
+        said = kept or "decay acts through lr * wd, which keeps one time scale."
+        lines += ["", f"wd = {solution[name].wd}: {said}"]
     return "\n".join(lines) + "\n"
 
 
@@ -80,8 +94,9 @@ def _explanation(explanation: Explanation) -> list[str]:
 
 def markdown(solution: Solution) -> str:
     """Table, steps, assumptions and warnings."""
-    lines = [f"# {heading(solution)}", "", "| parameter | shape | " + " | ".join(COLUMNS) + " |"]
-    lines.append("| --- " * (2 + len(COLUMNS)) + "|")
+    heads = [*COLUMNS, *_further(solution)]
+    lines = [f"# {heading(solution)}", "", "| parameter | shape | " + " | ".join(heads) + " |"]
+    lines.append("| --- " * (2 + len(heads)) + "|")
     lines += ["| " + " | ".join([f"`{row[0]}`", *row[1:]]) + " |" for row in rows(solution)]
     if solution.multipliers:
         lines += ["", "Multipliers that were solved for:", ""]
@@ -119,9 +134,13 @@ def latex(solution: Solution) -> str:
     """The table as a LaTeX tabular, then assumptions, warnings and the numbered steps."""
     from sympy import latex as printed  # pyright: ignore[reportMissingTypeStubs]
 
-    lines = [r"\begin{tabular}{ll" + "l" * len(COLUMNS) + "}", r"parameter & shape & " + " & ".join(COLUMNS) + r" \\"]
+    further = _further(solution)
+    heads = " & ".join([*COLUMNS, *map(_escaped, further)])
+    lines = [r"\begin{tabular}{ll" + "l" * (len(COLUMNS) + len(further)) + "}", rf"parameter & shape & {heads} \\"]
     for name, rule in solution.parameters.items():
-        cells = [f"${printed(getattr(rule, s).expr, root_notation=False, fold_frac_powers=True)}$" for s in COLUMNS]
+        sizes = [*(getattr(rule, size) for size in COLUMNS), *_dampings(rule, further)]
+        exprs = [size.expr if size is not None else None for size in sizes]
+        cells = [f"${printed(e, root_notation=False, fold_frac_powers=True)}$" if e is not None else "" for e in exprs]
         lines.append(" & ".join([_escaped(name), _escaped(" ".join(rule.shape)), *cells]) + r" \\")
     lines.append(r"\end{tabular}")
     notes = [*solution.assumptions, *solution.warnings]
