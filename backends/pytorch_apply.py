@@ -57,7 +57,8 @@ def apply(
     `reference` gives the std at the base size: a model built there by the same code, or a mapping from names to std.
     Without it the model's own initialisation is taken to be proportional to 1/sqrt(fan_in), or constant for what no sum
     runs over. `optimizer` is the class that will take the groups; `lr_beside` the rate of what an optimizer beside Muon
-    takes (`lr` if none is given); `rho` the radius of a perturbation (of groups that have one: `"rho"`); `names` maps names of the model (`*` allowed) to
+    takes (`lr` if none is given); `rho` the radius of a perturbation (of groups that have one: `"rho"`);
+    `names` maps names of the model (`*` allowed) to
     rules; `init=False` leaves the values alone, for a model that is initialised or loaded already.
 
     With a `seed` the values of the model are not read but drawn, from one generator per parameter (seeded by its

@@ -10,15 +10,14 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
+from .equations import Vectors, vector_of
 from .lower import Held
 from .optimizers.law import Optimizer, Scaling, axes_of
 from .optimizers.powers import BEHIND, GRADIENT, READ, WEIGHT, Resolved, shift
 from .optimizers.symbolic import Facts
 from .propagate import Run
 from .solution import Exponents, Rule
-from .equations import Vectors, vector_of
 from .terms import Term
-
 
 Decaying = Literal["time-scale", "update"]
 """What weight decay keeps: its time scale in steps, or its share of every update."""
@@ -26,7 +25,7 @@ Decaying = Literal["time-scale", "update"]
 DECAYS: dict[str, str] = {
     "time-scale": "Weight decay keeps its time scale: lr * wd is constant, so a parameter forgets its past in as many "
     "steps at every size.",
-    "update": "Weight decay is as large as the update: lr * wd times the parameter grows as what the gradient moves it by.",
+    "update": "Weight decay is as large as the update: lr * wd times the parameter grows as what the gradient moves it by.",  # noqa: E501
 }
 """Both conventions, as a solution states them."""
 

@@ -301,7 +301,7 @@ class _Writer:
             return rules
         if uphill is not None:
             rules = {n: replace(r, dampings=r.dampings | {RADIUS: r.dampings[RADIUS].plus(
-                norm[1], -uphill.together(n).update)}) if RADIUS in r.dampings else r for n, r in rules.items()}  # fmt: skip
+                norm[1], -uphill.together(n).update)}) if RADIUS in r.dampings else r for n, r in rules.items()}  # fmt: skip  # noqa: E501
         if optimizer.together:
             rules = {n: divided(r, norm[1], self.tuning.of_norm(n, TOGETHER, 1), optimizer) for n, r in rules.items()}
         if optimizer.clip is not None:
@@ -351,7 +351,7 @@ class _Writer:
             else (Fraction(0), *self.zero.fractions.values())
         )
         by = self.tuning.gauges(held)
-        shape = Shape(self.graph.parameters[name].init == "normal", len(axes), _exponents(grows, self.scales), by.update)
+        shape = Shape(self.graph.parameters[name].init == "normal", len(axes), _exponents(grows, self.scales), by.update)  # noqa: E501
         return self._with_radius(regauged(rule, shape, gauge_of(self.gauge), by.update, by.decay, by.dampings), name)
 
     def _with_radius(self, rule: Rule, name: str) -> Rule:
@@ -359,7 +359,7 @@ class _Writer:
         if self.uphill is None or not self.graph.parameters[name].trained:
             return rule
         vector = self.uphill.solved.vectors.get(("lr", name))
-        radius = self.zero if vector is None or self.uphill.solved.never(("lr", name)) else _exponents(vector, self.scales)
+        radius = self.zero if vector is None or self.uphill.solved.never(("lr", name)) else _exponents(vector, self.scales)  # noqa: E501
         radius = radius.plus(rule.mult, self.uphill.share(name).update)
         return replace(rule, dampings={**rule.dampings, RADIUS: radius})
 
@@ -489,7 +489,7 @@ class _Writer:
             texts.append(DECAYS[self.decaying])
         if self.uphill is not None:
             texts.append(
-                "rho: a perturbation is a step of its own, taken back; its radius is the largest that moves values by size 0."
+                "rho: a perturbation is a step of its own, taken back; its radius is the largest that moves values by size 0."  # noqa: E501
             )
         if self.tied:
             texts.append("Tied: one rate for " + ", ".join(sorted(self.tied)) + ".")
@@ -497,7 +497,7 @@ class _Writer:
 
     def _warnings(self) -> tuple[str, ...]:
         texts = [
-            f"{name!r} shares its rate with {self.tied[name]!r}, which allows no larger one: its own contribution stays at "
+            f"{name!r} shares its rate with {self.tied[name]!r}, which allows no larger one: its own contribution stays at "  # noqa: E501
             f"size -{distance}"
             if name in self.tied
             else f"{name!r} is lazy: its own contribution stays at size -{distance}, a larger rate would not be stable"

@@ -64,7 +64,7 @@ GAUGES: dict[str, Gauge] = {
         Gauge("ntk", "Every std is 1, multipliers carry the rest.", "Jacot et al. 2018, arXiv 1806.07572", _whole),
         Gauge("unit", "Every std is 1 and constant factors give every operation unit variance.",
               "u-muP, arXiv 2407.17465", _whole),
-        Gauge("one-rate", "Multipliers make all rates of random parameters the same; of rules relative to them none can.",
+        Gauge("one-rate", "Multipliers make all rates of random parameters the same; of rules relative to them none can.",  # noqa: E501
               "Yang and Hu 2021, arXiv 2011.14522 (abc, c = 0)", _one_rate),
     ]
 }  # fmt: skip
@@ -77,7 +77,9 @@ def gauge(name: str) -> Gauge:
     return GAUGES[name]
 
 
-def regauged(rule: Rule, shape: Shape, chosen: Gauge, lr: Fraction, wd: Fraction, dampings: Mapping[str, Fraction]) -> Rule:
+def regauged(
+    rule: Rule, shape: Shape, chosen: Gauge, lr: Fraction, wd: Fraction, dampings: Mapping[str, Fraction]
+) -> Rule:
     """The rule in a gauge: mult + t, init - t, and lr - 2t (SGD), or lr - t and eps + t (Adam-like).
 
     In general the gradient grows by t and the parameter falls by it: `lr`, `wd` and `dampings` are by how much each

@@ -77,7 +77,9 @@ class Problem:
         self, unknowns: Mapping[Symbol, Fraction], steps: int, until: Until | None = None, coherent: bool = True
     ) -> Run:
         """The calculus at one point of the unknowns."""
-        point = Point(self.graph, self.direction, unknowns, self.optimizer.grain(self.plan.parameters.values()), coherent)
+        point = Point(
+            self.graph, self.direction, unknowns, self.optimizer.grain(self.plan.parameters.values()), coherent
+        )
         return propagate(
             self.graph, self.plan, point, self.optimizer, steps,
             isolated=self.isolated, until=until, alignments=self.alignments,

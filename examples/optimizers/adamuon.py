@@ -1,4 +1,4 @@
-"""AdaMuon (Si, Zhang and Shen 2025, arXiv 2507.11005): Muon's direction, normalised entry by entry, as large as Adam's."""
+"""AdaMuon (Si, Zhang and Shen 2025, arXiv 2507.11005): Muon's direction, normalised entry by entry, as large as Adam's."""  # noqa: E501
 
 import torch
 
@@ -14,7 +14,7 @@ def law(g, w, p):
     return sqrt(p.fan_in * p.fan_out) * o / norm(o)
 
 
-def step(g, w, p, state):
+def step(g, w, p, state):  # noqa: D103
     m = state["m"] = 0.95 * state.get("m", 0.0) + g
     if not p.matrix:
         v = state["v"] = 0.95 * state.get("v", 0.0) + g.square()

@@ -1,4 +1,4 @@
-"""Sharpness-aware minimisation, each layer with its own norm (Foret et al. 2021, arXiv 2010.01412; muP^2, 2411.00075)."""
+"""Sharpness-aware minimisation, each layer with its own norm (Foret et al. 2021, arXiv 2010.01412; muP^2, 2411.00075)."""  # noqa: E501
 
 from scalerules.optimizers import average, eps, norm
 

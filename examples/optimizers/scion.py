@@ -1,6 +1,6 @@
-"""Scion (Pethick et al. 2025, arXiv 2502.07529): every layer moves to the edge of the unit ball of a norm of its own."""
+"""Scion (Pethick et al. 2025, arXiv 2502.07529): every layer moves to the edge of the unit ball of a norm of its own."""  # noqa: E501
 
-from scalerules.optimizers import average, norm, orthogonal, rms, sign, sqrt
+from scalerules.optimizers import average, orthogonal, rms, sign, sqrt
 
 
 def law(g, w, p):

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from scalerules.ops.laws import explicit
-from scalerules.terms import largest
-from scalerules.ops.laws import Labels, Outer, Piece
-from scalerules.ops.laws import Scope
-from scalerules.terms import Term, decayed
+from scalerules.ops.laws import Labels, Outer, Piece, Scope, explicit
+from scalerules.terms import Term, decayed, largest
 
 
 def traces(at: Scope, labels: Labels, factors: Sequence[tuple[Labels, tuple[Term, ...]]]) -> tuple[Term, Term]:

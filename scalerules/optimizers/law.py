@@ -12,10 +12,8 @@ from fractions import Fraction
 from math import lcm
 from typing import TYPE_CHECKING, Literal
 
-from scalerules.terms import largest
-from scalerules.ops.laws import Outer, Piece
-from scalerules.ops.laws import Scope
-from scalerules.terms import Symbol, Term
+from scalerules.ops.laws import Outer, Piece, Scope
+from scalerules.terms import Symbol, Term, largest
 
 from .form import KINDS, Form, Formula, form
 from .gradients import _levelled, _power, entries
@@ -120,7 +118,9 @@ class Optimizer:
 
     def grain(self, held: Iterable[Held] = ()) -> int:
         """The denominator of the powers, by which sizes must be divisible."""
-        grains = [o.powers.grain for o in (*self.kinds, *(self.form(facts_of(h)) for h in held)) if o.powers is not None]
+        grains = [
+            o.powers.grain for o in (*self.kinds, *(self.form(facts_of(h)) for h in held)) if o.powers is not None
+        ]
         return lcm(*grains) ** 2
 
     def guess(self, facts: Facts) -> Resolved:

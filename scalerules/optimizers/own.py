@@ -128,7 +128,9 @@ def torch_class(law: Optimizer) -> type | None:
     if law.file is None:
         return None
     registered = STEPS.get(law.name.partition("(")[0])
-    names = {"step": registered} if registered is not None else vars(module(law.file)) if law.file.endswith(".py") else {}
+    names = (
+        {"step": registered} if registered is not None else vars(module(law.file)) if law.file.endswith(".py") else {}
+    )
     written = names.get("step")
     if written is not None:
         return written if inspect.isclass(written) else None
@@ -176,7 +178,9 @@ def _line(error: BaseException, file: str) -> int | None:
 
 
 def _meant(names: Mapping[str, Any]) -> str:
-    own = [name for name, value in names.items() if inspect.isfunction(value) and value.__module__ == names.get("__name__")]
+    own = [
+        name for name, value in names.items() if inspect.isfunction(value) and value.__module__ == names.get("__name__")
+    ]
     near = difflib.get_close_matches(LAW, own, n=1, cutoff=0.5)
     if near or len(own) == 1:
         return f"did you mean {(near or own)[0]!r}? Call it {LAW}"

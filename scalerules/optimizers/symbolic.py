@@ -18,7 +18,7 @@ FINEST = 64
 """The largest denominator of an exponent."""
 TINY = 1e-2
 """A number below this, added to a size, is meant as an epsilon."""
-WORDS = ("abs", "average", "clip", "left", "low_rank", "maximum", "minimum", "norm", "orthogonal", "right", "rms", "sign",
+WORDS = ("abs", "average", "clip", "left", "low_rank", "maximum", "minimum", "norm", "orthogonal", "right", "rms", "sign",  # noqa: E501
          "spectral", "sqrt", "square")  # fmt: skip
 """What can be done with a tensor or a size."""
 Number = (int, float, Fraction)
@@ -133,7 +133,9 @@ class Quantity:
         if self.zero or other.zero:
             return other if self.zero else self
         if self.tensor is not other.tensor:
-            raise ScaleRulesError("adds a number to a tensor", hint="add eps, or damping('name'), whose size is derived")
+            raise ScaleRulesError(
+                "adds a number to a tensor", hint="add eps, or damping('name'), whose size is derived"
+            )
         if self.signs != other.signs:
             hint = "weight decay is no part of a law: it is added beside it" if WEIGHT in (
                 (self.signs or OWN) ^ (other.signs or OWN)) else "such as m / (sqrt(v) + eps)"  # fmt: skip
@@ -245,7 +247,9 @@ class Quantity:
         matrix = self.notes.facts.matrix
         made = replace(self, bulk=None) / replace(self, bulk=None).spectral()
         all_of_them = largest(atom("fan_in"), atom("fan_out")).to(-HALF)
-        return replace(made, whole=matrix, levelled=True, dense=False, bulk=all_of_them if matrix and self.dense else None)
+        return replace(
+            made, whole=matrix, levelled=True, dense=False, bulk=all_of_them if matrix and self.dense else None
+        )
 
     def low_rank(self, rank: int) -> Quantity:
         """As large as the whole: the largest singular value stays."""

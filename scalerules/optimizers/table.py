@@ -38,66 +38,66 @@ QUARTER = Fraction(1, 4)
 # --- formulas: g the gradient, w the parameter, p its place ------------------------------
 
 
-def sgd(g: Any) -> Any:
+def sgd(g: Any) -> Any:  # noqa: D103
     return average(g)
 
 
-def adam(g: Any) -> Any:
+def adam(g: Any) -> Any:  # noqa: D103
     return average(g) / (sqrt(average(g * g, 0.999)) + eps)
 
 
-def signs(g: Any) -> Any:
+def signs(g: Any) -> Any:  # noqa: D103
     return sign(average(g))
 
 
-def adafactor(g: Any, w: Any) -> Any:
+def adafactor(g: Any, w: Any) -> Any:  # noqa: D103
     u = g / sqrt(average(g * g + eps, 0.999))
     return maximum(rms(w), damping("eps2")) * u / maximum(1, rms(u))
 
 
-def lamb(g: Any, w: Any) -> Any:
+def lamb(g: Any, w: Any) -> Any:  # noqa: D103
     u = decayed(adam(g))
     return trust(w, u) * u
 
 
-def lars(g: Any, w: Any) -> Any:
+def lars(g: Any, w: Any) -> Any:  # noqa: D103
     return trust(w, norm(g) + eps) * g
 
 
-def muon(g: Any, w: Any, p: Any) -> Any:
+def muon(g: Any, w: Any, p: Any) -> Any:  # noqa: D103
     if not p.matrix:
         return adam(g)
     m = average(g)
     return orthogonal(m / (norm(m) + eps))
 
 
-def muon_spectral(g: Any, w: Any, p: Any) -> Any:
+def muon_spectral(g: Any, w: Any, p: Any) -> Any:  # noqa: D103
     return muon(g, w, p) * (sqrt(p.fan_out / p.fan_in) if p.matrix else 1)
 
 
-def muon_original(g: Any, w: Any, p: Any) -> Any:
+def muon_original(g: Any, w: Any, p: Any) -> Any:  # noqa: D103
     return muon(g, w, p) * (sqrt(maximum(1, p.fan_out / p.fan_in)) if p.matrix else 1)
 
 
-def muon_match_rms(g: Any, w: Any, p: Any) -> Any:
+def muon_match_rms(g: Any, w: Any, p: Any) -> Any:  # noqa: D103
     return muon(g, w, p) * (sqrt(maximum(p.fan_out, p.fan_in)) if p.matrix else 1)
 
 
 @cache
-def shampoo(left: Fraction, right: Fraction) -> Formula:
+def shampoo(left: Fraction, right: Fraction) -> Formula:  # noqa: D103
     def formula(g: Any) -> Any:
         return power(gram_left(g) + eps, -left) @ g @ power(gram_right(g) + eps, -right)
 
     return formula
 
 
-def soap(g: Any, w: Any, p: Any) -> Any:
+def soap(g: Any, w: Any, p: Any) -> Any:  # noqa: D103
     if not p.matrix:
         return adam(g)
     return orthogonal(g / (spectral(g) + eps))
 
 
-def kfac(g: Any) -> Any:
+def kfac(g: Any) -> Any:  # noqa: D103
     factors = (inputs(g) + damping("A")) * (outputs(g) + damping("B"))
     return power(factors + eps, -1) @ g
 
