@@ -135,7 +135,7 @@ def test_forward_is_that_of_the_interpreter(name: str, gauge: str, tmp_path: Pat
             kind = graph.parameters[parameter].init
             if kind == "normal":
                 expected = natural_std(graph, parameter, graph.base_sizes())
-                expected *= solution[parameter].init.factor(program.ratios)
+                expected *= solution[parameter].init.change(program.ratios)
                 assert float(values.detach().std()) == pytest.approx(expected, rel=5 / math.sqrt(values.numel()))
             else:
                 assert torch.allclose(values, parameters[parameter])
