@@ -58,7 +58,7 @@ class Tuning:
         if held is None:
             return {}
         at = self._last(name)
-        found = at.dampings if at is not None else {}
+        found: Mapping[str, Resolved] = at.dampings if at is not None else {}
         return {damping: self.product(held, name, powers, gradient) for damping, powers in found.items()}
 
     def product(self, held: Held, name: str, powers: Resolved, gradient: Exponents) -> Exponents:
@@ -118,7 +118,7 @@ class Tuning:
             return Share(Fraction(0), Fraction(0), {})
         taken = power * at.powers.get(part, Fraction(0))
         decay = power * at.decayed.get(part, Fraction(0)) if self.optimizer.decay == "coupled" else taken
-        return Share(taken, decay, {name: power * found.get(part, 0) for name, found in at.dampings.items()})
+        return Share(taken, decay, {name: power * found.get(part, Fraction(0)) for name, found in at.dampings.items()})
 
     def _last(self, name: str) -> Scaling | None:
         there = [scaling for scaling in self.run.scalings.get(name, []) if scaling.weight is not None]

@@ -25,7 +25,7 @@ def traces(at: Scope, labels: Labels, factors: Sequence[tuple[Labels, tuple[Term
     return found[0], found[1]
 
 
-def _power(term: Term, degree: Fraction) -> Term:
+def raised(term: Term, degree: Fraction) -> Term:
     """The size of a term to a power."""
     if degree == 1:
         return term
@@ -52,7 +52,7 @@ def entries(at: Scope, piece: Piece) -> Term | None:
     return Term(sum(t.size for t in tops), (), tuple(tops), profile=falls)
 
 
-def _levelled(terms: list[Term]) -> list[Term]:
+def levelled_terms(terms: list[Term]) -> list[Term]:
     """A sign-like rule makes all entries along an axis alike: profiles are counted from the largest term's."""
     top = largest(terms)
     if top is None or top.profile is None:

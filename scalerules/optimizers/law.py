@@ -16,7 +16,7 @@ from scalerules.ops.laws import Outer, Piece, Scope
 from scalerules.terms import Symbol, Term, largest
 
 from .form import KINDS, Form, Formula, form
-from .gradients import _levelled, _power, entries
+from .gradients import entries, levelled_terms, raised
 from .powers import BEHIND, GRADIENT, READ, TOGETHER, WEIGHT, Resolved
 from .symbolic import Facts
 
@@ -220,7 +220,7 @@ def _sizes(at: Point, held: Held, terms: Mapping[str, Term]) -> Callable[[str], 
 
 def _factor(powers: Resolved, terms: Mapping[str, Term]) -> Term:
     """The part of an update's size that is not of axes, as a term."""
-    parts = [_power(terms[name], power) for name, power in powers.items() if name in terms]
+    parts = [raised(terms[name], power) for name, power in powers.items() if name in terms]
     if len(parts) < 2:
         return parts[0] if parts else Term(0)
     return Term(sum(part.size for part in parts), (), tuple(parts))
@@ -230,7 +230,7 @@ def _scaled(at: Scope, piece: Piece, factor: Term, levelled: bool) -> Piece:
     if isinstance(piece, Outer):
         factors = piece.factors
         if levelled:
-            factors = tuple((labels, tuple(_levelled(list(terms)))) for labels, terms in factors)
+            factors = tuple((labels, tuple(levelled_terms(list(terms)))) for labels, terms in factors)
         return Outer(factors, piece.labels, factor)
-    terms = _levelled(piece) if levelled else piece
+    terms = levelled_terms(piece) if levelled else piece
     return [t.derived(size=t.size + factor.size, parents=(t, factor)) for t in terms]

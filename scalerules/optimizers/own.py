@@ -164,7 +164,7 @@ def _advice(error: BaseException) -> str | None:
     """What to write instead of what laws cannot use."""
     if isinstance(error, ImportError) and error.name == __package__:
         word = str(error).partition("'")[2].partition("'")[0]
-        return nearest(word, sys.modules[__package__].__all__)
+        return nearest(word, sys.modules["scalerules.optimizers"].__all__)
     if isinstance(error, TypeError) and Quantity.__name__ in str(error):
         return "a law is read without tensors: use the words of scalerules.optimizers"
     return None
