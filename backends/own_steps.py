@@ -57,7 +57,7 @@ def _one(inner: Direction, setting: Any, gradient: Tensor, parameter: Tensor, st
     many, rest = g.shape[:-2], g.shape[-2:]
     here = place(setting.facts, tuple(rest))
     pairs = list(zip(g.reshape(-1, *rest), w.reshape(-1, *rest), strict=True))
-    made = [inner(one, old, here, state.setdefault(i, {}), setting) for i, (one, old) in enumerate(pairs)]
+    made = [inner(one, old, here, state.setdefault(str(i), {}), setting) for i, (one, old) in enumerate(pairs)]
     return back(torch.stack(made).reshape(*many, *rest))
 
 

@@ -300,7 +300,7 @@ class _Writer:
         if norm is None:
             return rules
         if uphill is not None:
-            rules = {n: replace(r, dampings=r.dampings | {RADIUS: r.dampings[RADIUS].plus(
+            rules = {n: replace(r, dampings={**r.dampings, RADIUS: r.dampings[RADIUS].plus(
                 norm[1], -uphill.together(n).update)}) if RADIUS in r.dampings else r for n, r in rules.items()}  # fmt: skip  # noqa: E501
         if optimizer.together:
             rules = {n: divided(r, norm[1], self.tuning.of_norm(n, TOGETHER, 1), optimizer) for n, r in rules.items()}

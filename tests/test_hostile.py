@@ -103,7 +103,7 @@ def test_a_name_is_text_in_an_emitted_file(kind, name, tmp_path, monkeypatch):
 def characters() -> st.SearchStrategy[str]:
     """Characters of every class of Unicode, and those that mean something to Python."""
     classes = sorted({unicodedata.category(chr(c)) for c in range(0x11000)})
-    each = st.sampled_from(classes).flatmap(lambda kind: st.characters(categories=[kind]))
+    each = st.sampled_from(classes).flatmap(lambda kind: st.characters(categories=[kind]))  # pyright: ignore[reportArgumentType]
     return each | st.sampled_from("\"'\\\n\r#{}()[],;: _.abc\t\x00\u202e\u2028")
 
 

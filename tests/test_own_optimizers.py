@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ LAYERS = ("input", "h1", "output")
 WORDS = "from scalerules.optimizers import *\n"
 
 
-def derived(file: Path, **asked: object) -> sr.Solution:
+def derived(file: Path, **asked: Any) -> sr.Solution:
     return sr.derive("mlp", optimizer=str(file), **asked)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from scalerules.errors import ScaleRulesError
 
 from .powers import AXES, Powers
-from .symbolic import OWN, Facts, Quantity, _kind, given
+from .symbolic import OWN, Facts, Quantity, given, kind_of
 
 Formula = Callable[..., Any]
 """A law: `(g)`, `(g, w)` or `(g, w, p)` -> update, of a gradient, the parameter, and its place."""
@@ -62,7 +62,7 @@ def checked(made: object) -> Quantity:
     """What a law returned, if it is an update. Raises `ScaleRulesError`."""
     if not isinstance(made, Quantity):
         hint = "return the update, such as g / (abs(g) + eps)"
-        raise ScaleRulesError(f"returns {_kind(made)}, not an update", hint=hint)
+        raise ScaleRulesError(f"returns {kind_of(made)}, not an update", hint=hint)
     if not made.tensor:
         raise ScaleRulesError("returns a number, not an update", hint="multiply it with g, sign(g) or orthogonal(g)")
     if made.signs != OWN and not made.zero:

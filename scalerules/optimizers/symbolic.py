@@ -114,7 +114,7 @@ class Quantity:
 
     def __pow__(self, exponent: Any) -> Quantity:
         if not isinstance(exponent, Number):
-            raise ScaleRulesError(f"a power needs a fixed exponent, not {_kind(exponent)}")
+            raise ScaleRulesError(f"a power needs a fixed exponent, not {kind_of(exponent)}")
         share = _exponent(exponent)
         odd = share.denominator == 1 and share.numerator % 2
         return replace(
@@ -243,7 +243,7 @@ class Quantity:
 
     def orthogonal(self) -> Quantity:
         """Singular values of one; where the rank is full there are many, and most do not follow the gradient."""
-        self._follows("orthogonal")
+        self.follows("orthogonal")
         matrix = self.notes.facts.matrix
         made = replace(self, bulk=None) / replace(self, bulk=None).spectral()
         all_of_them = largest(atom("fan_in"), atom("fan_out")).to(-HALF)
@@ -300,7 +300,7 @@ class Quantity:
             raise ScaleRulesError(f"{word}() is of a tensor, not of a number")
         return self
 
-    def _follows(self, word: str) -> None:
+    def follows(self, word: str) -> None:
         if GRADIENT not in self._entries(word).signs:  # type: ignore[operator]
             raise ScaleRulesError(f"{word}() is of the gradient, or of what was made of it")
 
@@ -374,7 +374,7 @@ class Applied:
     def applied(self, x: Any) -> Quantity:
         """A singular value grows by the largest eigenvalue's power; the gradient lies in its range."""
         found = _quantity(x)
-        found._follows("@")
+        found.follows("@")
         whole = found.notes.facts.matrix
         return replace(found, powers=found.powers.times(self.powers), whole=found.whole or whole, levelled=True)
 
@@ -418,12 +418,12 @@ def _quantity(value: Any) -> Quantity:
 
 def _refuse(value: Any) -> NoReturn:
     hint = "Gram matrices are applied as power(matrix, -1/2) @ g" if isinstance(value, (Curvature, Applied)) else None
-    raise ScaleRulesError(f"cannot calculate with {_kind(value)} here", hint=hint)
+    raise ScaleRulesError(f"cannot calculate with {kind_of(value)} here", hint=hint)
 
 
 def _exponent(value: Any) -> Fraction:
     if not isinstance(value, Number) or not math.isfinite(value):
-        raise ScaleRulesError(f"a power needs a fixed exponent, not {_kind(value)}")
+        raise ScaleRulesError(f"a power needs a fixed exponent, not {kind_of(value)}")
     return Fraction(value).limit_denominator(FINEST)
 
 
@@ -431,7 +431,8 @@ NAMES: Mapping[type, str] = {Curvature: "a Gram matrix", Applied: "a power of a 
                              Place: "the parameter's place"}  # fmt: skip
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """How a message names a value."""
     if isinstance(value, Quantity):
         return "a tensor" if value.tensor else "a size"
     kind = type(value).__qualname__
