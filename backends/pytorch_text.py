@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from scalerules.errors import one_line
 from scalerules.scale import Length, Monomial
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def shown(text: str) -> str:
 
     All text that stands in a comment, a docstring or a string of an emitted file has passed here.
     """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return one_line(text)
 
 
 def quoted(text: str) -> str:

@@ -7,6 +7,7 @@ and ends with `exit_status`.
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -38,7 +39,7 @@ class ScaleRulesError(Exception):
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
         head = ": ".join(part for part in (place, self.where) if part)
         text = f"{head}: {self.what}" if head else self.what
-        return f"{text} ({self.hint})" if self.hint else text
+        return one_line(f"{text} ({self.hint})" if self.hint else text)
 
 
 class GraphError(ScaleRulesError):
@@ -62,6 +63,22 @@ class MissingExtra(ScaleRulesError):
 
 MOST_SHOWN = 60
 """Characters of a value, and names of a list, that a message shows."""
+
+
+HIDDEN = ("Cc", "Cs", "Zl", "Zp")
+"""Classes of characters that no name holds: they end lines, command terminals, or are none."""
+
+
+def hidden(text: str) -> bool:
+    """Whether a text holds characters that end a line, command a terminal, or are none."""
+    return not text.isprintable() and any(unicodedata.category(character) in HIDDEN for character in text)
+
+
+def one_line(text: str) -> str:
+    """The text with such characters as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def short(value: object) -> str:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, cast
 import networkx as nx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
-from .errors import GraphError, UnknownName, nearest
+from .errors import GraphError, UnknownName, hidden, nearest
 from .exact import exact
 from .ops import OPS
 from .ops.registry import like
@@ -120,6 +120,12 @@ class Graph(_Data):
 
     @model_validator(mode="after")
     def _check(self) -> Graph:
+        names = {"graph": [self.name], "scale": self.scales, "axis": self.axes, "parameter": self.parameters}
+        for kind, found in {**names, "node": [name for name, _ in self.walk()]}.items():
+            for name in found:
+                if hidden(name):
+                    hint = "letters, digits, signs that show"
+                    raise GraphError("has characters that do not show", where=f"{kind} {name!r}", hint=hint)
         for name in (*self.axes, *self.scales):
             if len(name.split()) != 1:
                 where = f"{'axis' if name in self.axes else 'scale'} {name!r}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, cast
 
-from .errors import ScaleRulesError, UnknownName, nearest
+from .errors import ScaleRulesError, UnknownName, hidden, nearest, short
 from .exact import exact
 
 MAX_CHARACTERS = 64 * 1024 * 1024
@@ -51,6 +51,9 @@ class Part:
         if not isinstance(self.value, dict):
             raise self.error(f"{_short(self.value)} is no mapping")
         content = cast(dict[str, Any], self.value)  # pyright: ignore[reportUnknownMemberType]
+        for key in content:
+            if hidden(key):
+                raise self.error(f"the key {short(key)} has characters that do not show")
         return {key: Part(value, self.kind, (*self.path, key)) for key, value in content.items()}
 
     def items(self) -> list[Part]:
@@ -64,6 +67,8 @@ class Part:
         """A text, one of `known` where that is given."""
         if not isinstance(self.value, str):
             raise self.error(f"{_short(self.value)} is no text")
+        if hidden(self.value):
+            raise self.error(f"{short(self.value)} has characters that do not show")
         if known is not None and self.value not in (names := list(known)):
             raise UnknownName(self.path[-1], self.value[:60], names, where=self.place)
         return self.value

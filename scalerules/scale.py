@@ -101,7 +101,7 @@ def _parse_monomial(text: str, known: Mapping[str, Length], whole: str, where: s
         power = Fraction((match["power"] or "1").strip("() ").replace(" ", ""))
         power = -power if match["op"] == "/" else power
         if match["number"]:
-            if power.denominator != 1:
+            if power.denominator != 1 or (power < 0 and not Fraction(match["number"])):
                 break
             constant *= Fraction(match["number"]) ** int(power)
         else:

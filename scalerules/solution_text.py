@@ -31,7 +31,7 @@ def from_json(text: str, architecture: Graph | None = None) -> Solution:
     whole = parse(text, "solution", VERSION)
     scales = whole.at("scales").texts()
     fields = {name: read(whole.at(name), scales) for name, read in REQUIRED.items()}
-    found = whole.entries()
+    found = {"multipliers": whole.at("multipliers", {}), **whole.entries()}
     fields |= {name: read(found[name], scales) for name, read in OPTIONAL.items() if name in found}
     return Solution(scales=scales, architecture=architecture, **fields)
 
