@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from scalerules.errors import ScaleRulesError, nearest
+from scalerules.guard import Endless, guarded
 
 from .form import KINDS, Formula, arity, checked, form
 from .law import Optimizer
@@ -74,7 +75,10 @@ def _loaded(text: str, path: Path, changed: int) -> ModuleType:
     made = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = made
     try:
-        spec.loader.exec_module(made)
+        with guarded(text):
+            spec.loader.exec_module(made)
+    except Endless:
+        raise
     except (Exception, SystemExit) as error:
         raise told(error, text) from error
     return made
