@@ -42,10 +42,17 @@ class Monomial:
         return float(self.constant) * math.prod(sizes[name] ** float(power) for name, power in self.powers)
 
     def __str__(self) -> str:
-        factors = [] if self.constant == 1 and self.powers else [str(self.constant)]
+        factors = [] if self.constant == 1 and self.powers else [str(_written(self.constant))]
         for name, power in self.powers:
             factors.append(name if power == 1 else f"{name}^{power if power.denominator == 1 else f'({power})'}")
         return "*".join(factors)
+
+
+def _written(constant: Fraction) -> Fraction:
+    """A constant in at most fifteen digits above and below the line: one that is irrational has no end."""
+    if max(abs(constant.numerator), constant.denominator) < 10**15:
+        return constant
+    return Fraction(f"{float(constant):.12e}").limit_denominator(10**14)
 
 
 @dataclass(frozen=True)

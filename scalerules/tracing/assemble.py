@@ -71,9 +71,18 @@ def _outputs(sketch: Sketch, results: Sequence[Result]) -> tuple[list[str], str]
     losses = [each for each in flat if isinstance(each, Loss)]
     values = [s for loss in losses for s in loss.sources] if losses else [v for v in flat if isinstance(v, Value)]
     names = [value.source for value in values if isinstance(value.source, str)]
-    names = [sketch.nodes[n].operands[0] if n.endswith("log_softmax") else n for n in names]
-    kind = losses[0].kind if losses else ""
-    return list(dict.fromkeys(n for n in names if isinstance(n, str))), kind
+    read = [sketch.nodes[n].operands[0] if n.endswith("log_softmax") else n for n in names]
+    found = list(dict.fromkeys(n for n in read if isinstance(n, str)))
+    for term in [term for loss in losses for term in loss.terms]:
+        if isinstance(term.source, str) and _weights(sketch, [term.source]) - _weights(sketch, found):
+            found.append(term.source)  # it trains what nothing else reads
+    return found, losses[0].kind if losses else ""
+
+
+def _weights(sketch: Sketch, outputs: Iterable[str]) -> set[str]:
+    """The weights that values depend on."""
+    read = (source for name in _needed(sketch, outputs) for source in sketch.nodes[name].operands)
+    return {source.weight.name for source in read if isinstance(source, Part) and source.weight.trained}
 
 
 def _needed(sketch: Sketch, outputs: Iterable[str]) -> set[str]:

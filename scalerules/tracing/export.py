@@ -112,8 +112,8 @@ def trace(
             except Endless:
                 raise
             except ScaleRulesError as error:
-                if error.what.startswith("the model factory"):
-                    raise
+                if error.what.startswith("the model factory") or not getattr(error, "_while_building", False):
+                    raise  # it says what is wrong itself: another way of building would not change it
                 failures.append((built, error))
             except Exception as error:  # whatever the user's module, or torch, raises
                 failures.append((built, error))

@@ -20,6 +20,7 @@ PASSING = ("rearrange", "scale")
 
 def freed(found: Pieces) -> Pieces:
     """The same with every factor free that stands at a sum of products of data over an axis that grows."""
+    found = contracted(found)
     nodes = dict(found.nodes)
     readers: dict[str, list[str]] = {}
     for name, made in nodes.items():
@@ -36,6 +37,35 @@ def freed(found: Pieces) -> Pieces:
         if made.op == "scale" and not _varies(made) and _scaled_before(made, nodes):
             nodes[name] = replace(made, fields={"factor": ONE})
     return _added(replace(found, nodes=nodes), weighed)
+
+
+def contracted(found: Pieces) -> Pieces:
+    """The same with every sum over an axis of a product as one einsum: `(a * b).sum(-1)` is what `a @ b` is."""
+    nodes = dict(found.nodes)
+    for name, made in found.nodes.items():
+        product = _product_below(made, nodes)
+        if product is None or product.labels is None or made.labels is None:
+            continue
+        outer = dict(zip(made.labels[0], product.result, strict=True))
+        result = tuple(outer[label] for label in made.result)
+        nodes[name] = replace(made, operands=product.operands, labels=product.labels, result=result)
+        if product.name not in found.outputs and not any(product.name in other.operands for other in nodes.values()):
+            del nodes[product.name]
+    return replace(found, nodes=nodes)
+
+
+def _product_below(made: Made, nodes: Mapping[str, Made]) -> Made | None:
+    """The product that a node sums over an axis that grows, None if it does nothing like that."""
+    if made.op != "einsum" or made.labels is None or len(made.operands) != 1:
+        return None
+    source = made.operands[0]
+    product = nodes[source] if isinstance(source, str) else None
+    if product is None or product.op != "einsum" or len(product.operands) < 2 or product.body != made.body:
+        return None
+    row = made.labels[0]
+    summed = [axis for label, axis in zip(row, product.slots, strict=True) if label not in made.result]
+    plain = len(set(row)) == len(row) and set(made.result) <= set(row)
+    return product if plain and any(axis.length.scales for axis in summed) else None
 
 
 def _added(found: Pieces, weighed: set[str]) -> Pieces:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from .lowering import Lowering, lowers, operation
+from dataclasses import replace
+from fractions import Fraction
+
+from .lower_norm import averaged, totalled
+from .lower_pointwise import pairwise
+from .lowering import Lowering, lowers, number, operation
+from .norms import raised
 from .record import Call
-from .values import Constant, Loss, Result, Value
+from .values import Constant, Loss, Part, Result, Value
 
 KINDS = {"cross_entropy_loss": "cross_entropy", "nll_loss": "cross_entropy", "nll_loss_forward": "cross_entropy",
          "nll_loss_nd": "cross_entropy", "nll_loss2d_forward": "cross_entropy",
@@ -17,9 +23,52 @@ KINDS = {"cross_entropy_loss": "cross_entropy", "nll_loss": "cross_entropy", "nl
         "cosine_embedding_loss", "_ctc_loss", "ctc_loss", "poisson_nll_loss", "multilabel_margin_loss")  # fmt: skip
 def loss(at: Lowering, call: Call) -> Result:
     """A loss remembers its predictions."""
+    if (made := _between(at, call)) is not None:
+        return made
     operands = [o for o in at.operands((*call.args, *call.kwargs.values())) if isinstance(o, (Value, Loss))]
     sources: list[Value] = []
     for operand in operands:
         sources.extend(operand.sources if isinstance(operand, Loss) else [operand])
     made = Loss(tuple(sources), KINDS.get(operation(call.target), "mse"))
     return (made, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else made
+
+
+MEAN, SUM = 1, 2
+"""How torch numbers the reductions of a loss."""
+
+
+def _between(at: Lowering, call: Call) -> Result | None:
+    """The distance of two values that the module both computes, along an axis that grows, as the number that it is.
+
+    Neither of them is a prediction, so the loss is told from its own number: the mean of squares of a difference.
+    """
+    if operation(call.target) not in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"):
+        return None
+    a, b = at.arg(call, 0), at.arg(call, 1)
+    if not (isinstance(a, Value) and isinstance(b, Value) and _learnt(at, a) and _learnt(at, b)):
+        return None
+    if not any(a.length(dim).scales for dim in range(len(a.dims))):
+        return None
+    longer = max(a, b, key=lambda value: len(value.dims))
+    shape = tuple(longer.length(dim) for dim in range(len(longer.dims)))
+    apart = pairwise(at, "add", [a, b], shape, "difference")
+    made = raised(at, replace(apart, stat=None), Fraction(2))
+    how = number(at.arg(call, 2, "reduction", MEAN), MEAN)
+    if how == MEAN:
+        made = averaged(at, made, range(len(made.dims)), keep=False)
+    elif how == SUM:
+        made = totalled(at, made, range(len(made.dims)), keep=False, short="sum")
+    return Loss((made,), "mse") if how in (MEAN, SUM) else made
+
+
+def _learnt(at: Lowering, value: Value) -> bool:
+    """Whether a value depends on a weight."""
+    stack, seen = [value.source], set[str]()
+    while stack:
+        source = stack.pop()
+        if isinstance(source, Part):
+            return True
+        if source not in seen:
+            seen.add(source)
+            stack.extend(at.sketch.nodes[source].operands)
+    return False

@@ -124,7 +124,8 @@ def add(at: Lowering, call: Call) -> Result:
 
 def _losses(*operands: object) -> Loss:
     losses = [operand for operand in operands if isinstance(operand, Loss)]
-    return Loss(tuple(s for loss in losses for s in loss.sources), losses[0].kind)
+    terms = [each for loss in losses for each in loss.terms] + [each for each in operands if isinstance(each, Value)]
+    return Loss(tuple(s for loss in losses for s in loss.sources), losses[0].kind, tuple(terms))
 
 
 def summed(at: Lowering, call: Call, a: object, b: object, sign: float) -> Result:

@@ -180,6 +180,14 @@ def expand(at: Lowering, call: Call) -> Result:
     return at.widened(at.value(call, 0), call.shape)
 
 
+@lowers("broadcast_tensors")
+def broadcast(at: Lowering, call: Call) -> Result:
+    """Every tensor with copies along the dimensions that others have."""
+    operands, shapes = list(at.arg(call, 0)), call.shapes
+    pairs = zip(operands, shapes, strict=True)
+    return tuple(at.widened(o, shape) if isinstance(o, Value) else replace(o, shape=shape) for o, shape in pairs)
+
+
 @lowers("repeat", "tile")
 def repeat(at: Lowering, call: Call) -> Result:
     """Copies one after the other along a dimension."""

@@ -168,6 +168,9 @@ def _read_step(node: Any, refs: dict[str, Any], found: Trace, prefix: str = "", 
     if target == "scan":
         refs[node.name] = _unrolled(node, refs, found)
         return
+    if target == "flex_attention":
+        _read_flex(node, refs, found)
+        return
     value = node.meta.get("val")
     values: list[Any] = list(value) if isinstance(value, (tuple, list)) else [value]
     shapes = tuple(tuple(v.shape) if isinstance(v, torch.Tensor) else () for v in values)
@@ -178,6 +181,30 @@ def _read_step(node: Any, refs: dict[str, Any], found: Trace, prefix: str = "", 
     name, place = prefix + str(node.name), within or node
     refs[node.name] = Ref(name)
     found.steps.append(Step(name, target, args, kwargs, shapes, dtypes, _stack(place), _source(place)))
+
+
+def _read_flex(node: Any, refs: dict[str, Any], found: Trace) -> None:
+    """Attention with a function of one's own at the scores: a mask selects, a fixed bias is of size 0.
+
+    Raises `ScaleRulesError` where that function reads a trained weight.
+    """
+    query, key, values, scale = *node.args[:3], node.args[5]
+    trained = {name for w in found.weights if w.trained for name in (w.name, *w.aliases)}
+    others = node.args[7] if len(node.args) > 7 else ()
+    read = [refs.get(each.name) for each in others if isinstance(each, torch.fx.Node)]
+    learnt = [ref.name for ref in read if isinstance(ref, Ref) and ref.name in trained]
+    if learnt:
+        raise ScaleRulesError(
+            f"the score_mod of flex_attention reads the weight {learnt[0]!r}, which is not known",
+            where=": ".join(_stack(node)[-1]) if _stack(node) else None,
+            hint="add it to the scores with scaled_dot_product_attention(attn_mask=...)",
+        )  # fmt: skip
+    name, meta = str(node.name), node.meta["val"]
+    args = tuple(_plain(each, refs) for each in (query, key, values))
+    shapes, dtypes = tuple(tuple(v.shape) for v in meta), tuple(_dtype(v.dtype) for v in meta)
+    target = "aten.scaled_dot_product_attention.default"
+    found.steps.append(Step(name, target, args, {"scale": scale}, shapes, dtypes, _stack(node), _source(node)))
+    refs[node.name] = Ref(name)
 
 
 def _entry(value: torch.Tensor) -> float | None:

@@ -205,11 +205,54 @@ class Laws:
                 return Rounded((*law.monomials, *other.monomials), 1, law.how)
         return None
 
+    def leading(self, column: Column) -> Length | None:
+        """The term that matters in the end of a real number that is a sum, an inverse or root of one, or a logarithm.
+
+        `log(10000) / (width / 2 - 1)` goes as `1 / width`; what tends to a number, or grows as a logarithm, is fixed.
+        """
+        sign = -1 if column[0] < 0 else 1
+        values = np.array([sign * float(value) for value in column])
+        if len(column) < 4 or not np.isfinite(values).all() or bool((values <= 0).any()):
+            return None
+        for exponent in (1, -1, 2, -2):
+            for terms in itertools.combinations(self._terms(), 2):
+                coefficients = _combined(values**exponent, [term for _, term in terms])
+                if coefficients is None:
+                    continue
+                (powers, _), coefficient = next(each for each in zip(terms, coefficients, strict=True) if each[1])
+                if coefficient < 0:
+                    continue
+                number = Fraction(sign * coefficient ** (1 / exponent)).limit_denominator(10**12)
+                return Length((Monomial(number, tuple((s, p / exponent) for s, p in powers)),)) if number else None
+        return None
+
+    def _terms(self) -> list[tuple[Powers, np.ndarray]]:
+        """What sums of real numbers are made of, what grows fastest first; a logarithm grows as no power."""
+        growing = sorted((powers for powers in self._basis if powers), key=lambda p: -sum(e for _, e in p))
+        found = [(powers, self._column(powers)) for powers in growing]
+        found += [((), np.log(self._column(powers))) for powers in growing if len(powers) == 1]
+        found.append(((), np.ones(len(self.points))))
+        inverse = [tuple((scale, -power) for scale, power in powers) for powers in growing[::-1]]
+        return [*found, *((powers, self._column(powers)) for powers in inverse)]
+
+    def _column(self, powers: Powers) -> np.ndarray:
+        return np.array([self._approximate(powers, point) for point in self.points])
+
     def _exact(self, powers: Powers, point: Mapping[str, int]) -> Fraction:
         return math.prod((Fraction(point[scale]) ** int(power) for scale, power in powers), start=Fraction(1))
 
     def _approximate(self, powers: Powers, point: Mapping[str, int]) -> float:
         return math.prod(point[scale] ** float(power) for scale, power in powers)
+
+
+def _combined(values: np.ndarray, terms: list[np.ndarray]) -> list[float] | None:
+    """The coefficients of terms that add up to the values, None where they do not; those of no weight are 0."""
+    matrix = np.array(terms).T
+    solved, _, rank, _ = np.linalg.lstsq(matrix, values, rcond=None)
+    if rank < len(terms) or np.max(np.abs(matrix @ solved / values - 1)) > FLOAT_TOLERANCE:
+        return None
+    share = [float(np.max(np.abs(c * term / values))) for c, term in zip(solved, terms, strict=True)]
+    return [float(c) if part > 1e-5 else 0.0 for c, part in zip(solved, share, strict=True)]
 
 
 def _constant(column: Column) -> bool:

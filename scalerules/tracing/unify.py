@@ -327,6 +327,8 @@ def _numbers(steps: list[Step], laws: Laws) -> tuple[Any, Any, tuple[str, ...]]:
         if not _is_number(first) or all(value == first for value in values):
             return first
         law = laws.law(values, last=True)
+        if law is None and any(isinstance(value, float) for value in values):
+            law = laws.leading(values)
         if law is None:
             missing.append(where)
         return law

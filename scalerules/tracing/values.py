@@ -183,10 +183,14 @@ class Constant:
 
 @dataclass(frozen=True, eq=False)
 class Loss:
-    """A loss that the module computes, and the values that it is computed from."""
+    """A loss that the module computes, and the values that it is computed from.
+
+    `terms` are what it adds to that: numbers that the module computes itself, such as a divergence.
+    """
 
     sources: tuple[Value, ...]
     kind: str
+    terms: tuple[Value, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

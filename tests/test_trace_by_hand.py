@@ -1,0 +1,139 @@
+"""Computations that people write by hand: products and sums, losses between hidden values, numbers that are no powers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.attention.flex_attention import flex_attention
+
+import scalerules as sr
+from scalerules.scale import Length, Monomial, parse_length
+from scalerules.tracing.sizes import Laws
+
+torch.set_num_threads(1)
+WIDTH = {"width": (16, 24, 32)}
+
+
+def rules(make: Any, inputs: Any) -> sr.Solution:
+    return sr.derive(sr.trace(make, WIDTH, inputs), optimizer="adamw")
+
+
+def rows(*shape: int) -> Any:
+    return lambda **_: torch.ones(*shape)
+
+
+class Towers(nn.Module):
+    """The score of two towers, summed in one of several ways."""
+
+    def __init__(self, width: int, how: str) -> None:
+        super().__init__()
+        self.a, self.b, self.how = nn.Linear(5, width), nn.Linear(4, width), how
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        a, b = self.a(x), self.b(y)
+        return (a * b).sum(-1) if self.how == "sum" else torch.einsum("b n, b n -> b", a, b)
+
+
+def test_a_sum_of_products_is_an_einsum() -> None:
+    by_hand, einsum = (
+        rules(lambda width, how=how: Towers(width, how), lambda **_: (torch.ones(4, 5), torch.ones(4, 4)))
+        for how in ("sum", "einsum")
+    )
+    assert [str(factor) for factor in by_hand.multipliers.values()] == ["width^-1"]
+    assert {n: r.lr for n, r in by_hand.parameters.items()} == {n: r.lr for n, r in einsum.parameters.items()}
+
+
+class Distilled(nn.Module):
+    """Two hidden vectors that learn from each other, beside a readout of one of them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.a, self.b, self.out = nn.Linear(5, width), nn.Linear(5, width), nn.Linear(width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.a(x), self.b(x)
+        return self.out(a).pow(2).mean() + F.mse_loss(a, b.detach()) + 0.25 * F.mse_loss(a.detach(), b)
+
+
+def test_squares_between_hidden_vectors_are_the_number_that_they_are() -> None:
+    solution = rules(Distilled, rows(4, 5))
+    assert str(solution["b.weight"].lr) == "1" and str(solution["out.weight"].lr) == "width^-1"
+
+
+class Latent(nn.Module):
+    """A prior that stands in a divergence alone."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.read, self.prior, self.p = nn.Linear(5, width), nn.Linear(width, width), nn.Linear(width, 4)
+        self.q, self.out = nn.Linear(width, 4), nn.Linear(width, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.tanh(self.read(x))
+        p, q = self.p(torch.tanh(self.prior(h))).log_softmax(-1), self.q(h).log_softmax(-1)
+        return F.mse_loss(self.out(h), x) + (q.exp() * (q - p)).sum(-1).mean()
+
+
+def test_parameters_that_only_the_loss_reads_have_rules() -> None:
+    assert set(rules(Latent, rows(8, 5)).parameters) == {name for name, _ in Latent(16).named_parameters()}
+
+
+class Flex(nn.Module):
+    """Attention through `flex_attention`; `learnt`: with a bias at the scores that is trained."""
+
+    def __init__(self, width: int, learnt: bool) -> None:
+        super().__init__()
+        self.width, self.first, self.qkv = width, nn.Linear(5, width), nn.Linear(width, 3 * width)
+        self.bias = nn.Parameter(torch.zeros(4)) if learnt else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x)
+        q, k, v = self.qkv(h).view(*h.shape[:2], 3, 4, self.width // 4).permute(2, 0, 3, 1, 4)
+        bias = self.bias
+        score = None if bias is None else lambda s, b, head, i, j: s + bias[head]
+        return flex_attention(q, k, v, score_mod=score).transpose(1, 2).flatten(2)
+
+
+def test_flex_attention_is_attention() -> None:
+    solution = rules(lambda width: Flex(width, False), rows(2, 8, 5))
+    assert "width^-1" in [str(factor) for factor in solution.multipliers.values()]
+
+
+def test_a_trained_weight_in_a_score_mod_is_told() -> None:
+    with pytest.raises(sr.ScaleRulesError, match="score_mod of flex_attention reads the weight 'bias'"):
+        sr.trace(lambda width: Flex(width, True), WIDTH, rows(2, 8, 5))
+
+
+@pytest.mark.parametrize(
+    ("law", "leading"),
+    [
+        (lambda n: -math.log(10000) / (n / 2 - 1), ("width", -1)),
+        (lambda n: 1 / math.sqrt(n + 3), ("width", "-1/2")),
+        (lambda n: 2 * n + 0.3, ("width", 1)),
+        (lambda n: 1 - 1 / n, None),
+        (lambda n: math.log(n), None),
+    ],
+)
+def test_a_number_that_is_no_power_goes_as_its_leading_term(law: Any, leading: Any) -> None:
+    sizes = [34, 38, 46, 58, 62]
+    found = Laws([{"width": size} for size in sizes]).leading(tuple(float(law(size)) for size in sizes))
+    assert found is not None
+    assert [(name, str(power)) for name, power in found.monomials[0].powers] == (
+        [] if leading is None else [(leading[0], str(leading[1]))]
+    )
+
+
+def test_a_number_of_no_law_has_no_leading_term() -> None:
+    assert Laws([{"width": size} for size in (34, 38, 46, 58, 62)]).leading((0.3, 1.7, 0.2, 0.9, 5.1)) is None
+
+
+def test_an_irrational_constant_can_be_read_back() -> None:
+    from fractions import Fraction
+
+    length = Length((Monomial(Fraction(2**0.5), (("width", Fraction(-1, 2)),)),))
+    assert parse_length(str(length)).value({"width": 16.0}) == pytest.approx(length.value({"width": 16.0}), rel=1e-11)
