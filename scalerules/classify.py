@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from scalerules.boundary.working import working
+
 from .derivation import Alignment, graph_given, problem_of
 from .equations import own_contributions, value_of
 from .errors import Clash
@@ -17,7 +19,6 @@ from .propagate import Event, Run
 from .several import solve
 from .solve import Problem, Solved, Unsolvable
 from .terms import Symbol
-from .working import working
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from scalerules.boundary.guard import limits
+from scalerules.boundary.working import working
+
 from .errors import ScaleRulesError
-from .guard import limits
 from .output import reserved
-from .output import write as write
-from .working import working
 
 if TYPE_CHECKING:
     from cyclopts import App

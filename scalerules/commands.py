@@ -14,11 +14,12 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import Parameter
 
-from .amounts import LARGEST_RATE, MOST_JOBS, MOST_SEEDS, positive, whole
+from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, MOST_SEEDS, positive, whole
+from scalerules.boundary.files import destination
+from scalerules.boundary.files import folder as _folder
+
 from .errors import ScaleRulesError, UnknownName
 from .figures import drawable
-from .files import destination
-from .files import folder as _folder
 from .output import stream, write
 from .question import Question, Repeated, Trained, numbers, whole_numbers
 from .transfer_question import compared, lengths, place

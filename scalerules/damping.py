@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
+from scalerules.optimizers.law import Optimizer, Scaling, axes_of
+from scalerules.optimizers.powers import BEHIND, GRADIENT, READ, WEIGHT, Resolved, shift
+from scalerules.optimizers.symbolic import Facts
+
 from .equations import Vectors, vector_of
 from .lower import Held
-from .optimizers.law import Optimizer, Scaling, axes_of
-from .optimizers.powers import BEHIND, GRADIENT, READ, WEIGHT, Resolved, shift
-from .optimizers.symbolic import Facts
 from .propagate import Run
 from .solution import Exponents, Rule
 from .terms import Term

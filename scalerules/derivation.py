@@ -8,20 +8,22 @@ from fractions import Fraction
 from functools import reduce
 from typing import Any, Literal, cast
 
-from .amounts import whole
+from scalerules.boundary.amounts import whole
+from scalerules.boundary.exact import exact
+from scalerules.boundary.working import note, working
+from scalerules.optimizers.law import RADIUS
+from scalerules.optimizers.named import optimizer as optimizer_of
+from scalerules.optimizers.powers import GRADIENT, TOGETHER
+
 from .cone import cone_of
 from .damping import DECAYS, Decaying, Tuning, clipping_said, divided, global_norm
 from .equations import UNKNOWNS, Equation, Vectors, vector_of
 from .errors import Clash, ScaleRulesError, UnknownName, short
-from .exact import exact
 from .gauge import Shape, regauged
 from .gauge import gauge as gauge_of
 from .given import Given, named, read
 from .graph import Graph
 from .lower import Held
-from .optimizers.law import RADIUS
-from .optimizers.named import optimizer as optimizer_of
-from .optimizers.powers import GRADIENT, TOGETHER
 from .propagate import Alignments, Event, Run
 from .rates import Radii, Tied, groups_of, radii, tie
 from .several import solve
@@ -30,7 +32,6 @@ from .solution import Explanation, Exponents, Line, Predicted, Quantity, Rule, S
 from .solve import Problem, Solved, Unsolvable
 from .terms import Symbol, Term
 from .unit import constants
-from .working import note, working
 
 __all__ = ["Solution", "derive"]
 

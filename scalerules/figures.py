@@ -7,8 +7,9 @@ import io
 from pathlib import Path
 from typing import Any
 
+from scalerules.boundary.files import destination, replaced
+
 from .errors import MissingExtra, UnknownName
-from .files import destination, replaced
 
 PAGES = ("html", "htm")
 IMAGES = ("png", "svg", "pdf", "jpg", "jpeg", "webp", "tif", "tiff", "ps", "eps")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
+from scalerules.boundary.memory import check
+
 from .graph import Graph
-from .memory import check
 
 COPIES = 4
 """So often a parameter is there while it is trained: its start, itself, its gradient, what the optimizer keeps."""

@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .amounts import positive, several, whole
+from scalerules.boundary.amounts import positive, several, whole
+from scalerules.boundary.working import working
+
 from .derivation import derive
 from .errors import Clash, ScaleRulesError
 from .fuzz_report import Fuzzed, Outcome
@@ -23,7 +25,6 @@ from .optimizers import optimizer as known
 from .random_graphs import draw
 from .shrink import shrink
 from .verify_progress import Progress
-from .working import working
 
 if TYPE_CHECKING:
     from .solution import Solution

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, cast
 
+from scalerules.boundary.exact import exact
+from scalerules.optimizers.law import Optimizer, facts_of
+from scalerules.optimizers.powers import shift
+
 from .errors import ScaleRulesError, UnknownName, short
-from .exact import exact
 from .graph import Graph
 from .lower import Held
-from .optimizers.law import Optimizer, facts_of
-from .optimizers.powers import shift
 from .propagate import Point, start
 from .scale import Direction
 from .simplex import Vector, plus

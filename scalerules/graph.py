@@ -16,10 +16,11 @@ from typing import Annotated, Any, Literal, cast
 import networkx as nx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
+from scalerules.boundary.exact import exact
+from scalerules.ops.registry import like
+
 from .errors import GraphError, UnknownName, hidden, nearest
-from .exact import exact
 from .ops import OPS
-from .ops.registry import like
 from .scale import Length, parse_length
 
 MAX_NODES = 20_000

@@ -18,8 +18,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
+from scalerules.boundary.guard import Endless, guarded, said
+
 from .errors import GraphError, ScaleRulesError, UnknownName, nearest
-from .guard import Endless, guarded, said
 
 if TYPE_CHECKING:
     from .derivation import Solution
@@ -211,8 +212,9 @@ def _as_graph(made: object, where: str) -> Graph:
     if isinstance(made, Graph):
         return made
     if isinstance(made, tuple):
+        from scalerules.tracing.factories import description
+
         from .trace import trace
-        from .tracing.factories import description
 
         if (described := description(cast(object, made))) is not None:
             return trace(described[0], scales=described[1], inputs=described[2])

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from scalerules.ops.laws import Labels, axis_name
+
 from .ends import first, last
 from .errors import GraphError
 from .graph import Graph, Node, ordered
-from .ops.laws import Labels, axis_name
 from .routing import choices, chosen_only
 
 COPIES = ("", "'")

@@ -10,8 +10,9 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
+from scalerules.boundary.files import destination, replaced
+
 from .errors import ScaleRulesError
-from .files import destination, replaced
 
 PLAIN = {"±": "+-", "×": "x", "–": "-", "—": "-", "≤": "<=", "≥": ">=", "→": "->", "−": "-", "√": "sqrt", "…": "..."}  # noqa: RUF001
 """What stands for signs that a terminal's encoding does not have."""

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import lcm
 
+from scalerules.ops.forms import Law
+from scalerules.ops.laws import Operand, Outer, Piece, explicit
+from scalerules.ops.registry import law_of
+from scalerules.ops.sparse import masked, root
+from scalerules.optimizers.gradients import entries, explicit_if_summed, traces
+from scalerules.optimizers.law import Optimizer, Scaling
+
 from .graph import Graph
 from .lower import Held, Plan, Site, lower
-from .ops.forms import Law
-from .ops.laws import Operand, Outer, Piece, explicit
-from .ops.registry import law_of
-from .ops.sparse import masked, root
-from .optimizers.gradients import entries, explicit_if_summed, traces
-from .optimizers.law import Optimizer, Scaling
 from .scale import Direction
 from .terms import Shift, Step, Symbol, Term, largest, merged
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from cyclopts import Parameter
 
-from .amounts import LARGEST_SIZE, MOST_STEPS, seeds_of, several, whole
+from scalerules.boundary.amounts import LARGEST_SIZE, MOST_STEPS, seeds_of, several, whole
+
 from .errors import ScaleRulesError, UnknownName
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
+from scalerules.optimizers.powers import TOGETHER
+
 from .damping import Share, Tuning
 from .errors import ScaleRulesError, UnknownName
 from .graph import Graph
-from .optimizers.powers import TOGETHER
 from .several import solve
 from .simplex import Vector
 from .solve import Problem, Solved, checked

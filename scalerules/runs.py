@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import MissingExtra, ScaleRulesError, UnknownName, short
 from .graph import Graph
-from .verify_progress import Progress as Progress
+from .verify_progress import Progress
 
 if TYPE_CHECKING:
     from .solution import Solution

@@ -10,10 +10,11 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from .amounts import positive
+from scalerules.boundary.amounts import positive
+from scalerules.boundary.exact import exact
+
 from .blocks import of_block
 from .errors import ScaleRulesError, UnknownName, short
-from .exact import exact
 
 if TYPE_CHECKING:
     import sympy  # pyright: ignore[reportMissingTypeStubs]

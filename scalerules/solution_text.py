@@ -5,19 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
-from .json_text import Part, parse
-from .solution import (
-    SIZES,
-    VERSION,
-    Constant,
-    Explanation,
-    Exponents,
-    Line,
-    Predicted,
-    Quantity,
-    Rule,
-    Solution,
-)
+from scalerules.boundary.json_parts import Part, parse
+
+from .solution import SIZES, VERSION, Constant, Explanation, Exponents, Line, Predicted, Quantity, Rule, Solution
 
 if TYPE_CHECKING:
     from .graph import Graph

@@ -13,15 +13,16 @@ from fractions import Fraction
 from functools import cached_property
 from math import inf
 
+from scalerules.boundary.working import note
+from scalerules.optimizers.law import Optimizer
+
 from .equations import Equation, Inequality, Vectors, own_contributions, unknowns_of, value_of, vector_of
 from .graph import Graph
 from .lower import PASSING, Plan, Site, depth_allowance
-from .optimizers.law import Optimizer
 from .propagate import Alignments, Event, Point, Run, propagate, start
 from .scale import Direction
 from .simplex import Infeasible, Programme, Vector
 from .terms import Shift, Symbol
-from .working import note
 
 ROUNDS = 30
 """Rounds of running and solving, beside one for every parameter (a long chain is set link by link)."""

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import PrivateAttr
 
+from scalerules.boundary.working import working
+
 from .errors import MissingExtra, ScaleRulesError, UnknownName
 from .graph import Graph
-from .working import working
 
 if TYPE_CHECKING:
-    from .tracing.live import Live
-    from .tracing.record import Record
+    from scalerules.tracing.live import Live
+    from scalerules.tracing.record import Record
 
 TRIES = 6
 """So often weights that turn out to be read as a whole are taken whole, and the lowering is done again."""
@@ -73,7 +74,7 @@ def trace(
     known, with the operation, the module's path and the source line.
     """
     try:
-        from .tracing.recording import record
+        from scalerules.tracing.recording import record
     except ModuleNotFoundError as error:
         if error.name and error.name.partition(".")[0] == "torch":
             raise MissingExtra("tracing a module", "torch") from error
@@ -94,14 +95,14 @@ def graph_of(
 
     With what makes the module and its inputs, `verify` measures the module itself.
     """
-    from .tracing.assemble import Conflict, Writer, pieces
-    from .tracing.brief import brief
-    from .tracing.factors import free_factors, freed
-    from .tracing.folding import Unfoldable
-    from .tracing.live import live
-    from .tracing.lowering import Lowering
-    from .tracing.scans import Unfused, fused
-    from .tracing.sketch import Sketch
+    from scalerules.tracing.assemble import Conflict, Writer, pieces
+    from scalerules.tracing.brief import brief
+    from scalerules.tracing.factors import free_factors, freed
+    from scalerules.tracing.folding import Unfoldable
+    from scalerules.tracing.live import live
+    from scalerules.tracing.lowering import Lowering
+    from scalerules.tracing.scans import Unfused, fused
+    from scalerules.tracing.sketch import Sketch
 
     whole: frozenset[str] = frozenset()
     unfolded: frozenset[str] = frozenset()

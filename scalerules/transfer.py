@@ -12,7 +12,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from .amounts import LARGEST_RATE, MOST_JOBS, MOST_SEEDS, positive, several, whole
+from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, MOST_SEEDS, positive, several, whole
+from scalerules.boundary.working import working
+
 from .errors import ScaleRulesError, UnknownName
 from .footprint import check_fits
 from .graph import Graph
@@ -23,7 +25,6 @@ from .transfer_report import Curve, TransferReport, judged
 from .transfer_rules import Compared, rules
 from .transfer_store import Job, Outcome, Store
 from .transfer_work import Progress, fitted, weight, work
-from .working import working
 
 __all__ = ["TransferReport", "transfer"]
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from scalerules.boundary.files import destination
+
 from .errors import ScaleRulesError
-from .files import destination
 
 if TYPE_CHECKING:
     from .graph import Graph

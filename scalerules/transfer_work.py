@@ -13,10 +13,11 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
+from scalerules.boundary.working import note
+
 from .errors import MissingExtra
 from .graph import Graph
 from .transfer_store import Job, Outcome, Store
-from .working import note
 
 QUIET_FOR = 2.0
 """Seconds before it is reckoned how long the rest will take."""

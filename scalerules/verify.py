@@ -12,16 +12,17 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .amounts import LARGEST_RATE, MOST_JOBS, positive, seeds_of, several, whole
+from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, positive, seeds_of, several, whole
+from scalerules.boundary.working import working
+from scalerules.optimizers.own import STEPS
+
 from .errors import ScaleRulesError
 from .footprint import check_fits
 from .graph import Graph
-from .optimizers.own import STEPS
 from .runs import Look, Rate, Runs, backend, belong, few_samples, rises, silent, stable_rate, usable
 from .slopes import Samples, peak
 from .verify_judge import ALLOWANCE, Key, Measured, Name, Row, far_above, judge, measured
-from .verify_report import Report as Report
-from .working import working
+from .verify_report import Report
 
 if TYPE_CHECKING:
     from fractions import Fraction

@@ -6,7 +6,7 @@ import sys
 import time
 from contextlib import ExitStack
 
-from .working import held_back, note
+from scalerules.boundary.working import held_back, note
 
 PATIENCE = 2.0
 """Seconds before a bar appears."""

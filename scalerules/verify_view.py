@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from scalerules.boundary.files import replaced
+
 from .errors import MissingExtra
 from .figures import draw
-from .files import replaced
 from .slopes import levels
 from .verify_judge import TOLERANCE, Row
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scalerules as sr
-from scalerules import guard
+from scalerules.boundary import guard
 from scalerules.cli import main
 from scalerules.commands import COMMANDS
 from scalerules.errors import ScaleRulesError

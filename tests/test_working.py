@@ -8,8 +8,8 @@ from contextlib import redirect_stderr
 
 import pytest
 
-from scalerules import working as module
-from scalerules.working import held_back, note, working
+from scalerules.boundary import working as module
+from scalerules.boundary.working import held_back, note, working
 
 
 class Terminal(io.StringIO):

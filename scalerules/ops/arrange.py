@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from ..errors import GraphError
-from ..terms import Term, largest, merged, relative
+from scalerules.errors import GraphError
+from scalerules.terms import Term, largest, merged, relative
+
 from .elementwise import Elementwise, Function, powers
 from .forms import Point, fitted
 from .laws import Labels, Operand, explicit
 from .registry import register
 
 if TYPE_CHECKING:
-    from ..graph import Graph, Node
-    from ..lower import Site
+    from scalerules.graph import Graph, Node
+    from scalerules.lower import Site
 
 
 def _arranged(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:

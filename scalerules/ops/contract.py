@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import GraphError
+from scalerules.errors import GraphError
+
 from .forms import Contraction, Mean
 from .registry import register, with_axis
 
 if TYPE_CHECKING:
-    from ..graph import Graph, Node
+    from scalerules.graph import Graph, Node
 
 
 def labelled_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:

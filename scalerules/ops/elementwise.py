@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ..terms import KEPT, MOST_SOURCES, Term, decayed, largest, merged, rank, relative
+from scalerules.terms import KEPT, MOST_SOURCES, Term, decayed, largest, merged, rank, relative
+
 from .entrywise import entrywise
 from .forms import Point, fitted
 from .laws import Labels, Operand, contract, explicit
 from .registry import register, same_axes
 
 if TYPE_CHECKING:
-    from ..lower import Site
+    from scalerules.lower import Site
 
 
 @dataclass(frozen=True)

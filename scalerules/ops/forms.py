@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
-from ..terms import Shift, Term, merged
+from scalerules.terms import Shift, Term, merged
+
 from .laws import Labels, Operand, Scope, contract, explicit
 
 if TYPE_CHECKING:
-    from ..lower import Site
+    from scalerules.lower import Site
 
 
 class Point(Scope, Protocol):

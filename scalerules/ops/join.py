@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import GraphError
-from ..scale import Length
+from scalerules.errors import GraphError
+from scalerules.scale import Length
+
 from .contract import labelled_axes
 from .forms import Factor, Layout, Sum
 from .registry import register, same_axes, with_axis
 
 if TYPE_CHECKING:
-    from ..graph import Graph, Node
+    from scalerules.graph import Graph, Node
 
 
 def _given(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:

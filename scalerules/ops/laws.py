@@ -13,16 +13,8 @@ from functools import cache
 from itertools import product
 from typing import Protocol
 
-from ..terms import (
-    Mirror,
-    Profile,
-    Shift,
-    Symbol,
-    Term,
-    decayed,
-    merged,
-    rank,
-)
+from scalerules.terms import Mirror, Profile, Shift, Symbol, Term, decayed, merged, rank
+
 from .entrywise import entrywise
 
 HALF = Fraction(1, 2)

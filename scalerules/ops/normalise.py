@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from ..terms import Term, largest, merged, relative
+from scalerules.terms import Term, largest, merged, relative
+
 from .elementwise import Elementwise, Function
 from .forms import Point, shifted
 from .laws import Operand, contract, explicit
 from .registry import register, with_axis
 
 if TYPE_CHECKING:
-    from ..lower import Site
+    from scalerules.lower import Site
 
 
 class Norm:

@@ -12,16 +12,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import GraphError
-from ..terms import SUMMABLE, Term, decayed, merged
+from scalerules.errors import GraphError
+from scalerules.terms import SUMMABLE, Term, decayed, merged
+
 from .elementwise import powers, times
 from .forms import Point, Sum, fitted
 from .laws import Operand, explicit
 from .registry import internal, register
 
 if TYPE_CHECKING:
-    from ..graph import Graph, Node
-    from ..lower import Site
+    from scalerules.graph import Graph, Node
+    from scalerules.lower import Site
 
 
 def _scan_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:

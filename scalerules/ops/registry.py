@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..errors import GraphError, nearest
+from scalerules.errors import GraphError, nearest
 
 if TYPE_CHECKING:
-    from ..graph import Graph, Node
+    from scalerules.graph import Graph, Node
 
 AxesRule = Callable[["Node", list[tuple[str, ...]], "Graph", str], Sequence[str]]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import GraphError
+from scalerules.errors import GraphError
+
 from .registry import register
 
 if TYPE_CHECKING:
-    from ..graph import Graph, Node
+    from scalerules.graph import Graph, Node
 
 
 def _repeat_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:

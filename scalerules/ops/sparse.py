@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from ..terms import Shift, Term
+from scalerules.terms import Shift, Term
+
 from .laws import Outer, Piece, Scope
 
 HALF = Fraction(1, 2)

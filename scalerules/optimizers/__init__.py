@@ -1,11 +1,11 @@
 """Optimizers: a formula each, from which follows how rates, epsilons and decay scale; and the words to write one."""
 
-from scalerules.optimizers.gradients import entries, explicit_if_summed
-from scalerules.optimizers.law import Optimizer
-from scalerules.optimizers.named import optimizer
-from scalerules.optimizers.own import register
-from scalerules.optimizers.table import OPTIMIZERS
-from scalerules.optimizers.vocabulary import (
+from .gradients import entries, explicit_if_summed
+from .law import Optimizer
+from .named import optimizer
+from .own import register
+from .table import OPTIMIZERS
+from .vocabulary import (
     average,
     clip,
     damping,

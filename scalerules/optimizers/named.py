@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
+from scalerules.boundary.exact import exact
 from scalerules.errors import ScaleRulesError, UnknownName, short
-from scalerules.exact import exact
 
 from .law import Decay, Optimizer
 from .own import ASKED, from_file

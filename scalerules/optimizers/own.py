@@ -17,8 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from scalerules.boundary.guard import Endless, guarded
 from scalerules.errors import ScaleRulesError, nearest
-from scalerules.guard import Endless, guarded
 
 from .form import KINDS, Formula, arity, checked, form
 from .law import Optimizer

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ScaleRulesError
-from ..graph import Graph, Node, Parameter
-from ..scale import Length
+from scalerules.errors import ScaleRulesError
+from scalerules.graph import Graph, Node, Parameter
+from scalerules.scale import Length
+
 from .axes import Axis, names_of, probe
 from .folding import body_of, captured, starred
 from .record import Record, Run, Weight

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 
-from ..scale import Length, Monomial
+from scalerules.scale import Length, Monomial
 
 PROBES = (97.0, 331.0)
 """Values of the scales at which lengths are compared; each further scale gets another multiple of them."""

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from ..scale import Length, Monomial
+from scalerules.scale import Length, Monomial
+
 from .axes import fixed, over, plus, power, times
 from .lowering import DISCRETE, as_length, number, operation
 from .record import Call, Weight

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from ..ops.elementwise import FUNCTIONS
+from scalerules.ops.elementwise import FUNCTIONS
 
 POINTS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
 

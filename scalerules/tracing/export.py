@@ -26,8 +26,9 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from ..errors import ScaleRulesError
-from ..guard import Endless, guarded, said
+from scalerules.boundary.guard import Endless, guarded, said
+from scalerules.errors import ScaleRulesError
+
 from .kernels import whole_kernels
 from .nodes import Trace, read, short_path
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ..scale import Length
+from scalerules.scale import Length
+
 from .assemble import Pieces, Writer
 from .axes import ONE
 from .sketch import Made

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..scale import Length, Monomial
+from scalerules.scale import Length, Monomial
+
 from .axes import ONE
 from .record import Call, Input, Record, Ref, Weight
 from .values import Constant, Value

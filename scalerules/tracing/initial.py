@@ -16,7 +16,8 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import torch
 
-from ..scale import Length
+from scalerules.scale import Length
+
 from .export import Sizes, module_of, quiet
 from .record import Initial, Weight
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
-from ..scale import Length
+from scalerules.scale import Length
+
 from .axes import ONE, is_one, over, power
 from .lower_linear import contracted
 from .lowering import Lowering, as_length, copies, lowers

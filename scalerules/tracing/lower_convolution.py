@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..scale import Length
+from scalerules.scale import Length
+
 from .axes import ONE, is_one, over, product, times
 from .lower_linear import contracted
 from .lower_views import rearranged

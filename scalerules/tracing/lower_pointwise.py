@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from ..scale import Length
+from scalerules.scale import Length
+
 from .axes import fixed, negative, power, product
 from .curves import POINTS, UNARY, finite, kind_of
 from .fixed import root_mean_square

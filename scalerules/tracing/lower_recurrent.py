@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..scale import Length
+from scalerules.scale import Length
+
 from .axes import Axis, fixed, over, times
 from .lower_linear import contracted
 from .lower_views import joined, rearranged

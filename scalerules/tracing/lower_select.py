@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..scale import Length
+from scalerules.scale import Length
+
 from .axes import ONE, fixed, plus, probe, same
 from .lower_views import joined, rearranged
 from .lowering import Lowering, as_length, copies, lowers, operation

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..scale import Length
+from scalerules.scale import Length
+
 from .axes import ONE, constant, fixed, is_one, negative, over, plus, probe, product, same
 from .lowering import Lowering, as_length, copies, lowers, number, operation
 from .record import Call, Shape

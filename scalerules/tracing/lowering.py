@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from ..scale import Length
+from scalerules.scale import Length
+
 from .axes import Axis, fixed, same
 from .record import Argument, Call, Input, Record, Ref, Shape, Weight
 from .sketch import Made, Sketch

@@ -15,7 +15,8 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from ..errors import ScaleRulesError
+from scalerules.errors import ScaleRulesError
+
 from .record import Ref, references
 
 _FORGOTTEN = frozenset(

@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from ..errors import ScaleRulesError
+from scalerules.errors import ScaleRulesError
+
 from .brief import alike, brief, cut_of
 from .export import module_of, quiet, trace
 from .initial import initials

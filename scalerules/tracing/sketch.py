@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..scale import Length
+from scalerules.scale import Length
+
 from .axes import ONE, Axis, is_one, over, plus, probe, same
 from .record import Call
 from .values import Atom, Dim, Factor, Part, Source, Unknown, Value, place

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from ..errors import ScaleRulesError
-from ..scale import Length
+from scalerules.errors import ScaleRulesError
+from scalerules.scale import Length
+
 from .nodes import Step, Tensor, Trace
 from .record import Call, Initial, Input, Output, Ref, Run, Shape, Weight
 from .runs import Repeat, find_runs

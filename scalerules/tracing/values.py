@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeAlias
 
-from ..errors import ScaleRulesError
-from ..scale import Length
+from scalerules.errors import ScaleRulesError
+from scalerules.scale import Length
+
 from .axes import ONE, Axis, fixed, is_one, product, same
 from .record import Call, Shape, Weight
 

@@ -16,7 +16,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from .errors import ScaleRulesError
+from scalerules.errors import ScaleRulesError
+
 from .memory import available, held
 
 SECONDS = 300.0

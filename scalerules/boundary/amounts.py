@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from .errors import ScaleRulesError, short
+from scalerules.errors import ScaleRulesError, short
 
 LARGEST_SIZE = 1e12
 LARGEST_RATE = 1e9

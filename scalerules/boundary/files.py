@@ -7,7 +7,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from .errors import ScaleRulesError
+from scalerules.errors import ScaleRulesError
 
 
 def replaced(file: str, content: bytes) -> None:

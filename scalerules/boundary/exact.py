@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from .errors import ScaleRulesError, short
+from scalerules.errors import ScaleRulesError, short
 
 FRACTION = re.compile(r"[+-]?\d{1,9}(?:\.\d{1,17}|/0*[1-9]\d{0,8})?(?:[eE][+-]?\d{1,2})?")
 """A fraction or a decimal number of usual length: not `1e999999999`, whose exact value would fill the memory."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, cast
 
-from .errors import ScaleRulesError, UnknownName, hidden, nearest, short
+from scalerules.errors import ScaleRulesError, UnknownName, hidden, nearest, short
+
 from .exact import exact
 
 MAX_CHARACTERS = 64 * 1024 * 1024
