@@ -20,7 +20,8 @@ from .pytorch_source import Writer, axis_lengths, factors, model
 from .pytorch_text import documented, law, shown
 
 if TYPE_CHECKING:
-    from scalerules.solution import Exponents, Solution
+    from scalerules.sizes.exponents import Exponents
+    from scalerules.solution import Solution
 
 __all__ = ["Groups", "apply", "emit"]
 

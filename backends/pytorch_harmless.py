@@ -15,7 +15,8 @@ from scalerules.optimizers.named import named_in as law_of
 from .pytorch_source import is_attribute
 
 if TYPE_CHECKING:
-    from scalerules.solution import Exponents, Rule, Solution
+    from scalerules.sizes.exponents import Exponents
+    from scalerules.solution import Rule, Solution
 
 
 class Harmless:

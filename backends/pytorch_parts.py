@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from scalerules.errors import ScaleRulesError
-from scalerules.scale import parse_length
+from scalerules.sizes.lengths import parse_length
 
 if TYPE_CHECKING:
     from torch import Tensor

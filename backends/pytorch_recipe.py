@@ -21,7 +21,8 @@ from .pytorch_text import commented, fractions, item, law, number, quoted, scale
 
 if TYPE_CHECKING:
     from scalerules.optimizers import Optimizer as Law
-    from scalerules.solution import Exponents, Rule
+    from scalerules.sizes.exponents import Exponents
+    from scalerules.solution import Rule
 
 
 @dataclass(frozen=True)

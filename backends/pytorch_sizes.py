@@ -11,7 +11,8 @@ from scalerules.errors import ScaleRulesError, UnknownName
 from scalerules.graph import Graph
 
 if TYPE_CHECKING:
-    from scalerules.solution import Exponents, Solution
+    from scalerules.sizes.exponents import Exponents
+    from scalerules.solution import Solution
 
 
 class ModelWarning(UserWarning):

@@ -15,10 +15,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from scalerules.errors import one_line
-from scalerules.scale import Length, Monomial
+from scalerules.sizes.lengths import Length, Monomial
 
 if TYPE_CHECKING:
-    from scalerules.solution import Exponents
+    from scalerules.sizes.exponents import Exponents
 
 WIDTH = 120
 

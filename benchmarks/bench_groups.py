@@ -20,7 +20,8 @@ from torch import nn
 
 import scalerules as sr
 from scalerules.graph import Graph
-from scalerules.solution import Exponents, Rule, Solution
+from scalerules.sizes.exponents import Exponents
+from scalerules.solution import Rule, Solution
 
 MATRICES = {"W_Q": "n n", "W_K": "n n", "W_V": "n n", "W_O": "n n", "W_up": "ffn n", "W_down": "n ffn"}
 VECTORS = {"gain1": "n", "gain2": "n", "b_up": "ffn", "b_down": "n"}

@@ -13,11 +13,12 @@ from typing import Literal
 from scalerules.optimizers.law import Optimizer, Scaling, axes_of
 from scalerules.optimizers.powers import BEHIND, GRADIENT, READ, WEIGHT, Resolved, shift
 from scalerules.optimizers.symbolic import Facts
+from scalerules.sizes.exponents import Exponents
 
 from .equations import Vectors, vector_of
 from .lower import Held
 from .propagate import Run
-from .solution import Exponents, Rule
+from .solution import Rule
 from .terms import Term
 
 Decaying = Literal["time-scale", "update"]

@@ -14,6 +14,8 @@ from scalerules.boundary.working import note, working
 from scalerules.optimizers.law import RADIUS
 from scalerules.optimizers.named import optimizer as optimizer_of
 from scalerules.optimizers.powers import GRADIENT, TOGETHER
+from scalerules.sizes.exponents import Exponents
+from scalerules.sizes.vectors import Vector
 
 from .cone import cone_of
 from .damping import DECAYS, Decaying, Tuning, clipping_said, divided, global_norm
@@ -27,8 +29,7 @@ from .lower import Held
 from .propagate import Alignments, Event, Run
 from .rates import Radii, Tied, groups_of, radii, tie
 from .several import solve
-from .simplex import Vector
-from .solution import Explanation, Exponents, Line, Predicted, Quantity, Rule, Solution
+from .solution import Explanation, Line, Predicted, Quantity, Rule, Solution
 from .solve import Problem, Solved, Unsolvable
 from .terms import Symbol, Term
 from .unit import constants

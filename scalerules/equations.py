@@ -8,8 +8,9 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Literal
 
+from scalerules.sizes.vectors import Vector
+
 from .propagate import Event, Run
-from .simplex import Vector
 from .terms import Symbol
 
 UNKNOWNS = ("init", "lr", "mult")

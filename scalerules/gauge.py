@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from scalerules.sizes.exponents import Exponents
+
 from .errors import UnknownName
-from .solution import Exponents, Rule
+from .solution import Rule
 
 
 @dataclass(frozen=True)

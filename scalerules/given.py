@@ -9,13 +9,13 @@ from typing import Any, cast
 from scalerules.boundary.exact import exact
 from scalerules.optimizers.law import Optimizer, facts_of
 from scalerules.optimizers.powers import shift
+from scalerules.sizes.lengths import Direction
+from scalerules.sizes.vectors import Vector, along, plus
 
 from .errors import ScaleRulesError, UnknownName, short
 from .graph import Graph
 from .lower import Held
 from .propagate import Point, start
-from .scale import Direction
-from .simplex import Vector, plus
 from .terms import Symbol
 
 HINT = "such as {'h1': {'init': '-1/2'}}, or one of: standard, ntk, mean-field, mup"
@@ -98,10 +98,6 @@ def _size(value: Any, direction: Direction, where: str) -> Vector:
     return along(shares, direction)
 
 
-def along(exponents: Mapping[str, Fraction], direction: Direction) -> Vector:
-    """The size along the direction of a product of scales, then its exponents."""
-    size = sum((share * direction[scale] for scale, share in exponents.items()), Fraction(0))
-    return (size, *(exponents.get(scale, Fraction(0)) for scale in direction))
 
 
 def named(name: str, graph: Graph, direction: Direction, optimizer: Optimizer) -> dict[Symbol, Vector]:

@@ -18,10 +18,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 
 from scalerules.boundary.exact import exact
 from scalerules.ops.registry import like
+from scalerules.sizes.lengths import Length, parse_length
 
 from .errors import GraphError, UnknownName, hidden, nearest
 from .ops import OPS
-from .scale import Length, parse_length
 
 MAX_NODES = 20_000
 

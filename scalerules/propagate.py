@@ -17,10 +17,10 @@ from scalerules.ops.registry import law_of
 from scalerules.ops.sparse import masked, root
 from scalerules.optimizers.gradients import entries, explicit_if_summed, traces
 from scalerules.optimizers.law import Optimizer, Scaling
+from scalerules.sizes.lengths import Direction
 
 from .graph import Graph
 from .lower import Held, Plan, Site, lower
-from .scale import Direction
 from .terms import Shift, Step, Symbol, Term, largest, merged
 
 Alignments = Mapping[str, tuple[Fraction, Fraction, Fraction]]

@@ -8,10 +8,12 @@ from fnmatch import fnmatchcase
 from fractions import Fraction
 from typing import Any
 
+from scalerules.sizes.exponents import Exponents
+
 from .errors import UnknownName
 from .graph import Graph
 from .records import Check, Difference
-from .solution import Exponents, Rule, Solution
+from .solution import Rule, Solution
 
 
 @dataclass(frozen=True)

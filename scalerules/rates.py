@@ -7,12 +7,12 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from scalerules.optimizers.powers import TOGETHER
+from scalerules.sizes.vectors import Vector
 
 from .damping import Share, Tuning
 from .errors import ScaleRulesError, UnknownName
 from .graph import Graph
 from .several import solve
-from .simplex import Vector
 from .solve import Problem, Solved, checked
 
 ALL = "all"

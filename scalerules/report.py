@@ -12,9 +12,11 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scalerules.sizes.exponents import Exponents
+
 from .drawing import POWER, draw
 from .errors import ScaleRulesError
-from .solution import SIZES, Explanation, Exponents, Predicted, Solution
+from .solution import SIZES, Explanation, Predicted, Solution
 
 if TYPE_CHECKING:
     from .graph import Graph

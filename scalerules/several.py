@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 
+from scalerules.sizes.vectors import Vector
+
 from .equations import Equation, Vectors
-from .simplex import Vector
 from .solve import Problem, Solved, Unsolvable, checked, solve_along, twin_of, with_gradients
 from .terms import Symbol
 

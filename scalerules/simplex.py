@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, lcm
 
-Vector = tuple[Fraction, ...]
+from scalerules.sizes.vectors import Vector, plus
 
 
 @dataclass
@@ -157,6 +157,3 @@ def _whole(constant: Vector, sign: int = 1) -> _Row:
     return _Row([sign * entry.numerator * (over // entry.denominator) for entry in constant], {}, over)
 
 
-def plus(a: Vector, b: Vector, share: Fraction) -> Vector:
-    """The vector `a + share * b`."""
-    return tuple(x + share * y for x, y in zip(a, b, strict=True))

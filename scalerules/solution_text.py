@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
 from scalerules.boundary.json_parts import Part, parse
+from scalerules.sizes.exponents import Exponents
 
-from .solution import SIZES, VERSION, Constant, Explanation, Exponents, Line, Predicted, Quantity, Rule, Solution
+from .solution import SIZES, VERSION, Constant, Explanation, Line, Predicted, Quantity, Rule, Solution
 
 if TYPE_CHECKING:
     from .graph import Graph

@@ -15,13 +15,14 @@ from math import inf
 
 from scalerules.boundary.working import note
 from scalerules.optimizers.law import Optimizer
+from scalerules.sizes.lengths import Direction
+from scalerules.sizes.vectors import Vector
 
 from .equations import Equation, Inequality, Vectors, own_contributions, unknowns_of, value_of, vector_of
 from .graph import Graph
 from .lower import PASSING, Plan, Site, depth_allowance
 from .propagate import Alignments, Event, Point, Run, propagate, start
-from .scale import Direction
-from .simplex import Infeasible, Programme, Vector
+from .simplex import Infeasible, Programme
 from .terms import Shift, Symbol
 
 ROUNDS = 30

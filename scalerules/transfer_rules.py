@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
+from scalerules.sizes.exponents import Exponents
+
 from .errors import ScaleRulesError, UnknownName
 from .given import PARAMETRIZATIONS, named
 from .graph import Graph
 from .optimizers import optimizer as optimizer_of
-from .solution import Exponents, Rule, Solution
+from .solution import Rule, Solution
 
 Compared = Sequence[str | Solution] | Mapping[str, str | Solution]
 

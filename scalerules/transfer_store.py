@@ -18,9 +18,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from scalerules.sizes.exponents import Exponents
+
 from .errors import ScaleRulesError
 from .graph import Graph
-from .solution import Exponents, Solution
+from .solution import Solution
 
 REVISION = 1
 """Counts changes of the training that make earlier results another thing."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .solution import Explanation, Exponents, Rule, Solution
+from scalerules.sizes.exponents import Exponents
+
+from .solution import Explanation, Rule, Solution
 
 COLUMNS = ("init", "mult", "lr", "eps", "wd")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 from scalerules.graph import Graph
-from scalerules.solution import Exponents, Rule, Solution
+from scalerules.sizes.exponents import Exponents
+from scalerules.solution import Rule, Solution
 
 
 def power(exponent: str | int, scale: str = "width") -> Exponents:

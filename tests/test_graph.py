@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import scalerules as sr
 from scalerules.lookup import catalogue
 from scalerules.reading import parse
-from scalerules.scale import Length, Monomial, parse_length
+from scalerules.sizes.lengths import Length, Monomial, parse_length
 from scalerules.specification import dump_yaml, from_document
 
 OPTIONS = {"mamba": [{}, {"discretisation": "euler"}], "mlp": [{}, {"hidden": 0 + 1, "activation": "tanh"}]}

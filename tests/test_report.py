@@ -21,7 +21,7 @@ from scalerules.drawing import draw
 from scalerules.layering import layout, spread
 from scalerules.lookup import catalogue
 from scalerules.report import report
-from scalerules.solution import Exponents
+from scalerules.sizes.exponents import Exponents
 
 VOID = {"meta", "input", "br"}
 

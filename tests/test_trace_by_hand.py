@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.nn.attention.flex_attention import flex_attention
 
 import scalerules as sr
-from scalerules.scale import Length, Monomial, parse_length
+from scalerules.sizes.lengths import Length, Monomial, parse_length
 from scalerules.tracing.sizes import Laws
 
 torch.set_num_threads(1)

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from scalerules.errors import ScaleRulesError
-from scalerules.scale import Length, Monomial, parse_length
+from scalerules.sizes.lengths import Length, Monomial, parse_length
 from scalerules.tracing.export import trace
 from scalerules.tracing.nodes import Trace
 from scalerules.tracing.record import Call, Record, Ref, references, text

@@ -16,7 +16,8 @@ import pytest
 import scalerules as sr
 from scalerules.build import Builder
 from scalerules.graph import Graph
-from scalerules.solution import Exponents, Solution
+from scalerules.sizes.exponents import Exponents
+from scalerules.solution import Solution
 
 HALF = Fraction(1, 2)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from scalerules.errors import GraphError
-from scalerules.scale import Length
+from scalerules.sizes.lengths import Length
 
 from .contract import labelled_axes
 from .forms import Factor, Layout, Sum

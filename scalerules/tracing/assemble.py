@@ -8,9 +8,10 @@ from typing import Any
 
 from scalerules.errors import ScaleRulesError
 from scalerules.graph import Graph, Node, Parameter
-from scalerules.scale import Length
+from scalerules.sizes.arithmetic import probe
+from scalerules.sizes.lengths import Length
 
-from .axes import Axis, names_of, probe
+from .axes import Axis, names_of
 from .folding import body_of, captured, starred
 from .record import Record, Run, Weight
 from .sketch import Made, Sketch

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from scalerules.scale import Length, Monomial
+from scalerules.sizes.arithmetic import fixed, over, plus, power, times
+from scalerules.sizes.lengths import Length, Monomial
 
-from .axes import fixed, over, plus, power, times
 from .lowering import DISCRETE, as_length, number, operation
 from .record import Call, Weight
 from .values import Constant, Result

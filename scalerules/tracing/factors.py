@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from scalerules.scale import Length
+from scalerules.sizes.arithmetic import ONE
+from scalerules.sizes.lengths import Length
 
 from .assemble import Pieces, Writer
-from .axes import ONE
 from .sketch import Made
 from .values import Part, Source
 

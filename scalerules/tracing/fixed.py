@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from scalerules.scale import Length, Monomial
+from scalerules.sizes.arithmetic import ONE
+from scalerules.sizes.lengths import Length, Monomial
 
-from .axes import ONE
 from .record import Call, Input, Record, Ref, Weight
 from .values import Constant, Value
 

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import torch
 
-from scalerules.scale import Length
+from scalerules.sizes.lengths import Length
 
 from .export import Sizes, module_of, quiet
 from .record import Initial, Weight

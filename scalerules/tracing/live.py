@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from scalerules.scale import Length
+from scalerules.sizes.lengths import Length
 
 from .sketch import Made
 from .values import Part

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
-from scalerules.scale import Length
+from scalerules.sizes.arithmetic import ONE, is_one, over, power
+from scalerules.sizes.lengths import Length
 
-from .axes import ONE, is_one, over, power
 from .lower_linear import contracted
 from .lowering import Lowering, as_length, copies, lowers
 from .record import Call

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scalerules.scale import Length
+from scalerules.sizes.arithmetic import ONE, is_one, over, product, times
+from scalerules.sizes.lengths import Length
 
-from .axes import ONE, is_one, over, product, times
 from .lower_linear import contracted
 from .lower_views import rearranged
 from .lowering import Lowering, as_length, lowers, operation

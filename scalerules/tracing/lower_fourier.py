@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import cast
 
-from .axes import ONE, same
+from scalerules.sizes.arithmetic import ONE, same
+
 from .lowering import Lowering, lowers, operation
 from .record import Call, Shape
 from .values import Result, Value

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from .axes import ONE, fixed, plus
+from scalerules.sizes.arithmetic import ONE, fixed, plus
+
 from .fixed import fixed_entries
 from .lowering import Lowering, as_length, lowers, number, operation
 from .record import Call

@@ -7,7 +7,8 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import cast
 
-from .axes import ONE, over, power, product, same
+from scalerules.sizes.arithmetic import ONE, over, power, product, same
+
 from .lowering import Lowering, as_length, lowers, number, operation
 from .norms import raised
 from .record import Call

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from scalerules.scale import Length
+from scalerules.sizes.arithmetic import fixed, negative, power, product
+from scalerules.sizes.lengths import Length
 
-from .axes import fixed, negative, power, product
 from .curves import POINTS, UNARY, finite, kind_of
 from .fixed import root_mean_square
 from .lowering import Lowering, as_length, lowers, number, operation
@@ -342,7 +342,8 @@ def choice(at: Lowering, call: Call) -> Result:
 @lowers("glu")
 def glu(at: Lowering, call: Call) -> Result:
     """One half times the sigmoid of the other."""
-    from .axes import over
+    from scalerules.sizes.arithmetic import over
+
     from .lower_views import stretched
 
     value = at.value(call, 0)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from scalerules.scale import Length
+from scalerules.sizes.arithmetic import fixed, over, times
+from scalerules.sizes.lengths import Length
 
-from .axes import Axis, fixed, over, times
+from .axes import Axis
 from .lower_linear import contracted
 from .lower_views import joined, rearranged
 from .lowering import Lowering, copies, lowers, operation

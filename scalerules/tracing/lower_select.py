@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scalerules.scale import Length
+from scalerules.sizes.arithmetic import ONE, fixed, plus, probe, same
+from scalerules.sizes.lengths import Length
 
-from .axes import ONE, fixed, plus, probe, same
 from .lower_views import joined, rearranged
 from .lowering import Lowering, as_length, copies, lowers, operation
 from .record import Call, Shape

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scalerules.scale import Length
+from scalerules.sizes.arithmetic import ONE, constant, fixed, is_one, negative, over, plus, probe, product, same
+from scalerules.sizes.lengths import Length
 
-from .axes import ONE, constant, fixed, is_one, negative, over, plus, probe, product, same
 from .lowering import Lowering, as_length, copies, lowers, number, operation
 from .record import Call, Shape
 from .values import Atom, Constant, Dim, Filling, Loss, Operand, Piece, Result, Value, same_source

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from scalerules.scale import Length
+from scalerules.sizes.arithmetic import fixed, same
+from scalerules.sizes.lengths import Length
 
-from .axes import Axis, fixed, same
+from .axes import Axis
 from .record import Argument, Call, Input, Record, Ref, Shape, Weight
 from .sketch import Made, Sketch
 from .values import Atom, Constant, Dim, Filling, Loss, Operand, Result, Unknown, Value, place, whole

@@ -9,7 +9,8 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from .axes import power
+from scalerules.sizes.arithmetic import power
+
 from .curves import finite
 from .values import Curve, Stat, Value, same_source
 

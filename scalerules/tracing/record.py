@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeAlias
 
-from scalerules.scale import Length
+from scalerules.sizes.lengths import Length
 
 Shape: TypeAlias = "tuple[Length | None, ...]"
 """One length per axis, a function of the scales; None where no simple function fits what was seen ('?')."""

@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from scalerules.scale import Length, Monomial
+from scalerules.sizes.lengths import Length, Monomial
 
 Column: TypeAlias = tuple[float, ...]
 Powers: TypeAlias = tuple[tuple[str, Fraction], ...]

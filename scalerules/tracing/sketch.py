@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from scalerules.scale import Length
+from scalerules.sizes.arithmetic import ONE, is_one, over, plus, probe, same
+from scalerules.sizes.lengths import Length
 
-from .axes import ONE, Axis, is_one, over, plus, probe, same
+from .axes import Axis
 from .record import Call
 from .values import Atom, Dim, Factor, Part, Source, Unknown, Value, place
 

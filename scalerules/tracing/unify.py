@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from scalerules.errors import ScaleRulesError
-from scalerules.scale import Length
+from scalerules.sizes.lengths import Length
 
 from .nodes import Step, Tensor, Trace
 from .record import Call, Initial, Input, Output, Ref, Run, Shape, Weight

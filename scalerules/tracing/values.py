@@ -8,9 +8,10 @@ from fractions import Fraction
 from typing import TypeAlias
 
 from scalerules.errors import ScaleRulesError
-from scalerules.scale import Length
+from scalerules.sizes.arithmetic import ONE, fixed, is_one, product, same
+from scalerules.sizes.lengths import Length
 
-from .axes import ONE, Axis, fixed, is_one, product, same
+from .axes import Axis
 from .record import Call, Shape, Weight
 
 
@@ -83,13 +84,13 @@ def _dimension(factors: Sequence[Factor]) -> str:
 
 def plus_(a: Length, b: Length) -> Length:
     """The sum of two lengths."""
-    from .axes import plus
+    from scalerules.sizes.arithmetic import plus
 
     return plus(a, b)
 
 
 def _text(length: Length, inner: Length) -> str:
-    from .axes import times
+    from scalerules.sizes.arithmetic import times
 
     return str(times(length, inner))
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from .errors import ScaleRulesError
+from scalerules.errors import ScaleRulesError
 
 Direction = Mapping[str, Fraction]
 """Growth of every scale that grows; a scale that is absent is held fixed."""
