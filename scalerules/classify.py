@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from scalerules.boundary.working import working
+from scalerules.terms.term import Symbol
 
 from .derivation import Alignment, graph_given, problem_of
 from .equations import own_contributions, value_of
@@ -18,7 +19,6 @@ from .graph import Graph
 from .propagate import Event, Run
 from .several import solve
 from .solve import Problem, Solved, Unsolvable
-from .terms import Symbol
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from scalerules.optimizers.named import optimizer as optimizer_of
 from scalerules.optimizers.powers import GRADIENT, TOGETHER
 from scalerules.sizes.exponents import Exponents
 from scalerules.sizes.vectors import Vector
+from scalerules.terms.term import Symbol, Term
 
 from .cone import cone_of
 from .damping import DECAYS, Decaying, Tuning, clipping_said, divided, global_norm
@@ -31,7 +32,6 @@ from .rates import Radii, Tied, groups_of, radii, tie
 from .several import solve
 from .solution import Explanation, Line, Predicted, Quantity, Rule, Solution
 from .solve import Problem, Solved, Unsolvable
-from .terms import Symbol, Term
 from .unit import constants
 
 __all__ = ["Solution", "derive"]

@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import Literal
 
 from scalerules.sizes.vectors import Vector
+from scalerules.terms.term import Symbol
 
 from .propagate import Event, Run
-from .terms import Symbol
 
 UNKNOWNS = ("init", "lr", "mult")
 

@@ -11,12 +11,12 @@ from scalerules.optimizers.law import Optimizer, facts_of
 from scalerules.optimizers.powers import shift
 from scalerules.sizes.lengths import Direction
 from scalerules.sizes.vectors import Vector, along, plus
+from scalerules.terms.term import Symbol
 
 from .errors import ScaleRulesError, UnknownName, short
 from .graph import Graph
 from .lower import Held
 from .propagate import Point, start
-from .terms import Symbol
 
 HINT = "such as {'h1': {'init': '-1/2'}}, or one of: standard, ntk, mean-field, mup"
 

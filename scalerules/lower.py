@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from scalerules.ops.laws import Labels, axis_name
+from scalerules.terms.pieces import Labels, axis_name
 
 from .ends import first, last
 from .errors import GraphError

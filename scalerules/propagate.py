@@ -12,16 +12,18 @@ from fractions import Fraction
 from math import lcm
 
 from scalerules.ops.forms import Law
-from scalerules.ops.laws import Operand, Outer, Piece, explicit
 from scalerules.ops.registry import law_of
 from scalerules.ops.sparse import masked, root
 from scalerules.optimizers.gradients import entries, explicit_if_summed, traces
 from scalerules.optimizers.law import Optimizer, Scaling
 from scalerules.sizes.lengths import Direction
+from scalerules.terms.contraction import explicit
+from scalerules.terms.merging import largest, merged
+from scalerules.terms.pieces import Operand, Outer, Piece
+from scalerules.terms.term import Shift, Step, Symbol, Term
 
 from .graph import Graph
 from .lower import Held, Plan, Site, lower
-from .terms import Shift, Step, Symbol, Term, largest, merged
 
 Alignments = Mapping[str, tuple[Fraction, Fraction, Fraction]]
 """Prescribed exponents of `dW x`, `W dx` and `dW dx` per parameter."""

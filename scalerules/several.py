@@ -12,10 +12,10 @@ from dataclasses import replace
 from fractions import Fraction
 
 from scalerules.sizes.vectors import Vector
+from scalerules.terms.term import Symbol
 
 from .equations import Equation, Vectors
 from .solve import Problem, Solved, Unsolvable, checked, solve_along, twin_of, with_gradients
-from .terms import Symbol
 
 
 def solve(problem: Problem) -> Solved:

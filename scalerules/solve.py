@@ -17,13 +17,13 @@ from scalerules.boundary.working import note
 from scalerules.optimizers.law import Optimizer
 from scalerules.sizes.lengths import Direction
 from scalerules.sizes.vectors import Vector
+from scalerules.terms.term import Shift, Symbol
 
 from .equations import Equation, Inequality, Vectors, own_contributions, unknowns_of, value_of, vector_of
 from .graph import Graph
 from .lower import PASSING, Plan, Site, depth_allowance
 from .propagate import Alignments, Event, Point, Run, propagate, start
 from .simplex import Infeasible, Programme
-from .terms import Shift, Symbol
 
 ROUNDS = 30
 """Rounds of running and solving, beside one for every parameter (a long chain is set link by link)."""

@@ -15,9 +15,11 @@ from scalerules.build import Builder
 from scalerules.derivation import problem_of
 from scalerules.ops import OPS
 from scalerules.ops.elementwise import FUNCTIONS, powers
-from scalerules.ops.laws import Outer, contract, explicit
 from scalerules.ops.registry import LAWS, register, same_axes
-from scalerules.terms import KEPT, SUMMABLE, Term, largest, merged
+from scalerules.terms.contraction import contract, explicit
+from scalerules.terms.merging import largest, merged
+from scalerules.terms.pieces import Outer
+from scalerules.terms.term import KEPT, SUMMABLE, Term
 
 UNIT = 8
 """Ticks per unit of size."""

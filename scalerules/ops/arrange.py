@@ -7,11 +7,13 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from scalerules.errors import GraphError
-from scalerules.terms import Term, largest, merged, relative
+from scalerules.terms.contraction import explicit
+from scalerules.terms.merging import largest, merged, relative
+from scalerules.terms.pieces import Labels, Operand
+from scalerules.terms.term import Term
 
 from .elementwise import Elementwise, Function, powers
 from .forms import Point, fitted
-from .laws import Labels, Operand, explicit
 from .registry import register
 
 if TYPE_CHECKING:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from scalerules.terms import KEPT, MOST_SOURCES, Term, decayed, largest, merged, rank, relative
+from scalerules.terms.contraction import contract, explicit
+from scalerules.terms.entrywise import entrywise
+from scalerules.terms.merging import largest, merged, rank, relative
+from scalerules.terms.pieces import Labels, Operand
+from scalerules.terms.term import KEPT, MOST_SOURCES, Term, decayed
 
-from .entrywise import entrywise
 from .forms import Point, fitted
-from .laws import Labels, Operand, contract, explicit
 from .registry import register, same_axes
 
 if TYPE_CHECKING:

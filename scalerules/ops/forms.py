@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
-from scalerules.terms import Shift, Term, merged
-
-from .laws import Labels, Operand, Scope, contract, explicit
+from scalerules.terms.contraction import contract, explicit
+from scalerules.terms.merging import merged
+from scalerules.terms.pieces import Labels, Operand
+from scalerules.terms.point import Scope
+from scalerules.terms.term import Shift, Term
 
 if TYPE_CHECKING:
     from scalerules.lower import Site

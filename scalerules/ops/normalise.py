@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from scalerules.terms import Term, largest, merged, relative
+from scalerules.terms.contraction import contract, explicit
+from scalerules.terms.merging import largest, merged, relative
+from scalerules.terms.pieces import Operand
+from scalerules.terms.term import Term
 
 from .elementwise import Elementwise, Function
 from .forms import Point, shifted
-from .laws import Operand, contract, explicit
 from .registry import register, with_axis
 
 if TYPE_CHECKING:

@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from scalerules.errors import GraphError
-from scalerules.terms import SUMMABLE, Term, decayed, merged
+from scalerules.terms.contraction import explicit
+from scalerules.terms.merging import merged
+from scalerules.terms.pieces import Operand
+from scalerules.terms.term import SUMMABLE, Term, decayed
 
 from .elementwise import powers, times
 from .forms import Point, Sum, fitted
-from .laws import Operand, explicit
 from .registry import internal, register
 
 if TYPE_CHECKING:

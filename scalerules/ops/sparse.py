@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from scalerules.terms import Shift, Term
-
-from .laws import Outer, Piece, Scope
+from scalerules.terms.pieces import Outer, Piece
+from scalerules.terms.point import Scope
+from scalerules.terms.term import Shift, Term
 
 HALF = Fraction(1, 2)
 

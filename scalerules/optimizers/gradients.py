@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from scalerules.ops.laws import Labels, Outer, Piece, Scope, explicit
-from scalerules.terms import Term, decayed, largest
+from scalerules.terms.contraction import explicit
+from scalerules.terms.merging import largest
+from scalerules.terms.pieces import Labels, Outer, Piece
+from scalerules.terms.point import Scope
+from scalerules.terms.term import Term, decayed
 
 
 def traces(at: Scope, labels: Labels, factors: Sequence[tuple[Labels, tuple[Term, ...]]]) -> tuple[Term, Term]:

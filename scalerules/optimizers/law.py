@@ -12,8 +12,10 @@ from fractions import Fraction
 from math import lcm
 from typing import TYPE_CHECKING, Literal
 
-from scalerules.ops.laws import Outer, Piece, Scope
-from scalerules.terms import Symbol, Term, largest
+from scalerules.terms.merging import largest
+from scalerules.terms.pieces import Outer, Piece
+from scalerules.terms.point import Scope
+from scalerules.terms.term import Symbol, Term
 
 from .form import KINDS, Form, Formula, form
 from .gradients import entries, levelled_terms, raised

@@ -7,10 +7,8 @@ Sizes are whole numbers of *ticks* (see `scalerules.propagate.Point`) while they
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from typing import Any
 
 Symbol = tuple[str, str]
@@ -140,78 +138,19 @@ class Mirror:
     """For every growing axis of `z`: its label, and the position of the parameter's axis there (None: not on it)."""
 
 
-def largest(terms: Iterable[Term]) -> Term | None:
-    """The term of the largest size, None of an empty tensor (which is exactly zero)."""
-    return max(terms, key=rank, default=None)
 
 
-def relative(terms: Sequence[Term]) -> list[Term]:
-    """Terms over the whole that they make up: the largest are of size 0 whatever else is as large at this point."""
-    top = largest(terms)
-    if top is None:
-        return []
-    high = top.size, top.log
-    return [t.derived(size=t.size - top.size, minus=(t if (t.size, t.log) == high else top,)) for t in terms]
 
 
-def rank(term: Term) -> tuple[int, int]:
-    """Larger terms first, of equally large ones the product of fewest parameters."""
-    return term.size, -term.degree
 
 
-def merged(terms: Iterable[Term], reach: int) -> list[Term]:
-    """One term per signature and profile, the largest; terms more than `reach` below the largest are dropped."""
-    best: dict[tuple[Any, ...], Term] = {}
-    top = -(1 << 60)
-    for term in terms:
-        key = (term.signs, term.profile)
-        known = best.get(key)
-        if (
-            known is None
-            or term.size > known.size
-            or (term.size == known.size and _told(term) > _told(known))
-        ):
-            best[key] = term
-            if term.size > top:
-                top = term.size
-    floor = top - reach
-    kept = uncrowded([term for term in best.values() if term.size >= floor])
-    return _outermost(kept) if any(term.profile for term in kept) else kept
 
 
-def uncrowded(terms: list[Term]) -> list[Term]:
-    """The terms of few sources, and the largest of those with many."""
-    crowd = [term for term in terms if _crowded(term.signs)]
-    if len(crowd) <= KEPT:
-        return terms
-    gone = {id(term) for term in sorted(crowd, key=rank, reverse=True)[KEPT:]}
-    return [term for term in terms if id(term) not in gone]
 
 
-@lru_cache(maxsize=1 << 16)
-def _crowded(signs: tuple[int, ...]) -> bool:
-    """Whether a signature has many sources."""
-    return sum(mask.bit_count() for mask in set(signs)) > MOST_SOURCES
 
 
-def _outermost(terms: list[Term]) -> list[Term]:
-    """Without the terms that another one with the same signs is at least as large as at every index."""
-    alike: dict[tuple[int, ...], list[Term]] = {}
-    for term in sorted(terms, key=rank, reverse=True):
-        group = alike.setdefault(term.signs, [])
-        if not any(_above(other, term) for other in group):
-            group.append(term)
-    return [term for group in alike.values() for term in group]
 
 
-def _above(a: Term, b: Term) -> bool:
-    """Whether `a`, which is at least as large, decays nowhere faster, and nothing is known of `b` alone."""
-    if b.log > a.log or b.ramp:
-        return False
-    flat = (0,) * len(a.signs)
-    return all(x <= y for x, y in zip(a.profile or flat, b.profile or flat, strict=True))
 
 
-def _told(term: Term) -> tuple[int, bool, int]:
-    """Which of two equally large terms with the same signs is kept."""
-    return term.log, term.mirror is not None, -term.degree

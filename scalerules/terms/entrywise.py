@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from scalerules.terms import KEPT, MOST_SOURCES, Mirror, Term, rank, uncrowded
+from .merging import rank, uncrowded
+from .term import KEPT, MOST_SOURCES, Mirror, Term
 
 Standing = tuple[int, int, int]
 """Of what is kept of one mask: size, how few parameters it is a product of, and how early it comes; larger is first."""

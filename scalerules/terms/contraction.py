@@ -1,0 +1,154 @@
+"""The contraction law: how large a sum of products is, from what is left on the axes that are summed over.
+
+Every multilinear operation (dense layers, gains, attention, convolutions, outer products of gradients, sums over depth)
+goes through `contract`; it is the only place that knows of alignment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+from .entrywise import entrywise
+from .images import _image
+from .merging import merged
+from .pieces import Labels, Operand, Outer
+from .point import Scope
+from .products import _inner, _products
+from .term import Term
+
+
+def contract(
+    at: Scope, operands: Sequence[tuple[Labels, Operand]], result: Labels
+) -> list[Term]:
+    """Terms of `einsum(operands) -> result`, all over growing axes only.
+
+    For every axis that is summed over: nothing left on it, `s^g` (law of large numbers); sources left, `s^(g/2)`
+    (central limit); a fresh matrix, `s^(g/2)` and a fresh image, and for the image of a transpose the mirror term.
+    """
+    terms: list[Term] = []
+    for pieces in product(*(pieces for _, pieces in operands)):
+        flat: list[tuple[Labels, list[Term]]] = []
+        factors: list[Term] = []
+        for number, ((labels, _), piece) in enumerate(zip(operands, pieces, strict=True)):
+            if isinstance(piece, Outer):
+                flat.extend(_renamed(piece, labels, number))
+                factors.append(piece.factor)
+            else:
+                flat.append((labels, piece))
+        terms.extend(_times(_contract_flat(at, flat, result), factors))
+    return merged(terms, at.reach)
+
+
+def explicit(at: Scope, pieces: Operand, labels: Labels) -> list[Term]:
+    """The pieces of one operand multiplied out to terms."""
+    if all(isinstance(piece, list) for piece in pieces):
+        return merged((term for piece in pieces for term in piece), at.reach)  # type: ignore[union-attr]
+    return contract(at, [(labels, pieces)], labels)
+
+
+def _renamed(outer: Outer, labels: Labels, number: int) -> list[tuple[Labels, list[Term]]]:
+    """The factors of an outer product with the parameter's labels of this use; the others made unique."""
+    here = dict(zip(outer.labels, labels, strict=True))
+    flat: list[tuple[Labels, list[Term]]] = []
+    for names, terms in outer.factors:
+        new = tuple(here.get(name, f"{name}'{number}") for name in names)
+        flat.append((new, list(terms)))
+    return flat
+
+
+def _times(terms: list[Term], factors: list[Term]) -> list[Term]:
+    if not factors:
+        return terms
+    extra = sum(factor.size for factor in factors)
+    return [t.derived(size=t.size + extra, parents=(t, *factors)) for t in terms]
+
+
+def _contract_flat(
+    at: Scope, flat: list[tuple[Labels, list[Term]]], result: Labels
+) -> list[Term]:
+    """Pairwise contraction: always the pair that sums an axis away soonest, fresh matrices last."""
+    flat = [_summed(at, flat, index, result) for index in range(len(flat))]
+    if any(not terms for _, terms in flat):
+        return []
+    while len(flat) > 1:
+        i, j = _best_pair(flat, result)
+        others = [part for index, part in enumerate(flat) if index not in (i, j)]
+        keep = set(result).union(*(labels for labels, _ in others))
+        flat = [*others, _pair(at, flat[i], flat[j], keep)]
+        if not flat[-1][1]:
+            return []
+    labels, terms = flat[0]
+    if labels != result:
+        order = [labels.index(label) for label in result]
+        terms = [
+            t.derived(
+                signs=tuple(t.signs[i] for i in order),
+                profile=t.profile and tuple(t.profile[i] for i in order),
+            )
+            for t in terms
+        ]
+    return terms
+
+
+def _summed(
+    at: Scope, flat: list[tuple[Labels, list[Term]]], index: int, result: Labels
+) -> tuple[Labels, list[Term]]:
+    """One operand, summed over the axes that no other operand and not the result have."""
+    labels, terms = flat[index]
+    elsewhere = set(result).union(*(other for i, (other, _) in enumerate(flat) if i != index))
+    if all(label in elsewhere for label in labels):
+        return labels, terms
+    return _pair(at, (labels, terms), ((), [Term(0)]), elsewhere)
+
+
+def _best_pair(flat: list[tuple[Labels, list[Term]]], result: Labels) -> tuple[int, int]:
+    def cost(i: int, j: int) -> tuple[int, int, int]:
+        outside = set(result).union(*(labels for k, (labels, _) in enumerate(flat) if k not in (i, j)))
+        joint = {*flat[i][0], *flat[j][0]}
+        gone = len(joint - outside)
+        fresh = any(term.matrix for part in (flat[i], flat[j]) for term in part[1])
+        return (fresh, -gone, len(joint))
+
+    pairs = [(i, j) for i in range(len(flat)) for j in range(i + 1, len(flat))]
+    return min(pairs, key=lambda pair: cost(*pair)) if len(pairs) > 1 else pairs[0]
+
+
+def _pair(
+    at: Scope,
+    left: tuple[Labels, list[Term]],
+    right: tuple[Labels, list[Term]],
+    keep: set[str],
+) -> tuple[Labels, list[Term]]:
+    (la, a), (lb, b) = left, right
+    if len(a) == 1 and a[0].matrix:
+        (la, a), (lb, b) = (lb, b), (la, a)
+    gone = [label for label in dict.fromkeys(la + lb) if label not in keep]
+    result = tuple(label for label in dict.fromkeys(la + lb) if label in keep)
+    if len(b) == 1 and b[0].matrix and any(label in gone for label in lb) and any(label in keep for label in lb):
+        return result, _image(at, la, a, lb, b[0], result)
+    if not result and len(gone) == 1 and len(la) == len(lb) == 1 and not any(t.profile for t in (*a, *b)):
+        return result, _inner(at, a, b, gone[0])
+    if la == lb == result and len(result) == 1 and not any(t.profile for t in (*a, *b)):
+        return result, entrywise(a, b, at.reach)
+    return result, _products(at, la, a, lb, b, gone, result)
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
