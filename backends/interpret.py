@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from scalerules.errors import GraphError
-from scalerules.graph import Graph, Node, ordered
+from scalerules.graph import Graph, ordered
+from scalerules.ops.node import Node
 
 from .natural import density, natural_std
 from .operations import SCAN_PARTS, TABLE, Call

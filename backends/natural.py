@@ -10,7 +10,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from scalerules.graph import Graph, Node
+from scalerules.graph import Graph
+from scalerules.ops.node import Node
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scalerules.errors import MissingExtra
-from scalerules.graph import Node
+from scalerules.ops.node import Node
 
 from .products import contract
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scalerules.errors import ScaleRulesError
-from scalerules.graph import Graph, Node
+from scalerules.graph import Graph
+from scalerules.ops.node import Node
 from scalerules.optimizers.law import RADIUS
 from scalerules.optimizers.named import named_in as law_of
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from scalerules.errors import ScaleRulesError
-from scalerules.graph import Graph, Node
+from scalerules.graph import Graph
+from scalerules.ops.node import Node
 
 from .pytorch_text import quoted
 

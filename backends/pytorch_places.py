@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from scalerules.blocks import is_blocks, stands_for
 from scalerules.errors import ScaleRulesError
-from scalerules.graph import Graph, Node
+from scalerules.graph import Graph
+from scalerules.ops.node import Node
 
 from .pytorch_match import Matched, bare
 from .pytorch_sizes import Sizes

@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from scalerules.errors import ScaleRulesError, nearest
-from scalerules.graph import Graph, Node, ordered
+from scalerules.graph import Graph, ordered
+from scalerules.ops.node import Node
 
 from .pytorch_helpers import HELPERS
 from .pytorch_lines import LINES, Line, complex_nodes, has_offset, is_lookup, length

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from .empirical import empirical
     from .errors import ScaleRulesError
     from .fuzz import fuzz
-    from .graph import Graph, Node, Parameter
+    from .graph import Graph
+    from scalerules.ops.node import Node, Parameter
     from .lookup import apply, emit, graph
     from .published import published
     from .report import report

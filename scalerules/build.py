@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
+from scalerules.ops.node import Node, Parameter
+
 from .errors import GraphError, nearest
-from .graph import MAX_NODES, Graph, Node, Parameter
+from .graph import MAX_NODES, Graph
 
 
 class Builder:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
+from scalerules.ops.site import Held
 from scalerules.optimizers.law import Optimizer, Scaling, axes_of
 from scalerules.optimizers.powers import BEHIND, GRADIENT, READ, WEIGHT, Resolved, shift
 from scalerules.optimizers.symbolic import Facts
@@ -17,7 +18,6 @@ from scalerules.sizes.exponents import Exponents
 from scalerules.terms.term import Term
 
 from .equations import Vectors, vector_of
-from .lower import Held
 from .propagate import Run
 from .solution import Rule
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 from scalerules.boundary.amounts import whole
 from scalerules.boundary.exact import exact
 from scalerules.boundary.working import note, working
+from scalerules.ops.site import Held
 from scalerules.optimizers.law import RADIUS
 from scalerules.optimizers.named import optimizer as optimizer_of
 from scalerules.optimizers.powers import GRADIENT, TOGETHER
@@ -26,7 +27,6 @@ from .gauge import Shape, regauged
 from .gauge import gauge as gauge_of
 from .given import Given, named, read
 from .graph import Graph
-from .lower import Held
 from .propagate import Alignments, Event, Run
 from .rates import Radii, Tied, groups_of, radii, tie
 from .several import solve

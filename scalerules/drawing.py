@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from .layering import Edge, Point, Size, layout
 
 if TYPE_CHECKING:
-    from .graph import Graph, Node
+    from scalerules.ops.node import Node
+
+    from .graph import Graph
     from .solution import Solution
 
 LETTER = 7.9

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .graph import Graph, Node
+from scalerules.ops.node import Node
+
+from .graph import Graph
 
 
 def first(graph: Graph) -> frozenset[str]:

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any, cast
 
 from scalerules.boundary.exact import exact
+from scalerules.ops.site import Held
 from scalerules.optimizers.law import Optimizer, facts_of
 from scalerules.optimizers.powers import shift
 from scalerules.sizes.lengths import Direction
@@ -15,7 +16,6 @@ from scalerules.terms.term import Symbol
 
 from .errors import ScaleRulesError, UnknownName, short
 from .graph import Graph
-from .lower import Held
 from .propagate import Point, start
 
 HINT = "such as {'h1': {'init': '-1/2'}}, or one of: standard, ntk, mean-field, mup"

@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from scalerules.ops.node import Node
+from scalerules.ops.site import Chosen, Held, Site
 from scalerules.terms.pieces import Labels, axis_name
 
 from .ends import first, last
 from .errors import GraphError
-from .graph import Graph, Node, ordered
+from .graph import Graph, ordered
 from .routing import choices, chosen_only
 
 COPIES = ("", "'")
@@ -22,56 +24,10 @@ PASSING = ("identity", "negative", "rearrange", "reshape", "slice", "window", "s
 """Operations that pass every entry on as large as it is."""
 
 
-Chosen = tuple[tuple[str, str], ...]
-"""Axes that a router chooses from, each with the axis of its choices."""
 
 
-@dataclass(frozen=True)
-class Site:
-    """One elementary operation with the labels of its growing axes.
-
-    `name` is the node's (both copies of a repeated node share it). `judged`: its value and changes have to be stable;
-    `carries`: a parameter's own change is followed through it to what reads it; `joins`: a residual that sums over
-    depth.
-    """
-
-    key: str
-    name: str
-    op: str
-    node: Node
-    inputs: tuple[str, ...]
-    parameters: tuple[str, ...]
-    labels: tuple[Labels, ...]
-    result: Labels
-    judged: bool = True
-    carries: bool = False
-    joins: str | None = None
-    chosen: Chosen = ()
-
-    @property
-    def operands(self) -> tuple[str, ...]:
-        """Keys of the sites and then of the parameters that it reads."""
-        return (*self.inputs, *self.parameters)
 
 
-@dataclass(frozen=True)
-class Held:
-    """A parameter (one per copy of a repeat): its key, its name, the axes that grow, and how a matrix reads them.
-
-    `fan_in` are its growing axes that the node that reads it sums over, `fan_out` those that it keeps; `matrix`: it has
-    axes of both kinds, growing or not. `first`, `last`: no other matrix stands between it and the data, the outputs.
-    """
-
-    key: str
-    name: str
-    axes: tuple[str, ...]
-    depth: str | None
-    fan_in: tuple[str, ...] = ()
-    fan_out: tuple[str, ...] = ()
-    matrix: bool = False
-    first: bool = False
-    last: bool = False
-    chosen: Chosen = ()
 
 
 @dataclass(frozen=True)

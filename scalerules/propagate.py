@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import lcm
 
-from scalerules.ops.forms import Law
+from scalerules.ops.law import Law
 from scalerules.ops.registry import law_of
+from scalerules.ops.site import Held, Site
 from scalerules.ops.sparse import masked, root
 from scalerules.optimizers.gradients import entries, explicit_if_summed, traces
 from scalerules.optimizers.law import Optimizer, Scaling
@@ -23,7 +24,7 @@ from scalerules.terms.pieces import Operand, Outer, Piece
 from scalerules.terms.term import Shift, Step, Symbol, Term
 
 from .graph import Graph
-from .lower import Held, Plan, Site, lower
+from .lower import Plan, lower
 
 Alignments = Mapping[str, tuple[Fraction, Fraction, Fraction]]
 """Prescribed exponents of `dW x`, `W dx` and `dW dx` per parameter."""

@@ -45,7 +45,9 @@ def from_document(document: Document) -> Graph:
 
 def invalid(error: ValidationError) -> ScaleRulesError:
     """The first message of pydantic as one of ours, with the nearest valid name where a name is not known."""
-    from .graph import Graph, Node, Parameter
+    from scalerules.ops.node import Node, Parameter
+
+    from .graph import Graph
 
     first = _first(error)
     route: Route = tuple(first["loc"])

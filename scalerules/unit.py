@@ -12,8 +12,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from scalerules.ops.node import Node
+
 from . import gaussian
-from .graph import Graph, Node, ordered
+from .graph import Graph, ordered
 from .solution import Constant
 
 TRANSPARENT = ("identity", "negative", "reshape", "rearrange", "slice", "concat", "window", "shift", "repeat")

@@ -17,8 +17,9 @@ import pytest
 from scalerules.build import Builder
 from scalerules.derivation import derive
 from scalerules.errors import MissingExtra, ScaleRulesError
-from scalerules.graph import Graph, Node
+from scalerules.graph import Graph
 from scalerules.lookup import graph as catalogue
+from scalerules.ops.node import Node
 from scalerules.runs import few_samples
 from scalerules.slopes import fit, tends
 from scalerules.verify import _late, verify

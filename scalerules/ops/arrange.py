@@ -13,12 +13,15 @@ from scalerules.terms.pieces import Labels, Operand
 from scalerules.terms.term import Term
 
 from .elementwise import Elementwise, Function, powers
-from .forms import Point, fitted
+from .forms import fitted
+from .law import Point
 from .registry import register
 
 if TYPE_CHECKING:
-    from scalerules.graph import Graph, Node
-    from scalerules.lower import Site
+    from scalerules.graph import Graph
+
+    from .node import Node
+    from .site import Site
 
 
 def _arranged(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:

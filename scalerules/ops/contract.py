@@ -11,7 +11,9 @@ from .forms import Contraction, Mean
 from .registry import register, with_axis
 
 if TYPE_CHECKING:
-    from scalerules.graph import Graph, Node
+    from scalerules.graph import Graph
+
+    from .node import Node
 
 
 def labelled_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:

@@ -12,11 +12,12 @@ from scalerules.terms.merging import largest, merged, rank, relative
 from scalerules.terms.pieces import Labels, Operand
 from scalerules.terms.term import KEPT, MOST_SOURCES, Term, decayed
 
-from .forms import Point, fitted
+from .forms import fitted
+from .law import Point
 from .registry import register, same_axes
 
 if TYPE_CHECKING:
-    from scalerules.lower import Site
+    from .site import Site
 
 
 @dataclass(frozen=True)

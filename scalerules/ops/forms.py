@@ -7,9 +7,9 @@ Every operation answers three questions. `value`: the terms of its result. `push
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from scalerules.terms.contraction import contract, explicit
 from scalerules.terms.merging import merged
@@ -17,24 +17,14 @@ from scalerules.terms.pieces import Labels, Operand
 from scalerules.terms.point import Scope
 from scalerules.terms.term import Shift, Term
 
+from .law import Point
+
 if TYPE_CHECKING:
-    from scalerules.lower import Site
+    from .site import Site
 
 
-class Point(Scope, Protocol):
-    """What the laws ask beyond growths: exponents of unknowns and of fixed factors."""
-
-    def unknown(self, kind: str, name: str) -> int: ...
-    def factor(self, site: Site) -> tuple[int, Shift]: ...
-    def once(self, key: str, pieces: Operand, compute: Callable[[], list[Term]]) -> list[Term]: ...
 
 
-class Law(Protocol):
-    """The laws of one operation."""
-
-    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]: ...
-    def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]: ...
-    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]: ...
 
 
 def fitted(at: Scope, terms: list[Term], labels: Labels, wanted: Labels) -> list[Term]:

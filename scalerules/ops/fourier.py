@@ -11,7 +11,9 @@ from .forms import Sum
 from .registry import register, with_axis
 
 if TYPE_CHECKING:
-    from scalerules.graph import Graph, Node
+    from scalerules.graph import Graph
+
+    from .node import Node
 
 
 def _fixed(graph: Graph, axes: Sequence[str], where: str) -> None:

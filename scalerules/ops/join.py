@@ -13,7 +13,9 @@ from .forms import Factor, Layout, Sum
 from .registry import register, same_axes, with_axis
 
 if TYPE_CHECKING:
-    from scalerules.graph import Graph, Node
+    from scalerules.graph import Graph
+
+    from .node import Node
 
 
 def _given(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:

@@ -12,11 +12,12 @@ from scalerules.terms.pieces import Operand
 from scalerules.terms.term import Term
 
 from .elementwise import Elementwise, Function
-from .forms import Point, shifted
+from .forms import shifted
+from .law import Point
 from .registry import register, with_axis
 
 if TYPE_CHECKING:
-    from scalerules.lower import Site
+    from .site import Site
 
 
 class Norm:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from scalerules.errors import GraphError, nearest
 
 if TYPE_CHECKING:
-    from scalerules.graph import Graph, Node
+    from scalerules.graph import Graph
+
+    from .node import Node
 
 AxesRule = Callable[["Node", list[tuple[str, ...]], "Graph", str], Sequence[str]]
 

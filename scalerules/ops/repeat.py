@@ -10,7 +10,9 @@ from scalerules.errors import GraphError
 from .registry import register
 
 if TYPE_CHECKING:
-    from scalerules.graph import Graph, Node
+    from scalerules.graph import Graph
+
+    from .node import Node
 
 
 def _repeat_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:

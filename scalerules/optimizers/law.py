@@ -23,8 +23,8 @@ from .powers import BEHIND, GRADIENT, READ, TOGETHER, WEIGHT, Resolved
 from .symbolic import Facts
 
 if TYPE_CHECKING:
-    from scalerules.lower import Held
-    from scalerules.ops.forms import Point
+    from scalerules.ops.law import Point
+    from scalerules.ops.site import Held
 
 Decay = Literal["decoupled", "independent", "coupled"]
 

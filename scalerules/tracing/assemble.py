@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scalerules.errors import ScaleRulesError
-from scalerules.graph import Graph, Node, Parameter
+from scalerules.graph import Graph
+from scalerules.ops.node import Node, Parameter
 from scalerules.sizes.arithmetic import probe
 from scalerules.sizes.lengths import Length
 

@@ -19,12 +19,15 @@ from scalerules.terms.pieces import Operand
 from scalerules.terms.term import SUMMABLE, Term, decayed
 
 from .elementwise import powers, times
-from .forms import Point, Sum, fitted
+from .forms import Sum, fitted
+from .law import Point
 from .registry import internal, register
 
 if TYPE_CHECKING:
-    from scalerules.graph import Graph, Node
-    from scalerules.lower import Site
+    from scalerules.graph import Graph
+
+    from .node import Node
+    from .site import Site
 
 
 def _scan_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
