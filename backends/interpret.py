@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scalerules.architecture.graph import Graph
+from scalerules.architecture.order import ordered
 from scalerules.errors import GraphError
-from scalerules.graph import Graph, ordered
 from scalerules.ops.node import Node
 
 from .natural import density, natural_std

@@ -6,67 +6,10 @@ A rule fixes exponents; a number needs a constant as well. Here a parameter that
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-from scalerules.graph import Graph
-from scalerules.ops.node import Node
-
-
-@dataclass(frozen=True)
-class Use:
-    """One einsum that reads a parameter; the parameter's axes go by their position.
-
-    `summed`: those that it sums over (fan-in), without those that the choices of a router pick one entry of;
-    `brought`: those that only the parameter brings into the result (fan-out); `lookup`: it looks rows up for one-hot
-    vectors.
-    """
-
-    node: str
-    summed: tuple[int, ...]
-    brought: tuple[int, ...]
-    lookup: bool
-
-
-def uses(graph: Graph, parameter: str) -> list[Use]:
-    """How each einsum uses a parameter, in the order of the graph."""
-    nodes = dict(graph.walk())
-    found: list[Use] = []
-    for name, node in nodes.items():
-        if parameter in node.parameters and node.op == "einsum":
-            operands, result = node.labels()
-            at = len(node.inputs) + node.parameters.index(parameter)
-            others = {label for i, part in enumerate(operands) if i != at for label in part}
-            labels = list(enumerate(operands[at]))
-            chosen = chosen_labels(node, nodes)
-            summed = tuple(i for i, label in labels if label not in result and label not in chosen)
-            brought = tuple(i for i, label in labels if label in result and label not in others)
-            lookup = any(nodes[source].kind == "tokens" for source in node.inputs if source in nodes)
-            found.append(Use(name, summed, brought, lookup))
-    return found
-
-
-def chosen_labels(node: Node, nodes: Mapping[str, Node]) -> set[str]:
-    """The labels of an einsum along which an operand is the choice of a `top_k`: each sum over them has one entry."""
-    operands, _ = node.labels()
-    choices = [part for source, part in zip(node.inputs, operands, strict=False) if _op(nodes, source) == "top_k"]
-    return {part[-1] for part in choices}
-
-
-def _op(nodes: Mapping[str, Node], name: str) -> str | None:
-    return nodes[name].op if name in nodes else None
-
-
-def fan_in(graph: Graph, parameter: str, sizes: Mapping[str, float]) -> int:
-    """The number of terms in the largest sum that the parameter stands in, at these sizes; 1 for a look-up."""
-    return max([1, *(count(graph, parameter, use.summed, sizes) for use in uses(graph, parameter) if not use.lookup)])
-
-
-def count(graph: Graph, parameter: str, positions: Iterable[int], sizes: Mapping[str, float]) -> int:
-    """The product of the lengths of these axes of a parameter."""
-    axes = graph.parameters[parameter].axes
-    return math.prod(graph.lengths[axes[i]].at(sizes) for i in positions)
+from scalerules.architecture.graph import Graph
+from scalerules.architecture.uses import fan_in
 
 
 def natural_std(graph: Graph, parameter: str, base: Mapping[str, float]) -> float:
@@ -83,7 +26,3 @@ def density(graph: Graph, parameter: str, sizes: Mapping[str, float]) -> float:
     return 1.0 if text is None else min(1.0, graph.length(text, parameter).value(sizes))
 
 
-def matrix(graph: Graph, parameter: str) -> Use | None:
-    """How a parameter is a matrix (fan-out x fan-in): its first use, if that has axes of both kinds."""
-    found = uses(graph, parameter)
-    return found[0] if found and found[0].summed and found[0].brought else None

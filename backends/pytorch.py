@@ -9,8 +9,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError, UnknownName
-from scalerules.graph import Graph
 
 from .pytorch_apply import Groups, apply
 from .pytorch_helpers import HELPERS

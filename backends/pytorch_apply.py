@@ -9,8 +9,8 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from scalerules.architecture.graph import Graph
 from scalerules.errors import MissingExtra, ScaleRulesError
-from scalerules.graph import Graph
 
 from .pytorch_draw import draw
 from .pytorch_groups import Groups, Tuned, groups_of

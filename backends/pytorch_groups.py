@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from scalerules.architecture.uses import count, fan_in, matrix
 from scalerules.errors import ScaleRulesError, UnknownName
 from scalerules.optimizers.law import RADIUS
 from scalerules.optimizers.law import Optimizer as Law
@@ -18,7 +19,6 @@ from scalerules.optimizers.powers import AXES
 from scalerules.optimizers.symbolic import Facts
 from scalerules.optimizers.table import OPTIMIZERS
 
-from .natural import count, fan_in, matrix
 from .pytorch_match import Follower, Matched, bare
 from .pytorch_parts import part_of
 from .pytorch_sizes import ModelWarning, Sizes

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
-from scalerules.graph import Graph
 from scalerules.ops.node import Node
 from scalerules.optimizers.law import RADIUS
 from scalerules.optimizers.named import named_in as law_of

@@ -10,8 +10,8 @@ import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
-from scalerules.graph import Graph
 from scalerules.ops.node import Node
 
 from .pytorch_text import quoted

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from scalerules.blocks import is_blocks, of_block
+from scalerules.architecture.block_names import is_blocks, of_block
 from scalerules.errors import ScaleRulesError, nearest
 
 from .pytorch_parts import by_weight, weight_of

@@ -10,8 +10,8 @@ import ast
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
-from scalerules.graph import Graph
 
 from .pytorch_harmless import Harmless
 from .pytorch_source import Writer, is_attribute

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, cast
 
-from scalerules.blocks import is_blocks, stands_for
+from scalerules.architecture.block_names import is_blocks, stands_for
+from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
-from scalerules.graph import Graph
 from scalerules.ops.node import Node
 
 from .pytorch_match import Matched, bare

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scalerules.architecture.uses import count, fan_in, matrix, uses
 from scalerules.errors import ScaleRulesError
 from scalerules.optimizers.law import RADIUS
 from scalerules.optimizers.named import named_in as law_of
 from scalerules.optimizers.own import torch_class
 
-from .natural import count, fan_in, matrix, uses
 from .pytorch_reasons import logarithm, reason
 from .pytorch_source import Writer
 from .pytorch_text import commented, fractions, item, law, number, quoted, scaled, shown

@@ -7,9 +7,9 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from scalerules.architecture.uses import fan_in
 from scalerules.errors import ScaleRulesError
 
-from .natural import fan_in
 from .pytorch_match import Follower, Matched, Names, bare
 from .pytorch_parts import part_of, region
 from .pytorch_sizes import ModelWarning, Sizes

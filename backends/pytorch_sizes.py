@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError, UnknownName
-from scalerules.graph import Graph
 
 if TYPE_CHECKING:
     from scalerules.sizes.exponents import Exponents

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from scalerules.architecture.graph import Graph
+from scalerules.architecture.order import ordered
 from scalerules.errors import ScaleRulesError, nearest
-from scalerules.graph import Graph, ordered
 from scalerules.ops.node import Node
 
 from .pytorch_helpers import HELPERS

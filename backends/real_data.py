@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from scalerules.architecture.graph import Graph
 from scalerules.errors import GraphError, MissingExtra, UnknownName
-from scalerules.graph import Graph
 
 from .interpret import Data
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from scalerules.ends import first, last
-from scalerules.graph import Graph
+from scalerules.architecture.ends import first, last
+from scalerules.architecture.graph import Graph
 from scalerules.optimizers.law import RADIUS
 from scalerules.optimizers.symbolic import Facts
 

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 import scalerules as sr
-from scalerules.graph import Graph
+from scalerules.architecture.graph import Graph
 from scalerules.sizes.exponents import Exponents
 from scalerules.solution import Rule, Solution
 

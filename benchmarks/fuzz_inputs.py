@@ -30,9 +30,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import scalerules as sr
+from scalerules.architecture.documents import parse
+from scalerules.architecture.specification import from_document
+from scalerules.architecture.yaml_text import dump_yaml
 from scalerules.cli import main as command_line
-from scalerules.reading import parse
-from scalerules.specification import dump_yaml, from_document
 
 LIMIT = 10.0
 Try = Callable[[random.Random], str]

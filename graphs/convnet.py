@@ -5,8 +5,8 @@ over the channels of each pixel (as in ConvNeXt, arXiv 2201.03545), for batch no
 window reaches up and left of its pixel, not around it: the graph knows causal windows, and no size depends on that.
 """
 
-from scalerules.build import Builder
-from scalerules.graph import Graph
+from scalerules.architecture.builder import Builder
+from scalerules.architecture.graph import Graph
 
 
 def build() -> Graph:

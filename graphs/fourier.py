@@ -5,8 +5,8 @@ Source: Li et al. 2021, "Fourier neural operator for parametric partial differen
 pointwise. R is written as its four real blocks, which a complex product ties in pairs: no size depends on that.
 """
 
-from scalerules.build import Builder
-from scalerules.graph import Graph
+from scalerules.architecture.builder import Builder
+from scalerules.architecture.graph import Graph
 
 
 def build(layers: int = 2) -> Graph:

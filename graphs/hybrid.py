@@ -4,8 +4,8 @@ Source: Lieber et al. 2024, "Jamba: a hybrid transformer-Mamba language model", 
 layer of each kind in a block instead of seven Mamba layers to one of attention: no size depends on that ratio.
 """
 
-from scalerules.build import Builder
-from scalerules.graph import Graph
+from scalerules.architecture.builder import Builder
+from scalerules.architecture.graph import Graph
 
 from .mamba import mixer
 from .moe import experts

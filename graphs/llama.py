@@ -4,8 +4,8 @@ Source: Touvron et al. 2023, arXiv 2302.13971 (section 2.2), and arXiv 2307.0928
 are left out: they turn pairs of entries of a query or key by fixed angles and so change no size.
 """
 
-from scalerules.build import Builder
-from scalerules.graph import Graph
+from scalerules.architecture.builder import Builder
+from scalerules.architecture.graph import Graph
 
 
 def build() -> Graph:

@@ -5,8 +5,8 @@ rates in the width Hayou, Ghosh and Yu 2024, "LoRA+", arXiv 2402.12354; for the 
 "A rank stabilization scaling factor", arXiv 2312.03732.
 """
 
-from scalerules.build import Builder
-from scalerules.graph import Graph
+from scalerules.architecture.builder import Builder
+from scalerules.architecture.graph import Graph
 
 
 def build(hidden: int = 2, alpha: str = "none", zero: str = "B") -> Graph:

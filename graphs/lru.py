@@ -5,8 +5,8 @@ Source: Orvieto et al. 2023, "Resurrecting recurrent neural networks for long se
 behind it GELU and a gated linear unit.
 """
 
-from scalerules.build import Builder
-from scalerules.graph import Graph
+from scalerules.architecture.builder import Builder
+from scalerules.architecture.graph import Graph
 
 from .s5 import direct, into_states, out_of_states
 

@@ -4,8 +4,8 @@ Source: Gu and Dao 2023, "Mamba: linear-time sequence modeling with selective st
 3.2 to 3.6, algorithm 2). The options take its selection away, one part at a time (table 7 there).
 """
 
-from scalerules.build import Builder
-from scalerules.graph import Graph
+from scalerules.architecture.builder import Builder
+from scalerules.architecture.graph import Graph
 
 
 def build(discretisation: str = "zoh", B: str = "selective", C: str = "selective", dt: str = "low_rank",

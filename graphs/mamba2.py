@@ -4,8 +4,8 @@ Source: Dao and Gu 2024, "Transformers are SSMs", arXiv 2405.21060 (section 7): 
 shared by all heads (one group) and convolved like the input, and a norm stands before the output projection.
 """
 
-from scalerules.build import Builder
-from scalerules.graph import Graph
+from scalerules.architecture.builder import Builder
+from scalerules.architecture.graph import Graph
 
 from .mamba import convolved
 

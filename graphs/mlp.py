@@ -1,7 +1,7 @@
 """A multilayer perceptron: `input`, hidden `h1`, `h2`, `output`."""
 
-from scalerules.build import Builder
-from scalerules.graph import Graph
+from scalerules.architecture.builder import Builder
+from scalerules.architecture.graph import Graph
 
 
 def build(activation: str = "relu", hidden: int = 2) -> Graph:

@@ -7,8 +7,8 @@ sigmoid gates. Dense routing (`active` None, every expert
 weighted by a softmax) is Jordan and Jacobs 1994, "Hierarchical mixtures of experts and the EM algorithm".
 """
 
-from scalerules.build import Builder
-from scalerules.graph import Graph
+from scalerules.architecture.builder import Builder
+from scalerules.architecture.graph import Graph
 
 
 def build(routing: str = "top_k", gate: str = "softmax", shared: bool = True) -> Graph:

@@ -5,8 +5,8 @@ S4D-Real has `A_n = -(n + 1)`, S4D-Lin `A_n = -1/2 + i pi n` (section 4.2; here 
 everything trained; B starts at random or at ones. Behind it GELU and a linear map over the channels.
 """
 
-from scalerules.build import Builder
-from scalerules.graph import Graph
+from scalerules.architecture.builder import Builder
+from scalerules.architecture.graph import Graph
 
 
 def build(A: str = "real", B: str = "normal", discretisation: str = "zoh") -> Graph:

@@ -6,8 +6,8 @@ in the index (S4D-Lin, arXiv 2206.11893, section 4.2; here -1 + i pi n); B, C co
 state; behind it GELU and the gate `y * sigmoid(W y)`.
 """
 
-from scalerules.build import Builder
-from scalerules.graph import Graph
+from scalerules.architecture.builder import Builder
+from scalerules.architecture.graph import Graph
 
 from .s4d import rates
 

@@ -4,8 +4,8 @@ Source: Dey et al. 2024, "Sparse maximal update parameterization: a holistic app
 arXiv 2405.15743 (section 3 and table 1): embedding, gains, biases and logits are dense.
 """
 
-from scalerules.build import Builder
-from scalerules.graph import Graph
+from scalerules.architecture.builder import Builder
+from scalerules.architecture.graph import Graph
 
 from . import transformer
 

@@ -5,8 +5,8 @@ readout tied to the embedding (Press and Wolf 2017, arXiv 1608.05859), queries a
 (Yang et al. 2022, arXiv 2203.03466, appendix D.2).
 """
 
-from scalerules.build import Builder
-from scalerules.graph import Graph
+from scalerules.architecture.builder import Builder
+from scalerules.architecture.graph import Graph
 
 AXES: dict[str, str | int] = {
     "batch": 8, "time": 8, "vocab": 32,

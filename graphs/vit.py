@@ -4,8 +4,8 @@ Source: Dosovitskiy et al. 2020, arXiv 2010.11929; the mean over patches in plac
 arXiv 2205.01580. As from ViT-S to ViT-L, the heads have a fixed size and get more.
 """
 
-from scalerules.build import Builder
-from scalerules.graph import Graph
+from scalerules.architecture.builder import Builder
+from scalerules.architecture.graph import Graph
 
 
 def build() -> Graph:

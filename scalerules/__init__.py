@@ -8,13 +8,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .build import Builder
+    from scalerules.architecture.builder import Builder
     from .classify import classify
     from .derivation import Solution, derive
     from .empirical import empirical
     from .errors import ScaleRulesError
     from .fuzz import fuzz
-    from .graph import Graph
+    from scalerules.architecture.graph import Graph
     from scalerules.ops.node import Node, Parameter
     from .lookup import apply, emit, graph
     from .published import published

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from scalerules.architecture.graph import Graph
 from scalerules.boundary.working import working
 from scalerules.terms.term import Symbol
 
@@ -15,7 +16,6 @@ from .derivation import Alignment, graph_given, problem_of
 from .equations import own_contributions, value_of
 from .errors import Clash
 from .given import Given
-from .graph import Graph
 from .propagate import Event, Run
 from .several import solve
 from .solve import Problem, Solved, Unsolvable

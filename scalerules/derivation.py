@@ -8,6 +8,7 @@ from fractions import Fraction
 from functools import reduce
 from typing import Any, Literal, cast
 
+from scalerules.architecture.graph import Graph
 from scalerules.boundary.amounts import whole
 from scalerules.boundary.exact import exact
 from scalerules.boundary.working import note, working
@@ -26,7 +27,6 @@ from .errors import Clash, ScaleRulesError, UnknownName, short
 from .gauge import Shape, regauged
 from .gauge import gauge as gauge_of
 from .given import Given, named, read
-from .graph import Graph
 from .propagate import Alignments, Event, Run
 from .rates import Radii, Tied, groups_of, radii, tie
 from .several import solve

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from .layering import Edge, Point, Size, layout
 
 if TYPE_CHECKING:
+    from scalerules.architecture.graph import Graph
     from scalerules.ops.node import Node
 
-    from .graph import Graph
     from .solution import Solution
 
 LETTER = 7.9
@@ -82,7 +82,7 @@ class _Drawer:
         self.graph, self.solution = graph, solution
 
     def picture(self, nodes: Mapping[str, Node], outside: Sequence[str]) -> Picture:
-        from .graph import ordered
+        from scalerules.architecture.order import ordered
 
         boxes = {name: _Box("stream", (name,)) for name in outside}
         boxes |= {name: self._box(name, nodes[name]) for name in ordered(nodes)}

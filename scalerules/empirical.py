@@ -17,8 +17,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from scalerules.architecture.documents import read
+
 from .errors import ScaleRulesError, UnknownName
-from .reading import read
 
 FILE = Path(__file__).parent / "data" / "fits.yaml"
 

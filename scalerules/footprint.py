@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
+from scalerules.architecture.graph import Graph
 from scalerules.boundary.memory import check
-
-from .graph import Graph
 
 COPIES = 4
 """So often a parameter is there while it is trained: its start, itself, its gradient, what the optimizer keeps."""

@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from scalerules.architecture.graph import Graph
 from scalerules.boundary.amounts import positive, several, whole
 from scalerules.boundary.working import working
 
 from .derivation import derive
 from .errors import Clash, ScaleRulesError
 from .fuzz_report import Fuzzed, Outcome
-from .graph import Graph
 from .optimizers import optimizer as known
 from .random_graphs import draw
 from .shrink import shrink

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .graph import Graph
+from scalerules.architecture.graph import Graph
 
 FINDINGS = ("disagrees", "error", "slow")
 MEANING = {

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, cast
 
+from scalerules.architecture.graph import Graph
 from scalerules.boundary.exact import exact
 from scalerules.ops.site import Held
 from scalerules.optimizers.law import Optimizer, facts_of
@@ -15,7 +16,6 @@ from scalerules.sizes.vectors import Vector, along, plus
 from scalerules.terms.term import Symbol
 
 from .errors import ScaleRulesError, UnknownName, short
-from .graph import Graph
 from .propagate import Point, start
 
 HINT = "such as {'h1': {'init': '-1/2'}}, or one of: standard, ntk, mean-field, mup"

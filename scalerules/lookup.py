@@ -23,8 +23,9 @@ from scalerules.boundary.guard import Endless, guarded, said
 from .errors import GraphError, ScaleRulesError, UnknownName, nearest
 
 if TYPE_CHECKING:
+    from scalerules.architecture.graph import Graph
+
     from .derivation import Solution
-    from .graph import Graph
 
 
 def catalogue() -> list[str]:
@@ -113,7 +114,7 @@ def apply(
 
 def dump_yaml(data: Mapping[str, Any]) -> str:
     """`data` as YAML that reads back without loss."""
-    from .specification import dump_yaml
+    from scalerules.architecture.yaml_text import dump_yaml
 
     return dump_yaml(data)
 
@@ -207,7 +208,7 @@ def _other_function(module: ModuleType, factory: str) -> str:
 
 def _as_graph(made: object, where: str) -> Graph:
     """What a factory made, as a graph; `(make_model, scales, make_inputs)` is traced."""
-    from .graph import Graph
+    from scalerules.architecture.graph import Graph
 
     if isinstance(made, Graph):
         return made
@@ -261,7 +262,7 @@ def _check_kinds(function: Any, options: Mapping[str, Any], text: str) -> None:
 
 
 def _from_data(path: Path, options: Mapping[str, Any]) -> Graph:
-    from .specification import read_graph
+    from scalerules.architecture.specification import read_graph
 
     for name in options:
         raise GraphError(f"takes no option {name!r}", file=str(path), hint="only a Python file has options")
@@ -272,7 +273,7 @@ def _from_user(error: Exception | SystemExit, file: str) -> ScaleRulesError:
     """An exception of a user's file (or of the builder that it calls) as a message with file, line and column."""
     from pydantic import ValidationError
 
-    from .specification import invalid
+    from scalerules.architecture.specification import invalid
 
     if isinstance(error, ValidationError):
         mine = invalid(error)

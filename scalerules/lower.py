@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from scalerules.architecture.ends import first, last
+from scalerules.architecture.graph import Graph
+from scalerules.architecture.order import ordered
 from scalerules.ops.node import Node
 from scalerules.ops.site import Chosen, Held, Site
 from scalerules.terms.pieces import Labels, axis_name
 
-from .ends import first, last
 from .errors import GraphError
-from .graph import Graph, ordered
 from .routing import choices, chosen_only
 
 COPIES = ("", "'")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import lcm
 
+from scalerules.architecture.graph import Graph
 from scalerules.ops.law import Law
 from scalerules.ops.registry import law_of
 from scalerules.ops.site import Held, Site
@@ -23,7 +24,6 @@ from scalerules.terms.merging import largest, merged
 from scalerules.terms.pieces import Operand, Outer, Piece
 from scalerules.terms.term import Shift, Step, Symbol, Term
 
-from .graph import Graph
 from .lower import Plan, lower
 
 Alignments = Mapping[str, tuple[Fraction, Fraction, Fraction]]

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from scalerules.architecture.graph import Graph
+
 from .errors import Clash, ScaleRulesError, UnknownName
-from .graph import Graph
 from .published_rows import Row, alignment, classified, compared, explained, given, setting_text
 from .records import Check, Difference, Record, Records, records
 from .solution import Solution

@@ -8,10 +8,10 @@ from fnmatch import fnmatchcase
 from fractions import Fraction
 from typing import Any
 
+from scalerules.architecture.graph import Graph
 from scalerules.sizes.exponents import Exponents
 
 from .errors import UnknownName
-from .graph import Graph
 from .records import Check, Difference
 from .solution import Rule, Solution
 

@@ -19,8 +19,9 @@ from scalerules.boundary.amounts import LARGEST_SIZE, MOST_STEPS, seeds_of, seve
 from .errors import ScaleRulesError, UnknownName
 
 if TYPE_CHECKING:
+    from scalerules.architecture.graph import Graph
+
     from .derivation import Solution
-    from .graph import Graph
 
 PARAMETRIZATIONS = ("standard", "ntk", "mean-field", "mup")
 
@@ -118,7 +119,7 @@ class Question:
             return self.alignment
         if not file.is_file():
             raise ScaleRulesError(f"there is no file {self.alignment!r}", hint="or one of: derived, full, none")
-        from .reading import read
+        from scalerules.architecture.documents import read
 
         data = read(file).data
         if not isinstance(data, Mapping):
@@ -132,7 +133,7 @@ class Question:
         if not Path(self.given).is_file():
             hint = f"one of: {', '.join(PARAMETRIZATIONS)}; or a file that is there"
             raise ScaleRulesError(f"unknown parametrization {self.given!r}", hint=hint)
-        from .reading import read
+        from scalerules.architecture.documents import read
 
         data = read(Path(self.given)).data
         if not isinstance(data, Mapping):
@@ -195,7 +196,7 @@ def traced_at(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
 
 
 def _growth(text: str, whole: str) -> Fraction:
-    from .specification import GROWTH
+    from scalerules.architecture.specification import GROWTH
 
     if not GROWTH.fullmatch(text):
         hint = "a growth is a number or a fraction, such as state=1/4"

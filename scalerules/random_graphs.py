@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from .build import Builder
-from .graph import Graph
+from scalerules.architecture.builder import Builder
+from scalerules.architecture.graph import Graph
+
 from .shrink import tidied
 
 T = TypeVar("T")

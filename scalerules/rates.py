@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
+from scalerules.architecture.graph import Graph
 from scalerules.optimizers.powers import TOGETHER
 from scalerules.sizes.vectors import Vector
 
 from .damping import Share, Tuning
 from .errors import ScaleRulesError, UnknownName
-from .graph import Graph
 from .several import solve
 from .solve import Problem, Solved, checked
 

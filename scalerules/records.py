@@ -14,10 +14,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from scalerules.architecture.documents import Document, Route, read
+from scalerules.architecture.graph import Graph
+from scalerules.architecture.specification import GROWTH, from_document
+
 from .errors import ScaleRulesError, UnknownName
-from .graph import Graph
-from .reading import Document, Route, read
-from .specification import GROWTH, from_document
 
 OWN = Path(__file__).parent / "data" / "published.yaml"
 """The project's records."""

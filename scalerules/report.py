@@ -19,7 +19,8 @@ from .errors import ScaleRulesError
 from .solution import SIZES, Explanation, Predicted, Solution
 
 if TYPE_CHECKING:
-    from .graph import Graph
+    from scalerules.architecture.graph import Graph
+
     from .verify import Report
 
 DATA = Path(__file__).parent / "data"

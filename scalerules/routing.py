@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from scalerules.architecture.graph import Graph
 from scalerules.ops.node import Node
 
 from .errors import GraphError
-from .graph import Graph
 
 
 def choices(graph: Graph) -> dict[str, str]:

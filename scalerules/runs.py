@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from scalerules.architecture.graph import Graph
+
 from .errors import MissingExtra, ScaleRulesError, UnknownName, short
-from .graph import Graph
 from .verify_progress import Progress
 
 if TYPE_CHECKING:

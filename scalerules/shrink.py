@@ -12,8 +12,9 @@ from typing import Any
 
 import networkx as nx
 
+from scalerules.architecture.graph import Graph
+
 from .errors import ScaleRulesError
-from .graph import Graph
 
 Data = dict[str, Any]
 PLAINER = {"root": "n", "wide": "n", "gelu": "tanh", "silu": "tanh", "mish": "tanh", "elu": "tanh", "sin": "tanh",

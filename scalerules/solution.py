@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
+from scalerules.architecture.block_names import of_block
 from scalerules.boundary.exact import exact
 from scalerules.sizes.exponents import Exponents
 
-from .blocks import of_block
 from .errors import UnknownName
 
 if TYPE_CHECKING:
 
-    from .graph import Graph
+    from scalerules.architecture.graph import Graph
 
 VERSION = 1
 SIZES = ("init", "mult", "lr", "eps", "wd")

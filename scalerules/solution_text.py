@@ -11,7 +11,7 @@ from scalerules.sizes.exponents import Exponents
 from .solution import SIZES, VERSION, Constant, Explanation, Line, Predicted, Quantity, Rule, Solution
 
 if TYPE_CHECKING:
-    from .graph import Graph
+    from scalerules.architecture.graph import Graph
 
 Scales = tuple[str, ...]
 Reader = Callable[[Part, Scales], Any]

@@ -13,6 +13,7 @@ from fractions import Fraction
 from functools import cached_property
 from math import inf
 
+from scalerules.architecture.graph import Graph
 from scalerules.boundary.working import note
 from scalerules.ops.site import Site
 from scalerules.optimizers.law import Optimizer
@@ -21,7 +22,6 @@ from scalerules.sizes.vectors import Vector
 from scalerules.terms.term import Shift, Symbol
 
 from .equations import Equation, Inequality, Vectors, own_contributions, unknowns_of, value_of, vector_of
-from .graph import Graph
 from .lower import PASSING, Plan, depth_allowance
 from .propagate import Alignments, Event, Point, Run, propagate, start
 from .simplex import Infeasible, Programme

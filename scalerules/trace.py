@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import PrivateAttr
 
+from scalerules.architecture.graph import Graph
 from scalerules.boundary.working import working
 
 from .errors import MissingExtra, ScaleRulesError, UnknownName
-from .graph import Graph
 
 if TYPE_CHECKING:
     from scalerules.tracing.live import Live

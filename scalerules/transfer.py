@@ -12,12 +12,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from scalerules.architecture.graph import Graph
 from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, MOST_SEEDS, positive, several, whole
 from scalerules.boundary.working import working
 
 from .errors import ScaleRulesError, UnknownName
 from .footprint import check_fits
-from .graph import Graph
 from .runs import belong
 from .solution import Solution
 from .transfer_plan import Plan, grid

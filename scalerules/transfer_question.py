@@ -11,7 +11,8 @@ from scalerules.boundary.files import destination
 from .errors import ScaleRulesError
 
 if TYPE_CHECKING:
-    from .graph import Graph
+    from scalerules.architecture.graph import Graph
+
     from .question import Trained
     from .solution import Solution
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
+from scalerules.architecture.graph import Graph
 from scalerules.sizes.exponents import Exponents
 
 from .errors import ScaleRulesError, UnknownName
 from .given import PARAMETRIZATIONS, named
-from .graph import Graph
 from .optimizers import optimizer as optimizer_of
 from .solution import Rule, Solution
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from scalerules.architecture.graph import Graph
 from scalerules.sizes.exponents import Exponents
 
 from .errors import ScaleRulesError
-from .graph import Graph
 from .solution import Solution
 
 REVISION = 1

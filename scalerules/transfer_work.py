@@ -13,10 +13,10 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
+from scalerules.architecture.graph import Graph
 from scalerules.boundary.working import note
 
 from .errors import MissingExtra
-from .graph import Graph
 from .transfer_store import Job, Outcome, Store
 
 QUIET_FOR = 2.0

@@ -12,10 +12,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from scalerules.architecture.graph import Graph
+from scalerules.architecture.order import ordered
 from scalerules.ops.node import Node
 
 from . import gaussian
-from .graph import Graph, ordered
 from .solution import Constant
 
 TRANSPARENT = ("identity", "negative", "reshape", "rearrange", "slice", "concat", "window", "shift", "repeat")

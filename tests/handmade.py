@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from scalerules.graph import Graph
+from scalerules.architecture.graph import Graph
 from scalerules.sizes.exponents import Exponents
 from scalerules.solution import Rule, Solution
 

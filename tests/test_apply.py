@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import scalerules as sr
+from scalerules.architecture.graph import Graph
 from scalerules.errors import MissingExtra, ScaleRulesError, UnknownName
-from scalerules.graph import Graph
 from scalerules.solution import Solution
 
 torch.set_num_threads(1)

@@ -21,8 +21,8 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
 import scalerules as sr
+from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
-from scalerules.graph import Graph
 from scalerules.solution import Solution
 
 torch.set_num_threads(1)

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 import scalerules as sr
-from scalerules.build import Builder
+from scalerules.architecture.builder import Builder
 from scalerules.derivation import problem_of
 from scalerules.errors import GraphError
 

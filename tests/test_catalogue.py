@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 import scalerules as sr
-from scalerules.build import Builder
+from scalerules.architecture.builder import Builder
 from scalerules.lookup import catalogue
 from scalerules.solution import Solution
 

@@ -22,8 +22,8 @@ from scalerules.backends.pytorch_lines import LINES
 from torch.nn import functional
 
 import scalerules as sr
+from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError, UnknownName
-from scalerules.graph import Graph
 from scalerules.ops import OPS
 from scalerules.optimizers import OPTIMIZERS
 from scalerules.solution import Explanation

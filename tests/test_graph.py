@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scalerules as sr
+from scalerules.architecture.documents import parse
+from scalerules.architecture.specification import from_document
+from scalerules.architecture.yaml_text import dump_yaml
 from scalerules.lookup import catalogue
-from scalerules.reading import parse
 from scalerules.sizes.lengths import Length, Monomial, parse_length
-from scalerules.specification import dump_yaml, from_document
 
 OPTIONS = {"mamba": [{}, {"discretisation": "euler"}], "mlp": [{}, {"hidden": 0 + 1, "activation": "tanh"}]}
 GRAPHS = [(name, options) for name in catalogue() for options in OPTIONS.get(name, [{}])]

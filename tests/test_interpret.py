@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from scalerules.build import Builder
-from scalerules.graph import Graph
+from scalerules.architecture.builder import Builder
+from scalerules.architecture.graph import Graph
 from scalerules.lookup import graph as catalogue
 from scalerules.ops import OPS
 

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalerules.build import Builder
+from scalerules.architecture.builder import Builder
 from scalerules.derivation import problem_of
 from scalerules.ops import OPS
 from scalerules.ops.elementwise import FUNCTIONS, powers

@@ -10,10 +10,10 @@ from fractions import Fraction
 import pytest
 
 import scalerules as sr
-from scalerules.build import Builder
+from scalerules.architecture.builder import Builder
+from scalerules.architecture.graph import Graph
 from scalerules.cli import main
 from scalerules.gauge import GAUGES
-from scalerules.graph import Graph
 from scalerules.optimizers import OPTIMIZERS
 from scalerules.optimizers import optimizer as law_of
 

@@ -55,12 +55,12 @@ def test_public_names_are_listed_once_and_come_from_their_modules():
 
 
 def test_a_module_of_the_same_name_does_not_hide_a_function():
-    import scalerules.graph  # noqa: F401  (setting scalerules.graph is what this is about)
+    import scalerules.architecture.graph  # noqa: F401  (setting scalerules.graph is what this is about)
     import scalerules.verify  # noqa: F401
 
     assert sr.graph("mlp").name == "mlp"
     assert callable(sr.verify)
-    from scalerules.graph import Graph
+    from scalerules.architecture.graph import Graph
 
     assert sr.Graph is Graph
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import scalerules as sr
-from scalerules.blocks import is_blocks, of_block, stands_for
+from scalerules.architecture.block_names import is_blocks, of_block, stands_for
 from scalerules.errors import ScaleRulesError, UnknownName
 from scalerules.tracing.brief import cut_of
 from scalerules.tracing.export import trace as once

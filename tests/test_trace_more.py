@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import scalerules as sr
-from scalerules.graph import Graph
+from scalerules.architecture.graph import Graph
 
 torch.set_num_threads(1)
 WIDTH = {"width": (16, 24, 32)}

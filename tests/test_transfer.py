@@ -21,9 +21,9 @@ from scalerules.backends import real_data, transfer_run
 
 import scalerules as sr
 from scalerules import transfer_work
+from scalerules.architecture.graph import Graph
 from scalerules.cli import main
 from scalerules.errors import GraphError, ScaleRulesError, UnknownName
-from scalerules.graph import Graph
 from scalerules.transfer_fit import STEP, fit, mean_losses, vertex
 from scalerules.transfer_plan import Plan, grid
 from scalerules.transfer_report import TransferReport

@@ -10,8 +10,8 @@ import pytest
 
 import scalerules as sr
 from scalerules import gaussian
-from scalerules.build import Builder
-from scalerules.graph import Graph
+from scalerules.architecture.builder import Builder
+from scalerules.architecture.graph import Graph
 from scalerules.ops.elementwise import FUNCTIONS
 from scalerules.unit import constants
 

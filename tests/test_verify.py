@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from scalerules.build import Builder
+from scalerules.architecture.builder import Builder
+from scalerules.architecture.graph import Graph
 from scalerules.derivation import derive
 from scalerules.errors import MissingExtra, ScaleRulesError
-from scalerules.graph import Graph
 from scalerules.lookup import graph as catalogue
 from scalerules.ops.node import Node
 from scalerules.runs import few_samples

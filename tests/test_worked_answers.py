@@ -14,8 +14,8 @@ from functools import cache
 import pytest
 
 import scalerules as sr
-from scalerules.build import Builder
-from scalerules.graph import Graph
+from scalerules.architecture.builder import Builder
+from scalerules.architecture.graph import Graph
 from scalerules.sizes.exponents import Exponents
 from scalerules.solution import Solution
 

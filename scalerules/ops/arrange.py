@@ -18,7 +18,7 @@ from .law import Point
 from .registry import register
 
 if TYPE_CHECKING:
-    from scalerules.graph import Graph
+    from scalerules.architecture.graph import Graph
 
     from .node import Node
     from .site import Site

@@ -11,7 +11,7 @@ from .forms import Contraction, Mean
 from .registry import register, with_axis
 
 if TYPE_CHECKING:
-    from scalerules.graph import Graph
+    from scalerules.architecture.graph import Graph
 
     from .node import Node
 

@@ -13,7 +13,7 @@ from .forms import Factor, Layout, Sum
 from .registry import register, same_axes, with_axis
 
 if TYPE_CHECKING:
-    from scalerules.graph import Graph
+    from scalerules.architecture.graph import Graph
 
     from .node import Node
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scalerules.errors import GraphError, nearest
 
 if TYPE_CHECKING:
-    from scalerules.graph import Graph
+    from scalerules.architecture.graph import Graph
 
     from .node import Node
 

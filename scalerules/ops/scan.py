@@ -24,7 +24,7 @@ from .law import Point
 from .registry import internal, register
 
 if TYPE_CHECKING:
-    from scalerules.graph import Graph
+    from scalerules.architecture.graph import Graph
 
     from .node import Node
     from .site import Site

@@ -15,7 +15,7 @@ from scalerules.errors import GraphError
 from .registry import register
 
 if TYPE_CHECKING:
-    from scalerules.graph import Graph
+    from scalerules.architecture.graph import Graph
 
     from .node import Node
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
-from scalerules.graph import Graph
 from scalerules.ops.node import Node, Parameter
 from scalerules.sizes.arithmetic import probe
 from scalerules.sizes.lengths import Length

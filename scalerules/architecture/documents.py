@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from .errors import GraphError
+from scalerules.errors import GraphError
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
+from scalerules.errors import GraphError, nearest
 from scalerules.ops.node import Node, Parameter
 
-from .errors import GraphError, nearest
 from .graph import MAX_NODES, Graph
 
 
@@ -125,7 +125,7 @@ class Builder:
 
     def __getattr__(self, op: str) -> Any:
         """`builder.relu(x)`: a node of the elementwise op `relu`, named after its input."""
-        from .ops import OPS
+        from scalerules.ops import OPS
 
         if op.startswith("_"):
             raise AttributeError(op)
