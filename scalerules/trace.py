@@ -102,7 +102,7 @@ def graph_of(
     from scalerules.tracing.live import live
     from scalerules.tracing.lowering import Lowering
     from scalerules.tracing.scans import Unfused, fused
-    from scalerules.tracing.sketch import Sketch
+    from scalerules.tracing.sketch.sketch import Sketch
 
     whole: frozenset[str] = frozenset()
     unfolded: frozenset[str] = frozenset()

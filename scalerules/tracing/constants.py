@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from scalerules.sizes.arithmetic import fixed, over, plus, power, times
 from scalerules.sizes.lengths import Length, Monomial
+from scalerules.tracing.sketch.values import Constant, Result
 
 from .lowering import DISCRETE, as_length, number, operation
 from .record import Call, Weight
-from .values import Constant, Result
 
 if TYPE_CHECKING:
     from .lowering import Lowering

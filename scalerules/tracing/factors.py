@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from scalerules.sizes.arithmetic import ONE
 from scalerules.sizes.lengths import Length
+from scalerules.tracing.sketch.made import Made
+from scalerules.tracing.sketch.values import Part, Source
 
 from .assemble import Pieces, Writer
-from .sketch import Made
-from .values import Part, Source
 
 PASSING = ("rearrange", "scale")
 

@@ -18,9 +18,9 @@ import torch
 
 from scalerules.sizes.arithmetic import ONE
 from scalerules.sizes.lengths import Length, Monomial
+from scalerules.tracing.sketch.values import Constant, Value
 
 from .record import Call, Input, Record, Ref, Weight
-from .values import Constant, Value
 
 if TYPE_CHECKING:
     from .lowering import Lowering

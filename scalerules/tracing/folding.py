@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .axes import Axis
+from scalerules.tracing.sketch.axes import Axis
+from scalerules.tracing.sketch.made import Made
+from scalerules.tracing.sketch.sketch import Sketch
+from scalerules.tracing.sketch.values import Atom, Dim, Value
+
 from .linear import Loops
 from .record import Call, Record, Ref, Run
-from .sketch import Made, Sketch
-from .values import Atom, Dim, Value
 
 if TYPE_CHECKING:
     from .lowering import Lowering

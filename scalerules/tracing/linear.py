@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .axes import Axis
+from scalerules.tracing.sketch.axes import Axis
+from scalerules.tracing.sketch.made import Made
+from scalerules.tracing.sketch.values import Atom, Constant, Dim, Part, Result, Source, Unknown, Value
+
 from .counted import Counted
 from .record import Call, Ref, Run, references
-from .sketch import Made
-from .values import Atom, Constant, Dim, Part, Result, Source, Unknown, Value
 
 if TYPE_CHECKING:
     from .lowering import Lowering

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scalerules.sizes.lengths import Length
-
-from .sketch import Made
-from .values import Part
+from scalerules.tracing.sketch.made import Made
+from scalerules.tracing.sketch.values import Part
 
 if TYPE_CHECKING:
     from .assemble import Writer

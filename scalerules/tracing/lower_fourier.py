@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import cast
 
 from scalerules.sizes.arithmetic import ONE, same
+from scalerules.tracing.sketch.values import Result, Value
 
 from .lowering import Lowering, lowers, operation
 from .record import Call, Shape
-from .values import Result, Value
 
 ROTATIONS = (
     "fft_fft", "fft_ifft", "fft_rfft", "fft_irfft", "fft_hfft", "fft_ihfft", "fft_fft2", "fft_ifft2", "fft_rfft2",

@@ -8,11 +8,11 @@ from fractions import Fraction
 from typing import cast
 
 from scalerules.sizes.arithmetic import ONE, over, power, product, same
+from scalerules.tracing.sketch.values import Constant, Loss, Result, Stat, Value
 
 from .lowering import Lowering, as_length, lowers, number, operation
 from .norms import raised
 from .record import Call
-from .values import Constant, Loss, Result, Stat, Value
 
 
 def dims_of(at: Lowering, given: object, rank: int) -> tuple[int, ...]:

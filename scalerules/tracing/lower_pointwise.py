@@ -9,13 +9,13 @@ from fractions import Fraction
 
 from scalerules.sizes.arithmetic import fixed, negative, power, product
 from scalerules.sizes.lengths import Length
+from scalerules.tracing.sketch.values import Constant, Curve, Loss, Operand, Piece, Result, Value, same_source
 
 from .curves import POINTS, UNARY, finite, kind_of
 from .fixed import root_mean_square
 from .lowering import Lowering, as_length, lowers, number, operation
 from .norms import divided, normalised, raised
 from .record import Call, Shape
-from .values import Constant, Curve, Loss, Operand, Piece, Result, Value, same_source
 
 TINY = 1e-2
 """A smaller number that is added is there against a division by zero."""

@@ -7,10 +7,21 @@ from dataclasses import replace
 
 from scalerules.sizes.arithmetic import ONE, constant, fixed, is_one, negative, over, plus, probe, product, same
 from scalerules.sizes.lengths import Length
+from scalerules.tracing.sketch.values import (
+    Atom,
+    Constant,
+    Dim,
+    Filling,
+    Loss,
+    Operand,
+    Piece,
+    Result,
+    Value,
+    same_source,
+)
 
 from .lowering import Lowering, as_length, copies, lowers, number, operation
 from .record import Call, Shape
-from .values import Atom, Constant, Dim, Filling, Loss, Operand, Piece, Result, Value, same_source
 
 END = 2**62
 
@@ -76,8 +87,8 @@ def _mixed(at: Lowering, value: Value, wanted: Sequence[Length]) -> Value:
 
 def rearranged(at: Lowering, value: Value, wanted: Sequence[Length]) -> Value:
     """The value with the growing axes kept, in order, and new fixed ones."""
-    from .axes import Axis
-    from .sketch import Made
+    from scalerules.tracing.sketch.axes import Axis
+    from scalerules.tracing.sketch.made import Made
 
     value = at.sketch.real(value)
     slots = at.sketch.slots(value.source)
@@ -362,8 +373,8 @@ def joined(at: Lowering, values: Sequence[Value], dim: int, length: Length) -> V
 
 def _with_axis(at: Lowering, value: Value, dim: int) -> Value:
     """The value with an axis of its own along a dimension of length 1: a single entry beside others."""
-    from .axes import Axis
-    from .sketch import Made
+    from scalerules.tracing.sketch.axes import Axis
+    from scalerules.tracing.sketch.made import Made
 
     if value.dims[dim]:
         return value
@@ -384,8 +395,8 @@ def _side_by_side(at: Lowering, values: Sequence[Value], dim: int, length: Lengt
 
 
 def _concatenated(at: Lowering, values: Sequence[Value], dim: int, length: Length) -> Value:
-    from .axes import Axis
-    from .sketch import Made
+    from scalerules.tracing.sketch.axes import Axis
+    from scalerules.tracing.sketch.made import Made
 
     sketch = at.sketch
     flat = [sketch.merge(sketch.real(value), dim) for value in values]

@@ -13,11 +13,24 @@ from typing import Any
 
 from scalerules.sizes.arithmetic import fixed, same
 from scalerules.sizes.lengths import Length
+from scalerules.tracing.sketch.axes import Axis
+from scalerules.tracing.sketch.made import Made
+from scalerules.tracing.sketch.sketch import Sketch
+from scalerules.tracing.sketch.values import (
+    Atom,
+    Constant,
+    Dim,
+    Filling,
+    Loss,
+    Operand,
+    Result,
+    Unknown,
+    Value,
+    place,
+    whole,
+)
 
-from .axes import Axis
 from .record import Argument, Call, Input, Record, Ref, Shape, Weight
-from .sketch import Made, Sketch
-from .values import Atom, Constant, Dim, Filling, Loss, Operand, Result, Unknown, Value, place, whole
 
 Handler = Callable[["Lowering", Call], Result]
 

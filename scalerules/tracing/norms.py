@@ -10,9 +10,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from scalerules.sizes.arithmetic import power
+from scalerules.tracing.sketch.values import Curve, Stat, Value, same_source
 
 from .curves import finite
-from .values import Curve, Stat, Value, same_source
 
 if TYPE_CHECKING:
     from .lowering import Lowering

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scalerules.tracing.sketch.values import Constant, Result, Value
+
 from .lowering import operation
 from .record import Call
-from .values import Constant, Result, Value
 
 if TYPE_CHECKING:
     from .lowering import Lowering

@@ -10,9 +10,9 @@ from typing import TypeAlias
 from scalerules.errors import ScaleRulesError
 from scalerules.sizes.arithmetic import ONE, fixed, is_one, product, same
 from scalerules.sizes.lengths import Length
+from scalerules.tracing.record import Call, Shape, Weight
 
 from .axes import Axis
-from .record import Call, Shape, Weight
 
 
 class Unknown(ScaleRulesError):

@@ -5,66 +5,28 @@ Everything that lowering emits goes through `Sketch.combine` (einsum, add) and a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from scalerules.sizes.arithmetic import ONE, is_one, over, plus, probe, same
 from scalerules.sizes.lengths import Length
+from scalerules.tracing.record import Call
 
 from .axes import Axis
-from .record import Call
+from .made import Change, Made, Split, Stretch
 from .values import Atom, Dim, Factor, Part, Source, Unknown, Value, place
 
 DEEP = 12
 """So far back a stretch of an axis is looked for in the weights that make it."""
 
 
-@dataclass(frozen=True, eq=False)
-class Made:
-    """A node: what it reads, a label for every axis of every operand and of the result, and its further fields.
-
-    `labels` None: the axes of the result are those of the only operand. `along` is the slot that a norm, softmax or
-    mean works on.
-    """
-
-    name: str
-    op: str
-    operands: tuple[Source, ...]
-    labels: tuple[tuple[int, ...], ...] | None
-    result: tuple[int, ...]
-    slots: tuple[Axis, ...]
-    along: int | None = None
-    fields: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    call: Call | None = None
-    body: str | None = None
-    """The repeat in whose body it stands."""
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """A change of one axis: only `length` entries from `start` on."""
-
-    start: Length
-    length: Length
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        return ("stretch", probe(self.start), probe(self.length))
 
 
-@dataclass(frozen=True)
-class Split:
-    """A change of one axis: into factors of these lengths."""
-
-    lengths: tuple[Length, ...]
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        return ("split", *(probe(length) for length in self.lengths))
 
 
-Change = Stretch | Split
 
 
 class Sketch:
