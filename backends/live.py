@@ -20,7 +20,7 @@ from scalerules.errors import ScaleRulesError
 from scalerules.tracing.export import _evaluation as evaluation  # pyright: ignore[reportPrivateUsage]
 from scalerules.tracing.export import as_call, call_with, module_of, number_views, quiet, without_looking
 from scalerules.tracing.kernels import whole_kernels
-from scalerules.tracing.live import Live, Piece
+from scalerules.tracing.writing.places import Live, Piece
 
 from . import recurrences, training
 from .interpret import Data, Program

@@ -17,8 +17,8 @@ from scalerules.boundary.working import working
 from .errors import MissingExtra, ScaleRulesError, UnknownName
 
 if TYPE_CHECKING:
-    from scalerules.tracing.live import Live
     from scalerules.tracing.record import Record
+    from scalerules.tracing.writing.places import Live
 
 TRIES = 6
 """So often weights that turn out to be read as a whole are taken whole, and the lowering is done again."""
@@ -95,14 +95,14 @@ def graph_of(
 
     With what makes the module and its inputs, `verify` measures the module itself.
     """
-    from scalerules.tracing.assemble import Conflict, Writer, pieces
     from scalerules.tracing.brief import brief
-    from scalerules.tracing.factors import free_factors, freed
     from scalerules.tracing.folding import Unfoldable
-    from scalerules.tracing.live import live
     from scalerules.tracing.lowering import Lowering
-    from scalerules.tracing.scans import Unfused, fused
     from scalerules.tracing.sketch.sketch import Sketch
+    from scalerules.tracing.writing.free_factors import free_factors, freed
+    from scalerules.tracing.writing.places import live
+    from scalerules.tracing.writing.state_spaces import Unfused, fused
+    from scalerules.tracing.writing.write import Conflict, Writer, pieces
 
     whole: frozenset[str] = frozenset()
     unfolded: frozenset[str] = frozenset()

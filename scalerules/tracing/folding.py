@@ -5,13 +5,10 @@ A block is folded if all that it hands on is its stream, so that the graph costs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scalerules.tracing.sketch.axes import Axis
 from scalerules.tracing.sketch.made import Made
-from scalerules.tracing.sketch.sketch import Sketch
 from scalerules.tracing.sketch.values import Atom, Dim, Value
 
 from .linear import Loops
@@ -96,23 +93,8 @@ def in_list(run: Run) -> bool:
     return True
 
 
-def starred(name: str, run: Run) -> str:
-    """A name in the first block as the name of all blocks: `h.0.attn` -> `h.*.attn`."""
-    before = f"{run.path}." if run.path else ""
-    for index, word in zip(run.members[0], words_of(run), strict=True):
-        head = f"{before}{index}"
-        if name == head or name.startswith(f"{head}.") or name.startswith(f"{head}["):
-            return f"{before}{word}{name[len(head) :]}"
-    return name
 
 
-def words_of(run: Run) -> list[str]:
-    """What stands for the index of each member of the first block: `*`, `1::2` of groups, `0:6` beside other runs."""
-    period, first, last = len(run.members[0]), run.members[0][0], run.members[-1][-1]
-    stop = "" if run.alone else str(last + 1)
-    if period == 1:
-        return ["*"] if run.alone else [f"{first}:{stop}"]
-    return [f"{index}:{stop}:{period}" for index in run.members[0]]
 
 
 def fold(at: Lowering, run: Run, loops: Loops) -> None:
@@ -177,30 +159,6 @@ def _dims(value: Value, slots: tuple[Axis, ...]) -> tuple[Dim, ...]:
 # --- the body ------------------------------------------------------------------------------------------
 
 
-def body_of(sketch: Sketch, name: str, live: set[str]) -> dict[str, Made]:
-    """The nodes of a repeat's body that are needed, sums along the stream as residuals."""
-    inside = {key: made for key, made in sketch.nodes.items() if made.body == name and key in live}
-    nodes = {key: made for key, made in inside.items() if made.op != "stream"}
-    stream = str(sketch.nodes[name].fields["stream"])
-    main = {stream}
-    for key, made in nodes.items():
-        if made.op != "add" or len(made.operands) != 2:
-            continue
-        on = [source for source in made.operands if isinstance(source, str) and source in main]
-        off = [source for source in made.operands if source not in on]
-        whole = made.labels is not None and all(len(row) == len(made.result) for row in made.labels)
-        if len(on) == 1 and len(off) == 1 and isinstance(off[0], str) and whole:
-            nodes[key] = replace(made, op="residual", operands=(on[0], off[0]))
-            main.add(key)
-    return nodes
 
 
-def captured(nodes: Mapping[str, Made]) -> Iterator[str]:
-    """Nodes outside of a body that it reads."""
-    seen: set[str] = set()
-    for made in nodes.values():
-        for source in made.operands:
-            if isinstance(source, str) and source not in nodes and not source.startswith("%") and source not in seen:
-                seen.add(source)
-                yield source
 

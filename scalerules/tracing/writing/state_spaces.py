@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from scalerules.tracing.linear import ALL
 from scalerules.tracing.sketch.axes import Axis
 from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.values import Source
 
-from .assemble import Pieces, parts_of
-from .linear import ALL
+from .write import Pieces, parts_of
 
 Row = tuple[int, ...]
 

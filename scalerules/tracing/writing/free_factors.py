@@ -14,7 +14,7 @@ from scalerules.sizes.lengths import Length
 from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.values import Part, Source
 
-from .assemble import Pieces, Writer
+from .write import Pieces, Writer
 
 PASSING = ("rearrange", "scale")
 

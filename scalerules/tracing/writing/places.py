@@ -11,7 +11,7 @@ from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.values import Part
 
 if TYPE_CHECKING:
-    from .assemble import Writer
+    from .write import Writer
 
 
 @dataclass(frozen=True)
