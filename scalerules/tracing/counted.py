@@ -33,7 +33,7 @@ class Counted:
         """Whether a call is such a sum; what is added counts as often as the block is applied."""
         if call.name not in self.adds:
             return False
-        from .lower_pointwise import pairwise
+        from scalerules.tracing.lowering.families.pointwise import pairwise
 
         run, branch = self.adds[call.name]
         self.at.sketch.call = call

@@ -62,7 +62,6 @@ class Lowering:
     """The state while the calls are lowered, and what the functions of the table need."""
 
     def __init__(self, record: Record, sketch: Sketch, unfolded: frozenset[str] = frozenset()) -> None:
-        from . import families  # the table fills itself
 
         assert families
         self.record, self.sketch, self.unfolded = record, sketch, unfolded

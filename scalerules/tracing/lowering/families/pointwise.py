@@ -9,30 +9,21 @@ from fractions import Fraction
 
 from scalerules.sizes.arithmetic import fixed, negative, power, product
 from scalerules.sizes.lengths import Length
-from scalerules.tracing.sketch.values import Constant, Curve, Loss, Operand, Piece, Result, Value, same_source
+from scalerules.tracing.curves import UNARY, finite
+from scalerules.tracing.fixed import root_mean_square
+from scalerules.tracing.lowering import Lowering, as_length, lowers, number, operation
+from scalerules.tracing.record import Call, Shape
+from scalerules.tracing.sketch.values import Constant, Curve, Loss, Operand, Result, Value, same_source
 
-from .curves import POINTS, UNARY, finite, kind_of
-from .fixed import root_mean_square
-from .lowering import Lowering, as_length, lowers, number, operation
-from .norms import divided, normalised, raised
-from .record import Call, Shape
+from .drawn import curve_of, drawn
+from .written_norms import divided, normalised, raised
 
 TINY = 1e-2
 """A smaller number that is added is there against a division by zero."""
 
 
-def curve_of(value: Value) -> Curve:
-    """A value as a function of another one, by default of itself."""
-    return value.curve or Curve(value, POINTS)
 
 
-def drawn(at: Lowering, curve: Curve, short: str, known: str | None = None, piece: Piece | None = None) -> Value:
-    """The value of a function of each entry of `curve.base`; `known` is the engine's own name for the function."""
-    kind = known or kind_of(curve.samples)
-    if kind == "identity":
-        return replace(curve.base, curve=curve, piece=piece, stat=None)
-    made = at.sketch.unary(kind, replace(curve.base, curve=None, piece=None, stat=None), short)
-    return replace(made, curve=curve)
 
 
 ENGINE = ("relu", "leaky_relu", "gelu", "silu", "elu", "mish", "tanh", "sin", "cos", "erf", "sigmoid", "softplus",
@@ -344,7 +335,7 @@ def glu(at: Lowering, call: Call) -> Result:
     """One half times the sigmoid of the other."""
     from scalerules.sizes.arithmetic import over
 
-    from .lower_views import stretched
+    from .slices import stretched
 
     value = at.value(call, 0)
     dim = at.dim(at.arg(call, 1, "dim", -1), len(value.dims))

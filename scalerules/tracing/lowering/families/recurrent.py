@@ -10,14 +10,15 @@ from collections.abc import Callable, Sequence
 
 from scalerules.sizes.arithmetic import fixed, over, times
 from scalerules.sizes.lengths import Length
+from scalerules.tracing.lowering import Lowering, copies, lowers, operation
+from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.axes import Axis
 from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.values import Atom, Constant, Dim, Result, Value
 
-from .lower_linear import contracted
-from .lower_views import joined, rearranged
-from .lowering import Lowering, copies, lowers, operation
-from .record import Call, Shape
+from .joins import joined
+from .products import contracted
+from .views import rearranged
 
 STEPS = 3
 

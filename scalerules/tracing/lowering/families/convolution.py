@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from scalerules.sizes.arithmetic import ONE, is_one, over, product, times
 from scalerules.sizes.lengths import Length
+from scalerules.tracing.lowering import Lowering, as_length, lowers, operation
+from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Constant, Dim, Result, Value
 
-from .lower_linear import contracted
-from .lower_views import rearranged
-from .lowering import Lowering, as_length, lowers, operation
-from .record import Call
+from .products import contracted
+from .views import rearranged
 
 
 @lowers("conv1d", "conv2d", "conv3d", "convolution", "_convolution", "conv_transpose1d", "conv_transpose2d",

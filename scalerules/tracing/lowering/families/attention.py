@@ -7,11 +7,11 @@ from fractions import Fraction
 
 from scalerules.sizes.arithmetic import ONE, is_one, over, power
 from scalerules.sizes.lengths import Length
+from scalerules.tracing.lowering import Lowering, as_length, copies, lowers
+from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Constant, Result, Value
 
-from .lower_linear import contracted
-from .lowering import Lowering, as_length, copies, lowers
-from .record import Call
+from .products import contracted
 
 
 @lowers("scaled_dot_product_attention", "_scaled_dot_product_flash_attention",

@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scalerules.sizes.arithmetic import ONE, constant, fixed, is_one, negative, over, plus, probe, product, same
+from scalerules.sizes.arithmetic import ONE, constant, is_one, negative, over, probe, product, same
 from scalerules.sizes.lengths import Length
+from scalerules.tracing.lowering import Lowering, as_length, copies, lowers, number, operation
+from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.values import (
     Atom,
     Constant,
     Dim,
-    Filling,
-    Loss,
-    Operand,
     Piece,
     Result,
     Value,
-    same_source,
 )
-
-from .lowering import Lowering, as_length, copies, lowers, number, operation
-from .record import Call, Shape
 
 END = 2**62
 
@@ -229,230 +224,41 @@ def repeat_interleave(at: Lowering, call: Call) -> Result:
 # --- parts ---------------------------------------------------------------------------------------------
 
 
-@lowers("slice", "narrow", "slice_copy", "narrow_copy")
-def sliced(at: Lowering, call: Call) -> Result:
-    """A stretch of a dimension."""
-    if isinstance(given := at.arg(call, 0), Filling):
-        return _unwritten(at, given, call)
-    value = at.value(call, 0)
-    rank = len(value.dims)
-    dim = at.dim(at.arg(call, 1, "dim", 0), rank)
-    wanted = call.shape[dim]
-    if wanted is None:
-        raise at.sketch.unknown("the length of a slice fits no simple function of the scales")
-    step = as_length(at.arg(call, 4, "step", 1)) if operation(call.target).startswith("slice") else ONE
-    start = _start(at.arg(call, 2, "start"), value.length(dim))
-    if step is not None and not is_one(step):
-        return _strided(at, value, dim, start, step, wanted)
-    return stretched(at, value, dim, start, wanted)
 
 
-def _unwritten(at: Lowering, given: Filling, call: Call) -> Operand:
-    """A stretch of a tensor that is still being filled: what was written there, or nothing yet."""
-    start = _start(at.arg(call, 2, "start"), given.shape[given.dim] or ONE)
-    for place, part in given.parts:
-        if same(place, start) and part.length(given.dim) == call.shape[given.dim]:
-            return part
-        if probe(place)[0] <= probe(start)[0] < probe(plus(place, part.length(given.dim)))[0]:
-            raise at.sketch.unknown("reads across parts of a tensor that is being filled")
-    return Constant(call.shape)
 
 
-def _start(given: object, total: Length) -> Length:
-    length = as_length(given) or fixed(0)
-    if not length.scales and length.value({}) < 0:
-        return plus(total, length)
-    return length
 
 
-def stretched(at: Lowering, value: Value, dim: int, start: Length, length: Length) -> Value:
-    """A stretch, which remembers what it is a piece of."""
-    if same(length, value.length(dim)):
-        return value
-    found = at.sketch.stretch(value, dim, start, length)
-    return replace(found, piece=Piece(value, dim, start, length))
 
 
-def _strided(at: Lowering, value: Value, dim: int, start: Length, step: Length, wanted: Length) -> Value:
-    """Every second entry (or third ...): one of `step` when the axis is split in two factors."""
-    total = value.length(dim)
-    inner = over(total, step)
-    if inner is None or not same(inner, wanted) or len(value.dims[dim]) != 1:
-        return at.sketch.take(value, dim, wanted)
-    split = at.sketch.split(value, dim, 0, (inner, step))
-    apart = split.at([*split.dims[:dim], split.dims[dim][:1], split.dims[dim][1:], *split.dims[dim + 1 :]])
-    one = at.sketch.stretch(apart, dim + 1, start, ONE)
-    found = one.at([*one.dims[: dim + 1], *one.dims[dim + 2 :]])
-    return replace(found, piece=Piece(apart, dim + 1, start, ONE))
 
 
-@lowers("select", "select_copy")
-def select(at: Lowering, call: Call) -> Result:
-    """One entry of a dimension."""
-    value = at.value(call, 0)
-    dim = at.dim(call.args[1], len(value.dims))
-    return selected(at, value, dim, _start(call.args[2], value.length(dim)))
 
 
-def selected(at: Lowering, value: Value, dim: int, start: Length) -> Value:
-    """One entry of a dimension, which is gone then."""
-    piece = Piece(value, dim, start, ONE)
-    one = at.sketch.stretch(value, dim, start, ONE) if value.dims[dim] else value
-    return replace(one.at([*one.dims[:dim], *one.dims[dim + 1 :]]), piece=piece)
 
 
-@lowers("unbind", "unbind_copy")
-def unbind(at: Lowering, call: Call) -> Result:
-    """Every entry of a dimension on its own."""
-    value = at.value(call, 0)
-    dim = at.dim(at.arg(call, 1, "dim", 0), len(value.dims))
-    return tuple(selected(at, value, dim, fixed(i)) for i in range(len(call.shapes)))
 
 
-@lowers("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "unsafe_chunk", "split_copy",
-        "split_with_sizes_copy")  # fmt: skip
-def split(at: Lowering, call: Call) -> Result:
-    """Stretches one after the other."""
-    value = at.value(call, 0)
-    dim = at.dim(at.arg(call, 2, "dim", 0), len(value.dims))
-    start, parts = fixed(0), list[Operand]()
-    for shape in call.shapes:
-        length = shape[dim]
-        if length is None:
-            raise at.sketch.unknown("the length of a part fits no simple function of the scales")
-        parts.append(stretched(at, value, dim, start, length))
-        start = plus(start, length)
-    return tuple(parts)
 
 
 # --- joins ---------------------------------------------------------------------------------------------
 
 
-@lowers("cat", "concat", "concatenate", "hstack", "vstack")
-def cat(at: Lowering, call: Call) -> Result:
-    """Side by side along a dimension; the pieces of one value, put together again, are that value."""
-    parts = [p for p in at.arg(call, 0) if not (isinstance(p, Constant) and _empty(p))]
-    rank = len(call.shape)
-    dim = at.dim(at.arg(call, 1, "dim", 0), rank)
-    if any(isinstance(p, Loss) for p in parts):
-        return parts[0]
-    if len(parts) == 1:
-        return parts[0]
-    if (base := _rejoined(parts, dim)) is not None:
-        return base
-    values = [p if isinstance(p, Value) else at.constant(p) for p in parts]
-    length = call.shape[dim]
-    if length is None:
-        raise at.sketch.unknown("a length fits no simple function of the scales")
-    return joined(at, values, dim, length)
 
 
-def _empty(constant_: Constant) -> bool:
-    return any(length is not None and not length.scales and length.value({}) == 0 for length in constant_.shape)
 
 
-def _rejoined(parts: Sequence[Operand], dim: int) -> Value | None:
-    """The value that all parts are pieces of, if they cover it; their order and signs may be others."""
-    pieces = [p.piece for p in parts if isinstance(p, Value) and p.piece is not None and p.piece.dim == dim]
-    if len(pieces) != len(parts) or not pieces:
-        return None
-    base = pieces[0].base
-    if not all(same_source(piece.base, base) for piece in pieces) or len(base.dims) <= dim:
-        return None
-    starts = {probe(piece.start) for piece in pieces}
-    total = plus(*(piece.length for piece in pieces))
-    return base.at(base.dims) if len(starts) == len(pieces) and same(total, base.length(dim)) else None
 
 
-def joined(at: Lowering, values: Sequence[Value], dim: int, length: Length) -> Value:
-    """A concatenation: a node where the axis grows, otherwise the sum of what is put side by side."""
-    if not length.scales:
-        return _side_by_side(at, values, dim, length)
-    return _concatenated(at, [_with_axis(at, value, dim) for value in values], dim, length)
 
 
-def _with_axis(at: Lowering, value: Value, dim: int) -> Value:
-    """The value with an axis of its own along a dimension of length 1: a single entry beside others."""
-    from scalerules.tracing.sketch.axes import Axis
-    from scalerules.tracing.sketch.made import Made
-
-    if value.dims[dim]:
-        return value
-    axis, slots = Axis(ONE), at.sketch.slots(value.source)
-    labels = tuple(range(len(slots)))
-    made = Made(at.sketch.name_here("single"), "rearrange", (value.source,), (labels,), (*labels, len(slots)),
-                (*slots, axis))  # fmt: skip
-    dims = list(value.dims)
-    dims[dim] = (Atom(axis, len(slots)),)
-    return Value(at.sketch.add(made), tuple(dims))
 
 
-def _side_by_side(at: Lowering, values: Sequence[Value], dim: int, length: Length) -> Value:
-    """Along an axis that does not grow every part is as large as in the whole."""
-    wide = [at.sketch.take(value, dim, length, "placed") for value in values]
-    letters = [str(i) for i in range(len(values[0].dims))]
-    return at.sketch.combine("add", [(value, letters) for value in wide], letters, "cat")
 
 
-def _concatenated(at: Lowering, values: Sequence[Value], dim: int, length: Length) -> Value:
-    from scalerules.tracing.sketch.axes import Axis
-    from scalerules.tracing.sketch.made import Made
-
-    sketch = at.sketch
-    flat = [sketch.merge(sketch.real(value), dim) for value in values]
-    letters = [f"{i}" for i in range(len(flat[0].dims))]
-    rest = [letter for i, letter in enumerate(letters) if i != dim]
-    # one order of axes for all parts: the other dimensions first, what is joined last
-    dims_rest: list[list[Dim]] = []
-    sources: list[str] = []
-    slots: tuple[Axis, ...] = ()
-    flat = sketch.matched(flat, [i for i in range(len(letters)) if i != dim])
-    for value in flat:
-        order = [a.slot for i, d in enumerate(value.dims) if i != dim for a in d if a.slot is not None]
-        last = [a.slot for a in value.dims[dim] if a.slot is not None]
-        ordered = [*order, *last]
-        own = sketch.slots(value.source)
-        labels = tuple(range(len(own)))
-        source = value.source
-        if ordered != list(labels) or not isinstance(source, str):
-            source = sketch.add(Made(sketch.name_here("turned"), "rearrange", (source,), (labels,), tuple(ordered),
-                                     tuple(own[s] for s in ordered)))  # fmt: skip
-        sources.append(source)
-        slots = tuple(own[s] for s in order)
-        dims_rest.append([d for i, d in enumerate(value.dims) if i != dim])
-    axis = Axis(length)
-    name = sketch.add(Made(sketch.name_here("cat"), "concat", tuple(sources), None, tuple(range(len(slots) + 1)),
-                           (*slots, axis), along=len(slots)))  # fmt: skip
-    dims: list[Dim] = []
-    place = 0
-    for i in range(len(letters)):
-        if i == dim:
-            dims.append((Atom(axis, len(slots)),))
-            continue
-        atoms: list[Atom] = []
-        for atom in flat[0].dims[i]:
-            atoms.append(Atom(atom.axis, place))
-            place += 1
-        dims.append(tuple(atoms))
-    assert rest is not None and dims_rest is not None
-    return Value(name, tuple(dims))
 
 
-@lowers("stack")
-def stack(at: Lowering, call: Call) -> Result:
-    """Side by side along a new dimension."""
-    parts = list(at.arg(call, 0))
-    rank = len(call.shape)
-    dim = at.dim(at.arg(call, 1, "dim", 0), rank)
-    if any(isinstance(p, Loss) for p in parts):
-        return parts[0]
-    if (base := _rejoined(parts, dim)) is not None:
-        return base
-    values = [p if isinstance(p, Value) else at.constant(p) for p in parts]
-    wide = [value.at([*value.dims[:dim], (), *value.dims[dim:]]) for value in values]
-    if len(wide) == 1 and call.shape[dim] == ONE:
-        return wide[0]
-    return _side_by_side(at, wide, dim, call.shape[dim] or fixed(len(wide)))  # of a loop, the first steps
 
 
 # --- other entries of axes that do not grow ------------------------------------------------------------
@@ -464,15 +270,6 @@ def shifted(at: Lowering, call: Call) -> Result:
     return at.value(call, 0)
 
 
-@lowers("constant_pad_nd", "pad", "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d",
-        "reflection_pad3d", "replication_pad3d")  # fmt: skip
-def padded(at: Lowering, call: Call) -> Result:
-    """More entries at the ends of axes that do not grow."""
-    value = at.value(call, 0)
-    for dim, length in enumerate(call.shape):
-        if length is not None and not same(length, value.length(dim)):
-            value = at.sketch.take(value, dim, length, "padded")
-    return value
 
 
 @lowers("unfold", "unfold_copy")

@@ -6,10 +6,9 @@ from dataclasses import replace
 from typing import cast
 
 from scalerules.sizes.arithmetic import ONE, same
+from scalerules.tracing.lowering import Lowering, lowers, operation
+from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.values import Result, Value
-
-from .lowering import Lowering, lowers, operation
-from .record import Call, Shape
 
 ROTATIONS = (
     "fft_fft", "fft_ifft", "fft_rfft", "fft_irfft", "fft_hfft", "fft_ihfft", "fft_fft2", "fft_ifft2", "fft_rfft2",
@@ -61,7 +60,7 @@ def _dims(at: Lowering, call: Call, name: str, rank: int) -> tuple[int, ...]:
 def part(at: Lowering, call: Call) -> Result:
     """One part of complex numbers, or a number made of two: as large as the whole."""
     if operation(call.target) == "complex":
-        from .lower_pointwise import choice
+        from .pointwise import choice
 
         return choice(at, call)
     return without_pairs(at.value(call, 0), call.shape)

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from scalerules.sizes.arithmetic import ONE, fixed, plus, probe, same
 from scalerules.sizes.lengths import Length
+from scalerules.tracing.lowering import Lowering, as_length, copies, lowers, operation
+from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.values import Constant, Dim, Filling, Loss, Result, Value
 
-from .lower_views import joined, rearranged
-from .lowering import Lowering, as_length, copies, lowers, operation
-from .record import Call, Shape
+from .joins import joined
+from .views import rearranged
 
 
 @lowers("embedding", "embedding_bag", "_embedding_bag")

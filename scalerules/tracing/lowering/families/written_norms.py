@@ -10,19 +10,18 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from scalerules.sizes.arithmetic import power
+from scalerules.tracing.curves import finite
 from scalerules.tracing.sketch.values import Curve, Stat, Value, same_source
 
-from .curves import finite
-
 if TYPE_CHECKING:
-    from .lowering import Lowering
+    from scalerules.tracing.lowering import Lowering
 
 POWERS = {Fraction(-1): "reciprocal", Fraction(1, 2): "sqrt", Fraction(-1, 2): "rsqrt"}
 
 
 def raised(at: Lowering, value: Value, exponent: Fraction) -> Value:
     """A value to a fixed power."""
-    from .lower_pointwise import curve_of, drawn
+    from .drawn import curve_of, drawn
 
     if exponent == 1:
         return value

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
+from scalerules.tracing.lowering import Lowering, lowers, number, operation
+from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Constant, Loss, Part, Result, Value
 
-from .lower_norm import averaged, totalled
-from .lower_pointwise import pairwise
-from .lowering import Lowering, lowers, number, operation
-from .norms import raised
-from .record import Call
+from .norms import averaged, totalled
+from .pointwise import pairwise
+from .written_norms import raised
 
 KINDS = {"cross_entropy_loss": "cross_entropy", "nll_loss": "cross_entropy", "nll_loss_forward": "cross_entropy",
          "nll_loss_nd": "cross_entropy", "nll_loss2d_forward": "cross_entropy",

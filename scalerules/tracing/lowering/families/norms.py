@@ -8,11 +8,11 @@ from fractions import Fraction
 from typing import cast
 
 from scalerules.sizes.arithmetic import ONE, over, power, product, same
+from scalerules.tracing.lowering import Lowering, as_length, lowers, number, operation
+from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Constant, Loss, Result, Stat, Value
 
-from .lowering import Lowering, as_length, lowers, number, operation
-from .norms import raised
-from .record import Call
+from .written_norms import raised
 
 
 def dims_of(at: Lowering, given: object, rank: int) -> tuple[int, ...]:
@@ -133,7 +133,7 @@ def extreme(at: Lowering, call: Call) -> Result:
     name = operation(call.target)
     second = at.arg(call, 1, "dim")
     if isinstance(second, (Value, Constant)):
-        from .lower_pointwise import choice
+        from .pointwise import choice
 
         return choice(at, call)
     value = at.value(call, 0)

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from scalerules.sizes.arithmetic import ONE, fixed, plus
+from scalerules.tracing.fixed import fixed_entries
+from scalerules.tracing.lowering import Lowering, as_length, lowers, number, operation
+from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Atom, Constant, Part, Result, Value
-
-from .fixed import fixed_entries
-from .lowering import Lowering, as_length, lowers, number, operation
-from .record import Call
 
 LETTERS = "abcdefghijklmnopqrstuvw"
 

@@ -1,0 +1,23 @@
+"""Functions that are known by their values, as operations of the engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from scalerules.tracing.curves import POINTS, kind_of
+from scalerules.tracing.lowering import Lowering
+from scalerules.tracing.sketch.values import Curve, Piece, Value
+
+
+def curve_of(value: Value) -> Curve:
+    """A value as a function of another one, by default of itself."""
+    return value.curve or Curve(value, POINTS)
+
+
+def drawn(at: Lowering, curve: Curve, short: str, known: str | None = None, piece: Piece | None = None) -> Value:
+    """The value of a function of each entry of `curve.base`; `known` is the engine's own name for the function."""
+    kind = known or kind_of(curve.samples)
+    if kind == "identity":
+        return replace(curve.base, curve=curve, piece=piece, stat=None)
+    made = at.sketch.unary(kind, replace(curve.base, curve=None, piece=None, stat=None), short)
+    return replace(made, curve=curve)
