@@ -96,8 +96,8 @@ def graph_of(
     With what makes the module and its inputs, `verify` measures the module itself.
     """
     from scalerules.tracing.brief import brief
-    from scalerules.tracing.folding import Unfoldable
-    from scalerules.tracing.lowering import Lowering
+    from scalerules.tracing.lowering.folding import Unfoldable
+    from scalerules.tracing.lowering.state import Lowering
     from scalerules.tracing.sketch.sketch import Sketch
     from scalerules.tracing.writing.free_factors import free_factors, freed
     from scalerules.tracing.writing.places import live

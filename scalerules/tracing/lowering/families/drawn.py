@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scalerules.tracing.curves import POINTS, kind_of
-from scalerules.tracing.lowering import Lowering
+from scalerules.tracing.lowering.curves import POINTS, kind_of
+from scalerules.tracing.lowering.state import Lowering
 from scalerules.tracing.sketch.values import Curve, Piece, Value
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import cast
 
 from scalerules.sizes.arithmetic import ONE, same
-from scalerules.tracing.lowering import Lowering, lowers, operation
+from scalerules.tracing.lowering.state import Lowering, lowers, operation
 from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.values import Result, Value
 

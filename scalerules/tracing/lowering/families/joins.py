@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from scalerules.sizes.arithmetic import ONE, fixed, plus, probe, same
 from scalerules.sizes.lengths import Length
-from scalerules.tracing.lowering import Lowering, lowers
+from scalerules.tracing.lowering.state import Lowering, lowers
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Atom, Constant, Dim, Loss, Operand, Result, Value, same_source
 

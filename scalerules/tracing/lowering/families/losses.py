@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
-from scalerules.tracing.lowering import Lowering, lowers, number, operation
+from scalerules.tracing.lowering.state import Lowering, lowers, number, operation
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Constant, Loss, Part, Result, Value
 

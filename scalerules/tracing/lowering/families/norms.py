@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import cast
 
 from scalerules.sizes.arithmetic import ONE, over, power, product, same
-from scalerules.tracing.lowering import Lowering, as_length, lowers, number, operation
+from scalerules.tracing.lowering.state import Lowering, as_length, lowers, number, operation
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Constant, Loss, Result, Stat, Value
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from scalerules.sizes.arithmetic import fixed, over, times
 from scalerules.sizes.lengths import Length
-from scalerules.tracing.lowering import Lowering, copies, lowers, operation
+from scalerules.tracing.lowering.state import Lowering, copies, lowers, operation
 from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.axes import Axis
 from scalerules.tracing.sketch.made import Made

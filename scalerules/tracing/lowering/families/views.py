@@ -7,16 +7,9 @@ from dataclasses import replace
 
 from scalerules.sizes.arithmetic import ONE, constant, is_one, negative, over, probe, product, same
 from scalerules.sizes.lengths import Length
-from scalerules.tracing.lowering import Lowering, as_length, copies, lowers, number, operation
+from scalerules.tracing.lowering.state import Lowering, as_length, copies, lowers, number, operation
 from scalerules.tracing.record import Call, Shape
-from scalerules.tracing.sketch.values import (
-    Atom,
-    Constant,
-    Dim,
-    Piece,
-    Result,
-    Value,
-)
+from scalerules.tracing.sketch.values import Atom, Constant, Dim, Piece, Result, Value
 
 END = 2**62
 

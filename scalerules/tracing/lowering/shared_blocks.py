@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .record import Call, Ref, Run
+from scalerules.tracing.record import Call, Ref, Run
 
 if TYPE_CHECKING:
-    from .lowering import Lowering
+    from .state import Lowering
 
 ADDS = ("aten.add.Tensor", "aten.add_.Tensor")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Constant, Result, Value
 
-from .lowering import operation
-from .record import Call
+from .state import operation
 
 if TYPE_CHECKING:
-    from .lowering import Lowering
+    from .state import Lowering
 
 PRODUCTS = ("mul", "mm", "bmm", "matmul", "einsum", "dot", "mv", "outer", "linear")
 SUMS = ("add", "sub")

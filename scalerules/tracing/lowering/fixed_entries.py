@@ -18,12 +18,11 @@ import torch
 
 from scalerules.sizes.arithmetic import ONE
 from scalerules.sizes.lengths import Length, Monomial
+from scalerules.tracing.record import Call, Input, Record, Ref, Weight
 from scalerules.tracing.sketch.values import Constant, Value
 
-from .record import Call, Input, Record, Ref, Weight
-
 if TYPE_CHECKING:
-    from .lowering import Lowering
+    from .state import Lowering
 
 LARGER = 4
 """So many times the first sizes are the others."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from scalerules.sizes.arithmetic import fixed, over, plus, power, times
-from scalerules.sizes.lengths import Length, Monomial
+from scalerules.sizes.lengths import Length
+from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Constant, Result
 
-from .lowering import DISCRETE, as_length, number, operation
-from .record import Call, Weight
+from .buffers import DISCRETE
+from .state import as_length, number, operation
 
 if TYPE_CHECKING:
-    from .lowering import Lowering
+    from .state import Lowering
 
 FILLED = {"ones": 1.0, "ones_like": 1.0, "new_ones": 1.0, "zeros": 0.0, "zeros_like": 0.0, "new_zeros": 0.0}
 SAME = ("_to_copy", "clone", "expand", "view", "reshape", "unsqueeze", "squeeze", "alias", "detach", "to", "repeat",
@@ -31,26 +31,8 @@ TWO: dict[str, Callable[[Length, Length], Length | None]] = {
 }
 
 
-def buffer(weight: Weight, sizes: Mapping[str, int]) -> Constant:
-    """A buffer: a number where all its entries are one, as a function of the scales where it varies."""
-    initial = weight.initial
-    discrete = weight.dtype.startswith(DISCRETE)
-    if initial.kind == "zeros":
-        return Constant(weight.shape, 0.0, discrete)
-    if initial.kind == "ones":
-        return Constant(weight.shape, 1.0, discrete)
-    if initial.kind == "constant" and initial.value is not None:
-        return Constant(weight.shape, _varying(initial.value, initial.exponents, sizes), discrete)
-    return Constant(weight.shape, None, discrete, weight.name)
 
 
-def _varying(value: float, exponents: Mapping[str, float], sizes: Mapping[str, int]) -> Length | float:
-    """A number that is `value` at these sizes and varies with powers of them."""
-    powers = {s: Fraction(e).limit_denominator(8) for s, e in exponents.items() if abs(e) > 0.02}
-    if not powers:
-        return value
-    at = math.prod(float(sizes.get(scale, 1)) ** float(p) for scale, p in powers.items())
-    return Length((Monomial(Fraction(value / at).limit_denominator(10**9), tuple(sorted(powers.items()))),))
 
 
 def folded(at: Lowering, call: Call) -> Result:
@@ -90,7 +72,7 @@ def _number(at: Lowering, call: Call) -> Length | float | None:
 
 def at_ref(value: object) -> bool:
     """Whether an argument is a tensor."""
-    from .record import Ref
+    from scalerules.tracing.record import Ref
 
     return isinstance(value, Ref)
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scalerules.tracing.record import Call, Record, Ref, Run
 from scalerules.tracing.sketch.axes import Axis
 from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.values import Atom, Dim, Value
 
-from .linear import Loops
-from .record import Call, Record, Ref, Run
+from .linear_loops import Loops
 
 if TYPE_CHECKING:
-    from .lowering import Lowering
+    from .state import Lowering
 
 FEW = 2
 """So many blocks are left as they are, unless a scale says how many there are."""

@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from scalerules.tracing.record import Call, Ref, Run, references
 from scalerules.tracing.sketch.axes import Axis
 from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.values import Atom, Constant, Dim, Part, Result, Source, Unknown, Value
 
-from .counted import Counted
-from .record import Call, Ref, Run, references
+from .shared_blocks import Counted
 
 if TYPE_CHECKING:
-    from .lowering import Lowering
+    from .state import Lowering
 
 ALL = ".all"
 """Behind the names of nodes that hold all times of what one step holds one of."""

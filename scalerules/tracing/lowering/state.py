@@ -13,6 +13,7 @@ from typing import Any
 
 from scalerules.sizes.arithmetic import fixed, same
 from scalerules.sizes.lengths import Length
+from scalerules.tracing.record import Argument, Call, Input, Record, Ref, Shape, Weight
 from scalerules.tracing.sketch.axes import Axis
 from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.sketch import Sketch
@@ -30,14 +31,13 @@ from scalerules.tracing.sketch.values import (
     whole,
 )
 
-from .record import Argument, Call, Input, Record, Ref, Shape, Weight
+from .buffers import DISCRETE
 
 Handler = Callable[["Lowering", Call], Result]
 
 TABLE: dict[str, Handler] = {}
 """What lowers each operation, by its name without namespace and overload."""
 
-DISCRETE = ("bool", "int", "uint", "long")
 SILENT = ("_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range_for_size", "sym_size")
 
 
@@ -161,7 +161,7 @@ class Lowering:
                 for atom in dim:
                     atom.axis.hints.extend(_hints(weight))
             return made
-        from .constants import buffer
+        from .buffers import buffer
 
         return buffer(weight, self.record.sizes())
 
@@ -203,7 +203,7 @@ class Lowering:
 
     def constant(self, constant: Constant) -> Value:
         """A constant as a value: entries that are data, or a fixed number of size 0, copied along its axes."""
-        from .fixed import fixed_entries
+        from .fixed_entries import fixed_entries
 
         if (entries := fixed_entries(self, constant)) is not None:
             return entries
