@@ -37,7 +37,7 @@ def one(name: str, derive: bool, save: str | None = None) -> dict[str, Any]:
     import scalerules
     from scalerules.errors import ScaleRulesError
     from scalerules.trace import graph_of
-    from scalerules.tracing.recording import record
+    from scalerules.tracing.exporting.recording import record
 
     torch.set_num_threads(1)
     entry = MODELS[name]
@@ -72,7 +72,7 @@ def warm(entry: Any) -> None:
     """Imports the libraries: their time is not that of tracing."""
     import torch
 
-    from scalerules.tracing.export import call_with, quiet
+    from scalerules.tracing.exporting.export import call_with, quiet
 
     with quiet():
         torch.export.export(torch.nn.Linear(2, 2), (torch.ones(1, 2),)).run_decompositions({})

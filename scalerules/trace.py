@@ -74,7 +74,7 @@ def trace(
     known, with the operation, the module's path and the source line.
     """
     try:
-        from scalerules.tracing.recording import record
+        from scalerules.tracing.exporting.recording import record
     except ModuleNotFoundError as error:
         if error.name and error.name.partition(".")[0] == "torch":
             raise MissingExtra("tracing a module", "torch") from error
@@ -95,7 +95,7 @@ def graph_of(
 
     With what makes the module and its inputs, `verify` measures the module itself.
     """
-    from scalerules.tracing.brief import brief
+    from scalerules.tracing.exporting.short_inputs import brief
     from scalerules.tracing.lowering.folding import Unfoldable
     from scalerules.tracing.lowering.state import Lowering
     from scalerules.tracing.sketch.sketch import Sketch

@@ -13,7 +13,7 @@ from torch.nn.attention.flex_attention import flex_attention
 
 import scalerules as sr
 from scalerules.sizes.lengths import Length, Monomial, parse_length
-from scalerules.tracing.sizes import Laws
+from scalerules.tracing.exporting.number_laws import Laws
 
 torch.set_num_threads(1)
 WIDTH = {"width": (16, 24, 32)}

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 import scalerules as sr
 from scalerules.architecture.block_names import is_blocks, of_block, stands_for
 from scalerules.errors import ScaleRulesError, UnknownName
-from scalerules.tracing.brief import cut_of
-from scalerules.tracing.export import trace as once
-from scalerules.tracing.loops import KEPT, shortened
+from scalerules.tracing.exporting.export import trace as once
+from scalerules.tracing.exporting.short_inputs import cut_of
+from scalerules.tracing.exporting.time_loops import KEPT, shortened
 
 WIDTHS = {"width": (32, 48, 64)}
 VOCABULARY = 24

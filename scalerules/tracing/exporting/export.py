@@ -29,8 +29,8 @@ from torch.utils import _pytree as pytree
 from scalerules.boundary.guard import Endless, guarded, said
 from scalerules.errors import ScaleRulesError
 
-from .kernels import whole_kernels
-from .nodes import Trace, read, short_path
+from .library_kernels import whole_kernels
+from .program import Trace, read, short_path
 
 Sizes: TypeAlias = Mapping[str, int]
 

@@ -13,8 +13,9 @@ from itertools import pairwise
 from os.path import commonprefix
 from typing import Any, cast
 
-from .nodes import Step, Trace
-from .record import Ref, references
+from scalerules.tracing.record import Ref, references
+
+from .program import Step, Trace
 
 KEPT = 3
 """Steps of a loop that are kept: the first has nothing behind it, the second reads it, the third what came through."""

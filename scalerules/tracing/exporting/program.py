@@ -16,8 +16,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from scalerules.errors import ScaleRulesError
-
-from .record import Ref, references
+from scalerules.tracing.record import Ref, references
 
 _FORGOTTEN = frozenset(
     {

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from scalerules.sizes.lengths import Length
+from scalerules.tracing.record import Initial, Weight
 
 from .export import Sizes, module_of, quiet
-from .record import Initial, Weight
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
 Values: TypeAlias = dict[str, Array]

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .nodes import Trace
-from .record import Ref
+from scalerules.tracing.record import Ref
+
+from .program import Trace
 
 
 @dataclass

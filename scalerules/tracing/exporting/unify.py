@@ -12,11 +12,11 @@ from typing import Any, cast
 
 from scalerules.errors import ScaleRulesError
 from scalerules.sizes.lengths import Length
+from scalerules.tracing.record import Call, Initial, Input, Output, Ref, Run, Shape, Weight
 
-from .nodes import Step, Tensor, Trace
-from .record import Call, Initial, Input, Output, Ref, Run, Shape, Weight
-from .runs import Repeat, find_runs
-from .sizes import Laws
+from .number_laws import Laws
+from .program import Step, Tensor, Trace
+from .repeated_blocks import Repeat, find_runs
 
 
 class NotIsomorphic(ScaleRulesError):
@@ -76,7 +76,7 @@ def _number_weights(made: Skeleton) -> None:
 
 
 def _refs(step: Step) -> Iterator[Ref]:
-    from .record import references
+    from scalerules.tracing.record import references
 
     yield from references((step.args, step.kwargs))
 

@@ -10,15 +10,15 @@ from typing import Any
 from torch import nn
 
 from scalerules.errors import ScaleRulesError
+from scalerules.tracing.record import Record
 
-from .brief import alike, brief, cut_of
 from .export import module_of, quiet, trace
-from .initial import initials
-from .loops import KEPT, shortened
-from .nodes import Trace
-from .record import Record
-from .runs import find_runs
-from .sizes import given, spread
+from .initial_values import initials
+from .number_laws import given, spread
+from .program import Trace
+from .repeated_blocks import find_runs
+from .short_inputs import alike, brief, cut_of
+from .time_loops import KEPT, shortened
 from .unify import NotIsomorphic, Unified, unify
 
 WORTH_CUTTING = 100

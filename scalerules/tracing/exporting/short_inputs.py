@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from .nodes import Trace
+from .program import Trace
 
 LONG = 16
 """Steps from which on a loop is worth another export."""
