@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .lookup import apply, emit, graph
     from .published import published
     from .report import report
-    from .trace import trace
+    from scalerules.tracing.trace import trace
     from .transfer import transfer
     from .verify import verify
 

@@ -320,9 +320,10 @@ def trace(
       scalerules trace models.py:make_gpt --scale width=32,48,64 --scale depth=2,3,4 -o gpt.yaml
       scalerules derive gpt.yaml --scale width
     """
+    from scalerules.tracing.trace import Traced
+
     from . import lookup
     from .question import traced_at
-    from .trace import Traced
 
     graph = lookup.graph(factory, trace=traced_at(scale) or None)
     if isinstance(graph, Traced):

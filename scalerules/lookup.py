@@ -214,8 +214,7 @@ def _as_graph(made: object, where: str) -> Graph:
         return made
     if isinstance(made, tuple):
         from scalerules.tracing.factories import description
-
-        from .trace import trace
+        from scalerules.tracing.trace import trace
 
         if (described := description(cast(object, made))) is not None:
             return trace(described[0], scales=described[1], inputs=described[2])

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 import scalerules as sr
 from scalerules.cli import main
-from scalerules.trace import Traced
 from scalerules.tracing.lowering.curves import POINTS, UNARY, kind_of
+from scalerules.tracing.trace import Traced
 
 WIDTHS = {"width": (32, 48, 64)}
 

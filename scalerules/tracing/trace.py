@@ -13,12 +13,12 @@ from pydantic import PrivateAttr
 
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.working import working
-
-from .errors import MissingExtra, ScaleRulesError, UnknownName
+from scalerules.errors import MissingExtra, ScaleRulesError, UnknownName
 
 if TYPE_CHECKING:
-    from scalerules.tracing.record import Record
     from scalerules.tracing.writing.places import Live
+
+    from .record import Record
 
 TRIES = 6
 """So often weights that turn out to be read as a whole are taken whole, and the lowering is done again."""
