@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .fuzz import fuzz
     from scalerules.architecture.graph import Graph
     from scalerules.ops.node import Node, Parameter
-    from .lookup import apply, emit, graph
+    from scalerules.catalogue.graphs import apply, emit, graph
     from .published import published
     from .report import report
     from scalerules.tracing.trace import trace

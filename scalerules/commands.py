@@ -170,7 +170,7 @@ def emit(graph: GraphName, /, *, to: str = "pytorch", question: Question = Asked
       scalerules emit mlp --to pytorch
       scalerules emit mamba --to pytorch --optimizer adamw -o mamba_rules.py
     """
-    from . import lookup
+    from .catalogue import graphs as lookup
 
     lookup.backend(to)  # a wrong name is told before the work
     built, solution = question.solve(graph)
@@ -322,7 +322,7 @@ def trace(
     """
     from scalerules.tracing.trace import Traced
 
-    from . import lookup
+    from .catalogue import graphs as lookup
     from .question import traced_at
 
     graph = lookup.graph(factory, trace=traced_at(scale) or None)

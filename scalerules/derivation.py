@@ -108,7 +108,7 @@ def graph_given(graph: Any) -> Graph:
     """The graph itself, or the one that a name or a path stands for. Raises `ScaleRulesError` for anything else."""
     if isinstance(graph, Graph):
         return graph
-    from .lookup import graph as load
+    from scalerules.catalogue.graphs import graph as load
 
     return load(graph)
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable
 from pathlib import Path
 
-from . import lookup
+from .catalogue import graphs as lookup
 
 Rows = list[tuple[str, str]]
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scalerules.catalogue.graphs import catalogue, graph
+
 from .errors import ScaleRulesError
-from .lookup import catalogue, graph
 
 FOLDER = "derivations"
 

@@ -61,7 +61,7 @@ class Question:
 
     def graph(self, spec: str) -> Graph:
         """The graph that `spec` names, built with the options that were set."""
-        from . import lookup
+        from .catalogue import graphs as lookup
 
         whole(self.steps, "--steps", 1, self.most_steps)
 

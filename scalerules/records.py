@@ -134,7 +134,7 @@ class Records:
 
     def graph(self, setting: Setting) -> Graph:
         """The graph of a setting: one of the file's own, a file beside it, or whatever `lookup.graph` finds."""
-        from . import lookup
+        from .catalogue import graphs as lookup
 
         if setting.graph in self.graphs:
             if setting.options:

@@ -226,7 +226,7 @@ def _assumptions(solution: Solution) -> str:
 
 def _code(graph: Graph, solution: Solution) -> str:
     """The rules as PyTorch source, where they can be emitted."""
-    from . import lookup
+    from .catalogue import graphs as lookup
 
     try:
         source = lookup.emit(solution, "pytorch", graph=graph)

@@ -74,7 +74,7 @@ def transfer(
     if base is not None:
         positive(base, "base")
     if isinstance(graph, str):
-        from .lookup import graph as load
+        from scalerules.catalogue.graphs import graph as load
 
         graph = load(graph)
     if solution is None:

@@ -9,7 +9,7 @@ import pytest
 
 import scalerules as sr
 from scalerules.architecture.builder import Builder
-from scalerules.lookup import catalogue
+from scalerules.catalogue.graphs import catalogue
 from scalerules.solution import Solution
 
 SIZES = [64, 128, 256, 512]

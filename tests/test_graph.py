@@ -13,7 +13,7 @@ import scalerules as sr
 from scalerules.architecture.documents import parse
 from scalerules.architecture.specification import from_document
 from scalerules.architecture.yaml_text import dump_yaml
-from scalerules.lookup import catalogue
+from scalerules.catalogue.graphs import catalogue
 from scalerules.sizes.lengths import Length, Monomial, parse_length
 
 OPTIONS = {"mamba": [{}, {"discretisation": "euler"}], "mlp": [{}, {"hidden": 0 + 1, "activation": "tanh"}]}

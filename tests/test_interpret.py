@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from scalerules.architecture.builder import Builder
 from scalerules.architecture.graph import Graph
-from scalerules.lookup import graph as catalogue
+from scalerules.catalogue.graphs import graph as catalogue
 from scalerules.ops import OPS
 
 operations = pytest.importorskip("scalerules.backends.operations")

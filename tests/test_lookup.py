@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 import scalerules as sr
-import scalerules.lookup
+import scalerules.catalogue.graphs
+from scalerules.catalogue.backends import backend
+from scalerules.catalogue.folders import folder
+from scalerules.catalogue.graphs import catalogue, graph
 from scalerules.cli import main
-from scalerules.lookup import backend, catalogue, folder, graph
 
 GOOD = """\
 name: two

@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scalerules as sr
+from scalerules.catalogue.graphs import catalogue
 from scalerules.cli import main
 from scalerules.drawing import draw
 from scalerules.layering import layout, spread
-from scalerules.lookup import catalogue
 from scalerules.report import report
 from scalerules.sizes.exponents import Exponents
 

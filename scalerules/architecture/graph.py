@@ -164,7 +164,7 @@ class Graph(_Data):
 
     def to_yaml(self) -> str:
         """The graph as YAML; `scalerules.graph` reads it back without loss."""
-        from scalerules.lookup import dump_yaml
+        from scalerules.catalogue.graphs import dump_yaml
 
         return dump_yaml(self.to_dict())
 

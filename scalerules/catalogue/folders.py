@@ -1,0 +1,20 @@
+"""The folders `graphs` and `backends`, in a checkout or in site-packages."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from scalerules.errors import ScaleRulesError
+
+
+def folder(part: str) -> Path:
+    """The folder of `scalerules.graphs` or `scalerules.backends`, in a checkout or in site-packages."""
+    spec = importlib.util.find_spec(f"scalerules.{part}")
+    if spec is None or not spec.submodule_search_locations:
+        raise ScaleRulesError(f"the folder {part}/ is not installed", hint="pip install --editable . in the checkout")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _names(part: str) -> list[str]:
+    return sorted(file.stem for file in folder(part).glob("[a-z]*.py"))

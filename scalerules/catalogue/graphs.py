@@ -1,0 +1,140 @@
+"""Graphs and backends found by name, by path, or by `module:factory`; nothing is registered anywhere.
+
+`graph("mlp")` is `build()` of `graphs/mlp.py`: a new file there is found by its name. A user's own file has the same
+form and is given by its path.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scalerules.errors import GraphError, ScaleRulesError, nearest
+
+from .backends import backend
+from .folders import _names
+from .user_code import _call, _existing, _import, _kind, _load
+
+if TYPE_CHECKING:
+    from scalerules.architecture.graph import Graph
+    from scalerules.derivation import Solution
+
+
+def catalogue() -> list[str]:
+    """Names of the architectures that come with the package."""
+    return _names("graphs")
+
+
+
+
+def graph(spec: str | Path, *, trace: Mapping[str, Sequence[int]] | None = None, **options: Any) -> Graph:
+    """The graph that `spec` names; `options` go to its `build()` (or factory).
+
+    `trace` are values of scales, `{"width": (32, 48, 64)}`: the factory builds a torch module then, which is traced.
+
+    `spec` is a name of `catalogue()`, a path to a `.py` file with `build() -> Graph`, a path to `.yaml`, `.yml` or
+    `.json`, or `module:factory` (`file.py:factory` too). Raises `ScaleRulesError` with file and line, and with the
+    nearest valid name where a name is not known.
+    """
+    if not isinstance(spec, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise GraphError(f"a graph has a name or a path, not {_kind(spec)}", hint="such as 'mlp' or 'my_arch.yaml'")
+    text = str(spec)
+    place, _, factory = text.rpartition(":")
+    if place and factory.isidentifier():
+        module = _load(_existing(place)) if place.endswith(".py") else _import(place)
+        if trace or not options:
+            from scalerules.tracing import factories
+
+            if values := trace or factories.values_in(module, factory):
+                return factories.traced(module, factory, values, place)
+            factories.check_called(module, factory, place)
+        return _call(module, factory, options, place)
+    if trace:
+        raise GraphError(f"{text!r} is no module:factory", hint="values of a scale are for modules that are traced")
+    if text.endswith(".py"):
+        return _call(_load(_existing(text)), "build", options, text)
+    if text.lower().endswith((".yaml", ".yml", ".json")):
+        return _from_data(_existing(text), options)
+    if text not in catalogue():
+        hint = nearest(text, catalogue()) + "; or a path to .py, .yaml or .json, or module:factory"
+        raise GraphError(f"unknown graph {text!r}", hint=hint)
+    return _call(importlib.import_module(f"scalerules.graphs.{text}"), "build", options, text)
+
+
+
+
+def emit(solution: Solution, to: str = "pytorch", *, graph: Graph | None = None) -> str:
+    """The rules of `solution` as readable, self-contained source code for the backend `to`.
+
+    `graph` is needed where the solution does not carry it (after `Solution.from_json`).
+    """
+    from scalerules.solution import Solution
+
+    if not isinstance(solution, Solution):  # pyright: ignore[reportUnnecessaryIsInstance]
+        what = f"emit writes a solution, not {_kind(solution)}"
+        raise ScaleRulesError(what, hint="sr.emit(sr.derive(graph, optimizer='adam'))")
+    return backend(to).emit(solution, to, graph=graph)
+
+
+def apply(
+    model: Any,
+    solution: Solution,
+    *,
+    base: Mapping[str, float],
+    sizes: Mapping[str, float],
+    lr: float,
+    weight_decay: float = 0.0,
+    **options: Any,
+) -> list[dict[str, Any]]:
+    """Initialises the parameters of a torch `model` by name, in place; returns the optimizer's parameter groups.
+
+    `base` are the sizes (values of the scales) that `lr` was tuned at, `sizes` those of `model`.
+    """
+    given = {"base": base, "sizes": sizes, "lr": lr, "weight_decay": weight_decay, **options}
+    return backend("pytorch").apply(model, solution, **given)
+
+
+def dump_yaml(data: Mapping[str, Any]) -> str:
+    """`data` as YAML that reads back without loss."""
+    from scalerules.architecture.yaml_text import dump_yaml
+
+    return dump_yaml(data)
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+def _from_data(path: Path, options: Mapping[str, Any]) -> Graph:
+    from scalerules.architecture.specification import read_graph
+
+    for name in options:
+        raise GraphError(f"takes no option {name!r}", file=str(path), hint="only a Python file has options")
+    return read_graph(path)
+
+
+
+
