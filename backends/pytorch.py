@@ -21,7 +21,7 @@ from .pytorch_text import documented, law, shown
 
 if TYPE_CHECKING:
     from scalerules.sizes.exponents import Exponents
-    from scalerules.solution import Solution
+    from scalerules.solution.solution import Solution
 
 __all__ = ["Groups", "apply", "emit"]
 

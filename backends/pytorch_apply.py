@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-    from scalerules.solution import Solution
+    from scalerules.solution.solution import Solution
 
 __all__ = ["Groups", "ModelWarning", "apply"]
 

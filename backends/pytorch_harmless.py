@@ -17,7 +17,8 @@ from .pytorch_source import is_attribute
 
 if TYPE_CHECKING:
     from scalerules.sizes.exponents import Exponents
-    from scalerules.solution import Rule, Solution
+    from scalerules.solution.rule import Rule
+    from scalerules.solution.solution import Solution
 
 
 class Harmless:

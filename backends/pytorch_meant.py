@@ -17,7 +17,7 @@ from .pytorch_harmless import Harmless
 from .pytorch_source import Writer, is_attribute
 
 if TYPE_CHECKING:
-    from scalerules.solution import Solution
+    from scalerules.solution.solution import Solution
 
 HINT = "give the graph plain names: letters, digits and underscores"
 

@@ -22,7 +22,7 @@ from .pytorch_text import commented, fractions, item, law, number, quoted, scale
 if TYPE_CHECKING:
     from scalerules.optimizers import Optimizer as Law
     from scalerules.sizes.exponents import Exponents
-    from scalerules.solution import Rule
+    from scalerules.solution.rule import Rule
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from scalerules.errors import ScaleRulesError, UnknownName
 
 if TYPE_CHECKING:
     from scalerules.sizes.exponents import Exponents
-    from scalerules.solution import Solution
+    from scalerules.solution.solution import Solution
 
 
 class ModelWarning(UserWarning):

@@ -33,7 +33,7 @@ from .pytorch_text import (
 )
 
 if TYPE_CHECKING:
-    from scalerules.solution import Solution
+    from scalerules.solution.solution import Solution
 
 OWN_NAMES = ("self", "torch", "nn", "functional", "math", "Tensor", "layer", "stream", *HELPERS)
 """What the emitted file uses itself; a node of such a name gets another identifier."""

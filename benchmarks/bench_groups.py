@@ -21,7 +21,8 @@ from torch import nn
 import scalerules as sr
 from scalerules.architecture.graph import Graph
 from scalerules.sizes.exponents import Exponents
-from scalerules.solution import Rule, Solution
+from scalerules.solution.rule import Rule
+from scalerules.solution.solution import Solution
 
 MATRICES = {"W_Q": "n n", "W_K": "n n", "W_V": "n n", "W_O": "n n", "W_up": "ffn n", "W_down": "n ffn"}
 VECTORS = {"gain1": "n", "gain2": "n", "b_up": "ffn", "b_down": "n"}

@@ -18,6 +18,8 @@ from scalerules.optimizers.named import optimizer as optimizer_of
 from scalerules.optimizers.powers import GRADIENT, TOGETHER
 from scalerules.sizes.exponents import Exponents
 from scalerules.sizes.vectors import Vector
+from scalerules.solution.rule import Explanation, Line, Predicted, Quantity, Rule
+from scalerules.solution.solution import Solution
 from scalerules.terms.term import Symbol, Term
 
 from .cone import cone_of
@@ -30,7 +32,6 @@ from .given import Given, named, read
 from .propagate import Alignments, Event, Run
 from .rates import Radii, Tied, groups_of, radii, tie
 from .several import solve
-from .solution import Explanation, Line, Predicted, Quantity, Rule, Solution
 from .solve import Problem, Solved, Unsolvable
 from .unit import constants
 

@@ -13,8 +13,7 @@ from .layering import Edge, Point, Size, layout
 if TYPE_CHECKING:
     from scalerules.architecture.graph import Graph
     from scalerules.ops.node import Node
-
-    from .solution import Solution
+    from scalerules.solution.solution import Solution
 
 LETTER = 7.9
 """Width of a letter of the title, in pixels; smaller lines are narrower in proportion."""

@@ -27,7 +27,8 @@ from .shrink import shrink
 from .verify_progress import Progress
 
 if TYPE_CHECKING:
-    from .solution import Solution
+    from scalerules.solution.solution import Solution
+
     from .verify_report import Report
 
 OPTIMIZERS = ("sgd", "adamw", "muon")

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from scalerules.sizes.exponents import Exponents
+from scalerules.solution.rule import Rule
 
 from .errors import UnknownName
-from .solution import Rule
 
 
 @dataclass(frozen=True)

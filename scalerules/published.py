@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scalerules.architecture.graph import Graph
+from scalerules.solution.solution import Solution
 
 from .errors import Clash, ScaleRulesError, UnknownName
 from .published_rows import Row, alignment, classified, compared, explained, given, setting_text
 from .records import Check, Difference, Record, Records, records
-from .solution import Solution
 
 Verdict = Literal["agrees", "differs", "unexplained", "not derived"]
 _WORST_FIRST: tuple[Verdict, ...] = ("not derived", "unexplained", "differs")

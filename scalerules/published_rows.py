@@ -10,10 +10,11 @@ from typing import Any
 
 from scalerules.architecture.graph import Graph
 from scalerules.sizes.exponents import Exponents
+from scalerules.solution.rule import Rule
+from scalerules.solution.solution import Solution
 
 from .errors import UnknownName
 from .records import Check, Difference
-from .solution import Rule, Solution
 
 
 @dataclass(frozen=True)

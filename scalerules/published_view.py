@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from scalerules.solution.views import columns
+
 from .published import Checked, Finding, Report, Row
 from .records import Record
-from .views import columns
 
 WIDE = 100
 CONFIDENCE = {

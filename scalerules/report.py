@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scalerules.sizes.exponents import Exponents
+from scalerules.solution.rule import SIZES, Explanation, Predicted
+from scalerules.solution.solution import Solution
 
 from .drawing import POWER, draw
 from .errors import ScaleRulesError
-from .solution import SIZES, Explanation, Predicted, Solution
 
 if TYPE_CHECKING:
     from scalerules.architecture.graph import Graph

@@ -18,7 +18,7 @@ from .errors import MissingExtra, ScaleRulesError, UnknownName, short
 from .verify_progress import Progress
 
 if TYPE_CHECKING:
-    from .solution import Solution
+    from scalerules.solution.solution import Solution
 
 SAMPLES = 16
 """Independent inputs (batch times time) that a run trains on: an aligned sum over a batch of N has a constant of about

@@ -15,11 +15,11 @@ from typing import Any
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, MOST_SEEDS, positive, several, whole
 from scalerules.boundary.working import working
+from scalerules.solution.solution import Solution
 
 from .errors import ScaleRulesError, UnknownName
 from .footprint import check_fits
 from .runs import belong
-from .solution import Solution
 from .transfer_plan import Plan, grid
 from .transfer_report import Curve, TransferReport, judged
 from .transfer_rules import Compared, rules

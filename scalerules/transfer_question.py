@@ -12,9 +12,9 @@ from .errors import ScaleRulesError
 
 if TYPE_CHECKING:
     from scalerules.architecture.graph import Graph
+    from scalerules.solution.solution import Solution
 
     from .question import Trained
-    from .solution import Solution
 
 
 def compared(question: Trained, graph: Graph, names: str) -> dict[str, str | Solution]:

@@ -10,11 +10,12 @@ from fractions import Fraction
 
 from scalerules.architecture.graph import Graph
 from scalerules.sizes.exponents import Exponents
+from scalerules.solution.rule import Rule
+from scalerules.solution.solution import Solution
 
 from .errors import ScaleRulesError, UnknownName
 from .given import PARAMETRIZATIONS, named
 from .optimizers import optimizer as optimizer_of
-from .solution import Rule, Solution
 
 Compared = Sequence[str | Solution] | Mapping[str, str | Solution]
 

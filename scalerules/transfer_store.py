@@ -20,9 +20,9 @@ from typing import Any
 
 from scalerules.architecture.graph import Graph
 from scalerules.sizes.exponents import Exponents
+from scalerules.solution.solution import Solution
 
 from .errors import ScaleRulesError
-from .solution import Solution
 
 REVISION = 1
 """Counts changes of the training that make earlier results another thing."""

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from scalerules.architecture.graph import Graph
 from scalerules.architecture.order import ordered
 from scalerules.ops.node import Node
+from scalerules.solution.rule import Constant
 
 from . import gaussian
-from .solution import Constant
 
 TRANSPARENT = ("identity", "negative", "reshape", "rearrange", "slice", "concat", "window", "shift", "repeat")
 """Operations that pass entries on as they are."""

@@ -27,7 +27,8 @@ from .verify_report import Report
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from .solution import Predicted, Solution
+    from scalerules.solution.rule import Predicted
+    from scalerules.solution.solution import Solution
 
 GENTLE = 0.25
 """The part of that rate at which what was measured too small is measured again: near the edge a wide network may have

@@ -6,7 +6,8 @@ from fractions import Fraction
 
 from scalerules.architecture.graph import Graph
 from scalerules.sizes.exponents import Exponents
-from scalerules.solution import Rule, Solution
+from scalerules.solution.rule import Rule
+from scalerules.solution.solution import Solution
 
 
 def power(exponent: str | int, scale: str = "width") -> Exponents:

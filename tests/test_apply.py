@@ -21,7 +21,7 @@ from torch.nn import functional
 import scalerules as sr
 from scalerules.architecture.graph import Graph
 from scalerules.errors import MissingExtra, ScaleRulesError, UnknownName
-from scalerules.solution import Solution
+from scalerules.solution.solution import Solution
 
 torch.set_num_threads(1)
 BASE = {"width": 32}

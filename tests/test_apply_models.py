@@ -23,7 +23,7 @@ from torch.nn.utils.parametrizations import weight_norm
 import scalerules as sr
 from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
-from scalerules.solution import Solution
+from scalerules.solution.solution import Solution
 
 torch.set_num_threads(1)
 WIDE = {"width": 128}

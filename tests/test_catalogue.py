@@ -10,7 +10,7 @@ import pytest
 import scalerules as sr
 from scalerules.architecture.builder import Builder
 from scalerules.catalogue.graphs import catalogue
-from scalerules.solution import Solution
+from scalerules.solution.solution import Solution
 
 SIZES = [64, 128, 256, 512]
 OUTPUTS = {"W_U", "W_head", "output", "W_router", "W_B", "W_C"}

@@ -26,7 +26,7 @@ from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError, UnknownName
 from scalerules.ops import OPS
 from scalerules.optimizers import OPTIMIZERS
-from scalerules.solution import Explanation
+from scalerules.solution.rule import Explanation
 
 GRAPHS = ["mlp", "transformer", "mamba"]
 

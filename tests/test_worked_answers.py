@@ -17,7 +17,7 @@ import scalerules as sr
 from scalerules.architecture.builder import Builder
 from scalerules.architecture.graph import Graph
 from scalerules.sizes.exponents import Exponents
-from scalerules.solution import Solution
+from scalerules.solution.solution import Solution
 
 HALF = Fraction(1, 2)
 

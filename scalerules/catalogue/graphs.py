@@ -71,7 +71,7 @@ def emit(solution: Solution, to: str = "pytorch", *, graph: Graph | None = None)
 
     `graph` is needed where the solution does not carry it (after `Solution.from_json`).
     """
-    from scalerules.solution import Solution
+    from scalerules.solution.solution import Solution
 
     if not isinstance(solution, Solution):  # pyright: ignore[reportUnnecessaryIsInstance]
         what = f"emit writes a solution, not {_kind(solution)}"

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from scalerules.sizes.exponents import Exponents
 
-from .solution import Explanation, Rule, Solution
+from .rule import Explanation, Rule
+from .solution import Solution
 
 COLUMNS = ("init", "mult", "lr", "eps", "wd")
 

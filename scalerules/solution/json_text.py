@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, get_args
 from scalerules.boundary.json_parts import Part, parse
 from scalerules.sizes.exponents import Exponents
 
-from .solution import SIZES, VERSION, Constant, Explanation, Line, Predicted, Quantity, Rule, Solution
+from .rule import SIZES, VERSION, Constant, Explanation, Line, Predicted, Quantity, Rule
+from .solution import Solution
 
 if TYPE_CHECKING:
     from scalerules.architecture.graph import Graph
