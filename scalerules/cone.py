@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 from math import gcd, lcm
 
+from scalerules.passes.events import Run
+
 from .equations import Vectors, vector_of
-from .propagate import Run
 
 Inequality = tuple[int, ...]
 """Coefficients of a combination of growths that is at most 0."""

@@ -14,12 +14,12 @@ from scalerules.ops.site import Held
 from scalerules.optimizers.law import Optimizer, Scaling, axes_of
 from scalerules.optimizers.powers import BEHIND, GRADIENT, READ, WEIGHT, Resolved, shift
 from scalerules.optimizers.symbolic import Facts
+from scalerules.passes.events import Run
 from scalerules.sizes.exponents import Exponents
 from scalerules.solution.rule import Rule
 from scalerules.terms.term import Term
 
 from .equations import Vectors, vector_of
-from .propagate import Run
 
 Decaying = Literal["time-scale", "update"]
 """What weight decay keeps: its time scale in steps, or its share of every update."""

@@ -16,6 +16,7 @@ from scalerules.ops.site import Held
 from scalerules.optimizers.law import RADIUS
 from scalerules.optimizers.named import optimizer as optimizer_of
 from scalerules.optimizers.powers import GRADIENT, TOGETHER
+from scalerules.passes.events import Alignments, Event, Run
 from scalerules.sizes.exponents import Exponents
 from scalerules.sizes.vectors import Vector
 from scalerules.solution.rule import Explanation, Line, Predicted, Quantity, Rule
@@ -29,7 +30,6 @@ from .errors import Clash, ScaleRulesError, UnknownName, short
 from .gauge import Shape, regauged
 from .gauge import gauge as gauge_of
 from .given import Given, named, read
-from .propagate import Alignments, Event, Run
 from .rates import Radii, Tied, groups_of, radii, tie
 from .several import solve
 from .solve import Problem, Solved, Unsolvable

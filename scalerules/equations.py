@@ -8,10 +8,9 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Literal
 
+from scalerules.passes.events import Event, Run
 from scalerules.sizes.vectors import Vector
 from scalerules.terms.term import Symbol
-
-from .propagate import Event, Run
 
 UNKNOWNS = ("init", "lr", "mult")
 

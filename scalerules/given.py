@@ -11,12 +11,13 @@ from scalerules.boundary.exact import exact
 from scalerules.ops.site import Held
 from scalerules.optimizers.law import Optimizer, facts_of
 from scalerules.optimizers.powers import shift
+from scalerules.passes.point import Point
+from scalerules.passes.propagate import start
 from scalerules.sizes.lengths import Direction
 from scalerules.sizes.vectors import Vector, along, plus
 from scalerules.terms.term import Symbol
 
 from .errors import ScaleRulesError, UnknownName, short
-from .propagate import Point, start
 
 HINT = "such as {'h1': {'init': '-1/2'}}, or one of: standard, ntk, mean-field, mup"
 

@@ -17,13 +17,16 @@ from scalerules.architecture.graph import Graph
 from scalerules.boundary.working import note
 from scalerules.ops.site import Site
 from scalerules.optimizers.law import Optimizer
+from scalerules.passes.events import Alignments, Event, Run
+from scalerules.passes.judged import PASSING
+from scalerules.passes.plan import Plan, depth_allowance
+from scalerules.passes.point import Point
+from scalerules.passes.propagate import propagate, start
 from scalerules.sizes.lengths import Direction
 from scalerules.sizes.vectors import Vector
 from scalerules.terms.term import Shift, Symbol
 
 from .equations import Equation, Inequality, Vectors, own_contributions, unknowns_of, value_of, vector_of
-from .lower import PASSING, Plan, depth_allowance
-from .propagate import Alignments, Event, Point, Run, propagate, start
 from .simplex import Infeasible, Programme
 
 ROUNDS = 30

@@ -6,23 +6,22 @@ axis: a residual is then a contraction over depth, and the cost does not depend 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from scalerules.architecture.ends import first, last
 from scalerules.architecture.graph import Graph
 from scalerules.architecture.order import ordered
+from scalerules.errors import GraphError
 from scalerules.ops.node import Node
 from scalerules.ops.site import Chosen, Held, Site
 from scalerules.terms.pieces import Labels, axis_name
 
-from .errors import GraphError
+from .judged import _enlarges, _judged
+from .plan import Plan
 from .routing import choices, chosen_only
 
 COPIES = ("", "'")
-PASSING = ("identity", "negative", "rearrange", "reshape", "slice", "window", "shift")
-"""Operations that pass every entry on as large as it is."""
 
 
 
@@ -31,24 +30,6 @@ PASSING = ("identity", "negative", "rearrange", "reshape", "slice", "window", "s
 
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The sites in order, the parameters by key, and the keys of the outputs."""
-
-    sites: tuple[Site, ...]
-    parameters: Mapping[str, Held]
-    outputs: tuple[str, ...]
-
-    @cached_property
-    def _inner(self) -> frozenset[str]:
-        """The growing axes, without depth unless it is the only one."""
-        depths = {held.depth for held in self.parameters.values()}
-        axes = {axis_name(label) for site in self.sites for label in site.result}
-        return frozenset(axes - depths or axes)
-
-    def hidden(self, site: Site) -> bool:
-        """Whether the value has a growing axis in every block (logits, router scores and the like have none)."""
-        return any(axis_name(label) in self._inner for label in site.result)
 
 
 def lower(graph: Graph, growing: frozenset[str]) -> Plan:
@@ -224,55 +205,7 @@ def _numbered(axes: Sequence[str]) -> Labels:
     return tuple(labels)
 
 
-def _enlarges(graph: Graph, site: Site) -> bool:
-    """Whether a multiplier is fixed and grows."""
-    if site.op != "scale" or site.node.free or not isinstance(site.node.factor, str):
-        return False
-    powers = graph.length(site.node.factor, site.name).monomials[0].powers
-    return sum(power for scale, power in powers if graph.scales.get(scale)) > 0
 
 
-def _judged(sites: list[Site], enlarges: Callable[[Site], bool]) -> list[Site]:
-    """A value that is read only through a multiplier is judged behind it.
-
-    Unless a parameter of its own sets its size: then the multiplier is left to what comes behind, if it does not grow.
-    """
-    readers: dict[str, list[Site]] = {}
-    uses: dict[str, int] = {}
-    for site in sites:
-        for key in site.inputs:
-            readers.setdefault(key, []).append(site)
-        for key in site.parameters:
-            uses[key] = uses.get(key, 0) + 1
-
-    def scaled(site: Site) -> bool:
-        return site.key in readers and all(
-            reader.op == "scale" or (reader.op in PASSING and scaled(reader)) for reader in readers[site.key]
-        )
-
-    def open_(site: Site) -> bool:
-        own = any(uses[key] == 1 for key in site.parameters)
-        return scaled(site) and (not own or all(enlarges(reader) for reader in readers[site.key]))
-
-    return [replace(site, judged=False, carries=True) if open_(site) else site for site in sites]
 
 
-def depth_allowance(plan: Plan) -> dict[str, tuple[Site, Site | None]]:
-    """For every parameter of a growing repeat: the residual that sums its contributions over depth, and its multiplier.
-
-    A contribution that is as small as the sum over depth is long still moves the stream, and is not asked to be larger.
-    """
-    sites = {site.key: site for site in plan.sites}
-    found: dict[str, tuple[Site, Site | None]] = {}
-    for join in (site for site in plan.sites if site.joins):
-        branch = sites[join.inputs[1]]
-        multiplier = branch if branch.op == "scale" else None
-        queue = [branch]
-        while queue:
-            site = queue.pop()
-            if f"{join.joins}" not in {axis_name(label) for label in site.result}:
-                continue
-            for key in site.parameters:
-                found.setdefault(plan.parameters[key].name, (join, multiplier))
-            queue += [sites[key] for key in site.inputs]
-    return found

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from scalerules.architecture.graph import Graph
+from scalerules.errors import GraphError
 from scalerules.ops.node import Node
-
-from .errors import GraphError
 
 
 def choices(graph: Graph) -> dict[str, str]:

@@ -1,0 +1,78 @@
+"""What a run of the calculus returns: the size of every value, gradient, contribution and change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from scalerules.optimizers.law import Scaling
+from scalerules.terms.term import Symbol, Term
+
+from .plan import Plan
+from .point import Point
+
+Alignments = Mapping[str, tuple[Fraction, Fraction, Fraction]]
+"""Prescribed exponents of `dW x`, `W dx` and `dW dx` per parameter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The size of one quantity: its largest term (None: exactly zero) and the size of its root mean square, in ticks.
+
+    `kind` is `value`, `gradient`, `own`, `change`, or `loss` (what an update
+    changes in the loss, to first order); `first`
+    marks an own contribution where it is asked to be maximal.
+    """
+
+    kind: str
+    node: str
+    step: int
+    term: Term | None
+    ticks: int
+    parameter: str | None = None
+    judged: bool = True
+    first: bool = False
+    site: str = ""
+    discount: tuple[tuple[Symbol, Fraction], ...] = ()
+    terms: tuple[Term, ...] = ()
+
+    @property
+    def unstable(self) -> bool:
+        """Whether this has to be at most of size 0, and is not."""
+        return self.judged and self.term is not None and self.ticks > 0
+
+    @property
+    def form(self) -> dict[Symbol, Fraction]:
+        """The size as a linear form in unknowns and growths."""
+        form = dict(self.term.form) if self.term else {}
+        for symbol, share in self.discount:
+            form[symbol] = form.get(symbol, Fraction(0)) + share
+        return {symbol: value for symbol, value in form.items() if value}
+
+
+@dataclass
+class Run:
+    """What `propagate` returns: the point, its plan, and the events in the order in which they happened."""
+
+    point: Point
+    plan: Plan
+    events: list[Event] = field(default_factory=list[Event])
+    scalings: dict[str, list[Scaling]] = field(default_factory=dict[str, list["Scaling"]])
+    """What the updates of each parameter carry beside the normalised gradient, by name, in order."""
+    sides: dict[str, tuple[Term, Term]] = field(default_factory=dict[str, tuple[Term, Term]])
+    """The traces of the two factors of each parameter's curvature: of what it reads, and of the gradient behind it."""
+
+
+def root_mean_square(at: Point, term: Term, labels: Sequence[str]) -> tuple[int, tuple[tuple[Symbol, Fraction], ...]]:
+    """Size of the root mean square over all entries, and what it lies below the first entries of the profile."""
+    if not term.profile:
+        return term.size, ()
+    ticks = term.size
+    discount: list[tuple[Symbol, Fraction]] = []
+    for label, halves in zip(labels, term.profile, strict=True):
+        share = Fraction(min(halves, 1), 2)
+        ticks -= int(at.ticks(label) * share)
+        if share and at.ticks(label):
+            discount.append((("growth", label.partition("|")[0]), -share))
+    return ticks, tuple(discount)

@@ -1,0 +1,51 @@
+"""The sites of a graph in order, and what depth allows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from scalerules.ops.site import Held, Site
+from scalerules.terms.pieces import axis_name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The sites in order, the parameters by key, and the keys of the outputs."""
+
+    sites: tuple[Site, ...]
+    parameters: Mapping[str, Held]
+    outputs: tuple[str, ...]
+
+    @cached_property
+    def _inner(self) -> frozenset[str]:
+        """The growing axes, without depth unless it is the only one."""
+        depths = {held.depth for held in self.parameters.values()}
+        axes = {axis_name(label) for site in self.sites for label in site.result}
+        return frozenset(axes - depths or axes)
+
+    def hidden(self, site: Site) -> bool:
+        """Whether the value has a growing axis in every block (logits, router scores and the like have none)."""
+        return any(axis_name(label) in self._inner for label in site.result)
+
+
+def depth_allowance(plan: Plan) -> dict[str, tuple[Site, Site | None]]:
+    """For every parameter of a growing repeat: the residual that sums its contributions over depth, and its multiplier.
+
+    A contribution that is as small as the sum over depth is long still moves the stream, and is not asked to be larger.
+    """
+    sites = {site.key: site for site in plan.sites}
+    found: dict[str, tuple[Site, Site | None]] = {}
+    for join in (site for site in plan.sites if site.joins):
+        branch = sites[join.inputs[1]]
+        multiplier = branch if branch.op == "scale" else None
+        queue = [branch]
+        while queue:
+            site = queue.pop()
+            if f"{join.joins}" not in {axis_name(label) for label in site.result}:
+                continue
+            for key in site.parameters:
+                found.setdefault(plan.parameters[key].name, (join, multiplier))
+            queue += [sites[key] for key in site.inputs]
+    return found
