@@ -11,14 +11,14 @@ from typing import Any
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.working import working
 from scalerules.passes.events import Event, Run
+from scalerules.solving.equations import own_contributions, value_of
+from scalerules.solving.problem import Problem, Solved, Unsolvable
+from scalerules.solving.solve import solve
 from scalerules.terms.term import Symbol
 
 from .derivation import Alignment, graph_given, problem_of
-from .equations import own_contributions, value_of
 from .errors import Clash
 from .given import Given
-from .several import solve
-from .solve import Problem, Solved, Unsolvable
 
 
 @dataclass(frozen=True)

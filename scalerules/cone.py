@@ -7,8 +7,7 @@ from fractions import Fraction
 from math import gcd, lcm
 
 from scalerules.passes.events import Run
-
-from .equations import Vectors, vector_of
+from scalerules.solving.equations import Vectors, vector_of
 
 Inequality = tuple[int, ...]
 """Coefficients of a combination of growths that is at most 0."""

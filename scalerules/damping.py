@@ -17,9 +17,8 @@ from scalerules.optimizers.symbolic import Facts
 from scalerules.passes.events import Run
 from scalerules.sizes.exponents import Exponents
 from scalerules.solution.rule import Rule
+from scalerules.solving.equations import Vectors, vector_of
 from scalerules.terms.term import Term
-
-from .equations import Vectors, vector_of
 
 Decaying = Literal["time-scale", "update"]
 """What weight decay keeps: its time scale in steps, or its share of every update."""

@@ -21,18 +21,18 @@ from scalerules.sizes.exponents import Exponents
 from scalerules.sizes.vectors import Vector
 from scalerules.solution.rule import Explanation, Line, Predicted, Quantity, Rule
 from scalerules.solution.solution import Solution
+from scalerules.solving.equations import UNKNOWNS, Equation, Vectors, vector_of
+from scalerules.solving.problem import Problem, Solved, Unsolvable
+from scalerules.solving.solve import solve
 from scalerules.terms.term import Symbol, Term
 
 from .cone import cone_of
 from .damping import DECAYS, Decaying, Tuning, clipping_said, divided, global_norm
-from .equations import UNKNOWNS, Equation, Vectors, vector_of
 from .errors import Clash, ScaleRulesError, UnknownName, short
 from .gauge import Shape, regauged
 from .gauge import gauge as gauge_of
 from .given import Given, named, read
 from .rates import Radii, Tied, groups_of, radii, tie
-from .several import solve
-from .solve import Problem, Solved, Unsolvable
 from .unit import constants
 
 __all__ = ["Solution", "derive"]

@@ -9,11 +9,12 @@ from fnmatch import fnmatchcase
 from scalerules.architecture.graph import Graph
 from scalerules.optimizers.powers import TOGETHER
 from scalerules.sizes.vectors import Vector
+from scalerules.solving.problem import Problem, Solved
+from scalerules.solving.solve import solve
+from scalerules.solving.twins import checked
 
 from .damping import Share, Tuning
 from .errors import ScaleRulesError, UnknownName
-from .several import solve
-from .solve import Problem, Solved, checked
 
 ALL = "all"
 Tied = str | Mapping[str, str | Sequence[str]] | None

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import scalerules as sr
 from scalerules.architecture.builder import Builder
 from scalerules.architecture.graph import Graph
-from scalerules.simplex import Infeasible, Programme
+from scalerules.solving.programme import Infeasible, Programme
 
 # the simplex method
 

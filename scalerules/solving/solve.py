@@ -15,7 +15,9 @@ from scalerules.sizes.vectors import Vector
 from scalerules.terms.term import Symbol
 
 from .equations import Equation, Vectors
-from .solve import Problem, Solved, Unsolvable, checked, solve_along, twin_of, with_gradients
+from .problem import Problem, Solved, Unsolvable
+from .solver import solve_along
+from .twins import checked, twin_of, with_gradients
 
 
 def solve(problem: Problem) -> Solved:

@@ -7,34 +7,25 @@ twin once gradients have reached their steady size, so its rates are the twin's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Mapping
 from fractions import Fraction
-from functools import cached_property
 from math import inf
 
-from scalerules.architecture.graph import Graph
 from scalerules.boundary.working import note
-from scalerules.ops.site import Site
-from scalerules.optimizers.law import Optimizer
-from scalerules.passes.events import Alignments, Event, Run
+from scalerules.passes.events import Event, Run
 from scalerules.passes.judged import PASSING
-from scalerules.passes.plan import Plan, depth_allowance
 from scalerules.passes.point import Point
-from scalerules.passes.propagate import propagate, start
-from scalerules.sizes.lengths import Direction
 from scalerules.sizes.vectors import Vector
-from scalerules.terms.term import Shift, Symbol
+from scalerules.terms.term import Symbol
 
-from .equations import Equation, Inequality, Vectors, own_contributions, unknowns_of, value_of, vector_of
-from .simplex import Infeasible, Programme
+from .equations import Equation, Inequality, Vectors, _allowance, own_contributions, unknowns_of, vector_of
+from .problem import BEYOND, Problem, Solved, Unsolvable
+from .programme import Infeasible, Programme
 
 ROUNDS = 30
 """Rounds of running and solving, beside one for every parameter (a long chain is set link by link)."""
 LINEAR = (*PASSING, "einsum", "add", "residual", "scale", "mean", "concat")
 """Operations that pass a factor on."""
-BEYOND = 2
-"""Steps beyond the asked ones at which nothing may have become unstable either."""
 
 AGAIN = 2
 """Attempts after a clash: an equation that was true on the way there may have had a part in it, and be wrong there."""
@@ -42,87 +33,12 @@ ROUNDING = 1e-9
 """Sizes are fractions with small denominators: numbers that differ by less are equal."""
 
 Key = tuple[object, ...]
-Until = Callable[[list[Event]], bool]
 
 
-@dataclass(frozen=True)
-class Problem:
-    """What is to be solved: a graph, a direction, an optimizer, a mode, and what is given.
-
-    `nonlazy`: a contribution inside a repeated block has to reach size 0 itself, not only in the sum over depth, so
-    that products of two changes in one block count too (CompleteP, Dey et al. 2025, arXiv 2505.01618). `lazy`: where a
-    contribution cannot reach size 0, the largest stable rate is taken.
-    """
-
-    graph: Graph
-    direction: Direction
-    optimizer: Optimizer
-    steps: int = 3
-    isolated: bool = False
-    given: Mapping[Symbol, Vector] = field(default_factory=dict[Symbol, Vector])
-    alignments: Alignments = field(default_factory=dict[str, tuple[Fraction, Fraction, Fraction]])
-    nonlazy: bool = False
-    lazy: bool = False
-
-    @cached_property
-    def depths(self) -> Mapping[str, tuple[Site, Site | None]]:
-        """The residual and the multiplier behind every parameter whose contribution depth may make up for."""
-        return {} if self.nonlazy else depth_allowance(self.plan)
-
-    @cached_property
-    def plan(self) -> Plan:
-        """The sites of the graph for this direction; every run of the calculus is over the same ones."""
-        return start(self.graph, self.direction)
-
-    @property
-    def normalised(self) -> bool:
-        """Whether no update depends on the sizes of the gradient and of the parameter."""
-        return self.optimizer.normalised(self.plan.parameters.values())
-
-    def run(
-        self, unknowns: Mapping[Symbol, Fraction], steps: int, until: Until | None = None, coherent: bool = True
-    ) -> Run:
-        """The calculus at one point of the unknowns."""
-        point = Point(
-            self.graph, self.direction, unknowns, self.optimizer.grain(self.plan.parameters.values()), coherent
-        )
-        return propagate(
-            self.graph, self.plan, point, self.optimizer, steps,
-            isolated=self.isolated, until=until, alignments=self.alignments,
-        )  # fmt: skip
 
 
-@dataclass
-class Solved:
-    """The solution: every unknown as a vector (its size, then its exponent for each scale of the direction).
-
-    `binding` are the equations that determine it; `short` are the parameters whose own contribution stays below size 0
-    although a larger rate would not be stable, with how far (at a *saddle* it grows by a constant factor a step).
-    `everywhere`: it is the solution for every scale alone too.
-    """
-
-    vectors: Vectors
-    run: Run
-    binding: list[Equation]
-    short: dict[str, Fraction]
-    everywhere: bool = False
-
-    def never(self, rate: Symbol) -> bool:
-        """Whether a rate is of a parameter whose gradient is exactly zero at every step: any value would do."""
-        return all(e.term is None for e in self.run.events if e.kind == "gradient" and e.node == rate[1])
-
-    @property
-    def unknowns(self) -> dict[Symbol, Fraction]:
-        """The size of every unknown along the direction."""
-        return {symbol: vector[0] for symbol, vector in self.vectors.items()}
 
 
-class Unsolvable(Exception):
-    """The equations that clash, the last run, and the nearest compromise where there is one."""
-
-    def __init__(self, clash: list[Equation], run: Run, compromise: Solved | None = None) -> None:
-        super().__init__("; ".join(equation.words for equation in clash))
-        self.clash, self.run, self.compromise = clash, run, compromise
 
 
 def solve_along(problem: Problem) -> Solved:
@@ -134,46 +50,10 @@ def solve_along(problem: Problem) -> Solved:
     return _Solver(problem).solve()
 
 
-def twin_of(problem: Problem) -> Problem:
-    """The problem of the normalised twin of a rule."""
-    given = {symbol: value for symbol, value in problem.given.items() if symbol[0] != "lr"}
-    return replace(problem, optimizer=replace(problem.optimizer, steady=True), given=given)
 
 
-def with_gradients(problem: Problem, twin: Solved) -> Solved:
-    """The rates of a rule that is not normalised, from those of its normalised twin; checked by running it.
-
-    They are the twin's divided by the largest of what the rule multiplies the normalised gradient with at any step:
-    a power of the gradient's size, and the size of the parameter where the rule is relative to it.
-    """
-    vectors = dict(twin.vectors)
-    scales = list(problem.direction)
-    for name, scalings in twin.run.scalings.items():
-        factors = [scaling.factor for scaling in scalings if scaling.factor is not None]
-        if factors and ("lr", name) in vectors:
-            top = max(factors, key=lambda factor: factor.size)
-            by = vector_of(top.form, twin.vectors, twin.run, scales)
-            vectors["lr", name] = tuple(a - b for a, b in zip(vectors["lr", name], by, strict=True))
-    vectors.update(problem.given)
-    solved = checked(problem, vectors)
-    solved.binding += [equation for equation in twin.binding if equation.relation == "stable"]
-    return solved
 
 
-def checked(problem: Problem, vectors: Vectors) -> Solved:
-    """These sizes as a solution, `short` what they leave small. Raises `Unsolvable` where they are not stable."""
-    scales = list(problem.direction)
-    run = problem.run({symbol: vector[0] for symbol, vector in vectors.items()}, problem.steps + BEYOND)
-    broken = [Equation("stable", e) for e in run.events if e.unstable]
-    if broken:
-        raise Unsolvable(broken[:1], run)
-    run.events = [event for event in run.events if event.step <= problem.steps]
-    owns = {name: [e for e in events if e.term is not None] for name, events in own_contributions(run).items()}
-    best = {name: max(events, key=lambda e: e.ticks) for name, events in owns.items() if events}
-    reached = {n: Equation("maximal", e, allowance=_allowance(n, problem.depths, run)) for n, e in best.items()}
-    sizes = {name: value_of(equation.form, vectors, run, scales) for name, equation in reached.items()}
-    short = {name: -size for name, size in sizes.items() if size < 0}
-    return Solved(vectors, run, list(reached.values()), short)
 
 
 class _Solver:
@@ -469,13 +349,6 @@ def _satisfy(programme: Programme, rows: Mapping[str, Inequality]) -> None:
         excess.update({name: rows[name].excess(at) for name in moved})
 
 
-def _allowance(name: str, depths: Mapping[str, tuple[Site, Site | None]], run: Run) -> Shift:
-    """What the sum over depth adds to an own contribution in a repeated block, multiplier included."""
-    if name not in depths:
-        return ()
-    join, multiplier = depths[name]
-    shift = run.point.factor(multiplier)[1] if multiplier is not None else ()
-    return ((("growth", str(join.joins)), Fraction(1)), *shift)
 
 
 def _key(event: Event) -> Key:

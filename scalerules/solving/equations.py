@@ -8,9 +8,10 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Literal
 
+from scalerules.ops.site import Site
 from scalerules.passes.events import Event, Run
 from scalerules.sizes.vectors import Vector
-from scalerules.terms.term import Symbol
+from scalerules.terms.term import Shift, Symbol
 
 UNKNOWNS = ("init", "lr", "mult")
 
@@ -114,3 +115,12 @@ def own_contributions(run: Run) -> dict[str, list[Event]]:
         if event.kind == "own" and event.first:
             owns.setdefault(str(event.parameter), []).append(event)
     return owns
+
+
+def _allowance(name: str, depths: Mapping[str, tuple[Site, Site | None]], run: Run) -> Shift:
+    """What the sum over depth adds to an own contribution in a repeated block, multiplier included."""
+    if name not in depths:
+        return ()
+    join, multiplier = depths[name]
+    shift = run.point.factor(multiplier)[1] if multiplier is not None else ()
+    return ((("growth", str(join.joins)), Fraction(1)), *shift)
