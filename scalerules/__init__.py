@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scalerules.architecture.builder import Builder
-    from .classify import classify
-    from .derivation import Solution, derive
+    from scalerules.derivation.classify import classify
+    from scalerules.derivation.derive import Solution, derive
     from .empirical import empirical
     from .errors import ScaleRulesError
     from .fuzz import fuzz
     from scalerules.architecture.graph import Graph
     from scalerules.ops.node import Node, Parameter
-    from scalerules.catalogue.graphs import apply, emit, graph
+    from scalerules.derivation.export import apply, emit
+    from scalerules.catalogue.graphs import graph
     from .published import published
     from .report import report
     from scalerules.tracing.trace import trace

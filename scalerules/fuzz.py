@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.amounts import positive, several, whole
 from scalerules.boundary.working import working
+from scalerules.derivation.derive import derive
 
-from .derivation import derive
 from .errors import Clash, ScaleRulesError
 from .fuzz_report import Fuzzed, Outcome
 from .optimizers import optimizer as known

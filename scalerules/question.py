@@ -20,8 +20,7 @@ from .errors import ScaleRulesError, UnknownName
 
 if TYPE_CHECKING:
     from scalerules.architecture.graph import Graph
-
-    from .derivation import Solution
+    from scalerules.derivation.derive import Solution
 
 PARAMETRIZATIONS = ("standard", "ntk", "mean-field", "mup")
 
@@ -70,7 +69,7 @@ class Question:
     @property
     def most_steps(self) -> int:
         """More steps than these are a slip of the keyboard."""
-        from .derivation import MOST_STEPS as most
+        from scalerules.derivation.question import MOST_STEPS as most
 
         return most
 

@@ -78,7 +78,7 @@ def transfer(
 
         graph = load(graph)
     if solution is None:
-        from .derivation import derive
+        from scalerules.derivation.derive import derive
 
         solution = derive(graph, "adam")
     belong(graph, solution)

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from scalerules.architecture.graph import Graph
+from scalerules.derivation.parametrizations import PARAMETRIZATIONS, named
 from scalerules.sizes.exponents import Exponents
 from scalerules.solution.rule import Rule
 from scalerules.solution.solution import Solution
 
 from .errors import ScaleRulesError, UnknownName
-from .given import PARAMETRIZATIONS, named
 from .optimizers import optimizer as optimizer_of
 
 Compared = Sequence[str | Solution] | Mapping[str, str | Solution]

@@ -8,7 +8,7 @@ import pytest
 
 import scalerules as sr
 from scalerules.architecture.builder import Builder
-from scalerules.derivation import problem_of
+from scalerules.derivation.question import problem_of
 from scalerules.errors import GraphError
 
 AXES = {"batch": 4, "in": 8, "n": "width", "heads": 4, "head": "width/4", "kv": "width/8", "groups": 2, "many": "width/4", "out": 3}

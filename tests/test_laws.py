@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scalerules.architecture.builder import Builder
-from scalerules.derivation import problem_of
+from scalerules.derivation.question import problem_of
 from scalerules.ops import OPS
 from scalerules.ops.elementwise import FUNCTIONS, powers
 from scalerules.ops.registry import LAWS, register, same_axes

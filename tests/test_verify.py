@@ -17,7 +17,7 @@ import pytest
 from scalerules.architecture.builder import Builder
 from scalerules.architecture.graph import Graph
 from scalerules.catalogue.graphs import graph as catalogue
-from scalerules.derivation import derive
+from scalerules.derivation.derive import derive
 from scalerules.errors import MissingExtra, ScaleRulesError
 from scalerules.ops.node import Node
 from scalerules.runs import few_samples

@@ -12,15 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scalerules.errors import GraphError, ScaleRulesError, nearest
+from scalerules.errors import GraphError, nearest
 
-from .backends import backend
 from .folders import _names
 from .user_code import _call, _existing, _import, _kind, _load
 
 if TYPE_CHECKING:
     from scalerules.architecture.graph import Graph
-    from scalerules.derivation import Solution
 
 
 def catalogue() -> list[str]:
@@ -66,35 +64,8 @@ def graph(spec: str | Path, *, trace: Mapping[str, Sequence[int]] | None = None,
 
 
 
-def emit(solution: Solution, to: str = "pytorch", *, graph: Graph | None = None) -> str:
-    """The rules of `solution` as readable, self-contained source code for the backend `to`.
-
-    `graph` is needed where the solution does not carry it (after `Solution.from_json`).
-    """
-    from scalerules.solution.solution import Solution
-
-    if not isinstance(solution, Solution):  # pyright: ignore[reportUnnecessaryIsInstance]
-        what = f"emit writes a solution, not {_kind(solution)}"
-        raise ScaleRulesError(what, hint="sr.emit(sr.derive(graph, optimizer='adam'))")
-    return backend(to).emit(solution, to, graph=graph)
 
 
-def apply(
-    model: Any,
-    solution: Solution,
-    *,
-    base: Mapping[str, float],
-    sizes: Mapping[str, float],
-    lr: float,
-    weight_decay: float = 0.0,
-    **options: Any,
-) -> list[dict[str, Any]]:
-    """Initialises the parameters of a torch `model` by name, in place; returns the optimizer's parameter groups.
-
-    `base` are the sizes (values of the scales) that `lr` was tuned at, `sizes` those of `model`.
-    """
-    given = {"base": base, "sizes": sizes, "lr": lr, "weight_decay": weight_decay, **options}
-    return backend("pytorch").apply(model, solution, **given)
 
 
 def dump_yaml(data: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.exact import exact
+from scalerules.errors import ScaleRulesError, UnknownName, short
 from scalerules.ops.site import Held
 from scalerules.optimizers.law import Optimizer, facts_of
 from scalerules.optimizers.powers import shift
@@ -16,8 +17,6 @@ from scalerules.passes.propagate import start
 from scalerules.sizes.lengths import Direction
 from scalerules.sizes.vectors import Vector, along, plus
 from scalerules.terms.term import Symbol
-
-from .errors import ScaleRulesError, UnknownName, short
 
 HINT = "such as {'h1': {'init': '-1/2'}}, or one of: standard, ntk, mean-field, mup"
 

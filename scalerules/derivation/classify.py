@@ -10,15 +10,15 @@ from typing import Any
 
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.working import working
+from scalerules.errors import Clash
 from scalerules.passes.events import Event, Run
 from scalerules.solving.equations import own_contributions, value_of
 from scalerules.solving.problem import Problem, Solved, Unsolvable
 from scalerules.solving.solve import solve
 from scalerules.terms.term import Symbol
 
-from .derivation import Alignment, graph_given, problem_of
-from .errors import Clash
-from .given import Given
+from .parametrizations import Given
+from .question import Alignment, graph_given, problem_of
 
 
 @dataclass(frozen=True)

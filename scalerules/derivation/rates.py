@@ -7,6 +7,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from scalerules.architecture.graph import Graph
+from scalerules.errors import ScaleRulesError, UnknownName
 from scalerules.optimizers.powers import TOGETHER
 from scalerules.sizes.vectors import Vector
 from scalerules.solving.problem import Problem, Solved
@@ -14,7 +15,6 @@ from scalerules.solving.solve import solve
 from scalerules.solving.twins import checked
 
 from .damping import Share, Tuning
-from .errors import ScaleRulesError, UnknownName
 
 ALL = "all"
 Tied = str | Mapping[str, str | Sequence[str]] | None

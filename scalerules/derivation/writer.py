@@ -1,4 +1,4 @@
-"""From a graph to its solution: sets up the problem, solves it, and keeps the steps that led to every exponent."""
+"""A solved problem as a Solution."""
 
 from __future__ import annotations
 
@@ -6,250 +6,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import reduce
-from typing import Any, Literal, cast
+from typing import cast
 
-from scalerules.architecture.graph import Graph
-from scalerules.boundary.amounts import whole
-from scalerules.boundary.exact import exact
-from scalerules.boundary.working import note, working
+from scalerules.gauge import Shape, regauged
+from scalerules.gauge import gauge as gauge_of
 from scalerules.ops.site import Held
 from scalerules.optimizers.law import RADIUS
-from scalerules.optimizers.named import optimizer as optimizer_of
 from scalerules.optimizers.powers import GRADIENT, TOGETHER
-from scalerules.passes.events import Alignments, Event, Run
+from scalerules.passes.events import Event
 from scalerules.sizes.exponents import Exponents
 from scalerules.sizes.vectors import Vector
 from scalerules.solution.rule import Explanation, Line, Predicted, Quantity, Rule
 from scalerules.solution.solution import Solution
 from scalerules.solving.equations import UNKNOWNS, Equation, Vectors, vector_of
-from scalerules.solving.problem import Problem, Solved, Unsolvable
-from scalerules.solving.solve import solve
+from scalerules.solving.problem import Problem, Solved
 from scalerules.terms.term import Symbol, Term
+from scalerules.unit import constants
 
 from .cone import cone_of
 from .damping import DECAYS, Decaying, Tuning, clipping_said, divided, global_norm
-from .errors import Clash, ScaleRulesError, UnknownName, short
-from .gauge import Shape, regauged
-from .gauge import gauge as gauge_of
-from .given import Given, named, read
-from .rates import Radii, Tied, groups_of, radii, tie
-from .unit import constants
-
-__all__ = ["Solution", "derive"]
-
-MOST_STEPS = 100
-"""Steps over which stability can be asked for."""
-MOST_LINES = 14
-STAGES = ("parameter", "forward", "backward", "gradient", "update", "own", "change")
-MODES = ("joint", "isolated")
-ALIGNMENTS = {
-    "derived": None,
-    "full": (Fraction(1), Fraction(1, 2), Fraction(1)),
-    "none": (Fraction(1, 2), Fraction(1, 2), Fraction(1, 2)),
-}
-Alignment = str | Mapping[str, Sequence[Any]]
-
-
-def derive(
-    graph: Graph | str,
-    optimizer: str = "adamw",
-    *,
-    mode: Literal["joint", "isolated"] | str = "joint",
-    gauge: str = "plain",
-    scales: Mapping[str, Any] | None = None,
-    steps: int = 3,
-    alignment: Alignment = "derived",
-    given: Given = None,
-    nonlazy: bool = False,
-    lazy: bool = False,
-    tied: Tied = None,
-    decay: Decaying | str | None = None,
-    progress: bool = True,
-) -> Solution:
-    """The scaling rules of a graph.
-
-    `scales` is the direction, the growth of every scale that grows (`{"width": 1, "state": "1/4"}`); by default the
-    family's. `mode`: `joint` (all parameters move, `steps` steps) or `isolated` (one step, each parameter alone).
-    `alignment`: `derived`, `full`, `none`, or three exponents (of `dW x`, `W dx`, `dW dx`) per parameter. `given`
-    fixes some sizes, `{"output": {"init": "-1/2"}}`, or names a parametrization. `nonlazy`: with a growing depth, every
-    contribution has to count inside its own block, not only in the sum over blocks. `lazy`: where sizes that are given
-    leave a parameter behind, its largest stable rate and a warning instead of a clash. `tied`: parameters that share a
-    rate, `"all"` or groups, `{"body": ["h*", "input"]}`. `decay`: what weight decay keeps, its `time-scale` in steps
-    (the default) or its share of every `update`. `progress`: what takes more than two seconds says so
-    on standard error. Sizes are exponents of scales.
-
-    Raises `Clash` if no parametrization satisfies all equations, and `ScaleRulesError` for a mistake in the question.
-    """
-    graph = graph_given(graph)
-    problem = problem_of(
-        graph, optimizer,
-        mode=mode, scales=scales, steps=steps, alignment=alignment, given=given, nonlazy=nonlazy, lazy=lazy,
-    )  # fmt: skip
-    chosen, groups = gauge_of(gauge), groups_of(tied, graph)
-    if decay is not None and decay not in DECAYS:
-        raise UnknownName("what decay keeps", str(decay), DECAYS, where="decay")
-    bound: dict[str, str] = {}
-    with working(f"deriving {graph.name}", progress):
-        try:
-            if isinstance(given, str) and problem.alignments:
-                problem = _initial_only(problem)
-            solved = solve(problem)
-            if groups:
-                solved, bound = tie(problem, solved, groups)
-            uphill = radii(problem, solved)
-        except Unsolvable as failure:
-            note("which equations clash")
-            raise _clash(problem, failure) from None
-        note("writing down why")
-        kept = cast("Decaying | None", decay)
-        return _Writer(problem, solved, mode, chosen.name, bound, kept, uphill).solution()
-
-
-def graph_given(graph: Any) -> Graph:
-    """The graph itself, or the one that a name or a path stands for. Raises `ScaleRulesError` for anything else."""
-    if isinstance(graph, Graph):
-        return graph
-    from scalerules.catalogue.graphs import graph as load
-
-    return load(graph)
-
-
-def problem_of(
-    graph: Graph,
-    optimizer: str,
-    *,
-    mode: str = "joint",
-    scales: Mapping[str, Any] | None = None,
-    steps: int = 3,
-    alignment: Alignment = "derived",
-    given: Given = None,
-    nonlazy: bool = False,
-    lazy: bool = False,
-) -> Problem:
-    """The problem that a question poses. Raises `ScaleRulesError` with the nearest valid name."""
-    if mode not in MODES:
-        raise UnknownName("mode", mode, MODES)
-    whole(steps, "steps", 1, MOST_STEPS)
-    direction, rule = _direction(graph, scales), optimizer_of(optimizer)
-    if isinstance(given, str):
-        known = named(given, graph, direction, rule)
-    else:
-        known = read(given, graph, direction, rule)
-    alignments = _alignments(graph, alignment)
-    return Problem(graph, direction, rule, steps, mode == "isolated", known, alignments, nonlazy, lazy)
-
-
-def _initial_only(problem: Problem) -> Problem:
-    """With a prescribed alignment a named parametrization gives its initial sizes: the rates are what is asked for.
-
-    `mup` gives nothing; its initial sizes are those that follow from the alignment that is derived.
-    """
-    known = {symbol: size for symbol, size in problem.given.items() if symbol[0] != "lr"}
-    if not known:
-        vectors = solve(replace(problem, alignments={})).vectors
-        known = {symbol: vector for symbol, vector in vectors.items() if symbol[0] != "lr"}
-    return replace(problem, given=known)
-
-
-def _direction(graph: Graph, scales: Mapping[str, Any] | None) -> dict[str, Fraction]:
-    chosen = graph.scales if scales is None else scales
-    if not isinstance(chosen, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-        hint = "such as scales={'width': 1, 'state': '1/4'}"
-        raise ScaleRulesError(f"scales are growths by name, not {short(chosen)}", hint=hint)
-    direction: dict[str, Fraction] = {}
-    for name, growth in chosen.items():
-        if name not in graph.scales:
-            raise UnknownName("scale", name, graph.scales, where=f"graph {graph.name!r}")
-        direction[name] = exact(growth, f"scale {name!r}", "growth")
-    direction = {name: growth for name, growth in direction.items() if growth}
-    if not direction or any(growth < 0 for growth in direction.values()):
-        raise ScaleRulesError("no scale grows", where=f"graph {graph.name!r}", hint="give one a positive growth")
-    return direction
-
-
-def _alignments(graph: Graph, alignment: Alignment) -> Alignments:
-    if isinstance(alignment, str):
-        if alignment not in ALIGNMENTS:
-            raise UnknownName("alignment", alignment, ALIGNMENTS)
-        shares = ALIGNMENTS[alignment]
-        return dict.fromkeys(graph.parameters, shares) if shares else {}
-    if not isinstance(alignment, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-        hint = f"one of: {', '.join(ALIGNMENTS)}; or three exponents by parameter"
-        raise ScaleRulesError(f"unknown alignment {short(alignment)}", hint=hint)
-    found: dict[str, tuple[Fraction, Fraction, Fraction]] = {}
-    for name, three in alignment.items():
-        if name not in graph.parameters:
-            raise UnknownName("parameter", name, graph.parameters)
-        shares = _three(name, three)
-        if shares is not None:
-            found[name] = shares
-    return found
-
-
-def _three(name: str, three: Any) -> tuple[Fraction, Fraction, Fraction] | None:
-    """The exponents of one parameter, written as three numbers or by name; None where they are derived."""
-    where, hint = f"alignment of {name!r}", f"such as [1, 1/2, 1], or one of: {', '.join(ALIGNMENTS)}"
-    if isinstance(three, str):
-        if three not in ALIGNMENTS:
-            raise UnknownName("alignment", three, ALIGNMENTS, where=where)
-        return ALIGNMENTS[three]
-    if not isinstance(three, Sequence) or len(shares := cast(Sequence[object], three)) != 3:
-        raise ScaleRulesError("needs three exponents, of dW x, W dx and dW dx", where=where, hint=hint)
-    along, across, crossed = (exact(share, where) for share in shares)
-    return along, across, crossed
-
-
-def _clash(problem: Problem, failure: Unsolvable) -> Clash:
-    """The clash in words: each equation with the size that was reached, and what would resolve it."""
-    equations = [f"{e.words} ({_origin(e.event)})" for e in failure.clash]
-    remedies: list[str] = []
-    for symbol in problem.given:
-        remedies.append(f"do not give the {symbol[0]} of {symbol[1]!r}")
-    if failure.compromise is not None:
-        vectors, scales = failure.compromise.vectors, list(problem.direction)
-        for name, distance in failure.compromise.short.items():
-            rate = _exponents(vectors["lr", name], scales)
-            remedies.append(f"let the own contribution of {name!r} stay at size -{distance} (its lr is then {rate})")
-    for equation in failure.clash:
-        if equation.relation == "stable" and equation.event.kind in ("own", "change"):
-            remedies.append(f"put a free multiplier behind {equation.event.node!r}")
-    if len(problem.direction) > 1:
-        remedies.append("hold a scale fixed")
-    if problem.isolated:
-        remedies.append("derive in the mode 'joint'")
-    return Clash(f"graph {problem.graph.name!r}", equations, list(dict.fromkeys(remedies)) or ["another architecture"])
-
-
-def _origin(event: Event) -> str:
-    steps = [t.step for t in line_of(event.term) if t.step is not None] if event.term else []
-    places = list(dict.fromkeys(f"{s.stage} at {s.node!r}" for s in steps))
-    return "from " + " <- ".join(places[:4]) if places else "exactly zero"
-
-
-def line_of(term: Term) -> list[Term]:
-    """A term and its largest ancestors, back to where they began."""
-    line = [term]
-    while line[-1].parents:
-        line.append(max(line[-1].parents, key=lambda parent: parent.size))
-    return line
+from .explanations import MOST_LINES, _because, _sentence, _when
+from .predictions import sizes_of
+from .rates import Radii
 
 
 def _exponents(vector: Vector, scales: Sequence[str]) -> Exponents:
     return Exponents(dict(zip(scales, vector[1:], strict=True)))
-
-
-def sizes_of(run: Run) -> dict[tuple[str, str, int, str | None], Fraction | None]:
-    """The size of every quantity by (quantity, node, step, parameter): a node of a repeat is one over all blocks."""
-    best: dict[tuple[str, str, int, str | None], Event] = {}
-    for event in run.events:
-        if event.kind == "loss":
-            continue
-        parameter = event.parameter if event.kind == "own" else None
-        key = (event.kind, event.node, event.step, parameter)
-        known = best.get(key)
-        if known is None or known.term is None or (event.term is not None and event.ticks > known.ticks):
-            best[key] = event
-    return {key: run.point.size(e.ticks) if e.term is not None else None for key, e in best.items()}
 
 
 class _Writer:
@@ -512,24 +294,3 @@ class _Writer:
         still = [name for _, name in sorted(self._unmet) if self.graph.parameters[name].trained]
         texts += [f"the gradient of {name!r} is exactly zero for all steps: any rate does" for name in still]
         return tuple(texts)
-
-
-def _because(term: Term, sums: Mapping[str, Fraction]) -> str:
-    """The reason of the step, and what the sums over axes contributed here."""
-    said = {"1": "aligned, as its length", "1/2": "independent, as its root", "-1": "divided by it"}
-    here = [f"{axis}: {said.get(str(share), f'to the power {share}')}" for axis, share in sums.items() if share]
-    reason = term.step.reason if term.step else ""
-    return f"{reason} Here {', '.join(here)}." if here else reason
-
-
-def _when(term: Term, order: Mapping[str, int]) -> tuple[int, int, int]:
-    """The order in which steps are shown: as they happen in training."""
-    step = term.step
-    stage = STAGES.index(step.stage) if step else 0
-    place = order.get(step.node, 0) if step else 0
-    return (step.time if step else 0, stage, -place if step and step.stage == "backward" else place)
-
-
-def _sentence(equation: Equation) -> str:
-    words = equation.words
-    return words[0].upper() + words[1:] + "."
