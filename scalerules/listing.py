@@ -41,7 +41,7 @@ def optimizers() -> Rows:
 
 def gauges() -> Rows:
     """The named gauges, with what each fixes."""
-    from .gauge import GAUGES
+    from scalerules.derivation.gauges.gauge import GAUGES
 
     return [(name, f"{gauge.reason} ({gauge.source})") for name, gauge in GAUGES.items()]
 

@@ -124,10 +124,9 @@ def _exponents(power: Mapping[str, Fraction], first: str, solution: Solution) ->
 def _moved(rule: Rule, mult: Exponents, optimizer: str) -> Rule:
     """A rule of the plain gauge in the one whose multiplier in front of the parameter is `mult`."""
     from scalerules.derivation.damping import in_general
+    from scalerules.derivation.gauges.gauge import Gauge, Shape, regauged
     from scalerules.optimizers.named import optimizer as law
     from scalerules.optimizers.symbolic import Facts
-
-    from .gauge import Gauge, Shape, regauged
 
     own = Gauge("own", "The printed multipliers.", "the record", lambda _rule, _shape: mult)
     by = in_general(law(optimizer), Facts(matrix=len(rule.shape) > 1))

@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 
 import scalerules as sr
-from scalerules.gauge import GAUGES
+from scalerules.derivation.gauges.gauge import GAUGES
 
 H = Fraction(1, 2)
 LAYERS = ("input", "h1", "h2", "output")

@@ -13,7 +13,7 @@ import scalerules as sr
 from scalerules.architecture.builder import Builder
 from scalerules.architecture.graph import Graph
 from scalerules.cli import main
-from scalerules.gauge import GAUGES
+from scalerules.derivation.gauges.gauge import GAUGES
 from scalerules.optimizers import OPTIMIZERS
 from scalerules.optimizers import optimizer as law_of
 

@@ -9,11 +9,11 @@ import math
 import pytest
 
 import scalerules as sr
-from scalerules import gaussian
 from scalerules.architecture.builder import Builder
 from scalerules.architecture.graph import Graph
+from scalerules.derivation.gauges import gaussian
+from scalerules.derivation.gauges.unit import constants
 from scalerules.ops.elementwise import FUNCTIONS
-from scalerules.unit import constants
 
 
 def test_every_elementwise_function_is_integrated():

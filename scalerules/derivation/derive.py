@@ -8,8 +8,8 @@ from typing import Any, Literal, cast
 
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.working import note, working
+from scalerules.derivation.gauges.gauge import gauge as gauge_of
 from scalerules.errors import UnknownName
-from scalerules.gauge import gauge as gauge_of
 from scalerules.solution.solution import Solution
 from scalerules.solving.problem import Problem, Unsolvable
 from scalerules.solving.solve import solve

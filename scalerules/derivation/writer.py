@@ -8,8 +8,9 @@ from fractions import Fraction
 from functools import reduce
 from typing import cast
 
-from scalerules.gauge import Shape, regauged
-from scalerules.gauge import gauge as gauge_of
+from scalerules.derivation.gauges.gauge import Shape, regauged
+from scalerules.derivation.gauges.gauge import gauge as gauge_of
+from scalerules.derivation.gauges.unit import constants
 from scalerules.ops.site import Held
 from scalerules.optimizers.law import RADIUS
 from scalerules.optimizers.powers import GRADIENT, TOGETHER
@@ -21,7 +22,6 @@ from scalerules.solution.solution import Solution
 from scalerules.solving.equations import UNKNOWNS, Equation, Vectors, vector_of
 from scalerules.solving.problem import Problem, Solved
 from scalerules.terms.term import Symbol, Term
-from scalerules.unit import constants
 
 from .cone import cone_of
 from .damping import DECAYS, Decaying, Tuning, clipping_said, divided, global_norm

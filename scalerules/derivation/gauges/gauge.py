@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from scalerules.errors import UnknownName
 from scalerules.sizes.exponents import Exponents
 from scalerules.solution.rule import Rule
-
-from .errors import UnknownName
 
 
 @dataclass(frozen=True)
