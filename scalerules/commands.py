@@ -17,9 +17,9 @@ from cyclopts import Parameter
 from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, MOST_SEEDS, positive, whole
 from scalerules.boundary.files import destination
 from scalerules.boundary.files import folder as _folder
+from scalerules.measurement.figures import drawable
 
 from .errors import ScaleRulesError, UnknownName
-from .figures import drawable
 from .output import stream, write
 from .question import Question, Repeated, Trained, numbers, whole_numbers
 from .transfer_question import compared, lengths, place
@@ -291,9 +291,10 @@ def published(
       scalerules published --only muon --only depth-mup
       scalerules published my_records.yaml --format md -o published.md
     """
+    from scalerules.measurement.progress import Progress
+
     from .published import published as compare
     from .records import records as read
-    from .verify_progress import Progress
 
     with Progress(len(only) or len(read(records).records), not quiet, "deriving") as advance:
         report = compare(records, only=only, advance=advance)

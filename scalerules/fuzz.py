@@ -18,13 +18,13 @@ from scalerules.architecture.graph import Graph
 from scalerules.boundary.amounts import positive, several, whole
 from scalerules.boundary.working import working
 from scalerules.derivation.derive import derive
+from scalerules.measurement.progress import Progress
 
 from .errors import Clash, ScaleRulesError
 from .fuzz_report import Fuzzed, Outcome
 from .optimizers import optimizer as known
 from .random_graphs import draw
 from .shrink import shrink
-from .verify_progress import Progress
 
 if TYPE_CHECKING:
     from scalerules.solution.solution import Solution

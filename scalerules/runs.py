@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scalerules.architecture.graph import Graph
+from scalerules.measurement.progress import Progress
 
 from .errors import MissingExtra, ScaleRulesError, UnknownName, short
-from .verify_progress import Progress
 
 if TYPE_CHECKING:
     from scalerules.solution.solution import Solution

@@ -15,10 +15,11 @@ from typing import Any
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, MOST_SEEDS, positive, several, whole
 from scalerules.boundary.working import working
+from scalerules.measurement.footprint import check_fits
+from scalerules.measurement.scales import _leading, scale_values
 from scalerules.solution.solution import Solution
 
-from .errors import ScaleRulesError, UnknownName
-from .footprint import check_fits
+from .errors import UnknownName
 from .runs import belong
 from .transfer_plan import Plan, grid
 from .transfer_report import Curve, TransferReport, judged
@@ -132,26 +133,5 @@ def _take(report: TransferReport, owners: Sequence[Curve], job: Job, outcome: Ou
         curve.outcomes.setdefault(job.lr, {})[job.seed] = outcome
 
 
-def _leading(solution: Solution) -> str:
-    return next(name for name, growth in solution.direction.items() if growth)
 
 
-def scale_values(
-    graph: Graph, solution: Solution, sizes: Sequence[float] | None, base: float | None
-) -> tuple[dict[str, float], dict[float, dict[str, float]]]:
-    """The value of every scale at the base, and by the size of the first that grows. Raises `ScaleRulesError`."""
-    leading, bases = _leading(solution), graph.base_sizes()
-    growth = float(solution.direction[leading])
-    chosen = sorted({float(size) for size in sizes or [bases[leading] * factor for factor in (1, 2, 4, 8)]})
-    if len(chosen) < 2 or chosen[0] <= 0:
-        raise ScaleRulesError(f"no drift can be found over the sizes {list(sizes or [])}", hint="two or more, above 0")
-    start = chosen[0] if base is None else float(base)
-    if not start > 0:
-        raise ScaleRulesError(f"the base size cannot be {start:g}", hint="give one above 0")
-
-    def values(size: float) -> dict[str, float]:
-        ratio = (size / start) ** (1 / growth)
-        found = {name: bases[name] * ratio ** float(solution.direction.get(name, 0)) for name in graph.scales}
-        return found | {leading: size}
-
-    return values(start), {size: values(size) for size in chosen}

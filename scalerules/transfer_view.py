@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from scalerules.measurement.figures import draw
+
 from .errors import MissingExtra
-from .figures import draw
 from .transfer_report import LIMIT, Row, TransferReport
 
 if TYPE_CHECKING:

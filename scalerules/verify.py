@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, positive, seeds_of, several, whole
 from scalerules.boundary.working import working
+from scalerules.measurement.footprint import check_fits
 from scalerules.optimizers.own import STEPS
 
 from .errors import ScaleRulesError
-from .footprint import check_fits
 from .runs import Look, Rate, Runs, backend, belong, few_samples, rises, silent, stable_rate, usable
 from .slopes import Samples, peak
 from .verify_judge import ALLOWANCE, Key, Measured, Name, Row, far_above, judge, measured

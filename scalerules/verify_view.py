@@ -6,9 +6,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from scalerules.boundary.files import replaced
+from scalerules.measurement.figures import draw
 
 from .errors import MissingExtra
-from .figures import draw
 from .slopes import levels
 from .verify_judge import TOLERANCE, Row
 

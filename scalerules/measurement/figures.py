@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scalerules.boundary.files import destination, replaced
-
-from .errors import MissingExtra, UnknownName
+from scalerules.errors import MissingExtra, UnknownName
 
 PAGES = ("html", "htm")
 IMAGES = ("png", "svg", "pdf", "jpg", "jpeg", "webp", "tif", "tiff", "ps", "eps")

@@ -1,0 +1,34 @@
+"""The values of every scale at the sizes that are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scalerules.architecture.graph import Graph
+from scalerules.errors import ScaleRulesError
+from scalerules.solution.solution import Solution
+
+
+def _leading(solution: Solution) -> str:
+    return next(name for name, growth in solution.direction.items() if growth)
+
+
+def scale_values(
+    graph: Graph, solution: Solution, sizes: Sequence[float] | None, base: float | None
+) -> tuple[dict[str, float], dict[float, dict[str, float]]]:
+    """The value of every scale at the base, and by the size of the first that grows. Raises `ScaleRulesError`."""
+    leading, bases = _leading(solution), graph.base_sizes()
+    growth = float(solution.direction[leading])
+    chosen = sorted({float(size) for size in sizes or [bases[leading] * factor for factor in (1, 2, 4, 8)]})
+    if len(chosen) < 2 or chosen[0] <= 0:
+        raise ScaleRulesError(f"no drift can be found over the sizes {list(sizes or [])}", hint="two or more, above 0")
+    start = chosen[0] if base is None else float(base)
+    if not start > 0:
+        raise ScaleRulesError(f"the base size cannot be {start:g}", hint="give one above 0")
+
+    def values(size: float) -> dict[str, float]:
+        ratio = (size / start) ** (1 / growth)
+        found = {name: bases[name] * ratio ** float(solution.direction.get(name, 0)) for name in graph.scales}
+        return found | {leading: size}
+
+    return values(start), {size: values(size) for size in chosen}
