@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import scalerules as sr
-from scalerules.runs import few_samples
+from scalerules.measurement.verification.runs import few_samples
 
 from . import faults
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .report import report
     from scalerules.tracing.trace import trace
     from .transfer import transfer
-    from .verify import verify
+    from scalerules.measurement.verification.verify import verify
 
 __all__ = [
     "Builder",

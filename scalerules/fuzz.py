@@ -27,9 +27,8 @@ from .random_graphs import draw
 from .shrink import shrink
 
 if TYPE_CHECKING:
+    from scalerules.measurement.verification.report import Report
     from scalerules.solution.solution import Solution
-
-    from .verify_report import Report
 
 OPTIMIZERS = ("sgd", "adamw", "muon")
 SIZES = (64, 128, 256, 512)
@@ -71,7 +70,7 @@ def fuzz(
 
     Raises `MissingExtra` without torch, `UnknownName` for an optimizer, `ScaleRulesError` for impossible numbers.
     """
-    from .runs import backend
+    from scalerules.measurement.verification.runs import backend
 
     if minutes is not None:
         positive(minutes, "minutes")
@@ -208,7 +207,7 @@ class Examiner:
             return Outcome("error", f"deriving: {type(error).__name__}: {error}")
 
     def _measured(self, graph: Graph, solution: Solution, seeds: int, seed: int, sizes: Sequence[float]) -> Report:
-        from .verify import verify
+        from scalerules.measurement.verification.verify import verify
 
         report = verify(graph, solution, sizes, seeds, STEPS, progress=False, jobs=1, seed=seed, looks=1)
         if report.interrupted:

@@ -21,8 +21,7 @@ from .errors import ScaleRulesError
 
 if TYPE_CHECKING:
     from scalerules.architecture.graph import Graph
-
-    from .verify import Report
+    from scalerules.measurement.verification.verify import Report
 
 DATA = Path(__file__).parent / "data"
 EXAMPLE = 8

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .report import exponent, table
 
 if TYPE_CHECKING:
-    from .verify import Report
+    from scalerules.measurement.verification.verify import Report
 
 BAND = 0.2
 """What is shaded around the prediction: slopes of finite networks lie about so far from their exponents."""

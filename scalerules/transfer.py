@@ -17,10 +17,10 @@ from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, MOST_SEEDS, pos
 from scalerules.boundary.working import working
 from scalerules.measurement.footprint import check_fits
 from scalerules.measurement.scales import _leading, scale_values
+from scalerules.measurement.verification.runs import belong
 from scalerules.solution.solution import Solution
 
 from .errors import UnknownName
-from .runs import belong
 from .transfer_plan import Plan, grid
 from .transfer_report import Curve, TransferReport, judged
 from .transfer_rules import Compared, rules

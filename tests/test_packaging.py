@@ -56,7 +56,7 @@ def test_public_names_are_listed_once_and_come_from_their_modules():
 
 def test_a_module_of_the_same_name_does_not_hide_a_function():
     import scalerules.architecture.graph  # noqa: F401  (setting scalerules.graph is what this is about)
-    import scalerules.verify  # noqa: F401
+    import scalerules.measurement.verification.verify  # noqa: F401
 
     assert sr.graph("mlp").name == "mlp"
     assert callable(sr.verify)

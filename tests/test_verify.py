@@ -19,12 +19,13 @@ from scalerules.architecture.graph import Graph
 from scalerules.catalogue.graphs import graph as catalogue
 from scalerules.derivation.derive import derive
 from scalerules.errors import MissingExtra, ScaleRulesError
+from scalerules.measurement.verification.judge import Measured, Row, judge, measured, student
+from scalerules.measurement.verification.predicted import _late
+from scalerules.measurement.verification.report import Report
+from scalerules.measurement.verification.runs import few_samples
+from scalerules.measurement.verification.slopes import fit, tends
+from scalerules.measurement.verification.verify import verify
 from scalerules.ops.node import Node
-from scalerules.runs import few_samples
-from scalerules.slopes import fit, tends
-from scalerules.verify import _late, verify
-from scalerules.verify_judge import Measured, Row, judge, measured, student
-from scalerules.verify_report import Report
 
 pytest.importorskip("torch")
 SIZES = [32, 64, 128, 256]
@@ -317,7 +318,7 @@ def test_rates_at_once_find_the_edge_that_single_runs_find() -> None:
     ("optimizer", "powers"), [("adam", (-7, -6, -5, -4, -3)), ("sgd", (-12, -7, -3, 0, 5, 19))]
 )
 def test_the_edge_is_found_wherever_it_lies(optimizer, powers) -> None:
-    from scalerules.runs import _edge
+    from scalerules.measurement.verification.edge import _edge
 
     for edge in powers:
         assert _edge(lambda asked, edge=edge: [power <= edge for power in asked]) == edge
@@ -326,7 +327,7 @@ def test_the_edge_is_found_wherever_it_lies(optimizer, powers) -> None:
 
 
 def test_a_rate_at_which_bounded_outputs_saturate_is_no_stable_rate() -> None:
-    from scalerules.runs import rises, stable_rate
+    from scalerules.measurement.verification.edge import rises, stable_rate
 
     assert rises([1.0, 0.7, 0.7, 0.7, 0.7]) and not rises([1.0, 1.0, 1.0, 1.0]) and not rises([1.0, 0.8, 0.7, 0.65])
     graph = catalogue("mlp")

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from .runs import Rate
+from .edge import Rate
+from .judge import Key, Name, Row
 from .slopes import Samples
-from .verify_judge import Key, Name, Row
 
 FAULT = 0.5
 """The exponent by which faults are off, mostly: a verification that would not notice it in half of what it measures
@@ -130,7 +130,7 @@ class Report:
 
     def to_table(self, every: bool = False) -> Any:
         """A rich table: by default one line per quantity and node (its last step) and every row that is off."""
-        from .verify_view import table
+        from .table import table
 
         return table(self, every)
 
@@ -139,6 +139,6 @@ class Report:
 
         The ending says how: .html is one interactive page, anything else what matplotlib makes of it.
         """
-        from .verify_view import plot
+        from .figure import plot
 
         plot(self, path)

@@ -6,10 +6,10 @@ import html
 import json
 from typing import TYPE_CHECKING
 
-from .verify_judge import TOLERANCE
+from .judge import TOLERANCE
 
 if TYPE_CHECKING:
-    from .verify_report import Report
+    from .report import Report
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #222; --paper: #fff; --soft: #8884; --agrees: #888; --off: #c62828;
@@ -147,7 +147,8 @@ Click a line or a row.</p>
 
 def page(report: Report) -> str:
     """The page as text."""
-    from .verify_view import caption, level, title
+    from .figure import level
+    from .table import caption, title
 
     rows = [
         row.to_dict() | {"parameter": row.parameter, "why": row.why, "excess": round(row.excess, 4),

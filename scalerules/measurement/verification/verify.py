@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, positive, seeds_of, several, whole
 from scalerules.boundary.working import working
+from scalerules.errors import ScaleRulesError
 from scalerules.measurement.footprint import check_fits
 from scalerules.optimizers.own import STEPS
 
-from .errors import ScaleRulesError
-from .runs import Look, Rate, Runs, backend, belong, few_samples, rises, silent, stable_rate, usable
-from .slopes import Samples, peak
-from .verify_judge import ALLOWANCE, Key, Measured, Name, Row, far_above, judge, measured
-from .verify_report import Report
+from .edge import Rate, rises, stable_rate
+from .judge import Key, Row, far_above, judge, measured
+from .predicted import _peaks, _predicted, _pulled, _slow
+from .report import Report
+from .runs import Look, Runs, backend, belong, few_samples, silent, usable
+from .slopes import Samples
 
 if TYPE_CHECKING:
-    from fractions import Fraction
 
-    from scalerules.solution.rule import Predicted
     from scalerules.solution.solution import Solution
 
 GENTLE = 0.25
@@ -190,81 +190,13 @@ class _Verification:
         return judge(found, peaks, _slow(self.graph, self.solution, predicted))
 
 
-def _slow(graph: Graph, solution: Solution, predicted: Mapping[Key, Fraction | None]) -> dict[Name, float]:
-    """How far below its size a quantity may be measured, for a known reason.
-
-    What a parameter contributes behind an operation that does not read it itself comes with a small constant. What
-    coherence alone brings to its size at initialisation (tied tables: one of all logits), and what waits for something
-    else to move, stands behind a smaller size, `lower`; so does what such a gradient moves. What starts after the first
-    step and still rises then (keys, where queries start at zero) has two small constants, its own and that of what it
-    waits for.
-    """
-    read = {(name, parameter) for name, node in graph.walk() for parameter in node.parameters}
-    slow: dict[Name, float] = {
-        ("own", node, parameter): ALLOWANCE for _, node, _, parameter in predicted if (node, parameter) not in read
-    }
-    slow |= {name: 2 * ALLOWANCE for name in _late(predicted)}
-    for p in solution.sizes:
-        if p.lower is None or p.size is None:
-            continue
-        gap = float(p.size - p.lower)
-        behind = {("own", node, name) for _, node, _, name in predicted if name == p.node and p.quantity == "gradient"}
-        for name in ((p.quantity, p.node, p.parameter), *behind):
-            slow[name] = max(gap, slow.get(name, 0.0))
-    return slow
 
 
-def _late(predicted: Mapping[Key, Fraction | None]) -> list[Name]:
-    """What is exactly zero at the first step, and grows over the steps once it is there."""
-    sizes: dict[Name, dict[int, Fraction]] = {}
-    for (quantity, node, step, parameter), size in predicted.items():
-        if size is not None and quantity in ("gradient", "own"):
-            sizes.setdefault((quantity, node, parameter), {})[step] = size
-    return [name for name, each in sizes.items() if min(each) > 1 and max(each.values()) > each[min(each)]]
 
 
-def _pulled(samples: Mapping[Key, Samples], table: Sequence[Sequence[Any]]) -> dict[Key, Samples]:
-    """Gradients for as large a gradient at the outputs as at the first step, where that has become smaller.
-
-    All gradients are proportional to it, and wide networks may have learned most of their few inputs within a step or
-    two: that says nothing about how gradients scale. Only what is held to be too small is judged by it.
-    """
-    found = dict(samples)
-    for key, rows in samples.items():
-        if key[0] == "gradient":
-            pulls = [[run.rms.get(("pull", "", key[2], None), 1.0) if run else 1.0 for run in row] for row in table]
-            found[key] = [
-                [None if x is None else x / pull for x, pull in zip(*cells, strict=True)]
-                for cells in zip(rows, pulls, strict=True)
-            ]
-    return found
 
 
-def _predicted(
-    solution: Solution, steps: int, runs: Sequence[Any], silent: Collection[str]
-) -> dict[Key, Fraction | None]:
-    """The predicted size of everything that was measured in all runs; nothing of parameters that are `silent`."""
-    sizes = {_key(p): p.size for p in solution.sizes if p.step <= steps}
-    seen = {key: size for key, size in sizes.items() if (key[1] if key[0] == "gradient" else key[3]) not in silent}
-    return {key: size for key, size in seen.items() if all(key in run.rms for run in runs)}
 
 
-def _key(p: Predicted) -> Key:
-    return (p.quantity, p.node, p.step, p.parameter if p.quantity == "own" else None)
 
 
-def _peaks(
-    predicted: Mapping[Key, Fraction | None], logs: Sequence[float], samples: Mapping[Key, Samples]
-) -> dict[Name, Measured]:
-    """The maximum over steps, by quantity, node, parameter; its step is the first that should reach it."""
-    steps: dict[Name, list[Key]] = {}
-    for key in predicted:
-        steps.setdefault((key[0], key[1], key[3]), []).append(key)
-    peaks: dict[Name, Measured] = {}
-    for name, keys in steps.items():
-        top = max((size for key in keys if (size := predicted[key]) is not None), default=None)
-        first = min(key[2] for key in keys if predicted[key] == top)
-        key = (name[0], name[1], first, name[2])
-        # what tends to its size must do so where that is first reached: later steps mix in how training went
-        peaks[name] = measured(key, top, logs, peak(samples[k] for k in keys), samples[key])
-    return peaks

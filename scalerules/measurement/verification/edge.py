@@ -1,0 +1,99 @@
+"""The largest learning rate that is stable at the base size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scalerules.architecture.graph import Graph
+from scalerules.errors import ScaleRulesError
+
+from .runs import backend, trainer
+
+if TYPE_CHECKING:
+    from scalerules.solution.solution import Solution
+
+
+EDGE_STEPS = 6
+"""Steps over which the loss must not rise above its start for a learning rate to count as stable."""
+
+
+EDGE_SEEDS = (0, 1)
+
+
+OF_THE_EDGE = 0.4
+"""The base learning rate, as a part of the largest stable one."""
+
+
+AT_ONCE = 4
+"""Learning rates, each twice the one before, that are tried together."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """The base learning rate, and the stable and the unstable rate that it was placed by (None: it was given)."""
+
+    value: float
+    stable: float | None = None
+    unstable: float | None = None
+
+    def __str__(self) -> str:
+        if self.stable is None:
+            return f"{self.value:.3g} (given)"
+        above = f"{self.unstable:.3g} is not" if self.unstable is not None else "none was found that is not"
+        return f"{self.value:.3g} ({OF_THE_EDGE:g} of {self.stable:.3g}, which is stable at the base size; {above})"
+
+
+def stable_rate(graph: Graph, solution: Solution, base: Mapping[str, float], device: str = "cpu") -> Rate:
+    """A rate near the largest at which the loss does not rise at the base size, among the powers of two.
+
+    Several rates train at once, and the next ones where the edge is not among them.
+
+    Raises `ScaleRulesError` if there is none above 2^-40.
+    """
+    training, (of, losses, _) = backend("training"), trainer(graph)
+    program = of(graph, solution, base, base)
+
+    def stable(powers: Sequence[int]) -> list[bool]:
+        trials = [training.Trial(2.0**power, EDGE_STEPS, seed) for power in powers for seed in EDGE_SEEDS]
+        bad = [rises(history) for history in losses(program, trials, device)]
+        return [not any(bad[i : i + len(EDGE_SEEDS)]) for i in range(0, len(bad), len(EDGE_SEEDS))]
+
+    with training.one_thread():
+        power = _edge(stable)
+    if power is None:
+        hint = "give one (lr=)"
+        raise ScaleRulesError("no learning rate is stable at the base size", where=f"graph {graph.name!r}", hint=hint)
+    return Rate(OF_THE_EDGE * 2.0**power, 2.0**power, 2.0 ** (power + 1) if power < 20 else None)
+
+
+def _edge(stable: Any) -> int | None:
+    """The power below the first unstable one above a stable one; 20 if there is none, None if nothing is stable."""
+    low, high, known = -6, -6, dict[int, bool]()
+    while True:
+        asked = list(range(high, high + AT_ONCE)) if low == high or known[low] else list(range(low - AT_ONCE, low))
+        known |= dict(zip(asked, stable(asked), strict=True))
+        low, high = min(known), max(known) + 1
+        edges = [power for power in known if known[power] and known.get(power + 1) is False]
+        if edges:
+            return min(edges)
+        if not known[low] and low <= -40:
+            return None
+        if known[low] and high > 20:
+            return 20
+
+
+JUMP = 1e-3
+"""The part of a loss by which it has to change before its standing still says something."""
+
+
+def rises(losses: Sequence[float]) -> bool:
+    """Whether a loss goes above its start, by more than rounding, is not finite, or got stuck.
+
+    Bounded outputs (a sigmoid) saturate at any rate that is too large: the loss jumps and then stands still.
+    """
+    jumped = any(abs(loss - losses[0]) > JUMP * abs(losses[0]) for loss in losses)
+    stuck = jumped and len(losses) > 3 and len(set(losses[-3:])) == 1
+    return stuck or not all(math.isfinite(loss) and loss <= losses[0] * 1.0001 for loss in losses)
