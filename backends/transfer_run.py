@@ -11,7 +11,7 @@ import time
 
 import torch
 
-from scalerules.transfer_store import Job, Outcome
+from scalerules.measurement.sweeps.store import Job, Outcome
 
 from . import training
 from .interpret import Program

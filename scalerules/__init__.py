@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .published import published
     from .report import report
     from scalerules.tracing.trace import trace
-    from .transfer import transfer
+    from scalerules.measurement.sweeps.transfer import transfer
     from scalerules.measurement.verification.verify import verify
 
 __all__ = [

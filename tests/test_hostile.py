@@ -210,7 +210,7 @@ def test_what_was_written_is_read(name):
 
 
 def test_a_store_that_was_tampered_with(tmp_path):
-    from scalerules.transfer_store import Job, Outcome, Store
+    from scalerules.measurement.sweeps.store import Job, Outcome, Store
 
     solution = sr.derive("mlp")
     job = Job(sr.graph("mlp"), solution, {"width": 64}, {"width": 64}, 0.1, 0, 2, "text")

@@ -20,15 +20,15 @@ import torch
 from scalerules.backends import real_data, transfer_run
 
 import scalerules as sr
-from scalerules import transfer_work
 from scalerules.architecture.graph import Graph
 from scalerules.cli import main
 from scalerules.errors import GraphError, ScaleRulesError, UnknownName
-from scalerules.transfer_fit import STEP, fit, mean_losses, vertex
-from scalerules.transfer_plan import Plan, grid
-from scalerules.transfer_report import TransferReport
-from scalerules.transfer_rules import parametrization, rules
-from scalerules.transfer_store import Job, Outcome, Store
+from scalerules.measurement.sweeps import workers as transfer_work
+from scalerules.measurement.sweeps.compared import parametrization, rules
+from scalerules.measurement.sweeps.optimum import STEP, fit, mean_losses, vertex
+from scalerules.measurement.sweeps.plan import Plan, grid
+from scalerules.measurement.sweeps.report import TransferReport
+from scalerules.measurement.sweeps.store import Job, Outcome, Store
 
 SMALL: dict[str, Any] = dict(sizes=[16, 64], seeds=2, steps=8, lrs=[2.0**k for k in range(-9, 0, 2)], progress=False)
 

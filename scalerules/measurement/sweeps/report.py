@@ -3,54 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from .transfer_fit import STEP, Drift, Losses, Optimum, fit, mean_losses
-from .transfer_plan import Plan
-from .transfer_store import Job, Outcome
-
-LIMIT = 0.5
-"""Grid steps of sqrt(2) per doubling of the size by which an optimum may move and still be said to transfer."""
-
-
-@dataclass
-class Curve:
-    """The runs of one rule at one size: `job` with its rates and seeds filled in; outcomes by rate and seed."""
-
-    rule: str
-    size: float
-    job: Job
-    outcomes: dict[float, dict[int, Outcome]] = field(default_factory=dict[float, dict[int, Outcome]])
-
-    @property
-    def losses(self) -> dict[float, dict[int, float]]:
-        """Final losses, infinite where a run diverged."""
-        return {
-            lr: {seed: math.inf if o.diverged else o.loss for seed, o in found.items()}
-            for lr, found in self.outcomes.items()
-        }
-
-    def missing(self, plan: Plan) -> list[Job]:
-        """The runs that this curve needs next."""
-        return [replace(self.job, lr=lr, seed=seed) for lr, seed in plan.missing(self.losses)]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One rule at one size: its optimum, the points that were measured, and how many runs diverged.
-
-    `points` are (rate, loss averaged over seeds); infinite where a run diverged.
-    """
-
-    rule: str
-    size: float
-    optimum: Optimum
-    points: tuple[tuple[float, float], ...]
-    runs: int
-    diverged: int
+from .curves import LIMIT, Curve, Row, _drift, _row
+from .optimum import STEP, Drift, Losses, Optimum, fit, mean_losses
 
 
 @dataclass
@@ -111,40 +69,27 @@ class TransferReport:
 
     def to_table(self) -> Any:
         """A rich table: the optimum of each rule at each size, and the drift."""
-        from .transfer_view import table
+        from .views import table
 
         return table(self)
 
     def to_markdown(self) -> str:
         """The table as Markdown."""
-        from .transfer_view import markdown
+        from .views import markdown
 
         return markdown(self)
 
     def plot(self, path: str) -> None:
         """Draws the loss over the rate, a panel per rule and a line per size, the optimum marked."""
-        from .transfer_view import plot
+        from .views import plot
 
         plot(self, path)
 
 
-def _drift(drift: Drift | None) -> dict[str, Any]:
-    if drift is None:
-        return {"drift": None, "stderr": None}
-    return {"drift": round(drift.steps, 4), "stderr": round(drift.error, 4)}
 
 
-def _row(row: Row) -> dict[str, Any]:
-    best = row.optimum
-    return {
-        "size": row.size, "lr": _number(best.lr), "log2_lr": _number(best.log2_lr), "log2_stderr": _number(best.error),
-        "loss": _number(best.loss), "located": best.located, "runs": row.runs, "diverged": row.diverged,
-        "points": [[lr, _number(loss)] for lr, loss in row.points],
-    }  # fmt: skip
 
 
-def _number(value: float) -> float | None:
-    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def judged(report: TransferReport, curves: Sequence[Curve]) -> None:

@@ -15,17 +15,18 @@ from typing import Any
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, MOST_SEEDS, positive, several, whole
 from scalerules.boundary.working import working
+from scalerules.errors import UnknownName
 from scalerules.measurement.footprint import check_fits
 from scalerules.measurement.scales import _leading, scale_values
 from scalerules.measurement.verification.runs import belong
 from scalerules.solution.solution import Solution
 
-from .errors import UnknownName
-from .transfer_plan import Plan, grid
-from .transfer_report import Curve, TransferReport, judged
-from .transfer_rules import Compared, rules
-from .transfer_store import Job, Outcome, Store
-from .transfer_work import Progress, fitted, weight, work
+from .compared import Compared, rules
+from .curves import Curve
+from .plan import Plan, grid
+from .report import TransferReport, judged
+from .store import Job, Outcome, Store
+from .workers import Progress, fitted, weight, work
 
 __all__ = ["TransferReport", "transfer"]
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.working import note
+from scalerules.errors import MissingExtra
 
-from .errors import MissingExtra
-from .transfer_store import Job, Outcome, Store
+from .store import Job, Outcome, Store
 
 QUIET_FOR = 2.0
 """Seconds before it is reckoned how long the rest will take."""

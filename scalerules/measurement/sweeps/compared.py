@@ -10,12 +10,11 @@ from fractions import Fraction
 
 from scalerules.architecture.graph import Graph
 from scalerules.derivation.parametrizations import PARAMETRIZATIONS, named
+from scalerules.errors import ScaleRulesError, UnknownName
+from scalerules.optimizers import optimizer as optimizer_of
 from scalerules.sizes.exponents import Exponents
 from scalerules.solution.rule import Rule
 from scalerules.solution.solution import Solution
-
-from .errors import ScaleRulesError, UnknownName
-from .optimizers import optimizer as optimizer_of
 
 Compared = Sequence[str | Solution] | Mapping[str, str | Solution]
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .transfer_fit import STEP, Losses, lowest, mean_losses
+from .optimum import STEP, Losses, lowest, mean_losses
 
 COARSE = 4
 """Grid steps between the rates of the first search."""
@@ -86,7 +86,7 @@ def _window(at: float, reach: int) -> set[float]:
 
 def grid(lrs: Sequence[float] | None) -> tuple[float, ...] | None:
     """Given rates in order, each once. Raises `ScaleRulesError` for fewer than three, or what is no rate."""
-    from .errors import ScaleRulesError
+    from scalerules.errors import ScaleRulesError
 
     if lrs is None:
         return None

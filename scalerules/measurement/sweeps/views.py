@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from scalerules.errors import MissingExtra
 from scalerules.measurement.figures import draw
 
-from .errors import MissingExtra
-from .transfer_report import LIMIT, Row, TransferReport
+from .curves import LIMIT, Row
+from .report import TransferReport
 
 if TYPE_CHECKING:
-    from .transfer_fit import Drift
+    from .optimum import Drift
 
 
 def table(report: TransferReport) -> Any:

@@ -19,10 +19,9 @@ from threading import Lock
 from typing import Any
 
 from scalerules.architecture.graph import Graph
+from scalerules.errors import ScaleRulesError
 from scalerules.sizes.exponents import Exponents
 from scalerules.solution.solution import Solution
-
-from .errors import ScaleRulesError
 
 REVISION = 1
 """Counts changes of the training that make earlier results another thing."""
