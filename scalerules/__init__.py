@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from scalerules.derivation.derive import Solution, derive
     from .empirical import empirical
     from .errors import ScaleRulesError
-    from .fuzz import fuzz
+    from scalerules.measurement.fuzzing.fuzz import fuzz
     from scalerules.architecture.graph import Graph
     from scalerules.ops.node import Node, Parameter
     from scalerules.derivation.export import apply, emit

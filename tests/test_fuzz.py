@@ -12,10 +12,10 @@ import pytest
 import scalerules as sr
 from scalerules.cli import main
 from scalerules.errors import Clash, ScaleRulesError
-from scalerules.fuzz import DERIVE_LIMIT, OPTIMIZERS, Examiner, cpu_limit
-from scalerules.fuzz_report import Fuzzed, Outcome
-from scalerules.random_graphs import AXES, draw
-from scalerules.shrink import candidates, shrink, weight
+from scalerules.measurement.fuzzing.findings import Fuzzed, Outcome
+from scalerules.measurement.fuzzing.fuzz import DERIVE_LIMIT, OPTIMIZERS, Examiner, cpu_limit
+from scalerules.measurement.fuzzing.random_graphs import AXES, draw
+from scalerules.measurement.fuzzing.shrink import candidates, shrink, weight
 
 FOLDER = Path(__file__).parent / "fuzz_found"
 FOUND = sorted(FOLDER.glob("*.yaml"))

@@ -18,11 +18,11 @@ from scalerules.architecture.graph import Graph
 from scalerules.boundary.amounts import positive, several, whole
 from scalerules.boundary.working import working
 from scalerules.derivation.derive import derive
+from scalerules.errors import Clash, ScaleRulesError
 from scalerules.measurement.progress import Progress
+from scalerules.optimizers import optimizer as known
 
-from .errors import Clash, ScaleRulesError
-from .fuzz_report import Fuzzed, Outcome
-from .optimizers import optimizer as known
+from .findings import Fuzzed, Outcome
 from .random_graphs import draw
 from .shrink import shrink
 

@@ -13,8 +13,7 @@ from typing import Any
 import networkx as nx
 
 from scalerules.architecture.graph import Graph
-
-from .errors import ScaleRulesError
+from scalerules.errors import ScaleRulesError
 
 Data = dict[str, Any]
 PLAINER = {"root": "n", "wide": "n", "gelu": "tanh", "silu": "tanh", "mish": "tanh", "elu": "tanh", "sin": "tanh",
