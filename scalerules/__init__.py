@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scalerules.derivation.export import apply, emit
     from scalerules.catalogue.graphs import graph
     from .published import published
-    from .report import report
+    from scalerules.reporting.page import report
     from scalerules.tracing.trace import trace
     from scalerules.measurement.sweeps.transfer import transfer
     from scalerules.measurement.verification.verify import verify

@@ -432,7 +432,7 @@ def check(*, write: Annotated[bool, Parameter(negative="", help="Write the folde
       scalerules check
       scalerules check --write
     """
-    from . import pages
+    from .reporting import derivations as pages
 
     if write:
         for name in pages.regenerate():

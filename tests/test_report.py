@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 import scalerules as sr
 from scalerules.catalogue.graphs import catalogue
 from scalerules.cli import main
-from scalerules.drawing import draw
-from scalerules.layering import layout, spread
-from scalerules.report import report
+from scalerules.reporting.drawing import draw
+from scalerules.reporting.layout import layout, spread
+from scalerules.reporting.page import report
 from scalerules.sizes.exponents import Exponents
 
 VOID = {"meta", "input", "br"}
@@ -200,7 +200,7 @@ def test_exponents_are_raised():
 
 
 def power_of(text: str) -> str:
-    from scalerules.report import power
+    from scalerules.reporting.html import power
 
     return power(Exponents({"width": Fraction(text)}))
 

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scalerules.catalogue.graphs import catalogue, graph
-
-from .errors import ScaleRulesError
+from scalerules.errors import ScaleRulesError
 
 FOLDER = "derivations"
 
@@ -119,7 +118,7 @@ def _difference(committed: str, now: str) -> str:
 
 
 def _index() -> str:
-    from .listing import graphs
+    from scalerules.listing import graphs
 
     by_graph: dict[str, list[Page]] = {}
     for name, page in pages():

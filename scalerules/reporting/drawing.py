@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from .layering import Edge, Point, Size, layout
+from .layout import Edge, Point, Size, layout
 
 if TYPE_CHECKING:
     from scalerules.architecture.graph import Graph

@@ -11,7 +11,7 @@ from fractions import Fraction
 from html import escape
 from typing import TYPE_CHECKING, Any, cast
 
-from .report import exponent, table
+from .html import exponent, table
 
 if TYPE_CHECKING:
     from scalerules.measurement.verification.verify import Report

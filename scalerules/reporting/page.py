@@ -6,18 +6,19 @@ No network is needed to read it: style, script and pictures stand in the page.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scalerules.errors import ScaleRulesError
 from scalerules.sizes.exponents import Exponents
 from scalerules.solution.rule import SIZES, Explanation, Predicted
 from scalerules.solution.solution import Solution
 
-from .drawing import POWER, draw
-from .errors import ScaleRulesError
+from .drawing import draw
+from .html import exponent, power, raised, table
 
 if TYPE_CHECKING:
     from scalerules.architecture.graph import Graph
@@ -47,7 +48,7 @@ def report(graph: Graph, solution: Solution, verification: Report | None = None)
         ("sizes", "Predicted sizes", _sizes(graph, solution)),
     ]
     if verification is not None:
-        from .report_measured import measured
+        from .measured import measured
 
         sections.append(("measured", "Measured", measured(verification)))
     sections.append(("assumptions", "Assumptions", _assumptions(solution)))
@@ -67,32 +68,12 @@ def report(graph: Graph, solution: Solution, verification: Report | None = None)
     )
 
 
-def power(exponents: Exponents) -> str:
-    """A product of powers of scales as HTML: `width<sup>−1/2</sup>`."""
-    parts = [
-        escape(scale) + ("" if value == 1 else f"<sup>{exponent(value)}</sup>")
-        for scale, value in exponents.fractions.items()
-        if value
-    ]
-    return " ".join(parts) or '<span class="one">1</span>'
 
 
-def exponent(value: Fraction) -> str:
-    """A fraction with a minus sign as long as a digit."""
-    return str(value).replace("-", "\N{MINUS SIGN}")
 
 
-def raised(text: str) -> str:
-    """Text as HTML, with its exponents raised: `width^(-1/2)` as the reader expects it."""
-    return POWER.sub(r"\1<sup>\2</sup>", escape(text)).replace("<sup>-", "<sup>\N{MINUS SIGN}")
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], style: str = "") -> str:
-    """A table of HTML cells; a cell that brings its own `<td` or `<th` is taken as it is."""
-    head = "".join(f"<th>{cell}</th>" for cell in heads)
-    lines = ("".join(c if c.startswith(("<td", "<th")) else f"<td>{c}</td>" for c in row) for row in rows)
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f'<div class="scroll {style}"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _head(solution: Solution) -> str:
@@ -226,7 +207,7 @@ def _assumptions(solution: Solution) -> str:
 
 def _code(graph: Graph, solution: Solution) -> str:
     """The rules as PyTorch source, where they can be emitted."""
-    from .catalogue import graphs as lookup
+    from scalerules.catalogue import graphs as lookup
 
     try:
         source = lookup.emit(solution, "pytorch", graph=graph)
