@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from scalerules.architecture.builder import Builder
     from scalerules.derivation.classify import classify
     from scalerules.derivation.derive import Solution, derive
-    from .empirical import empirical
+    from scalerules.reporting.literature.fits import empirical
     from .errors import ScaleRulesError
     from scalerules.measurement.fuzzing.fuzz import fuzz
     from scalerules.architecture.graph import Graph
     from scalerules.ops.node import Node, Parameter
     from scalerules.derivation.export import apply, emit
     from scalerules.catalogue.graphs import graph
-    from .published import published
+    from scalerules.reporting.literature.published import published
     from scalerules.reporting.page import report
     from scalerules.tracing.trace import trace
     from scalerules.measurement.sweeps.transfer import transfer

@@ -292,9 +292,8 @@ def published(
       scalerules published my_records.yaml --format md -o published.md
     """
     from scalerules.measurement.progress import Progress
-
-    from .published import published as compare
-    from .records import records as read
+    from scalerules.reporting.literature.published import published as compare
+    from scalerules.reporting.literature.records import records as read
 
     with Progress(len(only) or len(read(records).records), not quiet, "deriving") as advance:
         report = compare(records, only=only, advance=advance)

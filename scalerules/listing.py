@@ -48,7 +48,7 @@ def gauges() -> Rows:
 
 def fits() -> Rows:
     """Fits of how settings change with batch and training length: measured, not derived, and off by default."""
-    from .empirical import listed
+    from scalerules.reporting.literature.fits import listed
 
     return listed()
 

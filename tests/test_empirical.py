@@ -13,7 +13,7 @@ import pytest
 
 import scalerules as sr
 from scalerules.cli import main
-from scalerules.empirical import Fit, fits
+from scalerules.reporting.literature.fits import Fit, fits
 
 ROOT = Path(__file__).parent.parent
 BASE = {"tokens": 25e9, "batch": 0.5e6, "parameters": 120e6, "compute": 5e17, "noise": 1e6}

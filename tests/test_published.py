@@ -15,8 +15,9 @@ import pytest
 
 import scalerules as sr
 from scalerules.cli import main
-from scalerules.published import Report, published, stale
-from scalerules.records import records
+from scalerules.reporting.literature.published import published, stale
+from scalerules.reporting.literature.records import records
+from scalerules.reporting.literature.report import Report
 
 ROOT = Path(__file__).parent.parent
 READERS = {"published.py", "published_rows.py", "published_view.py", "records.py", "commands.py", "__init__.py"}

@@ -10,8 +10,10 @@ from typing import Any
 
 from scalerules.solution.views import columns
 
-from .published import Checked, Finding, Report, Row
+from .findings import Checked, Finding
+from .published import Row
 from .records import Record
+from .report import Report
 
 WIDE = 100
 CONFIDENCE = {

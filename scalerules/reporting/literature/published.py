@@ -9,91 +9,17 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from scalerules.architecture.graph import Graph
+from scalerules.errors import Clash, ScaleRulesError, UnknownName
 from scalerules.solution.solution import Solution
 
-from .errors import Clash, ScaleRulesError, UnknownName
-from .published_rows import Row, alignment, classified, compared, explained, given, setting_text
+from .findings import Checked, Finding
 from .records import Check, Difference, Record, Records, records
-
-Verdict = Literal["agrees", "differs", "unexplained", "not derived"]
-_WORST_FIRST: tuple[Verdict, ...] = ("not derived", "unexplained", "differs")
-
-
-@dataclass(frozen=True)
-class Checked:
-    """One check of a record in one setting: its rows, or the message that says why it could not be derived."""
-
-    setting: str
-    rows: tuple[Row, ...]
-    error: str = ""
-
-    @property
-    def verdict(self) -> Verdict:
-        """`differs` where every difference has its reason, `unexplained` where one has not."""
-        if self.error:
-            return "not derived"
-        if all(row.agrees for row in self.rows):
-            return "agrees"
-        return "differs" if all(row.agrees or row.why for row in self.rows) else "unexplained"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One record with its checks; `seconds` is the processor time that deriving it took."""
-
-    record: Record
-    checked: tuple[Checked, ...]
-    seconds: float
-
-    @property
-    def verdict(self) -> Verdict:
-        """The worst verdict of its checks."""
-        found = {checked.verdict for checked in self.checked}
-        for verdict in _WORST_FIRST:
-            if verdict in found:
-                return verdict
-        return "agrees"
-
-
-@dataclass(frozen=True)
-class Report:
-    """All findings, in the order of the file. `complete` is false where the run was interrupted."""
-
-    findings: tuple[Finding, ...]
-    complete: bool = True
-
-    @property
-    def verdict(self) -> bool:
-        """Whether every record was derived, and agrees or differs for a stated reason."""
-        return self.complete and all(f.verdict in ("agrees", "differs") for f in self.findings)
-
-    @property
-    def rows(self) -> list[Row]:
-        """Every compared exponent."""
-        return [row for finding in self.findings for checked in finding.checked for row in checked.rows]
-
-    def to_table(self) -> str:
-        """The report for a terminal."""
-        from .published_view import table
-
-        return table(self)
-
-    def to_markdown(self) -> str:
-        """The report as a page of the documentation."""
-        from .published_view import markdown
-
-        return markdown(self)
-
-    def to_json(self) -> str:
-        """The report as JSON."""
-        from .published_view import to_json
-
-        return to_json(self)
+from .report import Report
+from .rows import Row, alignment, classified, compared, explained, given, setting_text
 
 
 def published(

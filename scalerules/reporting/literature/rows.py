@@ -9,11 +9,11 @@ from fractions import Fraction
 from typing import Any
 
 from scalerules.architecture.graph import Graph
+from scalerules.errors import UnknownName
 from scalerules.sizes.exponents import Exponents
 from scalerules.solution.rule import Rule
 from scalerules.solution.solution import Solution
 
-from .errors import UnknownName
 from .records import Check, Difference
 
 

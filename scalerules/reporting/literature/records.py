@@ -17,8 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from scalerules.architecture.documents import Document, Route, read
 from scalerules.architecture.graph import Graph
 from scalerules.architecture.specification import GROWTH, from_document
-
-from .errors import ScaleRulesError, UnknownName
+from scalerules.errors import ScaleRulesError, UnknownName
 
 OWN = Path(__file__).parent / "data" / "published.yaml"
 """The project's records."""
@@ -134,7 +133,7 @@ class Records:
 
     def graph(self, setting: Setting) -> Graph:
         """The graph of a setting: one of the file's own, a file beside it, or whatever `lookup.graph` finds."""
-        from .catalogue import graphs as lookup
+        from scalerules.catalogue import graphs as lookup
 
         if setting.graph in self.graphs:
             if setting.options:

@@ -18,8 +18,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from scalerules.architecture.documents import read
-
-from .errors import ScaleRulesError, UnknownName
+from scalerules.errors import ScaleRulesError, UnknownName
 
 FILE = Path(__file__).parent / "data" / "fits.yaml"
 
