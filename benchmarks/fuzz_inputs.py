@@ -33,7 +33,7 @@ import scalerules as sr
 from scalerules.architecture.documents import parse
 from scalerules.architecture.specification import from_document
 from scalerules.architecture.yaml_text import dump_yaml
-from scalerules.cli import main as command_line
+from scalerules.commands.main import main as command_line
 
 LIMIT = 10.0
 Try = Callable[[random.Random], str]

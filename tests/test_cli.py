@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import scalerules as sr
-from scalerules.cli import main, write
-from scalerules.commands import COMMANDS, there
+from scalerules.commands.common import COMMANDS, there
+from scalerules.commands.main import main, write
 from scalerules.errors import ScaleRulesError
 
 

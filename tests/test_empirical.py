@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import scalerules as sr
-from scalerules.cli import main
+from scalerules.commands.main import main
 from scalerules.reporting.literature.fits import Fit, fits
 
 ROOT = Path(__file__).parent.parent

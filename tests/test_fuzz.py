@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import scalerules as sr
-from scalerules.cli import main
+from scalerules.commands.main import main
 from scalerules.errors import Clash, ScaleRulesError
 from scalerules.measurement.fuzzing.findings import Fuzzed, Outcome
 from scalerules.measurement.fuzzing.fuzz import DERIVE_LIMIT, OPTIMIZERS, Examiner, cpu_limit

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 import scalerules as sr
 from scalerules.boundary import guard
-from scalerules.cli import main
-from scalerules.commands import COMMANDS
+from scalerules.commands.common import COMMANDS
+from scalerules.commands.main import main
 from scalerules.errors import ScaleRulesError
 
 # (arguments, the message behind "scalerules: ")

@@ -12,7 +12,7 @@ import scalerules.catalogue.graphs
 from scalerules.catalogue.backends import backend
 from scalerules.catalogue.folders import folder
 from scalerules.catalogue.graphs import catalogue, graph
-from scalerules.cli import main
+from scalerules.commands.main import main
 
 GOOD = """\
 name: two

@@ -12,7 +12,7 @@ import pytest
 import scalerules as sr
 from scalerules.architecture.builder import Builder
 from scalerules.architecture.graph import Graph
-from scalerules.cli import main
+from scalerules.commands.main import main
 from scalerules.derivation.gauges.gauge import GAUGES
 from scalerules.optimizers import OPTIMIZERS
 from scalerules.optimizers import optimizer as law_of

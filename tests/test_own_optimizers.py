@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import scalerules as sr
-from scalerules.cli import main
+from scalerules.commands.main import main
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "optimizers"
 LAYERS = ("input", "h1", "output")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import scalerules as sr
-from scalerules.cli import main
+from scalerules.commands.main import main
 from scalerules.reporting.literature.published import published, stale
 from scalerules.reporting.literature.records import records
 from scalerules.reporting.literature.report import Report

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import scalerules as sr
 from scalerules.catalogue.graphs import catalogue
-from scalerules.cli import main
+from scalerules.commands.main import main
 from scalerules.reporting.drawing import draw
 from scalerules.reporting.layout import layout, spread
 from scalerules.reporting.page import report

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import scalerules as sr
-from scalerules.cli import main
+from scalerules.commands.main import main
 from scalerules.tracing.lowering.curves import POINTS, UNARY, kind_of
 from scalerules.tracing.trace import Traced
 

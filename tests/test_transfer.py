@@ -21,7 +21,7 @@ from scalerules.backends import real_data, transfer_run
 
 import scalerules as sr
 from scalerules.architecture.graph import Graph
-from scalerules.cli import main
+from scalerules.commands.main import main
 from scalerules.errors import GraphError, ScaleRulesError, UnknownName
 from scalerules.measurement.sweeps import workers as transfer_work
 from scalerules.measurement.sweeps.compared import parametrization, rules

@@ -118,7 +118,7 @@ def _difference(committed: str, now: str) -> str:
 
 
 def _index() -> str:
-    from scalerules.listing import graphs
+    from scalerules.commands.listing import graphs
 
     by_graph: dict[str, list[Page]] = {}
     for name, page in pages():

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from scalerules.boundary.guard import limits
 from scalerules.boundary.working import working
+from scalerules.errors import ScaleRulesError
 
-from .errors import ScaleRulesError
 from .output import reserved
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def application() -> App:
     """The command line with the commands whose parts are there."""
     from cyclopts import App
 
-    from .commands import COMMANDS, version
+    from .common import COMMANDS, version
 
     app = App(name="scalerules", help=HELP, help_format="plaintext", version=version)
     for name, function in COMMANDS.items():
@@ -85,7 +85,7 @@ def _ended(text: str, status: int) -> int:
 def _run(arguments: list[str]) -> int:
     from cyclopts import CycloptsError
 
-    from .commands import COMMANDS
+    from .common import COMMANDS
 
     app = application()
     arguments = _joined(arguments)

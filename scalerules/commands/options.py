@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from cyclopts import Parameter
 
 from scalerules.boundary.amounts import LARGEST_SIZE, MOST_STEPS, seeds_of, several, whole
-
-from .errors import ScaleRulesError, UnknownName
+from scalerules.errors import ScaleRulesError, UnknownName
 
 if TYPE_CHECKING:
     from scalerules.architecture.graph import Graph
@@ -60,7 +59,7 @@ class Question:
 
     def graph(self, spec: str) -> Graph:
         """The graph that `spec` names, built with the options that were set."""
-        from .catalogue import graphs as lookup
+        from scalerules.catalogue import graphs as lookup
 
         whole(self.steps, "--steps", 1, self.most_steps)
 

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from scalerules.boundary.files import destination
-
-from .errors import ScaleRulesError
+from scalerules.errors import ScaleRulesError
 
 if TYPE_CHECKING:
     from scalerules.architecture.graph import Graph
     from scalerules.solution.solution import Solution
 
-    from .question import Trained
+    from .options import Trained
 
 
 def compared(question: Trained, graph: Graph, names: str) -> dict[str, str | Solution]:

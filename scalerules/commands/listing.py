@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable
 from pathlib import Path
 
-from .catalogue import graphs as lookup
+from scalerules.catalogue import graphs as lookup
 
 Rows = list[tuple[str, str]]
 
@@ -23,7 +23,7 @@ def backends() -> Rows:
 
 def ops() -> Rows:
     """The elementary operations, with the fields that each takes and its reason."""
-    from .ops import OPS
+    from scalerules.ops import OPS
 
     rows: Rows = []
     for name, op in sorted(OPS.items()):
@@ -34,7 +34,7 @@ def ops() -> Rows:
 
 def optimizers() -> Rows:
     """The optimizers, with the reason of each law and its source."""
-    from .optimizers import OPTIMIZERS
+    from scalerules.optimizers import OPTIMIZERS
 
     return [(name, f"{rule.reason} ({rule.source})") for name, rule in OPTIMIZERS.items()]
 

@@ -11,8 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from scalerules.boundary.files import destination, replaced
-
-from .errors import ScaleRulesError
+from scalerules.errors import ScaleRulesError
 
 PLAIN = {"±": "+-", "×": "x", "–": "-", "—": "-", "≤": "<=", "≥": ">=", "→": "->", "−": "-", "√": "sqrt", "…": "..."}  # noqa: RUF001
 """What stands for signs that a terminal's encoding does not have."""

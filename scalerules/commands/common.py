@@ -1,0 +1,129 @@
+"""The commands, one function each; a command whose parts are not there is not offered.
+
+To add one: write a function with a docstring (its help) and put `@command(...)` above it, naming the public names
+(see `scalerules.__all__`) or modules that it needs.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Annotated, Any, TypeVar
+
+from cyclopts import Parameter
+
+from scalerules.boundary.files import destination
+from scalerules.measurement.figures import drawable
+
+from .options import Question, Trained
+from .output import stream
+
+F = TypeVar("F", bound=Callable[..., int])
+
+
+COMMANDS: dict[str, Callable[..., int]] = {}
+
+
+def _output(_: object, file: str | None) -> None:
+    destination(file)  # a place that cannot be written is told before the work, not after it
+
+
+def _figure(_: object, file: str | None) -> None:
+    if file is not None:
+        drawable(file, pages=False)
+
+
+def _figure_or_page(_: object, file: str | None) -> None:
+    if file is not None:
+        drawable(file, pages=True)
+
+
+Output = Annotated[
+    str | None,
+    Parameter(name=["-o", "--output"], validator=_output, help="The file to write, whole or not at all."),
+]
+GraphName = Annotated[str, Parameter(help="A catalogue name, a path to .py, .yaml or .json, or module:factory.")]
+Asked = Question()
+AskedToTrain = Trained()
+
+
+def there(*modules: str) -> bool:
+    """Whether all these modules of the package exist; nothing is imported."""
+    return all(importlib.util.find_spec(f"scalerules.{module}") is not None for module in modules)
+
+
+def command(*modules: str) -> Callable[[F], F]:
+    """Offers the function as a command if the modules that it needs are there."""
+
+    def offer(function: F) -> F:
+        if there(*modules):
+            COMMANDS[function.__name__.rstrip("_")] = function
+        return function
+
+    return offer
+
+
+def version() -> str:
+    """The installed version."""
+    from importlib import metadata
+
+    return metadata.version("scalerules")
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+def _call(method: str) -> Callable[[Any], str]:
+    return lambda solution: getattr(solution, method)()
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith("\n") else text + "\n"
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        print(f"scalerules: warning: {warning}", file=sys.stderr)
+
+
+def _rich(renderable: Any) -> str:
+    """What rich draws, as text: as wide as the terminal, and never cut off where it goes into a file or a pipe."""
+    import io
+    import shutil
+
+    from rich.console import Console
+
+    shown, encoding = False, "utf-8"
+    with suppress(OSError):  # closed: it is told when it is written
+        shown, encoding = stream().isatty(), stream().encoding or encoding
+    drawn = io.BytesIO()
+    # rich draws boxes of signs that the encoding has
+    file = io.TextIOWrapper(drawn, encoding=encoding, errors="plain")
+    wide = shutil.get_terminal_size().columns if shown else 200
+    Console(file=file, width=wide, force_terminal=shown).print(renderable)
+    file.flush()
+    text = drawn.getvalue().decode(file.encoding)
+    return "".join(line.rstrip() + "\n" for line in text.splitlines())

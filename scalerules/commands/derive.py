@@ -1,0 +1,96 @@
+"""The commands that derive: derive, explain, classify, emit."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from scalerules.errors import ScaleRulesError, UnknownName
+
+from .common import Asked, GraphName, Output, _call, _ended, _warn, command
+from .options import Question
+from .output import write
+
+
+@command("derivation")
+def derive(
+    graph: GraphName,
+    /,
+    *,
+    question: Question = Asked,
+    format: Literal["table", "md", "latex", "json"] = "table",
+    output: Output = None,
+) -> int:
+    """Derives how the initialisation, multiplier, learning rate, epsilon and weight decay of every parameter scale.
+
+    For example:
+      scalerules derive mlp
+      scalerules derive mamba --mode isolated --scale width --scale state=1/4
+      scalerules derive mamba --set discretisation=euler
+      scalerules derive my_arch.yaml --optimizer sgd --format json -o rules.json
+    """
+    _, solution = question.solve(graph)
+    _warn(solution.warnings)
+    method = {"table": "to_table", "md": "to_markdown", "latex": "to_latex", "json": "to_json"}[format]
+    write(_ended(_call(method)(solution)), output)
+    return 0
+
+
+@command("derivation")
+def explain(graph: GraphName, parameter: str, /, *more: str, question: Question = Asked, output: Output = None) -> int:
+    """Shows the steps from which the sizes of a parameter follow, each with its reason.
+
+    For example:
+      scalerules explain mlp h1
+      scalerules explain mamba W_B A_log --optimizer sgd
+    """
+    built, solution = question.solve(graph)
+    for name in (parameter, *more):
+        if name not in solution.explanations:
+            raise UnknownName("parameter", name, solution.explanations, where=f"graph {built.name!r}")
+    write("\n".join(_ended(str(solution.explain(name))) for name in (parameter, *more)), output)
+    return 0
+
+
+@command("classify")
+def classify(
+    graph: GraphName,
+    /,
+    *,
+    question: Question = Asked,
+    format: Literal["table", "json"] = "table",
+    output: Output = None,
+) -> int:
+    """Says what a given parametrization does: unstable (where), learning features, or lazy (where).
+
+    Ends with status 1 if it is unstable.
+
+    For example:
+      scalerules classify mlp --given ntk --optimizer sgd
+      scalerules classify transformer --given sizes.yaml
+    """
+    import scalerules
+
+    if question.given is None:
+        raise ScaleRulesError("classify needs --given", hint="a FILE, or standard, ntk, mean-field, mup")
+    built = question.graph(graph)
+    asked = {key: value for key, value in question.asked(built).items() if key != "gauge"}
+    report = scalerules.classify(built, given=question.sizes_given(), **asked)
+    write(_ended(report.to_json() if format == "json" else str(report)), output)
+    return 0 if report.stable else 1
+
+
+@command("derivation", "backends.pytorch")
+def emit(graph: GraphName, /, *, to: str = "pytorch", question: Question = Asked, output: Output = None) -> int:
+    """Writes the rules as readable, self-contained source code.
+
+    For example:
+      scalerules emit mlp --to pytorch
+      scalerules emit mamba --to pytorch --optimizer adamw -o mamba_rules.py
+    """
+    from scalerules.catalogue import graphs as lookup
+
+    lookup.backend(to)  # a wrong name is told before the work
+    built, solution = question.solve(graph)
+    _warn(solution.warnings)
+    write(_ended(lookup.emit(solution, to, graph=built)), output)
+    return 0

@@ -1,0 +1,201 @@
+"""The commands that measure: verify, fuzz, transfer, report."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, MOST_SEEDS, positive, whole
+from scalerules.boundary.files import folder as _folder
+
+from .common import Asked, AskedToTrain, GraphName, Output, _ended, _figure, _figure_or_page, _rich, _warn, command
+from .options import Question, Repeated, Trained, numbers, whole_numbers
+from .output import write
+from .training_options import compared, lengths, place
+
+
+@command("derivation", "verify")
+def verify(
+    graph: GraphName,
+    /,
+    *,
+    sizes: Annotated[str | None, Parameter(help="Values of the first scale, the base first: 64,128,256.")] = None,
+    seeds: Annotated[str, Parameter(help="Runs per size: 4, or for each size, such as 8,4,2,2.")] = "4",
+    seed: Annotated[int, Parameter(help="The first seed.")] = 0,
+    lr: Annotated[float | None, Parameter(help="The base learning rate; without it the edge is searched for.")] = None,
+    device: Annotated[str, Parameter(help="Where to train: cpu, cuda.")] = "cpu",
+    every: Annotated[bool, Parameter(negative="", help="Show every row.")] = False,
+    quiet: Annotated[bool, Parameter(negative="", help="No progress.")] = False,
+    plot: Annotated[
+        str | None, Parameter(validator=_figure_or_page, help="A figure: .png, .svg, .pdf, or one .html.")
+    ] = None,
+    question: Question = Asked,
+    format: Literal["table", "json"] = "table",
+    output: Output = None,
+) -> int:
+    """Trains the architecture at several sizes and holds the measured slopes against the derived sizes.
+
+    Ends with status 1 if they disagree; where the measurement is too blunt it says undecided, and what it needs.
+    Needs the extra torch.
+
+    For example:
+      scalerules verify mlp
+      scalerules verify mlp --sizes 64,128,256,512 --seeds 8,4,2,2 --plot slopes.png
+      scalerules verify transformer --device cuda --plot slopes.html
+    """
+    import scalerules
+
+    chosen, counts = numbers(sizes, "--sizes", few=2), whole_numbers(seeds, "--seeds")
+    if lr is not None:
+        positive(lr, "--lr", LARGEST_RATE)
+    whole(seed, "--seed", 0)
+    built, solution = question.solve(graph)
+    _warn(solution.warnings)
+    report = scalerules.verify(
+        built, solution, sizes=chosen, seeds=counts if len(counts) > 1 else counts[0], steps=question.steps, lr=lr,
+        progress=not quiet, device=device, seed=seed,
+    )  # fmt: skip
+    try:
+        write(_ended(report.to_json() if format == "json" else _rich(report.to_table(every))), output)
+    finally:
+        if plot is not None and report.rows:
+            report.plot(plot)
+    if report.verdict is None and not quiet:
+        print(f"scalerules: undecided: {report.advice}", file=sys.stderr)
+    return INTERRUPTED if report.interrupted else 1 if report.verdict is False else 0
+
+
+@command("fuzz", "verify")
+def fuzz(
+    *,
+    minutes: Annotated[float | None, Parameter(help="Stop after so many; 5 without --graphs.")] = None,
+    seed: Annotated[int, Parameter(help="The seed of the first graph.")] = 0,
+    graphs: Annotated[int | None, Parameter(help="Stop after so many graphs.")] = None,
+    optimizers: Annotated[str, Parameter(help="Which, with commas between them.")] = "sgd,adamw,muon",
+    sizes: Annotated[str, Parameter(help="Widths, the base first.")] = "64,128,256,512",
+    save: Annotated[str | None, Parameter(help="A folder for the graphs of findings, as YAML.")] = None,
+    quiet: Annotated[bool, Parameter(negative="", help="No progress.")] = False,
+    format: Literal["table", "json"] = "table",
+    output: Output = None,
+) -> int:
+    """Draws random architectures, derives and measures them, and shrinks what disagrees to its smallest graph.
+
+    Ends with status 1 where something disagrees, fails or takes too long to derive. Ctrl-C shows what there is.
+    Needs the extra torch.
+
+    For example:
+      scalerules fuzz
+      scalerules fuzz --minutes 60 --seed 1000 --save found
+      scalerules fuzz --graphs 20 --optimizers adamw --format json -o fuzz.json
+    """
+    import scalerules
+
+    chosen = numbers(sizes, "--sizes", few=2) or []
+    if minutes is not None:
+        positive(minutes, "--minutes")
+    if graphs is not None:
+        whole(graphs, "--graphs")
+    whole(seed, "--seed", 0)
+    if save is not None:
+        _folder(save)
+    names = [name.strip() for name in optimizers.split(",") if name.strip()]
+    report = scalerules.fuzz(minutes, seed, graphs, names, chosen, progress=not quiet)
+    if save is not None:
+        for path in report.save(save):
+            print(f"wrote {path}", file=sys.stderr)
+    write(_ended(report.to_json() if format == "json" else report.to_table()), output)
+    return INTERRUPTED if report.interrupted else 0 if report.verdict else 1
+
+
+@command("derivation", "transfer")
+def transfer(
+    graph: GraphName,
+    /,
+    *,
+    sizes: Annotated[str | None, Parameter(help="Values of the first scale, the base first: 32,64,128,256.")] = None,
+    base: Annotated[float | None, Parameter(help="The size at which rules agree; by default the smallest.")] = None,
+    lrs: Annotated[str | None, Parameter(help="Rates at the base size; without it they are searched for.")] = None,
+    compare: Annotated[str, Parameter(help="Beside it: standard, ntk, mean-field, isolated, joint.")] = "standard",
+    seeds: Annotated[int, Parameter(help="Runs per rate.")] = 3,
+    data: Annotated[str, Parameter(help="What to train on: text, digits, or auto: what fits the graph.")] = "auto",
+    axis: Annotated[tuple[str, ...], Repeated, Parameter(help="NAME=LENGTH of an axis that does not grow.")] = (),
+    store: Annotated[str | None, Parameter(help="Keeps every run; by default GRAPH.transfer.sqlite here.")] = None,
+    jobs: Annotated[int, Parameter(help="Processes.")] = 1,
+    quiet: Annotated[bool, Parameter(negative="", help="No progress.")] = False,
+    plot: Annotated[
+        str | None, Parameter(validator=_figure, help="A figure of loss over rate: .png, .svg, .pdf.")
+    ] = None,
+    question: Trained = AskedToTrain,
+    format: Literal["table", "md", "json"] = "table",
+    output: Output = None,
+) -> int:
+    """Trains the architecture on real data at several sizes and rates, and says how the best rate moves with the size.
+
+    Every finished run is kept: the same command goes on where it was stopped. Ends with status 1 if the rule does not
+    transfer. Needs the extra torch.
+
+    For example:
+      scalerules transfer transformer --sizes 32,64,128,256 --plot transfer.svg
+      scalerules transfer mamba --compare isolated,standard --seeds 2 --steps 60
+    """
+    import scalerules
+
+    fixed, chosen, rates = lengths(axis), numbers(sizes, "--sizes", few=2), numbers(lrs, "--lrs", most=LARGEST_RATE)
+    if base is not None:
+        positive(base, "--base")
+    whole(seeds, "--seeds", 1, MOST_SEEDS)
+    whole(jobs, "--jobs", 1, MOST_JOBS)
+    built, solution = question.solve(graph)
+    _warn(solution.warnings)
+    report = scalerules.transfer(
+        built, solution, chosen, rates, base=base, compare=compared(question, built, compare), seeds=seeds,
+        steps=question.steps, data=data, axes=fixed, store=place(store, built.name), jobs=jobs, progress=not quiet,
+    )  # fmt: skip
+    text = {"json": report.to_json, "md": report.to_markdown, "table": lambda: _rich(report.to_table())}[format]()
+    try:
+        write(_ended(text), output)
+    finally:
+        if plot is not None:
+            report.plot(plot)
+    return INTERRUPTED if report.interrupted else 0 if report.verdict else 1
+
+
+@command("report")
+def report(
+    graph: GraphName,
+    /,
+    *,
+    verify: Annotated[bool, Parameter(negative="", help="Measures it too (needs the extra torch).")] = False,
+    sizes: Annotated[str | None, Parameter(help="With --verify: values of the first scale, the base first.")] = None,
+    seeds: Annotated[int, Parameter(help="With --verify: runs per size.")] = 4,
+    quiet: Annotated[bool, Parameter(negative="", help="No progress on standard error.")] = False,
+    question: Question = Asked,
+    output: Output = None,
+) -> int:
+    """One self-contained HTML page: rules, the graph drawn, every derivation, predicted sizes, and measurements.
+
+    For example:
+      scalerules report mlp -o report.html
+      scalerules report transformer --optimizer sgd --verify --sizes 32,64,128 -o report.html
+    """
+    import scalerules
+
+    chosen = numbers(sizes, "--sizes", few=2)
+    whole(seeds, "--seeds", 1, MOST_SEEDS)
+    built, solution = question.solve(graph)
+    _warn(solution.warnings)
+    measured = None
+    if verify:
+        measured = scalerules.verify(
+            built, solution, sizes=chosen, seeds=seeds, steps=question.steps, progress=not quiet
+        )  # fmt: skip
+    write(scalerules.report(built, solution, measured), output)
+    if measured is not None and measured.interrupted:
+        return INTERRUPTED
+    return 1 if measured is not None and measured.verdict is False else 0
+
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C; what there was is reported all the same."""

@@ -1,0 +1,109 @@
+"""The commands that read: list, trace, published, check."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from .common import Output, _ended, _warn, command
+from .output import stream, write
+
+
+@command()
+def list_(kind: Literal["graphs", "optimizers", "gauges", "ops", "backends", "fits"] = "graphs", /) -> int:
+    """What there is: graphs, optimizers, gauges, ops, backends or fits, each with a line that says what it is.
+
+    For example:
+      scalerules list
+      scalerules list optimizers
+    """
+    from . import listing
+
+    rows = listing.LISTS[kind]()
+    width = max((len(name) for name, _ in rows), default=0)
+    write("".join(f"{name:<{width}}  {text}".rstrip() + "\n" for name, text in rows), None)
+    return 0
+
+
+@command("published")
+def published(
+    records: Annotated[str | None, Parameter(help="A file of records (.yaml, .json), not the project's.")] = None,
+    /,
+    *,
+    only: Annotated[tuple[str, ...], Parameter(negative="", help="The id of a record; repeatable.")] = (),
+    format: Literal["table", "md", "json"] = "table",
+    quiet: Annotated[bool, Parameter(negative="", help="No progress on standard error.")] = False,
+    output: Output = None,
+) -> int:
+    """Papers beside what the engine derives: every published rule, where it agrees, where it differs and why.
+
+    Ends with status 1 if a difference has no stated reason, or a record cannot be derived.
+
+    For example:
+      scalerules published
+      scalerules published --only muon --only depth-mup
+      scalerules published my_records.yaml --format md -o published.md
+    """
+    from scalerules.measurement.progress import Progress
+    from scalerules.reporting.literature.published import published as compare
+    from scalerules.reporting.literature.records import records as read
+
+    with Progress(len(only) or len(read(records).records), not quiet, "deriving") as advance:
+        report = compare(records, only=only, advance=advance)
+    method = {"table": report.to_table, "md": report.to_markdown, "json": report.to_json}[format]
+    write(_ended(method()), output)
+    return 0 if report.verdict else 1
+
+
+@command("trace")
+def trace(
+    factory: Annotated[str, Parameter(help="module:factory or file.py:factory, which builds a torch module.")],
+    /,
+    *,
+    scale: Annotated[tuple[str, ...], Parameter(negative="", help="NAME=VALUES, such as width=32,48,64.")] = (),
+    format: Literal["yaml", "json", "record"] = "yaml",
+    output: Output = None,
+) -> int:
+    """Traces a torch module, unedited, and writes its graph; `record` shows the traced calls with symbolic sizes.
+
+    `factory(width=32)` builds the module, `make_inputs(width=32)` of the same file returns what it is called with.
+    What was left out or could not be set is said on standard error. Needs the extra torch.
+
+    For example:
+      scalerules trace models.py:make_gpt --scale width=32,48,64 --scale depth=2,3,4 -o gpt.yaml
+      scalerules derive gpt.yaml --scale width
+    """
+    from scalerules.catalogue import graphs as lookup
+    from scalerules.tracing.trace import Traced
+
+    from .options import traced_at
+
+    graph = lookup.graph(factory, trace=traced_at(scale) or None)
+    if isinstance(graph, Traced):
+        _warn(graph.notes)
+    if format == "record":
+        write(_ended(str(graph.record if isinstance(graph, Traced) else graph)), output)
+    else:
+        write(_ended(graph.to_json() if format == "json" else graph.to_yaml()), output)
+    return 0
+
+
+@command("derivation", "pages")
+def check(*, write: Annotated[bool, Parameter(negative="", help="Write the folder again instead.")] = False) -> int:
+    """Compares the folder derivations/ with what the engine gives now; ends with status 1 if they differ.
+
+    For example:
+      scalerules check
+      scalerules check --write
+    """
+    from scalerules.reporting import derivations as pages
+
+    if write:
+        for name in pages.regenerate():
+            print(f"wrote {name}", file=sys.stderr)
+        return 0
+    drift = pages.drift()
+    print("\n".join(drift) if drift else "derivations/ is what the engine gives", file=stream())
+    return 1 if drift else 0
