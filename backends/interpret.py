@@ -21,7 +21,7 @@ from scalerules.architecture.order import ordered
 from scalerules.errors import GraphError
 from scalerules.ops.node import Node
 
-from .natural import density, natural_std
+from .base_values import density, natural_std
 from .operations import SCAN_PARTS, TABLE, Call
 
 LINEAR = frozenset({"einsum", "add"})

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from scalerules.errors import ScaleRulesError
 
-from .natural import natural_std
+from .base_values import natural_std
 from .pytorch_match import Follower, Matched, bare
 from .pytorch_parts import part_of, region
 from .pytorch_sizes import Sizes

@@ -19,7 +19,7 @@ from scalerules.architecture.graph import Graph
 from scalerules.optimizers.law import RADIUS
 from scalerules.optimizers.symbolic import Facts
 
-from . import natural
+from . import base_values as natural
 from .interpret import Data, Program, Run
 from .own_steps import perturbed
 from .reads import read_by

@@ -15,8 +15,8 @@ import pytest
 import torch
 from handmade import handmade
 from scalerules.backends import pytorch
+from scalerules.backends.base_values import natural_std as natural_std_without_torch
 from scalerules.backends.interpret import Data, Program, natural_std
-from scalerules.backends.natural import natural_std as natural_std_without_torch
 from scalerules.backends.operations import TABLE
 from scalerules.backends.pytorch_lines import LINES
 from torch.nn import functional
