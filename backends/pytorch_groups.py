@@ -19,11 +19,11 @@ from scalerules.optimizers.powers import AXES
 from scalerules.optimizers.symbolic import Facts
 from scalerules.optimizers.table import OPTIMIZERS
 
+from .pytorch.python_text import law
 from .pytorch_match import Follower, Matched, bare
 from .pytorch_parts import part_of
 from .pytorch_sizes import ModelWarning, Sizes
 from .pytorch_tensors import mesh_of
-from .pytorch_text import law
 from .pytorch_weight_norm import is_by_row
 
 if TYPE_CHECKING:

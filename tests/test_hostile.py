@@ -131,7 +131,8 @@ def test_no_name_of_any_class_becomes_code(names):
 
 def test_what_is_more_than_was_meant_is_refused(monkeypatch):
     """The check does not rest on the escaping: with that out, it refuses."""
-    from scalerules.backends import pytorch, pytorch_source, pytorch_text
+    from scalerules.backends import pytorch, pytorch_source
+    from scalerules.backends.pytorch import python_text as pytorch_text
 
     monkeypatch.setattr(pytorch_text, "shown", str)
     monkeypatch.setattr(pytorch, "documented", str)
