@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError, UnknownName
 
+from .pytorch.model.apply import Groups, apply
 from .pytorch.python_text import documented, law, shown
-from .pytorch_apply import Groups, apply
 from .pytorch_helpers import HELPERS
 from .pytorch_meant import check
 from .pytorch_recipe import demo, groups, imported, init

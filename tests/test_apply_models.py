@@ -12,9 +12,9 @@ import pytest
 import torch
 from handmade import handmade, power
 from scalerules.backends.pytorch import Groups, apply
-from scalerules.backends.pytorch_apply import ModelWarning
-from scalerules.backends.pytorch_pair import Pair
-from scalerules.backends.pytorch_places import Multiply
+from scalerules.backends.pytorch.model.apply import ModelWarning
+from scalerules.backends.pytorch.model.forward_factors import Multiply
+from scalerules.backends.pytorch.model.muon_pair import Pair
 from test_apply import BASE, Net, quiet, rules, run
 from torch import Tensor, nn
 from torch.nn import functional

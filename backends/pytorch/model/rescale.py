@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from scalerules.architecture.uses import fan_in
 from scalerules.errors import ScaleRulesError
 
-from .pytorch_match import Follower, Matched, Names, bare
-from .pytorch_parts import part_of, region
-from .pytorch_sizes import ModelWarning, Sizes
-from .pytorch_tensors import constant, fill, root_mean_square, spread, whole
-from .pytorch_weight_norm import weight_norms
+from .at_sizes import ModelWarning, Sizes
+from .match import Follower, Matched, Names, bare
+from .sharded import constant, fill, root_mean_square, spread, whole
+from .weight_norm import weight_norms
+from .weight_parts import part_of, region
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from .pytorch_groups import Groups
+from .groups import Groups
 
 
 class Pair(Optimizer):

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from scalerules.architecture.block_names import is_blocks, of_block
 from scalerules.errors import ScaleRulesError, nearest
 
-from .pytorch_parts import by_weight, weight_of
-from .pytorch_weight_norm import Part, weight_norms
+from .weight_norm import Part, weight_norms
+from .weight_parts import by_weight, weight_of
 
 if TYPE_CHECKING:
     from torch.nn import Module, Parameter

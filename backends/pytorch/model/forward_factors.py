@@ -17,8 +17,8 @@ from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
 from scalerules.ops.node import Node
 
-from .pytorch_match import Matched, bare
-from .pytorch_sizes import Sizes
+from .at_sizes import Sizes
+from .match import Matched, bare
 
 if TYPE_CHECKING:
     from torch.nn import Module

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from scalerules.architecture.graph import Graph
 from scalerules.errors import MissingExtra, ScaleRulesError
 
-from .pytorch.python_text import law
-from .pytorch_draw import draw
-from .pytorch_groups import Groups, Tuned, groups_of
-from .pytorch_match import Matched, Names, match
-from .pytorch_places import Places, own_factor, set_factors
-from .pytorch_rescale import check_growth, reference_stds, reference_values, rescale
-from .pytorch_sizes import ModelWarning, Sizes
+from ..python_text import law
+from .at_sizes import ModelWarning, Sizes
+from .draw import draw
+from .forward_factors import Places, own_factor, set_factors
+from .groups import Groups, Tuned, groups_of
+from .match import Matched, Names, match
+from .rescale import check_growth, reference_stds, reference_values, rescale
 
 if TYPE_CHECKING:
     from torch import Tensor

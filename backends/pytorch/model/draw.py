@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from scalerules.errors import ScaleRulesError
 
-from .base_values import natural_std
-from .pytorch_match import Follower, Matched, bare
-from .pytorch_parts import part_of, region
-from .pytorch_sizes import Sizes
-from .pytorch_tensors import constant, fill, root_mean_square
-from .pytorch_weight_norm import norms, weight_norms
+from ...base_values import natural_std
+from .at_sizes import Sizes
+from .match import Follower, Matched, bare
+from .sharded import constant, fill, root_mean_square
+from .weight_norm import norms, weight_norms
+from .weight_parts import part_of, region
 
 if TYPE_CHECKING:
     from torch import Tensor

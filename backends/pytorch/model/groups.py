@@ -19,12 +19,12 @@ from scalerules.optimizers.powers import AXES
 from scalerules.optimizers.symbolic import Facts
 from scalerules.optimizers.table import OPTIMIZERS
 
-from .pytorch.python_text import law
-from .pytorch_match import Follower, Matched, bare
-from .pytorch_parts import part_of
-from .pytorch_sizes import ModelWarning, Sizes
-from .pytorch_tensors import mesh_of
-from .pytorch_weight_norm import is_by_row
+from ..python_text import law
+from .at_sizes import ModelWarning, Sizes
+from .match import Follower, Matched, bare
+from .sharded import mesh_of
+from .weight_norm import is_by_row
+from .weight_parts import part_of
 
 if TYPE_CHECKING:
     from torch.nn import Module, Parameter
@@ -89,7 +89,7 @@ class Groups(list[Group]):
         """The class and its arguments, as `Trainer(optimizer_cls_and_kwargs=groups.for_trainer(AdamW))` takes them."""
         if not self.matrices:
             return kind, {"params": list(self), **options}
-        from .pytorch_pair import Pair
+        from .muon_pair import Pair
 
         return Pair, {"params": self, "matrices": kind, **options}
 
