@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 import torch
 from handmade import handmade
-from scalerules.backends.pytorch import Groups, apply
 from scalerules.backends.pytorch.model.draw import seed_of
 from scalerules.backends.pytorch.model.match import bare
 from scalerules.backends.pytorch.model.sharded import is_sharded
 from scalerules.backends.pytorch.model.sharded import whole as gathered
+from scalerules.backends.pytorch.source.emit import Groups, apply
 from test_apply import BASE, Net, blocks_graph
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh

@@ -14,11 +14,11 @@ from types import ModuleType
 import pytest
 import torch
 from handmade import handmade
-from scalerules.backends import pytorch
 from scalerules.backends.base_values import natural_std as natural_std_without_torch
 from scalerules.backends.interpret import Data, Program, natural_std
 from scalerules.backends.operations import TABLE
-from scalerules.backends.pytorch_lines import LINES
+from scalerules.backends.pytorch.source import emit as pytorch
+from scalerules.backends.pytorch.source.lines import LINES
 from torch.nn import functional
 
 import scalerules as sr

@@ -131,8 +131,9 @@ def test_no_name_of_any_class_becomes_code(names):
 
 def test_what_is_more_than_was_meant_is_refused(monkeypatch):
     """The check does not rest on the escaping: with that out, it refuses."""
-    from scalerules.backends import pytorch, pytorch_source
     from scalerules.backends.pytorch import python_text as pytorch_text
+    from scalerules.backends.pytorch.source import emit as pytorch
+    from scalerules.backends.pytorch.source import model as pytorch_source
 
     monkeypatch.setattr(pytorch_text, "shown", str)
     monkeypatch.setattr(pytorch, "documented", str)
@@ -148,7 +149,7 @@ def test_what_is_more_than_was_meant_is_refused(monkeypatch):
 
 def test_every_attribute_of_a_torch_module_is_known():
     torch = pytest.importorskip("torch")
-    from scalerules.backends.pytorch_source import OF_TORCH
+    from scalerules.backends.pytorch.source.model import OF_TORCH
 
     assert {name for name in dir(torch.nn.Module()) if not name.startswith("__")} <= OF_TORCH
 

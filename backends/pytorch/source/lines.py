@@ -14,7 +14,7 @@ from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
 from scalerules.ops.node import Node
 
-from .pytorch.python_text import quoted
+from ..python_text import quoted
 
 TINY = "1e-30"
 """Added under the root of a norm: against 0/0 only, so that it is nothing at any size (as in `operations.py`)."""

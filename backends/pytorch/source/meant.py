@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
 
-from .pytorch_harmless import Harmless
-from .pytorch_source import Writer, is_attribute
+from .harmless import Harmless
+from .model import Writer, is_attribute
 
 if TYPE_CHECKING:
     from scalerules.solution.solution import Solution

@@ -13,7 +13,7 @@ from scalerules.ops.node import Node
 from scalerules.optimizers.law import RADIUS
 from scalerules.optimizers.named import named_in as law_of
 
-from .pytorch_source import is_attribute
+from .model import is_attribute
 
 if TYPE_CHECKING:
     from scalerules.sizes.exponents import Exponents

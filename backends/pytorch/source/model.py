@@ -13,7 +13,7 @@ from scalerules.architecture.order import ordered
 from scalerules.errors import ScaleRulesError, nearest
 from scalerules.ops.node import Node
 
-from .pytorch.python_text import (
+from ..python_text import (
     WIDTH,
     Identifiers,
     assign,
@@ -28,9 +28,9 @@ from .pytorch.python_text import (
     shown,
     value_code,
 )
-from .pytorch_helpers import HELPERS
-from .pytorch_lines import LINES, Line, complex_nodes, has_offset, is_lookup, length
-from .pytorch_reasons import reason
+from .helpers import HELPERS
+from .lines import LINES, Line, complex_nodes, has_offset, is_lookup, length
+from .reasons import reason
 
 if TYPE_CHECKING:
     from scalerules.solution.solution import Solution

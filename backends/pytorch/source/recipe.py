@@ -15,9 +15,9 @@ from scalerules.optimizers.law import RADIUS
 from scalerules.optimizers.named import named_in as law_of
 from scalerules.optimizers.own import torch_class
 
-from .pytorch.python_text import commented, fractions, item, law, number, quoted, scaled, shown
-from .pytorch_reasons import logarithm, reason
-from .pytorch_source import Writer
+from ..python_text import commented, fractions, item, law, number, quoted, scaled, shown
+from .model import Writer
+from .reasons import logarithm, reason
 
 if TYPE_CHECKING:
     from scalerules.optimizers import Optimizer as Law

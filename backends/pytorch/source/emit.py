@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError, UnknownName
 
-from .pytorch.model.apply import Groups, apply
-from .pytorch.python_text import documented, law, shown
-from .pytorch_helpers import HELPERS
-from .pytorch_meant import check
-from .pytorch_recipe import demo, groups, imported, init
-from .pytorch_source import Writer, axis_lengths, factors, model
+from ..model.apply import Groups, apply
+from ..python_text import documented, law, shown
+from .helpers import HELPERS
+from .meant import check
+from .model import Writer, axis_lengths, factors, model
+from .recipe import demo, groups, imported, init
 
 if TYPE_CHECKING:
     from scalerules.sizes.exponents import Exponents
