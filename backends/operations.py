@@ -149,7 +149,7 @@ def _scan(call: Call) -> Tensor:
     if len(call.operands) == 3:
         return _loop(call)
     try:
-        from .scan import selective_scan
+        from .scan.scan import selective_scan
     except ModuleNotFoundError as error:
         raise MissingExtra("running a scan", "torch") from error
     u, dt, A, B, C = _by_channel(call)

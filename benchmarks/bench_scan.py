@@ -43,7 +43,7 @@ ZOH, MEMORY, COLD, CACHED = 2.2, 15.0, 6.0, 1.0
 
 
 def scans() -> dict[str, Scan]:
-    from scalerules.backends.scan import selective_scan
+    from scalerules.backends.scan.scan import selective_scan
 
     def zoh(*arguments: Tensor) -> Tensor:
         return selective_scan(*arguments, discretisation="zoh")
@@ -165,7 +165,7 @@ def both(scan: Scan, tensors: tuple[Tensor, ...]) -> None:
 
 def own_exp2(numbers: int) -> Callable[[], None]:
     from numba import njit
-    from scalerules.backends import scan_kernels as kernels
+    from scalerules.backends.scan import kernels
 
     @njit
     def run(x, out, repeats):

@@ -41,7 +41,7 @@ def test_an_exported_recurrence_runs_as_the_module_does(name: str) -> None:
 
 
 def test_the_selective_scan_is_that_of_the_library() -> None:
-    from scalerules.backends.scan import selective_scan as compiled
+    from scalerules.backends.scan.scan import selective_scan as compiled
 
     generator = torch.Generator().manual_seed(1)
     u, dt = (torch.randn(2, 6, 9, generator=generator, dtype=torch.float64) for _ in range(2))

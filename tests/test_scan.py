@@ -11,8 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scalerules.backends.scan import DoubleBackwardError, ScanError, ScanTypeError, selective_scan, selective_scan_fn
-from scalerules.backends.scan_steps import scan_by_steps
+from scalerules.backends.scan.by_steps import scan_by_steps
+from scalerules.backends.scan.scan import (
+    DoubleBackwardError,
+    ScanError,
+    ScanTypeError,
+    selective_scan,
+    selective_scan_fn,
+)
 from torch import Tensor
 from torch.nn.functional import silu, softplus
 

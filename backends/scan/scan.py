@@ -24,8 +24,8 @@ from torch.nn import functional
 
 from scalerules.errors import ScaleRulesError
 
-from . import scan_kernels as kernels
-from .scan_steps import scan_by_steps
+from . import kernels
+from .by_steps import scan_by_steps
 
 DISCRETISATIONS = {"euler": kernels.EULER, "zoh": kernels.ZOH, "bilinear": kernels.BILINEAR}
 SMALLEST_RATE = 1e-20  # stands for A = 0 where the zero-order hold divides by A
