@@ -175,7 +175,7 @@ def mup_on(graph: sr.Graph, solution: sr.Solution, lr: float, seeds: int) -> tup
     Generous to mup: nodes that are to grow (products before their multiplier) are left out.
     """
     from mup.coord_check import _get_coord_data
-    from scalerules.backends import training
+    from scalerules.backends.training import measure as training
 
     graph, base = few_samples(graph), graph.base_sizes()
     programs = {w: training.Program(graph, solution, base | {"width": w}, base) for w in FAULT_WIDTHS}

@@ -15,10 +15,10 @@ import pytest
 import torch
 from handmade import handmade
 from scalerules.backends.base_values import natural_std as natural_std_without_torch
-from scalerules.backends.interpret import Data, Program, natural_std
-from scalerules.backends.operations import TABLE
 from scalerules.backends.pytorch.source import emit as pytorch
 from scalerules.backends.pytorch.source.lines import LINES
+from scalerules.backends.training.operations import TABLE
+from scalerules.backends.training.program import Data, Program, natural_std
 from torch.nn import functional
 
 import scalerules as sr

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from scalerules.backends import training
-from scalerules.backends.live import LiveProgram
+from scalerules.backends.training import measure as training
+from scalerules.backends.training.module_program import LiveProgram
 from torch import nn
 from torch.nn import functional as F
 

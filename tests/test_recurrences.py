@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from scalerules.backends.live import _Calls
-from scalerules.backends.recurrences import TABLE, delta_rule, selective_scan
+from scalerules.backends.training.module_program import _Calls
+from scalerules.backends.training.recurrences import TABLE, delta_rule, selective_scan
 from torch.utils import _pytree as tree
 
 from benchmarks.zoo import ZOO

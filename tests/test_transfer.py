@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 import torch
-from scalerules.backends import real_data, transfer_run
+from scalerules.backends.training import real_data
+from scalerules.backends.training import sweep_run as transfer_run
 
 import scalerules as sr
 from scalerules.architecture.graph import Graph

@@ -154,7 +154,7 @@ def measured(name: str) -> dict[tuple[str, str], tuple[float, float]]:
     Each of the other numbers is how far it is off by chance (standard error over seeds).
     """
     import torch
-    from scalerules.backends.interpret import Program
+    from scalerules.backends.training.program import Program
 
     graph = attention() if name == "attention" else sr.graph(name)
     found, data = constants(graph), graph.to_dict()

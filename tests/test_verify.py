@@ -273,7 +273,8 @@ def test_a_fault_shows_with_fewer_seeds_at_larger_sizes() -> None:
     ("name", "optimizer"), [*(("mlp", o) for o in ("sgd", "momentum", "muon")), ("transformer", "adamw")]
 )
 def test_stacked_copies_are_single_runs(name: str, optimizer: str) -> None:
-    from scalerules.backends import ensemble, training
+    from scalerules.backends.training import ensemble
+    from scalerules.backends.training import measure as training
 
     graph = few_samples(catalogue(name))
     solution = derive(graph, optimizer=optimizer)
@@ -292,7 +293,7 @@ def test_stacked_copies_are_single_runs(name: str, optimizer: str) -> None:
 
 def test_what_is_learned_does_not_count_as_small_gradients() -> None:
     """Gradients are proportional to that at the outputs; what is left of it is measured, and never above 1."""
-    from scalerules.backends import training
+    from scalerules.backends.training import measure as training
 
     graph, solution = perceptron()
     base = graph.base_sizes()
@@ -304,7 +305,8 @@ def test_what_is_learned_does_not_count_as_small_gradients() -> None:
 
 
 def test_rates_at_once_find_the_edge_that_single_runs_find() -> None:
-    from scalerules.backends import ensemble, training
+    from scalerules.backends.training import ensemble
+    from scalerules.backends.training import measure as training
 
     graph, solution = perceptron()
     base = graph.base_sizes()

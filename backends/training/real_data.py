@@ -20,7 +20,7 @@ from torch.nn.functional import one_hot
 from scalerules.architecture.graph import Graph
 from scalerules.errors import GraphError, MissingExtra, UnknownName
 
-from .interpret import Data
+from .program import Data
 
 HELD_OUT = 0.1
 """The part of the data that is never trained on."""

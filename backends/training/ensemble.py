@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as tree
 
-from . import training
-from .interpret import Data, Program, Run, minus
+from . import measure as training
+from .call import Run
+from .measure import Key, Measurement, Trial
 from .own_steps import perturbed
+from .program import Data, Program, minus
 from .reads import read_by
-from .training import Key, Measurement, Trial
 
 STACKED, ALONE = 2**21, 2**19
 """Parameter entries of all copies together, and of one, above which stacking gains nothing: the caches overflow."""

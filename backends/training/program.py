@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -21,13 +21,12 @@ from scalerules.architecture.order import ordered
 from scalerules.errors import GraphError
 from scalerules.ops.node import Node
 
-from .base_values import density, natural_std
-from .operations import SCAN_PARTS, TABLE, Call
+from ..base_values import density, natural_std
+from .call import Call, Run, Scope, Swap
+from .operations import SCAN_PARTS, TABLE
 
 LINEAR = frozenset({"einsum", "add"})
 """Operations that are linear in each parameter that they read once."""
-Swap = Mapping[tuple[str, str], Tensor]
-"""(node, parameter) -> the value that this node alone reads instead of the parameter's."""
 
 
 @dataclass(frozen=True)
@@ -38,37 +37,8 @@ class Data:
     targets: list[Tensor]
 
 
-@dataclass
-class Run:
-    """One forward pass: the values of the top level, and of each repeat's body, block by block.
-
-    `look` False leaves out what is computed only to be looked at (the internal nodes of scans).
-    """
-
-    parameters: Mapping[str, Tensor]
-    values: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
-    blocks: dict[str, list[dict[str, Tensor]]] = field(default_factory=dict[str, list[dict[str, Tensor]]])
-    look: bool = True
-
-    def all_values(self) -> dict[str, Tensor]:
-        """Every node's value by name, detached; nodes of a body are stacked over the blocks (first dimension)."""
-        stacked = {name: value.detach() for name, value in self.values.items()}
-        for blocks in self.blocks.values():
-            for name in blocks[0]:
-                if name != "stream":
-                    stacked[name] = torch.stack([block[name].detach() for block in blocks])
-        return stacked
 
 
-@dataclass(frozen=True)
-class Scope:
-    """The top level of a graph (`repeat` and `block` None), or one block of a repeat, while it is computed."""
-
-    run: Run
-    values: dict[str, Tensor]
-    repeat: str | None = None
-    block: int | None = None
-    swap: Swap = field(default_factory=dict[tuple[str, str], Tensor])
 
 
 @dataclass(frozen=True)

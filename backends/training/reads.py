@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .interpret import Program
+from .program import Program
 
 
 def read_by(program: Program, values: Mapping[str, Any], names: Any) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,45 +16,22 @@ from torch import Tensor
 from torch.nn import functional
 
 from scalerules.errors import MissingExtra
-from scalerules.ops.node import Node
 
-from .products import contract
+from .call import Call, last_index
+from .einsum import contract
 
 if TYPE_CHECKING:
-    from .interpret import Program, Scope
+    pass
 
 TINY = 1e-30
 """Added under the root of a norm: against 0/0 only, so that it is nothing at any size."""
 
 
-@dataclass(frozen=True)
-class Call:
-    """One node about to be computed: its operands as tensors, with the names of their axes."""
-
-    program: Program
-    name: str
-    node: Node
-    operands: list[Tensor]
-    axes: list[tuple[str, ...]]
-    scope: Scope
-    """Where the node stands; a scan adds its internal nodes, `NAME.state` and others, to its values."""
-
-    @property
-    def dim(self) -> int:
-        """The dimension of the first operand that the node works along (the last of that name)."""
-        return last_index(self.axes[0], str(self.node.axis))
-
-    def length(self, axis: str) -> int:
-        """The number of entries along an axis."""
-        return self.program.lengths[axis]
 
 
 Operation = Callable[[Call], Tensor]
 
 
-def last_index(axes: Sequence[str], axis: str) -> int:
-    """The last position of `axis` in `axes` (attention weights have the axis time twice)."""
-    return len(axes) - 1 - list(axes)[::-1].index(axis)
 
 
 def aligned(tensor: Tensor, axes: Sequence[str], whole: Sequence[str]) -> Tensor:
@@ -149,7 +126,7 @@ def _scan(call: Call) -> Tensor:
     if len(call.operands) == 3:
         return _loop(call)
     try:
-        from .scan.scan import selective_scan
+        from ..scan.scan import selective_scan
     except ModuleNotFoundError as error:
         raise MissingExtra("running a scan", "torch") from error
     u, dt, A, B, C = _by_channel(call)

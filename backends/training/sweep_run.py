@@ -13,8 +13,8 @@ import torch
 
 from scalerules.measurement.sweeps.store import Job, Outcome
 
-from . import training
-from .interpret import Program
+from . import measure as training
+from .program import Program
 from .real_data import Source
 
 

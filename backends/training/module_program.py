@@ -22,8 +22,9 @@ from scalerules.tracing.exporting.export import as_call, call_with, module_of, n
 from scalerules.tracing.exporting.library_kernels import whole_kernels
 from scalerules.tracing.writing.places import Live, Piece
 
-from . import recurrences, training
-from .interpret import Data, Program
+from . import measure as training
+from . import recurrences
+from .program import Data, Program
 
 SEEDS = (11, 12)
 """Copies at the base size that the standard deviations there are taken from."""

@@ -19,11 +19,12 @@ from scalerules.architecture.graph import Graph
 from scalerules.optimizers.law import RADIUS
 from scalerules.optimizers.symbolic import Facts
 
-from . import base_values as natural
-from .interpret import Data, Program, Run
+from .. import base_values as natural
+from .call import Run
+from .optimizer_steps import OPTIMIZERS, Setting, Steps, optimizer, orthogonal
 from .own_steps import perturbed
+from .program import Data, Program
 from .reads import read_by
-from .steps import OPTIMIZERS, Setting, Steps, optimizer, orthogonal
 
 __all__ = ["OPTIMIZERS", "Measurement", "Setting", "Trial", "gradients", "losses", "measure", "optimizer", "orthogonal",
            "settings", "step"]  # fmt: skip
