@@ -20,7 +20,7 @@ from scalerules.catalogue.graphs import graph as catalogue
 from scalerules.derivation.derive import derive
 from scalerules.errors import MissingExtra, ScaleRulesError
 from scalerules.measurement.verification.judge import Measured, Row, judge, measured, student
-from scalerules.measurement.verification.predicted import _late
+from scalerules.measurement.verification.predicted import late_names
 from scalerules.measurement.verification.report import Report
 from scalerules.measurement.verification.runs import few_samples
 from scalerules.measurement.verification.slopes import fit, tends
@@ -320,12 +320,12 @@ def test_rates_at_once_find_the_edge_that_single_runs_find() -> None:
     ("optimizer", "powers"), [("adam", (-7, -6, -5, -4, -3)), ("sgd", (-12, -7, -3, 0, 5, 19))]
 )
 def test_the_edge_is_found_wherever_it_lies(optimizer, powers) -> None:
-    from scalerules.measurement.verification.edge import _edge
+    from scalerules.measurement.verification.edge import edge_of
 
     for edge in powers:
-        assert _edge(lambda asked, edge=edge: [power <= edge for power in asked]) == edge
-    assert _edge(lambda asked: [True for _ in asked]) == 20
-    assert _edge(lambda asked: [False for _ in asked]) is None
+        assert edge_of(lambda asked, edge=edge: [power <= edge for power in asked]) == edge
+    assert edge_of(lambda asked: [True for _ in asked]) == 20
+    assert edge_of(lambda asked: [False for _ in asked]) is None
 
 
 def test_a_rate_at_which_bounded_outputs_saturate_is_no_stable_rate() -> None:
@@ -380,8 +380,8 @@ def test_queries_that_start_at_zero_agree_under_sgd() -> None:
     graph = catalogue("transformer", zero_query=True)
     report = verify(graph, derive(graph, optimizer="sgd"), sizes=[64, 128, 256, 512], progress=False)
     assert report.verdict is True, report.wrong
-    assert _late({("own", "k", 2, "K"): Fraction(-1, 2), ("own", "k", 3, "K"): Fraction(0)}) == [("own", "k", "K")]
-    assert _late({("own", "k", 1, "K"): Fraction(-1, 2), ("own", "k", 3, "K"): Fraction(0)}) == []
+    assert late_names({("own", "k", 2, "K"): Fraction(-1, 2), ("own", "k", 3, "K"): Fraction(0)}) == [("own", "k", "K")]
+    assert late_names({("own", "k", 1, "K"): Fraction(-1, 2), ("own", "k", 3, "K"): Fraction(0)}) == []
 
 
 def test_divergence_is_wrong_and_no_crash() -> None:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, fx
 
 from scalerules.errors import ScaleRulesError
-from scalerules.tracing.exporting.export import _evaluation as evaluation  # pyright: ignore[reportPrivateUsage]
 from scalerules.tracing.exporting.export import as_call, call_with, module_of, number_views, quiet, without_looking
+from scalerules.tracing.exporting.export import evaluation as evaluation  # pyright: ignore[reportPrivateUsage]
 from scalerules.tracing.exporting.library_kernels import whole_kernels
 from scalerules.tracing.writing.places import Live, Piece
 

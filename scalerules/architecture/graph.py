@@ -21,7 +21,7 @@ from scalerules.ops.node import Node, Parameter, _Data
 from scalerules.ops.registry import like
 from scalerules.sizes.lengths import Length, parse_length
 
-from .order import _ordered, _walk
+from .order import in_order, walk
 
 MAX_NODES = 20_000
 
@@ -144,7 +144,7 @@ class Graph(_Data):
 
     def walk(self) -> Iterator[tuple[str, Node]]:
         """Every node with its name, those in the bodies of repeats included, in order."""
-        yield from _walk(self.nodes)
+        yield from walk(self.nodes)
 
     def base_sizes(self) -> dict[str, float]:
         """The value of every scale at the base size."""
@@ -184,12 +184,12 @@ class Graph(_Data):
             raise GraphError(f"has the density {part:g} at the base size", where=where, hint=hint)
 
     def _check_nodes(self, nodes: Mapping[str, Node], outer: Mapping[str, object], repeat: str | None) -> None:
-        if sum(1 for _ in _walk(nodes)) > MAX_NODES:
+        if sum(1 for _ in walk(nodes)) > MAX_NODES:
             raise GraphError(f"has more than {MAX_NODES} nodes", where=f"graph {self.name!r}")
         if "stream" in nodes:
             hint = "'stream' is what a repeated block reads"
             raise GraphError("is a reserved name", where="node 'stream'", hint=hint)
-        for name in _ordered(nodes, outer):
+        for name in in_order(nodes, outer):
             self._check_node(name, nodes[name], repeat)
 
     def _check_node(self, name: str, node: Node, repeat: str | None) -> None:

@@ -12,14 +12,14 @@ from scalerules.errors import GraphError, nearest
 from scalerules.ops.node import Node
 
 
-def _walk(nodes: Mapping[str, Node]) -> Iterator[tuple[str, Node]]:
+def walk(nodes: Mapping[str, Node]) -> Iterator[tuple[str, Node]]:
     for name, node in nodes.items():
         if node.body is not None:
-            yield from _walk(node.body)
+            yield from walk(node.body)
         yield name, node
 
 
-def _ordered(nodes: Mapping[str, Node], outer: Mapping[str, object]) -> list[str]:
+def in_order(nodes: Mapping[str, Node], outer: Mapping[str, object]) -> list[str]:
     """The nodes in an order in which each stands behind its inputs; written order where that is one."""
     order: nx.DiGraph[str] = nx.DiGraph()
     order.add_nodes_from(nodes)
@@ -50,4 +50,4 @@ def ordered(nodes: Mapping[str, Node], outside: Sequence[str] = ()) -> list[str]
 
     `outside` are nodes that a body reads beside its stream.
     """
-    return _ordered(nodes, {"stream": None, **dict.fromkeys(outside)})
+    return in_order(nodes, {"stream": None, **dict.fromkeys(outside)})

@@ -8,13 +8,13 @@ from types import ModuleType
 
 from scalerules.errors import UnknownName
 
-from .folders import _names, folder
+from .folders import folder, names_in
 
 
 def backends() -> list[str]:
     """Names of the files that carry a solution into a framework: those with a function `emit`."""
     with_emit = re.compile(r"^def emit\b|^from .* import .*\bemit\b", re.MULTILINE)
-    files = {name: folder("backends") / f"{name}.py" for name in _names("backends")}
+    files = {name: folder("backends") / f"{name}.py" for name in names_in("backends")}
     return [name for name, file in files.items() if with_emit.search(file.read_text(encoding="utf-8"))]
 
 

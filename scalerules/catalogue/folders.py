@@ -16,5 +16,5 @@ def folder(part: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-def _names(part: str) -> list[str]:
+def names_in(part: str) -> list[str]:
     return sorted(file.stem for file in folder(part).glob("[a-z]*.py"))

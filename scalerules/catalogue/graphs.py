@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from scalerules.errors import GraphError, nearest
 
-from .folders import _names
-from .user_code import _call, _existing, _import, _kind, _load
+from .folders import names_in
+from .user_code import call_factory, existing_file, imported, kind_of, loaded
 
 if TYPE_CHECKING:
     from scalerules.architecture.graph import Graph
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def catalogue() -> list[str]:
     """Names of the architectures that come with the package."""
-    return _names("graphs")
+    return names_in("graphs")
 
 
 
@@ -38,28 +38,28 @@ def graph(spec: str | Path, *, trace: Mapping[str, Sequence[int]] | None = None,
     nearest valid name where a name is not known.
     """
     if not isinstance(spec, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise GraphError(f"a graph has a name or a path, not {_kind(spec)}", hint="such as 'mlp' or 'my_arch.yaml'")
+        raise GraphError(f"a graph has a name or a path, not {kind_of(spec)}", hint="such as 'mlp' or 'my_arch.yaml'")
     text = str(spec)
     place, _, factory = text.rpartition(":")
     if place and factory.isidentifier():
-        module = _load(_existing(place)) if place.endswith(".py") else _import(place)
+        module = loaded(existing_file(place)) if place.endswith(".py") else imported(place)
         if trace or not options:
             from scalerules.tracing import factories
 
             if values := trace or factories.values_in(module, factory):
                 return factories.traced(module, factory, values, place)
             factories.check_called(module, factory, place)
-        return _call(module, factory, options, place)
+        return call_factory(module, factory, options, place)
     if trace:
         raise GraphError(f"{text!r} is no module:factory", hint="values of a scale are for modules that are traced")
     if text.endswith(".py"):
-        return _call(_load(_existing(text)), "build", options, text)
+        return call_factory(loaded(existing_file(text)), "build", options, text)
     if text.lower().endswith((".yaml", ".yml", ".json")):
-        return _from_data(_existing(text), options)
+        return _from_data(existing_file(text), options)
     if text not in catalogue():
         hint = nearest(text, catalogue()) + "; or a path to .py, .yaml or .json, or module:factory"
         raise GraphError(f"unknown graph {text!r}", hint=hint)
-    return _call(importlib.import_module(f"scalerules.graphs.{text}"), "build", options, text)
+    return call_factory(importlib.import_module(f"scalerules.graphs.{text}"), "build", options, text)
 
 
 

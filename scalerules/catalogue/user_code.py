@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scalerules.architecture.graph import Graph
 
 
-def _existing(text: str) -> Path:
+def existing_file(text: str) -> Path:
     path = Path(text).expanduser()
     if not path.is_file():
         near = [file.name for file in path.parent.glob(f"*{path.suffix}")] if path.parent.is_dir() else []
@@ -29,7 +29,7 @@ def _existing(text: str) -> Path:
     return path
 
 
-def _load(path: Path) -> ModuleType:
+def loaded(path: Path) -> ModuleType:
     """The module in a user's file; a file of the catalogue is imported as what it is."""
     if path.resolve().parent == folder("graphs").resolve():
         return importlib.import_module(f"scalerules.graphs.{path.stem}")
@@ -48,7 +48,7 @@ def _load(path: Path) -> ModuleType:
     return module
 
 
-def _import(name: str) -> ModuleType:
+def imported(name: str) -> ModuleType:
     """The module `name`, looked for in the current folder first, as `python -m` does."""
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
@@ -65,7 +65,7 @@ def _import(name: str) -> ModuleType:
         raise _from_user(error, name) from error
 
 
-def _call(module: ModuleType, factory: str, options: Mapping[str, Any], text: str) -> Graph:
+def call_factory(module: ModuleType, factory: str, options: Mapping[str, Any], text: str) -> Graph:
     """What the factory of a module returns, as a graph; `text` is what the user calls the module."""
     function = getattr(module, factory, None)
     if not callable(function):
@@ -86,7 +86,7 @@ def _call(module: ModuleType, factory: str, options: Mapping[str, Any], text: st
         raise
     except (Exception, SystemExit) as error:
         raise _from_user(error, text if text.endswith(".py") else module.__file__ or text) from error
-    return _as_graph(made, f"{factory}() of {text}")
+    return as_graph(made, f"{factory}() of {text}")
 
 
 def _other_function(module: ModuleType, factory: str) -> str:
@@ -96,7 +96,7 @@ def _other_function(module: ModuleType, factory: str) -> str:
     return f"did you mean {near[0]!r}?" if near else f"it should hold {factory}(), which returns a Graph"
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
     """How a message names a value: `nothing`, `a torch.nn.Linear` or `a dict`."""
     kind = type(value)
     return "nothing" if value is None else f"a {kind.__qualname__}"
@@ -160,7 +160,7 @@ def _check_kinds(function: Any, options: Mapping[str, Any], text: str) -> None:
             raise GraphError(f"option {name!r} is {wanted}, not {value!r}", where=f"graph {text!r}")
 
 
-def _as_graph(made: object, where: str) -> Graph:
+def as_graph(made: object, where: str) -> Graph:
     """What a factory made, as a graph; `(make_model, scales, make_inputs)` is traced."""
     from scalerules.architecture.graph import Graph
 
@@ -174,6 +174,6 @@ def _as_graph(made: object, where: str) -> Graph:
             return trace(described[0], scales=described[1], inputs=described[2])
     made = cast(object, made)
     if hasattr(made, "named_parameters"):
-        what = f"returns {_kind(made)}, and how its sizes vary is not known"
+        what = f"returns {kind_of(made)}, and how its sizes vary is not known"
         raise GraphError(what, where=where, hint="let it take the scales and name values: --scale width=32,48,64")
-    raise GraphError(f"returns {_kind(made)}, not a Graph", where=where, hint="return Builder(...).build(...)")
+    raise GraphError(f"returns {kind_of(made)}, not a Graph", where=where, hint="return Builder(...).build(...)")

@@ -26,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., int])
 COMMANDS: dict[str, Callable[..., int]] = {}
 
 
-def _output(_: object, file: str | None) -> None:
+def writable(_: object, file: str | None) -> None:
     destination(file)  # a place that cannot be written is told before the work, not after it
 
 
@@ -42,7 +42,7 @@ def _figure_or_page(_: object, file: str | None) -> None:
 
 Output = Annotated[
     str | None,
-    Parameter(name=["-o", "--output"], validator=_output, help="The file to write, whole or not at all."),
+    Parameter(name=["-o", "--output"], validator=writable, help="The file to write, whole or not at all."),
 ]
 GraphName = Annotated[str, Parameter(help="A catalogue name, a path to .py, .yaml or .json, or module:factory.")]
 Asked = Question()
@@ -96,20 +96,20 @@ def version() -> str:
 
 
 
-def _call(method: str) -> Callable[[Any], str]:
+def call_of(method: str) -> Callable[[Any], str]:
     return lambda solution: getattr(solution, method)()
 
 
-def _ended(text: str) -> str:
+def ended(text: str) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
-def _warn(warnings: Iterable[str]) -> None:
+def warn(warnings: Iterable[str]) -> None:
     for warning in warnings:
         print(f"scalerules: warning: {warning}", file=sys.stderr)
 
 
-def _rich(renderable: Any) -> str:
+def rich_text(renderable: Any) -> str:
     """What rich draws, as text: as wide as the terminal, and never cut off where it goes into a file or a pipe."""
     import io
     import shutil

@@ -6,7 +6,7 @@ from typing import Literal
 
 from scalerules.errors import ScaleRulesError, UnknownName
 
-from .common import Asked, GraphName, Output, _call, _ended, _warn, command
+from .common import Asked, GraphName, Output, call_of, command, ended, warn
 from .options import Question
 from .output import write
 
@@ -29,9 +29,9 @@ def derive(
       scalerules derive my_arch.yaml --optimizer sgd --format json -o rules.json
     """
     _, solution = question.solve(graph)
-    _warn(solution.warnings)
+    warn(solution.warnings)
     method = {"table": "to_table", "md": "to_markdown", "latex": "to_latex", "json": "to_json"}[format]
-    write(_ended(_call(method)(solution)), output)
+    write(ended(call_of(method)(solution)), output)
     return 0
 
 
@@ -47,7 +47,7 @@ def explain(graph: GraphName, parameter: str, /, *more: str, question: Question 
     for name in (parameter, *more):
         if name not in solution.explanations:
             raise UnknownName("parameter", name, solution.explanations, where=f"graph {built.name!r}")
-    write("\n".join(_ended(str(solution.explain(name))) for name in (parameter, *more)), output)
+    write("\n".join(ended(str(solution.explain(name))) for name in (parameter, *more)), output)
     return 0
 
 
@@ -75,7 +75,7 @@ def classify(
     built = question.graph(graph)
     asked = {key: value for key, value in question.asked(built).items() if key != "gauge"}
     report = scalerules.classify(built, given=question.sizes_given(), **asked)
-    write(_ended(report.to_json() if format == "json" else str(report)), output)
+    write(ended(report.to_json() if format == "json" else str(report)), output)
     return 0 if report.stable else 1
 
 
@@ -91,6 +91,6 @@ def emit(graph: GraphName, /, *, to: str = "pytorch", question: Question = Asked
 
     lookup.backend(to)  # a wrong name is told before the work
     built, solution = question.solve(graph)
-    _warn(solution.warnings)
-    write(_ended(lookup.emit(solution, to, graph=built)), output)
+    warn(solution.warnings)
+    write(ended(lookup.emit(solution, to, graph=built)), output)
     return 0

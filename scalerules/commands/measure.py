@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, MOST_SEEDS, positive, whole
 from scalerules.boundary.files import folder as _folder
 
-from .common import Asked, AskedToTrain, GraphName, Output, _ended, _figure, _figure_or_page, _rich, _warn, command
+from .common import Asked, AskedToTrain, GraphName, Output, _figure, _figure_or_page, command, ended, rich_text, warn
 from .options import Question, Repeated, Trained, numbers, whole_numbers
 from .output import write
 from .training_options import compared, lengths, place
@@ -52,13 +52,13 @@ def verify(
         positive(lr, "--lr", LARGEST_RATE)
     whole(seed, "--seed", 0)
     built, solution = question.solve(graph)
-    _warn(solution.warnings)
+    warn(solution.warnings)
     report = scalerules.verify(
         built, solution, sizes=chosen, seeds=counts if len(counts) > 1 else counts[0], steps=question.steps, lr=lr,
         progress=not quiet, device=device, seed=seed,
     )  # fmt: skip
     try:
-        write(_ended(report.to_json() if format == "json" else _rich(report.to_table(every))), output)
+        write(ended(report.to_json() if format == "json" else rich_text(report.to_table(every))), output)
     finally:
         if plot is not None and report.rows:
             report.plot(plot)
@@ -105,7 +105,7 @@ def fuzz(
     if save is not None:
         for path in report.save(save):
             print(f"wrote {path}", file=sys.stderr)
-    write(_ended(report.to_json() if format == "json" else report.to_table()), output)
+    write(ended(report.to_json() if format == "json" else report.to_table()), output)
     return INTERRUPTED if report.interrupted else 0 if report.verdict else 1
 
 
@@ -148,14 +148,14 @@ def transfer(
     whole(seeds, "--seeds", 1, MOST_SEEDS)
     whole(jobs, "--jobs", 1, MOST_JOBS)
     built, solution = question.solve(graph)
-    _warn(solution.warnings)
+    warn(solution.warnings)
     report = scalerules.transfer(
         built, solution, chosen, rates, base=base, compare=compared(question, built, compare), seeds=seeds,
         steps=question.steps, data=data, axes=fixed, store=place(store, built.name), jobs=jobs, progress=not quiet,
     )  # fmt: skip
-    text = {"json": report.to_json, "md": report.to_markdown, "table": lambda: _rich(report.to_table())}[format]()
+    text = {"json": report.to_json, "md": report.to_markdown, "table": lambda: rich_text(report.to_table())}[format]()
     try:
-        write(_ended(text), output)
+        write(ended(text), output)
     finally:
         if plot is not None:
             report.plot(plot)
@@ -185,7 +185,7 @@ def report(
     chosen = numbers(sizes, "--sizes", few=2)
     whole(seeds, "--seeds", 1, MOST_SEEDS)
     built, solution = question.solve(graph)
-    _warn(solution.warnings)
+    warn(solution.warnings)
     measured = None
     if verify:
         measured = scalerules.verify(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from .common import Output, _ended, _warn, command
+from .common import Output, command, ended, warn
 from .output import stream, write
 
 
@@ -53,7 +53,7 @@ def published(
     with Progress(len(only) or len(read(records).records), not quiet, "deriving") as advance:
         report = compare(records, only=only, advance=advance)
     method = {"table": report.to_table, "md": report.to_markdown, "json": report.to_json}[format]
-    write(_ended(method()), output)
+    write(ended(method()), output)
     return 0 if report.verdict else 1
 
 
@@ -82,11 +82,11 @@ def trace(
 
     graph = lookup.graph(factory, trace=traced_at(scale) or None)
     if isinstance(graph, Traced):
-        _warn(graph.notes)
+        warn(graph.notes)
     if format == "record":
-        write(_ended(str(graph.record if isinstance(graph, Traced) else graph)), output)
+        write(ended(str(graph.record if isinstance(graph, Traced) else graph)), output)
     else:
-        write(_ended(graph.to_json() if format == "json" else graph.to_yaml()), output)
+        write(ended(graph.to_json() if format == "json" else graph.to_yaml()), output)
     return 0
 
 

@@ -7,10 +7,10 @@ from scalerules.passes.events import Event
 from scalerules.solving.problem import Problem, Unsolvable
 from scalerules.terms.term import Term
 
-from .writer import _exponents
+from .writer import exponents_of
 
 
-def _clash(problem: Problem, failure: Unsolvable) -> Clash:
+def clash_of(problem: Problem, failure: Unsolvable) -> Clash:
     """The clash in words: each equation with the size that was reached, and what would resolve it."""
     equations = [f"{e.words} ({_origin(e.event)})" for e in failure.clash]
     remedies: list[str] = []
@@ -19,7 +19,7 @@ def _clash(problem: Problem, failure: Unsolvable) -> Clash:
     if failure.compromise is not None:
         vectors, scales = failure.compromise.vectors, list(problem.direction)
         for name, distance in failure.compromise.short.items():
-            rate = _exponents(vectors["lr", name], scales)
+            rate = exponents_of(vectors["lr", name], scales)
             remedies.append(f"let the own contribution of {name!r} stay at size -{distance} (its lr is then {rate})")
     for equation in failure.clash:
         if equation.relation == "stable" and equation.event.kind in ("own", "change"):

@@ -14,7 +14,7 @@ from scalerules.solution.solution import Solution
 from scalerules.solving.problem import Problem, Unsolvable
 from scalerules.solving.solve import solve
 
-from .clash import _clash
+from .clash import clash_of
 from .damping import DECAYS, Decaying
 from .parametrizations import Given
 from .question import Alignment, graph_given, problem_of
@@ -74,7 +74,7 @@ def derive(
             uphill = radii(problem, solved)
         except Unsolvable as failure:
             note("which equations clash")
-            raise _clash(problem, failure) from None
+            raise clash_of(problem, failure) from None
         note("writing down why")
         kept = cast("Decaying | None", decay)
         return _Writer(problem, solved, mode, chosen.name, bound, kept, uphill).solution()

@@ -14,7 +14,7 @@ MOST_LINES = 14
 STAGES = ("parameter", "forward", "backward", "gradient", "update", "own", "change")
 
 
-def _because(term: Term, sums: Mapping[str, Fraction]) -> str:
+def because(term: Term, sums: Mapping[str, Fraction]) -> str:
     """The reason of the step, and what the sums over axes contributed here."""
     said = {"1": "aligned, as its length", "1/2": "independent, as its root", "-1": "divided by it"}
     here = [f"{axis}: {said.get(str(share), f'to the power {share}')}" for axis, share in sums.items() if share]
@@ -22,7 +22,7 @@ def _because(term: Term, sums: Mapping[str, Fraction]) -> str:
     return f"{reason} Here {', '.join(here)}." if here else reason
 
 
-def _when(term: Term, order: Mapping[str, int]) -> tuple[int, int, int]:
+def when(term: Term, order: Mapping[str, int]) -> tuple[int, int, int]:
     """The order in which steps are shown: as they happen in training."""
     step = term.step
     stage = STAGES.index(step.stage) if step else 0
@@ -30,6 +30,6 @@ def _when(term: Term, order: Mapping[str, int]) -> tuple[int, int, int]:
     return (step.time if step else 0, stage, -place if step and step.stage == "backward" else place)
 
 
-def _sentence(equation: Equation) -> str:
+def sentence_of(equation: Equation) -> str:
     words = equation.words
     return words[0].upper() + words[1:] + "."

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from scalerules.catalogue.backends import backend
-from scalerules.catalogue.user_code import _kind
+from scalerules.catalogue.user_code import kind_of
 from scalerules.errors import ScaleRulesError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def emit(solution: Solution, to: str = "pytorch", *, graph: Graph | None = None)
     from scalerules.solution.solution import Solution
 
     if not isinstance(solution, Solution):  # pyright: ignore[reportUnnecessaryIsInstance]
-        what = f"emit writes a solution, not {_kind(solution)}"
+        what = f"emit writes a solution, not {kind_of(solution)}"
         raise ScaleRulesError(what, hint="sr.emit(sr.derive(graph, optimizer='adam'))")
     return backend(to).emit(solution, to, graph=graph)
 

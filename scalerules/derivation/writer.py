@@ -25,12 +25,12 @@ from scalerules.terms.term import Symbol, Term
 
 from .cone import cone_of
 from .damping import DECAYS, Decaying, Tuning, clipping_said, divided, global_norm
-from .explanations import MOST_LINES, _because, _sentence, _when
+from .explanations import MOST_LINES, because, sentence_of, when
 from .predictions import sizes_of
 from .rates import Radii
 
 
-def _exponents(vector: Vector, scales: Sequence[str]) -> Exponents:
+def exponents_of(vector: Vector, scales: Sequence[str]) -> Exponents:
     return Exponents(dict(zip(scales, vector[1:], strict=True)))
 
 
@@ -60,7 +60,7 @@ class _Writer:
             scales=tuple(self.scales),
             parameters=self._normed({name: self._rule(name) for name in self.graph.parameters}),
             multipliers={
-                name: _exponents(vector, self.scales)
+                name: exponents_of(vector, self.scales)
                 for (kind, name), vector in self.solved.vectors.items()
                 if kind == "mult"
             },
@@ -105,7 +105,7 @@ class _Writer:
 
     def _vector(self, kind: str, name: str) -> Exponents:
         vector = self.solved.vectors.get((kind, name))
-        return self.zero if vector is None or ("lr", name) in self._unmet else _exponents(vector, self.scales)
+        return self.zero if vector is None or ("lr", name) in self._unmet else exponents_of(vector, self.scales)
 
     @property
     def _unmet(self) -> set[Symbol]:
@@ -118,7 +118,7 @@ class _Writer:
         dampings = self.tuning.dampings(held, name, gradient)
         rule = Rule(
             shape=self.graph.shape_of(name),
-            init=_exponents(self.solved.vectors["init", name], self.scales)
+            init=exponents_of(self.solved.vectors["init", name], self.scales)
             if ("init", name) in self.solved.vectors
             else self.zero,
             mult=self.zero,
@@ -136,7 +136,7 @@ class _Writer:
             else (Fraction(0), *self.zero.fractions.values())
         )
         by = self.tuning.gauges(held)
-        shape = Shape(self.graph.parameters[name].init == "normal", len(axes), _exponents(grows, self.scales), by.update)  # noqa: E501
+        shape = Shape(self.graph.parameters[name].init == "normal", len(axes), exponents_of(grows, self.scales), by.update)  # noqa: E501
         return self._with_radius(regauged(rule, shape, gauge_of(self.gauge), by.update, by.decay, by.dampings), name)
 
     def _with_radius(self, rule: Rule, name: str) -> Rule:
@@ -144,7 +144,7 @@ class _Writer:
         if self.uphill is None or not self.graph.parameters[name].trained:
             return rule
         vector = self.uphill.solved.vectors.get(("lr", name))
-        radius = self.zero if vector is None or self.uphill.solved.never(("lr", name)) else _exponents(vector, self.scales)  # noqa: E501
+        radius = self.zero if vector is None or self.uphill.solved.never(("lr", name)) else exponents_of(vector, self.scales)  # noqa: E501
         radius = radius.plus(rule.mult, self.uphill.share(name).update)
         return replace(rule, dampings={**rule.dampings, RADIUS: radius})
 
@@ -155,7 +155,7 @@ class _Writer:
         event = self.gradients.get(name)
         if event is None or event.term is None:
             return self.zero
-        return _exponents(vector_of(event.form, self.solved.vectors, self.run, self.scales), self.scales)
+        return exponents_of(vector_of(event.form, self.solved.vectors, self.run, self.scales), self.scales)
 
     def _bounds(self) -> dict[Symbol, Equation]:
         """For every unknown the equation that shows best what determines it: one that holds with equality, close by."""
@@ -198,14 +198,14 @@ class _Writer:
             vector = self.solved.vectors.get((kind, name))
             if vector is None:
                 continue
-            size = str(_exponents(vector, self.scales))
+            size = str(exponents_of(vector, self.scales))
             equation = self.bound.get((kind, name))
             if (kind, name) in self.problem.given:
                 found.append(Explanation(kind, size, "It is given."))
             elif equation is None:
                 found.append(Explanation(kind, size, "No equation asks for less."))
             else:
-                found.append(Explanation(kind, size, _sentence(equation), self._steps(equation.event)))
+                found.append(Explanation(kind, size, sentence_of(equation), self._steps(equation.event)))
         event = self.gradients.get(name)
         if event is not None and self.problem.optimizer.eps:
             gradient = self._gradient(name)
@@ -231,15 +231,15 @@ class _Writer:
                 sums[key] = {**growths, **sums.get(key, {})}
             queue += sorted((*term.parents, *term.minus), key=lambda parent: -parent.size)
         order = {site.name: index for index, site in reversed(list(enumerate(self.run.plan.sites)))}
-        lines = sorted(found.items(), key=lambda item: _when(item[1], order))
+        lines = sorted(found.items(), key=lambda item: when(item[1], order))
         return tuple(
-            Line(stage, time, node, self._size_text(term), _because(term, sums[stage, time, node]))
+            Line(stage, time, node, self._size_text(term), because(term, sums[stage, time, node]))
             for (stage, time, node), term in lines
         )
 
     def _size_text(self, term: Term) -> str:
         vectors: Vectors = self.solved.vectors
-        return str(_exponents(vector_of(term.form, vectors, self.run, self.scales), self.scales))
+        return str(exponents_of(vector_of(term.form, vectors, self.run, self.scales), self.scales))
 
     def _sizes(self) -> list[Predicted]:
         """Every predicted size, with the smaller one that finite sizes may show."""

@@ -12,7 +12,7 @@ PASSING = ("identity", "negative", "rearrange", "reshape", "slice", "window", "s
 """Operations that pass every entry on as large as it is."""
 
 
-def _enlarges(graph: Graph, site: Site) -> bool:
+def enlarges(graph: Graph, site: Site) -> bool:
     """Whether a multiplier is fixed and grows."""
     if site.op != "scale" or site.node.free or not isinstance(site.node.factor, str):
         return False
@@ -20,7 +20,7 @@ def _enlarges(graph: Graph, site: Site) -> bool:
     return sum(power for scale, power in powers if graph.scales.get(scale)) > 0
 
 
-def _judged(sites: list[Site], enlarges: Callable[[Site], bool]) -> list[Site]:
+def judged_sites(sites: list[Site], enlarges: Callable[[Site], bool]) -> list[Site]:
     """A value that is read only through a multiplier is judged behind it.
 
     Unless a parameter of its own sets its size: then the multiplier is left to what comes behind, if it does not grow.

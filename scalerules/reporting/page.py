@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scalerules.architecture.graph import Graph
     from scalerules.measurement.verification.verify import Report
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent
 EXAMPLE = 8
 """The page's example: the first scale grows by this, the others as the direction says."""
 

@@ -32,7 +32,7 @@ def _text(part: Part, _: Scales) -> str:
     return part.text()
 
 
-def _texts(part: Part, _: Scales) -> tuple[str, ...]:
+def texts_of(part: Part, _: Scales) -> tuple[str, ...]:
     return part.texts()
 
 
@@ -116,9 +116,9 @@ REQUIRED: Mapping[str, Reader] = {
 
 OPTIONAL: Mapping[str, Reader] = {
     "multipliers": _each(_exponents),
-    "cone": _texts,
-    "assumptions": _texts,
-    "warnings": _texts,
+    "cone": texts_of,
+    "assumptions": texts_of,
+    "warnings": texts_of,
     "sizes": _all(_predicted),
     "explanations": _each(_all(_explanation)),
     "constants": _each(_constant),

@@ -118,13 +118,13 @@ class Solution:
             "parameters": {
                 name: {
                     "shape": list(rule.shape),
-                    **{size: _texts(getattr(rule, size)) for size in SIZES},
+                    **{size: texts_of(getattr(rule, size)) for size in SIZES},
                     "log": {size: "logarithm" for size in rule.log},
-                    **({"dampings": {n: _texts(e) for n, e in rule.dampings.items()}} if rule.dampings else {}),
+                    **({"dampings": {n: texts_of(e) for n, e in rule.dampings.items()}} if rule.dampings else {}),
                 }
                 for name, rule in self.parameters.items()
             },
-            "multipliers": {node: _texts(exponents) for node, exponents in self.multipliers.items()},
+            "multipliers": {node: texts_of(exponents) for node, exponents in self.multipliers.items()},
             "direction": {scale: str(growth) for scale, growth in self.direction.items()},
             "cone": list(self.cone),
             "assumptions": list(self.assumptions),
@@ -164,18 +164,18 @@ class Solution:
             for size in sizes:
                 if size not in SIZES:
                     raise UnknownName("size", size, SIZES, where=f"parameter {parameter!r}")
-            given = {size: _read(value, f"{size} of {parameter!r}") for size, value in sizes.items()}
+            given = {size: read_solution(value, f"{size} of {parameter!r}") for size, value in sizes.items()}
             name = self.name_of(parameter)
             parameters[name] = replace(self[name], **given)
-        nodes = {node: _read(value, f"multiplier {node!r}") for node, value in (multipliers or {}).items()}
+        nodes = {node: read_solution(value, f"multiplier {node!r}") for node, value in (multipliers or {}).items()}
         return replace(self, parameters=parameters, multipliers={**self.multipliers, **nodes})
 
 
 
 
-def _texts(exponents: Exponents) -> dict[str, str]:
+def texts_of(exponents: Exponents) -> dict[str, str]:
     return {scale: str(value) for scale, value in exponents.fractions.items()}
 
 
-def _read(exponents: Mapping[str, Any], where: str) -> Exponents:
+def read_solution(exponents: Mapping[str, Any], where: str) -> Exponents:
     return Exponents({scale: exact(value, where) for scale, value in exponents.items()})

@@ -117,7 +117,7 @@ def own_contributions(run: Run) -> dict[str, list[Event]]:
     return owns
 
 
-def _allowance(name: str, depths: Mapping[str, tuple[Site, Site | None]], run: Run) -> Shift:
+def allowance_of(name: str, depths: Mapping[str, tuple[Site, Site | None]], run: Run) -> Shift:
     """What the sum over depth adds to an own contribution in a repeated block, multiplier included."""
     if name not in depths:
         return ()

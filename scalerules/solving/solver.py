@@ -18,7 +18,7 @@ from scalerules.passes.point import Point
 from scalerules.sizes.vectors import Vector
 from scalerules.terms.term import Symbol
 
-from .equations import Equation, Inequality, Vectors, _allowance, own_contributions, unknowns_of, vector_of
+from .equations import Equation, Inequality, Vectors, allowance_of, own_contributions, unknowns_of, vector_of
 from .problem import BEYOND, Problem, Solved, Unsolvable
 from .programme import Infeasible, Programme
 
@@ -287,7 +287,7 @@ class _Solver:
             reached = [e for e in events if e.term is not None]
             if reached:
                 best = max(reached, key=lambda e: e.ticks)
-                found[f"maximal {name}"] = Equation("maximal", best, allowance=_allowance(name, self.depths, run))
+                found[f"maximal {name}"] = Equation("maximal", best, allowance=allowance_of(name, self.depths, run))
         return found
 
     def _programme(self, run: Run) -> Programme:

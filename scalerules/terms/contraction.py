@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from itertools import product
 
 from .entrywise import entrywise
-from .images import _image
+from .images import image_of
 from .merging import merged
 from .pieces import Labels, Operand, Outer
 from .point import Scope
-from .products import _inner, _products
+from .products import inner, products
 from .term import Term
 
 
@@ -126,12 +126,12 @@ def _pair(
     gone = [label for label in dict.fromkeys(la + lb) if label not in keep]
     result = tuple(label for label in dict.fromkeys(la + lb) if label in keep)
     if len(b) == 1 and b[0].matrix and any(label in gone for label in lb) and any(label in keep for label in lb):
-        return result, _image(at, la, a, lb, b[0], result)
+        return result, image_of(at, la, a, lb, b[0], result)
     if not result and len(gone) == 1 and len(la) == len(lb) == 1 and not any(t.profile for t in (*a, *b)):
-        return result, _inner(at, a, b, gone[0])
+        return result, inner(at, a, b, gone[0])
     if la == lb == result and len(result) == 1 and not any(t.profile for t in (*a, *b)):
         return result, entrywise(a, b, at.reach)
-    return result, _products(at, la, a, lb, b, gone, result)
+    return result, products(at, la, a, lb, b, gone, result)
 
 
 

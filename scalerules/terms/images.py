@@ -7,11 +7,10 @@ from fractions import Fraction
 
 from .pieces import Labels, axis_name
 from .point import Scope
-from .products import _half
 from .term import Mirror, Profile, Shift, Symbol, Term
 
 
-def _image(
+def image_of(
     at: Scope, lx: Labels, x: list[Term], lw: Labels, w: Term, result: Labels
 ) -> list[Term]:
     """A fresh Gaussian matrix applied to `x`: one image per sign pattern on the axes that it does not touch.
@@ -37,7 +36,7 @@ def _image(
             halves = max(0, (2 if aligned else 1) - decay)
             size += growth * halves // 2
             log += bool(decay == 1 and growth)
-            shift.append((("growth", axis_name(label)), _half(halves)))
+            shift.append((("growth", axis_name(label)), halves(halves)))
         profile = tuple(
             term.profile[index_x[label]] if term.profile and label in index_x else 0
             for label in result

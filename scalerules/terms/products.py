@@ -13,7 +13,7 @@ from .point import Scope
 from .term import Mirror, Profile, Shift, Term, decayed
 
 
-def _inner(at: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
+def inner(at: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
     """An inner product of two vectors: the best aligned pair, or the two largest at half the growth."""
     growth = at.ticks(label)
     axis = axis_name(label)
@@ -38,7 +38,7 @@ def _inner(at: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
     return [Term(half, (), (top_a, top_b), ((("growth", axis), HALF),))]
 
 
-def _products(
+def products(
     at: Scope,
     la: Labels,
     a: list[Term],
@@ -125,11 +125,11 @@ def _sum_law(at: Scope, ta: Term, tb: Term, i: int, j: int, growth: int) -> tupl
     decay = (ta.profile[i] if i >= 0 and ta.profile else 0) + (tb.profile[j] if j >= 0 and tb.profile else 0)
     halves = (2 if aligned else 1) - decay
     share = max(0, halves)
-    return growth * share // 2, _half(share), bool(decay and halves == 0 and growth)
+    return growth * share // 2, halves(share), bool(decay and halves == 0 and growth)
 
 
 @cache
-def _half(count: int) -> Fraction:
+def halves(count: int) -> Fraction:
     """So many halves."""
     return Fraction(count, 2)
 

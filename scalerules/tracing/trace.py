@@ -96,8 +96,8 @@ def graph_of(
     With what makes the module and its inputs, `verify` measures the module itself.
     """
     from scalerules.tracing.exporting.short_inputs import brief
+    from scalerules.tracing.lowering.driver import lowered
     from scalerules.tracing.lowering.folding import Unfoldable
-    from scalerules.tracing.lowering.state import Lowering
     from scalerules.tracing.sketch.sketch import Sketch
     from scalerules.tracing.writing.free_factors import free_factors, freed
     from scalerules.tracing.writing.places import live
@@ -107,9 +107,8 @@ def graph_of(
     whole: frozenset[str] = frozenset()
     unfolded: frozenset[str] = frozenset()
     for _ in range(TRIES):
-        at = Lowering(record, Sketch(whole), unfolded)
         try:
-            at.run(record.calls)
+            at = lowered(record, Sketch(whole), unfolded)
             found = fused(pieces(record, at.sketch, [at.get(output.ref) for output in record.outputs], loss))
         except Unfused as loops:
             unfolded |= loops.loops

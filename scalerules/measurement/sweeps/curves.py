@@ -51,13 +51,13 @@ class Row:
     diverged: int
 
 
-def _drift(drift: Drift | None) -> dict[str, Any]:
+def drift_data(drift: Drift | None) -> dict[str, Any]:
     if drift is None:
         return {"drift": None, "stderr": None}
     return {"drift": round(drift.steps, 4), "stderr": round(drift.error, 4)}
 
 
-def _row(row: Row) -> dict[str, Any]:
+def row_data(row: Row) -> dict[str, Any]:
     best = row.optimum
     return {
         "size": row.size, "lr": _number(best.lr), "log2_lr": _number(best.log2_lr), "log2_stderr": _number(best.error),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .curves import LIMIT, Curve, Row, _drift, _row
+from .curves import LIMIT, Curve, Row, drift_data, row_data
 from .optimum import STEP, Drift, Losses, Optimum, fit, mean_losses
 
 
@@ -55,8 +55,8 @@ class TransferReport:
             "seeds": self.seeds, "seeds_used": self.seeds_used, "steps": self.steps, "data": self.data,
             "schedule": self.schedule, "grid_step": 2**STEP,
             "rules": [
-                {"rule": rule} | _drift(self.drifts.get(rule))
-                | {"rows": [_row(row) for row in self.rows if row.rule == rule]}
+                {"rule": rule} | drift_data(self.drifts.get(rule))
+                | {"rows": [row_data(row) for row in self.rows if row.rule == rule]}
                 for rule in self.rules
             ],
             "interrupted": self.interrupted, "runs_made": self.runs_made, "seconds": round(self.seconds, 1),

@@ -17,7 +17,7 @@ from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, MOST_SEEDS, pos
 from scalerules.boundary.working import working
 from scalerules.errors import UnknownName
 from scalerules.measurement.footprint import check_fits
-from scalerules.measurement.scales import _leading, scale_values
+from scalerules.measurement.scales import leading, scale_values
 from scalerules.measurement.verification.runs import belong
 from scalerules.solution.solution import Solution
 
@@ -96,7 +96,7 @@ def transfer(
         for name, rule in found.items()
     ]
     report = TransferReport(
-        graph=graph.name, optimizer=solution.optimizer, rules=list(found), sizes=list(scales), scale=_leading(solution),
+        graph=graph.name, optimizer=solution.optimizer, rules=list(found), sizes=list(scales), scale=leading(solution),
         seeds=seeds, steps=steps, data=getattr(source, "name", str(source)), schedule=schedule, lrs=rates,
     )  # fmt: skip
     with working(f"training {graph.name}", progress):

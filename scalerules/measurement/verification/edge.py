@@ -62,14 +62,14 @@ def stable_rate(graph: Graph, solution: Solution, base: Mapping[str, float], dev
         return [not any(bad[i : i + len(EDGE_SEEDS)]) for i in range(0, len(bad), len(EDGE_SEEDS))]
 
     with training.one_thread():
-        power = _edge(stable)
+        power = edge_of(stable)
     if power is None:
         hint = "give one (lr=)"
         raise ScaleRulesError("no learning rate is stable at the base size", where=f"graph {graph.name!r}", hint=hint)
     return Rate(OF_THE_EDGE * 2.0**power, 2.0**power, 2.0 ** (power + 1) if power < 20 else None)
 
 
-def _edge(stable: Any) -> int | None:
+def edge_of(stable: Any) -> int | None:
     """The power below the first unstable one above a stable one; 20 if there is none, None if nothing is stable."""
     low, high, known = -6, -6, dict[int, bool]()
     while True:

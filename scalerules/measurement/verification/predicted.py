@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scalerules.solution.solution import Solution
 
 
-def _slow(graph: Graph, solution: Solution, predicted: Mapping[Key, Fraction | None]) -> dict[Name, float]:
+def slow_names(graph: Graph, solution: Solution, predicted: Mapping[Key, Fraction | None]) -> dict[Name, float]:
     """How far below its size a quantity may be measured, for a known reason.
 
     What a parameter contributes behind an operation that does not read it itself comes with a small constant. What
@@ -30,7 +30,7 @@ def _slow(graph: Graph, solution: Solution, predicted: Mapping[Key, Fraction | N
     slow: dict[Name, float] = {
         ("own", node, parameter): ALLOWANCE for _, node, _, parameter in predicted if (node, parameter) not in read
     }
-    slow |= {name: 2 * ALLOWANCE for name in _late(predicted)}
+    slow |= {name: 2 * ALLOWANCE for name in late_names(predicted)}
     for p in solution.sizes:
         if p.lower is None or p.size is None:
             continue
@@ -41,7 +41,7 @@ def _slow(graph: Graph, solution: Solution, predicted: Mapping[Key, Fraction | N
     return slow
 
 
-def _late(predicted: Mapping[Key, Fraction | None]) -> list[Name]:
+def late_names(predicted: Mapping[Key, Fraction | None]) -> list[Name]:
     """What is exactly zero at the first step, and grows over the steps once it is there."""
     sizes: dict[Name, dict[int, Fraction]] = {}
     for (quantity, node, step, parameter), size in predicted.items():
@@ -50,7 +50,7 @@ def _late(predicted: Mapping[Key, Fraction | None]) -> list[Name]:
     return [name for name, each in sizes.items() if min(each) > 1 and max(each.values()) > each[min(each)]]
 
 
-def _pulled(samples: Mapping[Key, Samples], table: Sequence[Sequence[Any]]) -> dict[Key, Samples]:
+def pulled(samples: Mapping[Key, Samples], table: Sequence[Sequence[Any]]) -> dict[Key, Samples]:
     """Gradients for as large a gradient at the outputs as at the first step, where that has become smaller.
 
     All gradients are proportional to it, and wide networks may have learned most of their few inputs within a step or
@@ -67,7 +67,7 @@ def _pulled(samples: Mapping[Key, Samples], table: Sequence[Sequence[Any]]) -> d
     return found
 
 
-def _predicted(
+def predicted_sizes(
     solution: Solution, steps: int, runs: Sequence[Any], silent: Collection[str]
 ) -> dict[Key, Fraction | None]:
     """The predicted size of everything that was measured in all runs; nothing of parameters that are `silent`."""
@@ -80,7 +80,7 @@ def _key(p: Predicted) -> Key:
     return (p.quantity, p.node, p.step, p.parameter if p.quantity == "own" else None)
 
 
-def _peaks(
+def peaks(
     predicted: Mapping[Key, Fraction | None], logs: Sequence[float], samples: Mapping[Key, Samples]
 ) -> dict[Name, Measured]:
     """The maximum over steps, by quantity, node, parameter; its step is the first that should reach it."""

@@ -21,7 +21,7 @@ from scalerules.optimizers.own import STEPS
 
 from .edge import Rate, rises, stable_rate
 from .judge import Key, Row, far_above, judge, measured
-from .predicted import _peaks, _predicted, _pulled, _slow
+from .predicted import peaks, predicted_sizes, pulled, slow_names
 from .report import Report
 from .runs import Look, Runs, backend, belong, few_samples, silent, usable
 from .slopes import Samples
@@ -175,7 +175,7 @@ class _Verification:
             return []
         table = [[runs.get((seed, size)) for size in sizes] for seed in seeds]
         there = [run for row in table for run in row if run]
-        predicted = _predicted(self.solution, self.report.steps, there, self.report.silent)
+        predicted = predicted_sizes(self.solution, self.report.steps, there, self.report.silent)
         samples: dict[Key, Samples] = {
             key: [[run.rms.get(key, math.nan) if run else None for run in row] for row in table] for key in predicted
         }
@@ -186,8 +186,8 @@ class _Verification:
             }
         logs = [math.log(size / self.report.sizes[0]) / self.report.growth for size in sizes]
         found = [measured(key, size, logs, samples[key]) for key, size in predicted.items()]
-        peaks = _peaks(predicted, logs, _pulled(samples, table))
-        return judge(found, peaks, _slow(self.graph, self.solution, predicted))
+        peaks = peaks(predicted, logs, pulled(samples, table))
+        return judge(found, peaks, slow_names(self.graph, self.solution, predicted))
 
 
 

@@ -1,7 +1,7 @@
 """Batch size and training length: fits from the literature, kept apart from what is derived and off unless asked for.
 
 What the engine derives holds batch and length fixed. How settings follow them is measured, not derived: every fit here
-has its source, its range and how it was taken (`data/fits.yaml`). `empirical("lr-tokens").scaled(...)` gives the
+has its source, its range and how it was taken (`fits.yaml`). `empirical("lr-tokens").scaled(...)` gives the
 settings to pass to `scalerules.apply`, so that a fit composes with a derived rule and is never part of it.
 """
 
@@ -20,13 +20,13 @@ from pydantic import BaseModel, ConfigDict
 from scalerules.architecture.documents import read
 from scalerules.errors import ScaleRulesError, UnknownName
 
-FILE = Path(__file__).parent / "data" / "fits.yaml"
+FILE = Path(__file__).parent / "fits.yaml"
 
 Law = Literal["power", "half-life", "one-minus", "noise"]
 
 
 class Fit(BaseModel):
-    """One fit: what it is of, its law and exponents, where it holds, and where it is from (see `data/fits.yaml`)."""
+    """One fit: what it is of, its law and exponents, where it holds, and where it is from (see `fits.yaml`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,7 +1,7 @@
 """Records of published scaling rules as data: what a paper prints, in which setting, and why it may differ.
 
 `scalerules.published` derives each of them and compares. A file of records is YAML or JSON; the project's own is
-`data/published.yaml`, and a reader's file has the same form.
+`published.yaml` beside this file, and a reader's file has the same form.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scalerules.architecture.graph import Graph
 from scalerules.architecture.specification import GROWTH, from_document
 from scalerules.errors import ScaleRulesError, UnknownName
 
-OWN = Path(__file__).parent / "data" / "published.yaml"
+OWN = Path(__file__).parent / "published.yaml"
 """The project's records."""
 
 

@@ -152,7 +152,7 @@ def _traced(
             _shorten(model, path, members)
         notes: list[str] = []
         if mode == "evaluation":
-            _evaluation(model)
+            evaluation(model)
             notes.append("traced in evaluation mode (normalisation over batches as in training)")
         args, kwargs = _moved(built, context, args, kwargs)
         if built == "fake":
@@ -248,7 +248,7 @@ def _moved(built: str, context: Any, args: Any, kwargs: Any) -> Any:
     return pytree.tree_map(move, (args, kwargs))
 
 
-def _evaluation(model: nn.Module) -> None:
+def evaluation(model: nn.Module) -> None:
     """Evaluation mode, but not for norms over batches: there they use running statistics, no step of training does."""
     model.eval()
     for module in model.modules():

@@ -1,1 +1,1 @@
-""""""
+"""From a record to a sketch of the graph, operation by operation."""

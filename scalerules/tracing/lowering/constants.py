@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from scalerules.sizes.arithmetic import fixed, over, plus, power, times
 from scalerules.sizes.lengths import Length
-from scalerules.tracing.record import Call
+from scalerules.tracing.record import Call, Ref
 from scalerules.tracing.sketch.values import Constant, Result
 
 from .buffers import DISCRETE
-from .state import as_length, number, operation
-
-if TYPE_CHECKING:
-    from .state import Lowering
+from .state import Lowering, as_length, number, operation
 
 FILLED = {"ones": 1.0, "ones_like": 1.0, "new_ones": 1.0, "zeros": 0.0, "zeros_like": 0.0, "new_zeros": 0.0}
 SAME = ("_to_copy", "clone", "expand", "view", "reshape", "unsqueeze", "squeeze", "alias", "detach", "to", "repeat",
@@ -72,8 +68,6 @@ def _number(at: Lowering, call: Call) -> Length | float | None:
 
 def at_ref(value: object) -> bool:
     """Whether an argument is a tensor."""
-    from scalerules.tracing.record import Ref
-
     return isinstance(value, Ref)
 
 

@@ -12,17 +12,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from scalerules.sizes.arithmetic import ONE
 from scalerules.sizes.lengths import Length, Monomial
 from scalerules.tracing.record import Call, Input, Record, Ref, Weight
+from scalerules.tracing.sketch.sketch import Sketch
 from scalerules.tracing.sketch.values import Constant, Value
-
-if TYPE_CHECKING:
-    from .state import Lowering
 
 LARGER = 4
 """So many times the first sizes are the others."""
@@ -31,27 +29,29 @@ MEAN = 0.2
 """Entries whose mean is a larger part than this of their root mean square have a part that does not average out."""
 
 
-def fixed_entries(at: Lowering, constant: Constant) -> Value | None:
+def fixed_entries(
+    record: Record, sketch: Sketch, known: dict[str, Value | None], constant: Constant
+) -> Value | None:
     """A constant as data of the size that it has; None where that is not known or nothing of it grows.
 
-    Entries that do not average to zero along their axes get a part that is the same everywhere besides.
+    `known` holds what was found before. Entries that do not average to zero along their axes get a part that is the same everywhere besides.
     """
     if constant.discrete or constant.number is not None or not constant.ref:
         return None
     lengths = [length for length in constant.shape if length is not None]
     if len(lengths) < len(constant.shape) or sum(bool(length.scales) for length in lengths) != 1:
         return None  # a matrix turns gradients back through itself: data would not
-    if constant.ref not in at.fixed:
-        at.fixed[constant.ref] = _stated(at, constant, lengths)
-    return at.fixed[constant.ref]
+    if constant.ref not in known:
+        known[constant.ref] = _stated(record, sketch, constant, lengths)
+    return known[constant.ref]
 
 
-def _stated(at: Lowering, constant: Constant, lengths: list[Length]) -> Value | None:
-    found = measured(at.record, constant.ref)
+def _stated(record: Record, sketch: Sketch, constant: Constant, lengths: list[Length]) -> Value | None:
+    found = measured(record, constant.ref)
     if found is None:
         return None
     size, centred = found
-    sketch, body = at.sketch, at.sketch.body
+    body = sketch.body
     sketch.body = None  # it stands outside of a repeated block: all of them read the same
     try:
         value = sketch.data(sketch.name_here("fixed"), lengths)

@@ -5,17 +5,13 @@ A block is folded if all that it hands on is its stream, so that the graph costs
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from scalerules.tracing.record import Call, Record, Ref, Run
 from scalerules.tracing.sketch.axes import Axis
 from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.values import Atom, Dim, Value
 
 from .linear_loops import Loops
-
-if TYPE_CHECKING:
-    from .state import Lowering
+from .state import Lowering
 
 FEW = 2
 """So many blocks are left as they are, unless a scale says how many there are."""
@@ -116,7 +112,7 @@ def fold(at: Lowering, run: Run, loops: Loops) -> None:
     before = set(at.known)
     for call_name in run.copies[0]:
         if not loops.handles(by_name[call_name]):
-            at.known[call_name] = at.lowered(by_name[call_name])
+            at.known[call_name] = at.lower(by_name[call_name])
     made = at.get(result)
     if not isinstance(made, Value):
         raise Unfoldable(run.path)

@@ -7,7 +7,6 @@ it, entry by entry, then everything in the step is lifted to all times, and the 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from scalerules.tracing.record import Call, Ref, Run, references
 from scalerules.tracing.sketch.axes import Axis
@@ -15,9 +14,7 @@ from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.values import Atom, Constant, Dim, Part, Result, Source, Unknown, Value
 
 from .shared_blocks import Counted
-
-if TYPE_CHECKING:
-    from .state import Lowering
+from .state import Lowering
 
 ALL = ".all"
 """Behind the names of nodes that hold all times of what one step holds one of."""
@@ -95,7 +92,7 @@ class _Step:
         values: dict[str, Result] = {}
         for name, twin in zip(second, first, strict=True):
             call = self.calls[name]
-            self.at.known[name] = values[name] = self.at.lowered(call)
+            self.at.known[name] = values[name] = self.at.lower(call)
             self._note_moving(call, self.calls[twin])
         made = values[second[first.index(result.name)]]
         if not isinstance(made, Value) or not isinstance(made.source, str):

@@ -8,12 +8,11 @@ every change (an Euler step of the same length, unlike blocks with weights of th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from scalerules.tracing.record import Call, Ref, Run
 
-if TYPE_CHECKING:
-    from .state import Lowering
+from .families.pointwise import pairwise
+from .state import Lowering
 
 ADDS = ("aten.add.Tensor", "aten.add_.Tensor")
 
@@ -33,8 +32,6 @@ class Counted:
         """Whether a call is such a sum; what is added counts as often as the block is applied."""
         if call.name not in self.adds:
             return False
-        from scalerules.tracing.lowering.families.pointwise import pairwise
-
         run, branch = self.adds[call.name]
         self.at.sketch.call = call
         parts = [self.at.value(call, 0), self.at.value(call, 1)]

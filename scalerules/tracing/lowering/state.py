@@ -1,8 +1,4 @@
-"""From a record to a sketch of the graph: every call of the record is lowered to elementary operations.
-
-`TABLE` maps the name of an ATen operation to the function that lowers it; the families of operations are in the files
-`lower_*.py`. What has no entry stops, unless no axis that it touches grows.
-"""
+"""The state while the calls of a record are lowered, and what the functions that lower them read and make."""
 
 from __future__ import annotations
 
@@ -21,8 +17,6 @@ from scalerules.tracing.sketch.values import (
     Atom,
     Constant,
     Dim,
-    Filling,
-    Loss,
     Operand,
     Result,
     Unknown,
@@ -31,25 +25,8 @@ from scalerules.tracing.sketch.values import (
     whole,
 )
 
-from .buffers import DISCRETE
-
-Handler = Callable[["Lowering", Call], Result]
-
-TABLE: dict[str, Handler] = {}
-"""What lowers each operation, by its name without namespace and overload."""
-
-SILENT = ("_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range_for_size", "sym_size")
-
-
-def lowers(*names: str) -> Callable[[Handler], Handler]:
-    """Enters a function into the table."""
-
-    def enter(function: Handler) -> Handler:
-        for name in names:
-            TABLE[name] = function
-        return function
-
-    return enter
+from .buffers import DISCRETE, buffer
+from .fixed_entries import fixed_entries
 
 
 def operation(target: str) -> str:
@@ -61,10 +38,11 @@ def operation(target: str) -> str:
 class Lowering:
     """The state while the calls are lowered, and what the functions of the table need."""
 
-    def __init__(self, record: Record, sketch: Sketch, unfolded: frozenset[str] = frozenset()) -> None:
-
-        assert families
+    def __init__(
+        self, record: Record, sketch: Sketch, lower: Callable[[Lowering, Call], Result], unfolded: frozenset[str]
+    ) -> None:
         self.record, self.sketch, self.unfolded = record, sketch, unfolded
+        self._lower = lower
         self.known: dict[str, Result] = {}
         self.notes: list[str] = []
         self.held: set[str] = set()
@@ -77,48 +55,9 @@ class Lowering:
 
     # --- what a call reads -------------------------------------------------------------------------
 
-    def run(self, calls: Iterable[Call]) -> None:
-        """Lowers calls in order."""
-        from .folding import Folds
-
-        folds = Folds(self)
-        for call in calls:
-            if not folds.handles(call):
-                self.known[call.name] = self.lowered(call)
-
-    def lowered(self, call: Call) -> Result:
-        """What a call computes. Raises `Unknown`."""
-        name = operation(call.target)
-        if name in SILENT:
-            return Constant(())
-        self.sketch.call = call
-        result = self._lowered(name, call)
-        if isinstance(result, Value) and isinstance(result.source, str):
-            made = self.sketch.nodes[result.source]
-            if made.call is not None and made.call.name == call.name:
-                self.shown[result.source] = call.name
-        return result
-
-    def _lowered(self, name: str, call: Call) -> Result:
-        operands = list(self.operands((*call.args, *call.kwargs.values())))
-        if not any(isinstance(o, (Value, Loss, Filling)) for o in operands):
-            from .constants import folded
-            from .zeros import of_zeros
-
-            return of_zeros(self, call) or folded(self, call)
-        if call.dtypes and all(str(d).startswith(DISCRETE) for d in call.dtypes) and name not in ("topk", "sort"):
-            return _several(call, [Constant(shape, discrete=True) for shape in call.shapes])
-        from .zeros import of_zeros
-
-        if (known := of_zeros(self, call)) is not None:
-            return known
-        handler = TABLE.get(name)
-        try:
-            return handler(self, call) if handler is not None else self.without_growth(call)
-        except Unknown as error:
-            if error.where is None:
-                error.where = place(call)
-            raise
+    def lower(self, call: Call) -> Result:
+        """What a call computes; for what lowers calls inside of others. Raises `Unknown`."""
+        return self._lower(self, call)
 
     def operands(self, value: object) -> Iterable[Operand]:
         """All tensors in a nested argument."""
@@ -161,8 +100,6 @@ class Lowering:
                 for atom in dim:
                     atom.axis.hints.extend(_hints(weight))
             return made
-        from .buffers import buffer
-
         return buffer(weight, self.record.sizes())
 
     def input(self, given: Input) -> Operand:
@@ -203,9 +140,7 @@ class Lowering:
 
     def constant(self, constant: Constant) -> Value:
         """A constant as a value: entries that are data, or a fixed number of size 0, copied along its axes."""
-        from .fixed_entries import fixed_entries
-
-        if (entries := fixed_entries(self, constant)) is not None:
+        if (entries := fixed_entries(self.record, self.sketch, self.fixed, constant)) is not None:
             return entries
         return self.sketch.constant().at([copies(length, self.sketch) for length in constant.shape])
 
@@ -241,7 +176,7 @@ class Lowering:
             letters = [str(i) for i in range(len(shape))]
             made = flat[0] if len(flat) == 1 else self.sketch.combine("add", [(f, letters) for f in flat], letters)
             results.append(made)
-        return _several(call, results)
+        return several(call, results)
 
     def relabelled(self, value: Value, shape: Shape) -> Value:
         """A value without growing axes as one of another shape."""
@@ -272,7 +207,7 @@ def _tables(record: Record) -> frozenset[str]:
     return frozenset(weight.name for weight in found if isinstance(weight, Weight))
 
 
-def _several(call: Call, results: list[Any]) -> Result:
+def several(call: Call, results: list[Any]) -> Result:
     return results[0] if len(results) == 1 else tuple(results)
 
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Constant, Result, Value
 
-from .state import operation
-
-if TYPE_CHECKING:
-    from .state import Lowering
+from .state import Lowering, operation
 
 PRODUCTS = ("mul", "mm", "bmm", "matmul", "einsum", "dot", "mv", "outer", "linear")
 SUMS = ("add", "sub")

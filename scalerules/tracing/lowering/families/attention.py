@@ -7,10 +7,11 @@ from fractions import Fraction
 
 from scalerules.sizes.arithmetic import ONE, is_one, over, power
 from scalerules.sizes.lengths import Length
-from scalerules.tracing.lowering.state import Lowering, as_length, copies, lowers
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Constant, Result, Value
 
+from ..state import Lowering, as_length, copies
+from ..table import lowers
 from .products import contracted
 
 

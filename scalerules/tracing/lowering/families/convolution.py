@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from scalerules.sizes.arithmetic import ONE, is_one, over, product, times
 from scalerules.sizes.lengths import Length
-from scalerules.tracing.lowering.state import Lowering, as_length, lowers, operation
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Constant, Dim, Result, Value
 
+from ..state import Lowering, as_length, operation
+from ..table import lowers
 from .products import contracted
 from .views import rearranged
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scalerules.tracing.lowering.curves import POINTS, kind_of
-from scalerules.tracing.lowering.state import Lowering
 from scalerules.tracing.sketch.values import Curve, Piece, Value
+
+from ..curves import POINTS, kind_of
+from ..state import Lowering
 
 
 def curve_of(value: Value) -> Curve:

@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import cast
 
 from scalerules.sizes.arithmetic import ONE, same
-from scalerules.tracing.lowering.state import Lowering, lowers, operation
 from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.values import Result, Value
+
+from ..state import Lowering, operation
+from ..table import lowers
 
 ROTATIONS = (
     "fft_fft", "fft_ifft", "fft_rfft", "fft_irfft", "fft_hfft", "fft_ihfft", "fft_fft2", "fft_ifft2", "fft_rfft2",

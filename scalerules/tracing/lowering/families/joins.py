@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from scalerules.sizes.arithmetic import ONE, fixed, plus, probe, same
 from scalerules.sizes.lengths import Length
-from scalerules.tracing.lowering.state import Lowering, lowers
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Atom, Constant, Dim, Loss, Operand, Result, Value, same_source
+
+from ..state import Lowering
+from ..table import lowers
 
 
 @lowers("cat", "concat", "concatenate", "hstack", "vstack")

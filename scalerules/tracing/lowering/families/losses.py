@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
-from scalerules.tracing.lowering.state import Lowering, lowers, number, operation
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Constant, Loss, Part, Result, Value
 
+from ..state import Lowering, number, operation
+from ..table import lowers
 from .norms import averaged, totalled
 from .pointwise import pairwise
 from .written_norms import raised

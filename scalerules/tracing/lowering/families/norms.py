@@ -8,10 +8,11 @@ from fractions import Fraction
 from typing import cast
 
 from scalerules.sizes.arithmetic import ONE, over, power, product, same
-from scalerules.tracing.lowering.state import Lowering, as_length, lowers, number, operation
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Constant, Loss, Result, Stat, Value
 
+from ..state import Lowering, as_length, number, operation
+from ..table import lowers
 from .written_norms import raised
 
 

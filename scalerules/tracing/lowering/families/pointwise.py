@@ -9,12 +9,13 @@ from fractions import Fraction
 
 from scalerules.sizes.arithmetic import fixed, negative, power, product
 from scalerules.sizes.lengths import Length
-from scalerules.tracing.lowering.curves import UNARY, finite
-from scalerules.tracing.lowering.fixed_entries import root_mean_square
-from scalerules.tracing.lowering.state import Lowering, as_length, lowers, number, operation
 from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.values import Constant, Curve, Loss, Operand, Result, Value, same_source
 
+from ..curves import UNARY, finite
+from ..fixed_entries import root_mean_square
+from ..state import Lowering, as_length, number, operation
+from ..table import lowers
 from .drawn import curve_of, drawn
 from .written_norms import divided, normalised, raised
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from scalerules.sizes.arithmetic import ONE, fixed, plus
-from scalerules.tracing.lowering.fixed_entries import fixed_entries
-from scalerules.tracing.lowering.state import Lowering, as_length, lowers, number, operation
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Atom, Constant, Part, Result, Value
+
+from ..fixed_entries import fixed_entries
+from ..state import Lowering, as_length, number, operation
+from ..table import lowers
 
 LETTERS = "abcdefghijklmnopqrstuvw"
 

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 
 from scalerules.sizes.arithmetic import fixed, over, times
 from scalerules.sizes.lengths import Length
-from scalerules.tracing.lowering.state import Lowering, copies, lowers, operation
 from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.axes import Axis
 from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.values import Atom, Constant, Dim, Result, Value
 
+from ..state import Lowering, copies, operation
+from ..table import lowers
 from .joins import joined
 from .products import contracted
 from .views import rearranged

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from scalerules.sizes.arithmetic import ONE, fixed, plus, probe, same
 from scalerules.sizes.lengths import Length
-from scalerules.tracing.lowering.state import Lowering, as_length, copies, lowers, operation
 from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.values import Constant, Dim, Filling, Loss, Result, Value
 
+from ..state import Lowering, as_length, copies, operation
+from ..table import lowers
 from .joins import joined
 from .views import rearranged
 

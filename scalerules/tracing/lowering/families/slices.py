@@ -6,9 +6,11 @@ from dataclasses import replace
 
 from scalerules.sizes.arithmetic import ONE, fixed, is_one, over, plus, probe, same
 from scalerules.sizes.lengths import Length
-from scalerules.tracing.lowering.state import Lowering, as_length, lowers, operation
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Constant, Filling, Operand, Piece, Result, Value
+
+from ..state import Lowering, as_length, operation
+from ..table import lowers
 
 
 @lowers("slice", "narrow", "slice_copy", "narrow_copy")

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 from scalerules.sizes.arithmetic import ONE, constant, is_one, negative, over, probe, product, same
 from scalerules.sizes.lengths import Length
-from scalerules.tracing.lowering.state import Lowering, as_length, copies, lowers, number, operation
 from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.values import Atom, Constant, Dim, Piece, Result, Value
+
+from ..state import Lowering, as_length, copies, number, operation
+from ..table import lowers
 
 END = 2**62
 

@@ -10,11 +10,12 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from scalerules.sizes.arithmetic import power
-from scalerules.tracing.lowering.curves import finite
 from scalerules.tracing.sketch.values import Curve, Stat, Value, same_source
 
+from ..curves import finite
+
 if TYPE_CHECKING:
-    from scalerules.tracing.lowering.state import Lowering
+    from ..state import Lowering
 
 POWERS = {Fraction(-1): "reciprocal", Fraction(1, 2): "sqrt", Fraction(-1, 2): "rsqrt"}
 

@@ -1,0 +1,63 @@
+"""From a record to a sketch of the graph: every call of the record is lowered to elementary operations.
+
+What has no entry in the table stops, unless no axis that it touches grows.
+"""
+
+from __future__ import annotations
+
+from scalerules.tracing.record import Call, Record
+from scalerules.tracing.sketch.sketch import Sketch
+from scalerules.tracing.sketch.values import Constant, Filling, Loss, Result, Unknown, Value, place
+
+from . import families  # fills the table
+from .buffers import DISCRETE
+from .constants import folded
+from .folding import Folds
+from .state import Lowering, operation, several
+from .table import TABLE
+from .zeros import of_zeros
+
+assert families
+
+SILENT = ("_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range_for_size", "sym_size")
+
+
+def lowered(record: Record, sketch: Sketch, unfolded: frozenset[str] = frozenset()) -> Lowering:
+    """Lowers the calls of a record in order; loops named in `unfolded` step by step."""
+    lowering = Lowering(record, sketch, lower, unfolded)
+    folds = Folds(lowering)
+    for call in record.calls:
+        if not folds.handles(call):
+            lowering.known[call.name] = lowering.lower(call)
+    return lowering
+
+
+def lower(lowering: Lowering, call: Call) -> Result:
+    """What a call computes. Raises `Unknown`."""
+    name = operation(call.target)
+    if name in SILENT:
+        return Constant(())
+    lowering.sketch.call = call
+    result = _lower(lowering, name, call)
+    if isinstance(result, Value) and isinstance(result.source, str):
+        made = lowering.sketch.nodes[result.source]
+        if made.call is not None and made.call.name == call.name:
+            lowering.shown[result.source] = call.name
+    return result
+
+
+def _lower(lowering: Lowering, name: str, call: Call) -> Result:
+    operands = list(lowering.operands((*call.args, *call.kwargs.values())))
+    if not any(isinstance(o, (Value, Loss, Filling)) for o in operands):
+        return of_zeros(lowering, call) or folded(lowering, call)
+    if call.dtypes and all(str(d).startswith(DISCRETE) for d in call.dtypes) and name not in ("topk", "sort"):
+        return several(call, [Constant(shape, discrete=True) for shape in call.shapes])
+    if (known := of_zeros(lowering, call)) is not None:
+        return known
+    handler = TABLE.get(name)
+    try:
+        return handler(lowering, call) if handler is not None else lowering.without_growth(call)
+    except Unknown as error:
+        if error.where is None:
+            error.where = place(call)
+        raise
