@@ -1,1 +1,1 @@
-"""What is derived, as running code: emitters, the scan, the interpreter; installed as scalerules.backends."""
+"""What carries a solution out of the engine: a package each, found by its name."""

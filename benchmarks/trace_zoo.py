@@ -37,7 +37,7 @@ def one(name: str, derive: bool, save: str | None = None) -> dict[str, Any]:
     import scalerules
     from scalerules.errors import ScaleRulesError
     from scalerules.tracing.exporting.recording import record
-    from scalerules.tracing.trace import graph_of
+    from scalerules.tracing.traced import graph_of
 
     torch.set_num_threads(1)
     entry = MODELS[name]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scalerules.reporting.literature.fits import empirical
     from scalerules.reporting.literature.published import published
     from scalerules.reporting.page import report
-    from scalerules.tracing.trace import trace
+    from scalerules.tracing.traced import trace
 
 __all__ = [
     "Builder",

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 import scalerules as sr
 from scalerules.commands.main import main
 from scalerules.tracing.lowering.curves import POINTS, UNARY, kind_of
-from scalerules.tracing.trace import Traced
+from scalerules.tracing.traced import Traced
 
 WIDTHS = {"width": (32, 48, 64)}
 

@@ -12,13 +12,10 @@ import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from scalerules.errors import one_line
+from scalerules.sizes.exponents import Exponents
 from scalerules.sizes.lengths import Length, Monomial
-
-if TYPE_CHECKING:
-    from scalerules.sizes.exponents import Exponents
 
 WIDTH = 120
 

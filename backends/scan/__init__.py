@@ -1,1 +1,12 @@
-""""""
+"""The selective scan: compiled, differentiable once, of little memory; the reference for state-space models."""
+
+from .scan import DISCRETISATIONS, DoubleBackwardError, ScanError, ScanTypeError, selective_scan, selective_scan_fn
+
+__all__ = [
+    "DISCRETISATIONS",
+    "DoubleBackwardError",
+    "ScanError",
+    "ScanTypeError",
+    "selective_scan",
+    "selective_scan_fn",
+]

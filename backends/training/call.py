@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from scalerules.ops.node import Node
 
-if TYPE_CHECKING:
-    from .program import Program
-
 
 @dataclass(frozen=True)
 class Call:
     """One node about to be computed: its operands as tensors, with the names of their axes."""
 
-    program: Program
     name: str
     node: Node
     operands: list[Tensor]
     axes: list[tuple[str, ...]]
+    lengths: Mapping[str, int]
+    """The number of entries along every axis."""
+    factor: float
+    """What a `scale` node multiplies with."""
+    offset: int
+    """Where a `slice` begins."""
+    dtype: torch.dtype
     scope: Scope
     """Where the node stands; a scan adds its internal nodes, `NAME.state` and others, to its values."""
 
@@ -34,7 +36,7 @@ class Call:
 
     def length(self, axis: str) -> int:
         """The number of entries along an axis."""
-        return self.program.lengths[axis]
+        return self.lengths[axis]
 
 
 def last_index(axes: Sequence[str], axis: str) -> int:

@@ -27,11 +27,7 @@ TINY = 1e-30
 """Added under the root of a norm: against 0/0 only, so that it is nothing at any size."""
 
 
-
-
 Operation = Callable[[Call], Tensor]
-
-
 
 
 def aligned(tensor: Tensor, axes: Sequence[str], whole: Sequence[str]) -> Tensor:
@@ -69,7 +65,7 @@ def _add(call: Call) -> Tensor:
 
 
 def _scale(call: Call) -> Tensor:
-    return call.operands[0] * call.program.factors[call.name]
+    return call.operands[0] * call.factor
 
 
 def _reshape(call: Call) -> Tensor:
@@ -83,8 +79,7 @@ def _concat(call: Call) -> Tensor:
 
 
 def _slice(call: Call) -> Tensor:
-    offset = call.program.number(call.node.offset or 0)
-    return call.operands[0].narrow(-1, math.ceil(offset - 1e-9), call.length(str(call.node.axis)))
+    return call.operands[0].narrow(-1, call.offset, call.length(str(call.node.axis)))
 
 
 def _window(call: Call) -> Tensor:
@@ -235,15 +230,11 @@ def _rearrange(call: Call) -> Tensor:
 
 
 def _constant(call: Call) -> Tensor:
-    return torch.ones([call.length(axis) for axis in call.node.axes or []], dtype=call.program.dtype)
+    return torch.ones([call.length(axis) for axis in call.node.axes or []], dtype=call.dtype)
 
 
 def _input(call: Call) -> Tensor:
     return call.scope.values[call.name]
-
-
-def _repeat(call: Call) -> Tensor:
-    return call.program.repeat(call.scope, call.name, call.node, call.operands[0])
 
 
 def _residual(call: Call) -> Tensor:
@@ -294,7 +285,6 @@ TABLE: dict[str, Operation] = {
     "layer_norm": _layer_norm,
     "softmax": _softmax,
     "scan": _scan,
-    "repeat": _repeat,
     "top_k": _top_k,
     "rfft": _rfft,
     "irfft": _irfft,

@@ -271,9 +271,7 @@ class Steps:
     update: Update
     law: Optimizer
 
-    def __call__(
-        self, gradient: Tensor, parameter: Tensor, setting: Setting, share: float | Tensor = 1.0
-    ) -> Tensor:
+    def __call__(self, gradient: Tensor, parameter: Tensor, setting: Setting, share: float | Tensor = 1.0) -> Tensor:
         """What is taken off the parameter, decay included; clipping leaves `share` of the gradient."""
         decay, wd = self.law.decay, setting.weight_decay
         if not self.law.sides:

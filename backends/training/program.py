@@ -37,10 +37,6 @@ class Data:
     targets: list[Tensor]
 
 
-
-
-
-
 @dataclass(frozen=True)
 class Program:
     """A graph at given values of its scales, with the numbers of a solution.
@@ -194,8 +190,13 @@ class Program:
             axes = [self.graph.axes_of(before.get(source, source)) for source in node.inputs]
             axes += [tuple(self.graph.parameters[parameter].axes) for parameter in node.parameters]
             self._operand_axes[scope.repeat, name] = axes
+        if node.op == "repeat":
+            return self.repeat(scope, name, node, operands[0])
+        offset = math.ceil(self.number(node.offset or 0) - 1e-9)
         try:
-            return TABLE[node.op](Call(self, name, node, operands, axes, scope))
+            return TABLE[node.op](
+                Call(name, node, operands, axes, self.lengths, self.factors.get(name, 1.0), offset, self.dtype, scope)
+            )
         except (RuntimeError, ValueError, IndexError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise

@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from scalerules.errors import GraphError, nearest
+from scalerules.ops import OPS
 from scalerules.ops.node import Node, Parameter
 
 from .graph import MAX_NODES, Graph
@@ -125,7 +126,6 @@ class Builder:
 
     def __getattr__(self, op: str) -> Any:
         """`builder.relu(x)`: a node of the elementwise op `relu`, named after its input."""
-        from scalerules.ops import OPS
 
         if op.startswith("_"):
             raise AttributeError(op)

@@ -22,14 +22,9 @@ from scalerules.ops.registry import like
 from scalerules.sizes.lengths import Length, parse_length
 
 from .order import in_order, walk
+from .yaml_text import dump_yaml
 
 MAX_NODES = 20_000
-
-
-
-
-
-
 
 
 def _exact(value: object) -> object:
@@ -41,10 +36,6 @@ def _exact(value: object) -> object:
 
 
 Growths = Annotated[dict[str, Fraction], BeforeValidator(_exact)]
-
-
-
-
 
 
 class Graph(_Data):
@@ -164,7 +155,6 @@ class Graph(_Data):
 
     def to_yaml(self) -> str:
         """The graph as YAML; `scalerules.graph` reads it back without loss."""
-        from scalerules.catalogue.graphs import dump_yaml
 
         return dump_yaml(self.to_dict())
 
@@ -214,13 +204,9 @@ class Graph(_Data):
             self._check_nodes(node.body, {"stream": None, **dict.fromkeys(node.inputs[1:])}, node.axis)
             if node.result not in node.body:
                 raise UnknownName("result", str(node.result), node.body, where=where)
+            if (result := self._axes_of[str(node.result)]) != (stream := self._axes_of[node.inputs[0]]):
+                raise GraphError(f"the body turns axes {list(stream)} into {list(result)}", where=where)
         shapes = [self._axes_of[i] for i in node.inputs]
         shapes += [tuple(self.parameters[p].axes) for p in node.parameters]
         self._operands_of[name] = tuple(shapes)
-        self._axes_of[name] = tuple(op.axes(node, shapes, self, where))
-
-
-
-
-
-
+        self._axes_of[name] = tuple(op.axes(node, shapes, self.lengths, where))

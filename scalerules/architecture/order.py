@@ -29,8 +29,10 @@ def in_order(nodes: Mapping[str, Node], outer: Mapping[str, object]) -> list[str
                 order.add_edge(source, name)
             elif source not in outer:
                 names = [*nodes, *outer]
-                hint = nearest(source, names) if difflib.get_close_matches(source, names) else (
-                    "a node reads nodes of its own graph or body; a body reads the outside only as 'stream'"
+                hint = (
+                    nearest(source, names)
+                    if difflib.get_close_matches(source, names)
+                    else ("a node reads nodes of its own graph or body; a body reads the outside only as 'stream'")
                 )
                 raise GraphError(f"reads the unknown node {source!r}", where=f"node {name!r}", hint=hint)
     if not nx.is_directed_acyclic_graph(order):

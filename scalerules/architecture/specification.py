@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scalerules.errors import GraphError, ScaleRulesError, UnknownName
+from scalerules.ops.node import Node, Parameter
 
 from .documents import Document, Route, read
+from .graph import Graph
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-    from .graph import Graph
 
 GROWTH = re.compile(r"[+-]?\d{1,9}(?:\.\d{1,9}|/0*[1-9]\d{0,8})?")
 """A growth as text: a fraction or a decimal number of usual length."""
-
 
 
 def read_graph(file: Path) -> Graph:
@@ -28,8 +28,6 @@ def read_graph(file: Path) -> Graph:
 def from_document(document: Document) -> Graph:
     """The graph that a document holds. Raises `ScaleRulesError`; every message says where the mistake stands."""
     from pydantic import ValidationError
-
-    from .graph import Graph
 
     _check_growths(document)
     try:
@@ -42,9 +40,6 @@ def from_document(document: Document) -> Graph:
 
 def invalid(error: ValidationError) -> ScaleRulesError:
     """The first message of pydantic as one of ours, with the nearest valid name where a name is not known."""
-    from scalerules.ops.node import Node, Parameter
-
-    from .graph import Graph
 
     first = _first(error)
     route: Route = tuple(first["loc"])
@@ -120,11 +115,3 @@ def _pointed(document: Document, error: ScaleRulesError) -> tuple[int, int]:
         if place is not None:
             return place
     return document.locate(below)
-
-
-
-
-
-
-
-

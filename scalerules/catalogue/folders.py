@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 from pathlib import Path
 
@@ -14,6 +15,11 @@ def folder(part: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise ScaleRulesError(f"the folder {part}/ is not installed", hint="pip install --editable . in the checkout")
     return Path(next(iter(spec.submodule_search_locations)))
+
+
+def headline(file: Path) -> str:
+    """The first line of the docstring of a Python file, which is not run."""
+    return (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").partition("\n")[0]
 
 
 def names_in(part: str) -> list[str]:

@@ -10,22 +10,23 @@ import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from scalerules.architecture.graph import Graph
 from scalerules.errors import GraphError, nearest
 
-from .folders import names_in
+from .folders import folder, headline, names_in
 from .user_code import call_factory, existing_file, imported, kind_of, loaded
 
-if TYPE_CHECKING:
-    from scalerules.architecture.graph import Graph
+
+def headlines() -> list[tuple[str, str]]:
+    """The catalogue, with the first line of each file's docstring; no file is run."""
+    return [(name, headline(folder("graphs") / f"{name}.py")) for name in catalogue()]
 
 
 def catalogue() -> list[str]:
     """Names of the architectures that come with the package."""
     return names_in("graphs")
-
-
 
 
 def graph(spec: str | Path, *, trace: Mapping[str, Sequence[int]] | None = None, **options: Any) -> Graph:
@@ -62,50 +63,9 @@ def graph(spec: str | Path, *, trace: Mapping[str, Sequence[int]] | None = None,
     return call_factory(importlib.import_module(f"scalerules.graphs.{text}"), "build", options, text)
 
 
-
-
-
-
-
-
-def dump_yaml(data: Mapping[str, Any]) -> str:
-    """`data` as YAML that reads back without loss."""
-    from scalerules.architecture.yaml_text import dump_yaml
-
-    return dump_yaml(data)
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 def _from_data(path: Path, options: Mapping[str, Any]) -> Graph:
     from scalerules.architecture.specification import read_graph
 
     for name in options:
         raise GraphError(f"takes no option {name!r}", file=str(path), hint="only a Python file has options")
     return read_graph(path)
-
-
-
-

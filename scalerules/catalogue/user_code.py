@@ -10,15 +10,13 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+from scalerules.architecture.graph import Graph
 from scalerules.boundary.guard import Endless, guarded, said
 from scalerules.errors import GraphError, ScaleRulesError, UnknownName, nearest
 
 from .folders import folder
-
-if TYPE_CHECKING:
-    from scalerules.architecture.graph import Graph
 
 
 def existing_file(text: str) -> Path:
@@ -168,7 +166,7 @@ def as_graph(made: object, where: str) -> Graph:
         return made
     if isinstance(made, tuple):
         from scalerules.tracing.factories import description
-        from scalerules.tracing.trace import trace
+        from scalerules.tracing.traced import trace
 
         if (described := description(cast(object, made))) is not None:
             return trace(described[0], scales=described[1], inputs=described[2])

@@ -1,12 +1,10 @@
-"""The commands, one function each; a command whose parts are not there is not offered.
+"""What the commands share: the table that they stand in, the kinds of their arguments, and how text is written.
 
-To add one: write a function with a docstring (its help) and put `@command(...)` above it, naming the public names
-(see `scalerules.__all__`) or modules that it needs.
+To add a command: write a function with a docstring (its help) and put `@command` above it.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -49,20 +47,10 @@ Asked = Question()
 AskedToTrain = Trained()
 
 
-def there(*modules: str) -> bool:
-    """Whether all these modules of the package exist; nothing is imported."""
-    return all(importlib.util.find_spec(f"scalerules.{module}") is not None for module in modules)
-
-
-def command(*modules: str) -> Callable[[F], F]:
-    """Offers the function as a command if the modules that it needs are there."""
-
-    def offer(function: F) -> F:
-        if there(*modules):
-            COMMANDS[function.__name__.rstrip("_")] = function
-        return function
-
-    return offer
+def command(function: F) -> F:
+    """Offers the function as a command."""
+    COMMANDS[function.__name__.rstrip("_")] = function
+    return function
 
 
 def version() -> str:
@@ -70,30 +58,6 @@ def version() -> str:
     from importlib import metadata
 
     return metadata.version("scalerules")
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 
 
 def call_of(method: str) -> Callable[[Any], str]:

@@ -11,7 +11,7 @@ from .options import Question
 from .output import write
 
 
-@command("derivation")
+@command
 def derive(
     graph: GraphName,
     /,
@@ -35,7 +35,7 @@ def derive(
     return 0
 
 
-@command("derivation")
+@command
 def explain(graph: GraphName, parameter: str, /, *more: str, question: Question = Asked, output: Output = None) -> int:
     """Shows the steps from which the sizes of a parameter follow, each with its reason.
 
@@ -51,7 +51,7 @@ def explain(graph: GraphName, parameter: str, /, *more: str, question: Question 
     return 0
 
 
-@command("classify")
+@command
 def classify(
     graph: GraphName,
     /,
@@ -68,18 +68,18 @@ def classify(
       scalerules classify mlp --given ntk --optimizer sgd
       scalerules classify transformer --given sizes.yaml
     """
-    import scalerules
+    from scalerules.derivation import classify as classified
 
     if question.given is None:
         raise ScaleRulesError("classify needs --given", hint="a FILE, or standard, ntk, mean-field, mup")
     built = question.graph(graph)
     asked = {key: value for key, value in question.asked(built).items() if key != "gauge"}
-    report = scalerules.classify(built, given=question.sizes_given(), **asked)
+    report = classified(built, given=question.sizes_given(), **asked)
     write(ended(report.to_json() if format == "json" else str(report)), output)
     return 0 if report.stable else 1
 
 
-@command("derivation", "backends.pytorch")
+@command
 def emit(graph: GraphName, /, *, to: str = "pytorch", question: Question = Asked, output: Output = None) -> int:
     """Writes the rules as readable, self-contained source code.
 
@@ -87,10 +87,11 @@ def emit(graph: GraphName, /, *, to: str = "pytorch", question: Question = Asked
       scalerules emit mlp --to pytorch
       scalerules emit mamba --to pytorch --optimizer adamw -o mamba_rules.py
     """
-    from scalerules.catalogue import graphs as lookup
+    from scalerules.catalogue import backend
+    from scalerules.derivation import emit as source
 
-    lookup.backend(to)  # a wrong name is told before the work
+    backend(to)  # a wrong name is told before the work
     built, solution = question.solve(graph)
     warn(solution.warnings)
-    write(ended(lookup.emit(solution, to, graph=built)), output)
+    write(ended(source(solution, to, graph=built)), output)
     return 0

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable
-from pathlib import Path
 
-from scalerules.catalogue import graphs as lookup
+from scalerules.catalogue.backends import backends as named
+from scalerules.catalogue.folders import folder, headline
+from scalerules.catalogue.graphs import headlines
 
 Rows = list[tuple[str, str]]
 
 
 def graphs() -> Rows:
     """The catalogue, with the first line of each file's docstring; no file is run."""
-    return [(name, _headline(lookup.folder("graphs") / f"{name}.py")) for name in lookup.catalogue()]
+    return headlines()
 
 
 def backends() -> Rows:
     """The backends, with the first line of each file's docstring."""
-    return [(name, _headline(lookup.folder("backends") / f"{name}.py")) for name in lookup.backends()]
+    return [(name, headline(folder("backends") / name / "__init__.py")) for name in named()]
 
 
 def ops() -> Rows:
@@ -61,7 +61,3 @@ LISTS: dict[str, Callable[[], Rows]] = {
     "backends": backends,
     "fits": fits,
 }
-
-
-def _headline(file: Path) -> str:
-    return (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").partition("\n")[0]

@@ -38,10 +38,13 @@ For example:
 
 
 def application() -> App:
-    """The command line with the commands whose parts are there."""
+    """The command line with all commands."""
     from cyclopts import App
 
+    from . import derive, measure, read  # each enters its commands
     from .common import COMMANDS, version
+
+    assert derive and measure and read
 
     app = App(name="scalerules", help=HELP, help_format="plaintext", version=version)
     for name, function in COMMANDS.items():

@@ -16,7 +16,7 @@ from .output import write
 from .training_options import compared, lengths, place
 
 
-@command("derivation", "verify")
+@command
 def verify(
     graph: GraphName,
     /,
@@ -45,7 +45,7 @@ def verify(
       scalerules verify mlp --sizes 64,128,256,512 --seeds 8,4,2,2 --plot slopes.png
       scalerules verify transformer --device cuda --plot slopes.html
     """
-    import scalerules
+    from scalerules.measurement import verify as verified
 
     chosen, counts = numbers(sizes, "--sizes", few=2), whole_numbers(seeds, "--seeds")
     if lr is not None:
@@ -53,7 +53,7 @@ def verify(
     whole(seed, "--seed", 0)
     built, solution = question.solve(graph)
     warn(solution.warnings)
-    report = scalerules.verify(
+    report = verified(
         built, solution, sizes=chosen, seeds=counts if len(counts) > 1 else counts[0], steps=question.steps, lr=lr,
         progress=not quiet, device=device, seed=seed,
     )  # fmt: skip
@@ -67,7 +67,7 @@ def verify(
     return INTERRUPTED if report.interrupted else 1 if report.verdict is False else 0
 
 
-@command("fuzz", "verify")
+@command
 def fuzz(
     *,
     minutes: Annotated[float | None, Parameter(help="Stop after so many; 5 without --graphs.")] = None,
@@ -90,7 +90,7 @@ def fuzz(
       scalerules fuzz --minutes 60 --seed 1000 --save found
       scalerules fuzz --graphs 20 --optimizers adamw --format json -o fuzz.json
     """
-    import scalerules
+    from scalerules.measurement import fuzz as fuzzed
 
     chosen = numbers(sizes, "--sizes", few=2) or []
     if minutes is not None:
@@ -101,7 +101,7 @@ def fuzz(
     if save is not None:
         _folder(save)
     names = [name.strip() for name in optimizers.split(",") if name.strip()]
-    report = scalerules.fuzz(minutes, seed, graphs, names, chosen, progress=not quiet)
+    report = fuzzed(minutes, seed, graphs, names, chosen, progress=not quiet)
     if save is not None:
         for path in report.save(save):
             print(f"wrote {path}", file=sys.stderr)
@@ -109,7 +109,7 @@ def fuzz(
     return INTERRUPTED if report.interrupted else 0 if report.verdict else 1
 
 
-@command("derivation", "transfer")
+@command
 def transfer(
     graph: GraphName,
     /,
@@ -140,7 +140,7 @@ def transfer(
       scalerules transfer transformer --sizes 32,64,128,256 --plot transfer.svg
       scalerules transfer mamba --compare isolated,standard --seeds 2 --steps 60
     """
-    import scalerules
+    from scalerules.measurement import transfer as swept
 
     fixed, chosen, rates = lengths(axis), numbers(sizes, "--sizes", few=2), numbers(lrs, "--lrs", most=LARGEST_RATE)
     if base is not None:
@@ -149,7 +149,7 @@ def transfer(
     whole(jobs, "--jobs", 1, MOST_JOBS)
     built, solution = question.solve(graph)
     warn(solution.warnings)
-    report = scalerules.transfer(
+    report = swept(
         built, solution, chosen, rates, base=base, compare=compared(question, built, compare), seeds=seeds,
         steps=question.steps, data=data, axes=fixed, store=place(store, built.name), jobs=jobs, progress=not quiet,
     )  # fmt: skip
@@ -162,7 +162,7 @@ def transfer(
     return INTERRUPTED if report.interrupted else 0 if report.verdict else 1
 
 
-@command("report")
+@command
 def report(
     graph: GraphName,
     /,
@@ -180,7 +180,8 @@ def report(
       scalerules report mlp -o report.html
       scalerules report transformer --optimizer sgd --verify --sizes 32,64,128 -o report.html
     """
-    import scalerules
+    from scalerules.measurement import verify as verified
+    from scalerules.reporting import report as page
 
     chosen = numbers(sizes, "--sizes", few=2)
     whole(seeds, "--seeds", 1, MOST_SEEDS)
@@ -188,10 +189,10 @@ def report(
     warn(solution.warnings)
     measured = None
     if verify:
-        measured = scalerules.verify(
+        measured = verified(
             built, solution, sizes=chosen, seeds=seeds, steps=question.steps, progress=not quiet
         )  # fmt: skip
-    write(scalerules.report(built, solution, measured), output)
+    write(page(built, solution, measured), output)
     if measured is not None and measured.interrupted:
         return INTERRUPTED
     return 1 if measured is not None and measured.verdict is False else 0

@@ -59,11 +59,10 @@ class Question:
 
     def graph(self, spec: str) -> Graph:
         """The graph that `spec` names, built with the options that were set."""
-        from scalerules.catalogue import graphs as lookup
+        from scalerules.catalogue import graph
 
         whole(self.steps, "--steps", 1, self.most_steps)
-
-        return lookup.graph(spec, trace=traced_at(self.scale), **_pairs(self.set))
+        return graph(spec, trace=traced_at(self.scale), **_pairs(self.set))
 
     @property
     def most_steps(self) -> int:
@@ -86,12 +85,12 @@ class Question:
 
     def solve(self, spec: str) -> tuple[Graph, Solution]:
         """The graph and its solution."""
-        import scalerules
+        from scalerules.derivation import derive
 
         graph = self.graph(spec)
         given = self.sizes_given()
         more = {"nonlazy": self.nonlazy, "lazy": self.lazy, "tied": self.groups(), "decay": self.decay}
-        return graph, scalerules.derive(graph, given=given, **more, **self.asked(graph))
+        return graph, derive(graph, given=given, **more, **self.asked(graph))
 
     def groups(self) -> Any:
         """None, `all`, or groups of parameters."""

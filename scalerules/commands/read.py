@@ -11,7 +11,7 @@ from .common import Output, command, ended, warn
 from .output import stream, write
 
 
-@command()
+@command
 def list_(kind: Literal["graphs", "optimizers", "gauges", "ops", "backends", "fits"] = "graphs", /) -> int:
     """What there is: graphs, optimizers, gauges, ops, backends or fits, each with a line that says what it is.
 
@@ -27,7 +27,7 @@ def list_(kind: Literal["graphs", "optimizers", "gauges", "ops", "backends", "fi
     return 0
 
 
-@command("published")
+@command
 def published(
     records: Annotated[str | None, Parameter(help="A file of records (.yaml, .json), not the project's.")] = None,
     /,
@@ -57,7 +57,7 @@ def published(
     return 0 if report.verdict else 1
 
 
-@command("trace")
+@command
 def trace(
     factory: Annotated[str, Parameter(help="module:factory or file.py:factory, which builds a torch module.")],
     /,
@@ -75,12 +75,12 @@ def trace(
       scalerules trace models.py:make_gpt --scale width=32,48,64 --scale depth=2,3,4 -o gpt.yaml
       scalerules derive gpt.yaml --scale width
     """
-    from scalerules.catalogue import graphs as lookup
-    from scalerules.tracing.trace import Traced
+    from scalerules.catalogue import graph as load
+    from scalerules.tracing.traced import Traced
 
     from .options import traced_at
 
-    graph = lookup.graph(factory, trace=traced_at(scale) or None)
+    graph = load(factory, trace=traced_at(scale) or None)
     if isinstance(graph, Traced):
         warn(graph.notes)
     if format == "record":
@@ -90,7 +90,7 @@ def trace(
     return 0
 
 
-@command("derivation", "pages")
+@command
 def check(*, write: Annotated[bool, Parameter(negative="", help="Write the folder again instead.")] = False) -> int:
     """Compares the folder derivations/ with what the engine gives now; ends with status 1 if they differ.
 

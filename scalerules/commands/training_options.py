@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 def compared(question: Trained, graph: Graph, names: str) -> dict[str, str | Solution]:
     """The rules of `standard,isolated` by name: derived in the mode `isolated` or `joint`, or named ones."""
-    import scalerules
+    from scalerules.derivation import derive
 
     found: dict[str, str | Solution] = {}
     for name in (part.strip() for part in names.split(",") if part.strip() not in ("", "none")):
         if name in ("isolated", "joint"):
             asked: dict[str, Any] = question.asked(graph) | {"mode": name}
-            found[name] = scalerules.derive(graph, **asked)
+            found[name] = derive(graph, **asked)
         else:
             found[name] = name
     return found

@@ -114,9 +114,7 @@ def classify(
             rate = _global_rate(problem, unknowns)
             unknowns = _shifted(unknowns, problem, rate)
         run = problem.run(unknowns, problem.steps)
-    return Classification(
-        graph.name, optimizer, name, _unstable(run), _lazy(run), _feature(run, graph), rate
-    )
+    return Classification(graph.name, optimizer, name, _unstable(run), _lazy(run), _feature(run, graph), rate)
 
 
 def _rest(problem: Problem) -> dict[Symbol, Fraction]:

@@ -24,7 +24,6 @@ from .writer import _Writer
 __all__ = ["Solution", "derive"]
 
 
-
 def derive(
     graph: Graph | str,
     optimizer: str = "adamw",
@@ -80,10 +79,6 @@ def derive(
         return _Writer(problem, solved, mode, chosen.name, bound, kept, uphill).solution()
 
 
-
-
-
-
 def _initial_only(problem: Problem) -> Problem:
     """With a prescribed alignment a named parametrization gives its initial sizes: the rates are what is asked for.
 
@@ -94,27 +89,3 @@ def _initial_only(problem: Problem) -> Problem:
         vectors = solve(replace(problem, alignments={})).vectors
         known = {symbol: vector for symbol, vector in vectors.items() if symbol[0] != "lr"}
     return replace(problem, given=known)
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-

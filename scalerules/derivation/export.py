@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from scalerules.architecture.graph import Graph
 from scalerules.catalogue.backends import backend
 from scalerules.catalogue.user_code import kind_of
 from scalerules.errors import ScaleRulesError
-
-if TYPE_CHECKING:
-    from scalerules.architecture.graph import Graph
-
-    from .derive import Solution
+from scalerules.solution.solution import Solution
 
 
 def emit(solution: Solution, to: str = "pytorch", *, graph: Graph | None = None) -> str:
@@ -20,7 +17,6 @@ def emit(solution: Solution, to: str = "pytorch", *, graph: Graph | None = None)
 
     `graph` is needed where the solution does not carry it (after `Solution.from_json`).
     """
-    from scalerules.solution.solution import Solution
 
     if not isinstance(solution, Solution):  # pyright: ignore[reportUnnecessaryIsInstance]
         what = f"emit writes a solution, not {kind_of(solution)}"

@@ -62,9 +62,7 @@ def _by_name(value: Any, where: str) -> Mapping[str, Any]:
     return cast(Mapping[str, Any], value)
 
 
-def _parameter(
-    name: str, sizes: Any, direction: Direction, optimizer: Optimizer, held: Held
-) -> dict[Symbol, Vector]:
+def _parameter(name: str, sizes: Any, direction: Direction, optimizer: Optimizer, held: Held) -> dict[Symbol, Vector]:
     where = f"parameter {name!r}"
     if not isinstance(sizes, Mapping):
         raise ScaleRulesError("needs its sizes by name", where=where, hint="such as {'init': '-1/2', 'lr': '-1'}")
@@ -96,8 +94,6 @@ def _size(value: Any, direction: Direction, where: str) -> Vector:
         if scale not in direction:
             raise UnknownName("scale", scale, direction, where=where)
     return along(shares, direction)
-
-
 
 
 def named(name: str, graph: Graph, direction: Direction, optimizer: Optimizer) -> dict[Symbol, Vector]:

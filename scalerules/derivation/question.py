@@ -9,6 +9,7 @@ from typing import Any, cast
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.amounts import whole
 from scalerules.boundary.exact import exact
+from scalerules.catalogue.graphs import graph as load
 from scalerules.errors import ScaleRulesError, UnknownName, short
 from scalerules.optimizers.named import optimizer as optimizer_of
 from scalerules.passes.events import Alignments
@@ -110,6 +111,5 @@ def graph_given(graph: Any) -> Graph:
     """The graph itself, or the one that a name or a path stands for. Raises `ScaleRulesError` for anything else."""
     if isinstance(graph, Graph):
         return graph
-    from scalerules.catalogue.graphs import graph as load
 
     return load(graph)

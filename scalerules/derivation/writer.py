@@ -136,7 +136,9 @@ class _Writer:
             else (Fraction(0), *self.zero.fractions.values())
         )
         by = self.tuning.gauges(held)
-        shape = Shape(self.graph.parameters[name].init == "normal", len(axes), exponents_of(grows, self.scales), by.update)  # noqa: E501
+        shape = Shape(
+            self.graph.parameters[name].init == "normal", len(axes), exponents_of(grows, self.scales), by.update
+        )  # noqa: E501
         return self._with_radius(regauged(rule, shape, gauge_of(self.gauge), by.update, by.decay, by.dampings), name)
 
     def _with_radius(self, rule: Rule, name: str) -> Rule:
@@ -144,7 +146,9 @@ class _Writer:
         if self.uphill is None or not self.graph.parameters[name].trained:
             return rule
         vector = self.uphill.solved.vectors.get(("lr", name))
-        radius = self.zero if vector is None or self.uphill.solved.never(("lr", name)) else exponents_of(vector, self.scales)  # noqa: E501
+        radius = (
+            self.zero if vector is None or self.uphill.solved.never(("lr", name)) else exponents_of(vector, self.scales)
+        )  # noqa: E501
         radius = radius.plus(rule.mult, self.uphill.share(name).update)
         return replace(rule, dampings={**rule.dampings, RADIUS: radius})
 
@@ -188,8 +192,10 @@ class _Writer:
         if size == "lr":
             owns = [e for e in self.run.events if e.parameter == name and e.kind in ("own", "change") and e.ticks == 0]
             return any(t.log for e in owns if e.judged and e.term for t in e.terms if t.size == e.term.size)
-        return equation is not None and equation.event.kind == "value" and bool(
-            equation.event.term is not None and equation.event.term.log
+        return (
+            equation is not None
+            and equation.event.kind == "value"
+            and bool(equation.event.term is not None and equation.event.term.log)
         )
 
     def _explained(self, name: str) -> tuple[Explanation, ...]:

@@ -9,7 +9,7 @@ from scalerules.errors import ScaleRulesError
 from scalerules.solution.solution import Solution
 
 
-def leading(solution: Solution) -> str:
+def leading_scale(solution: Solution) -> str:
     return next(name for name, growth in solution.direction.items() if growth)
 
 
@@ -17,7 +17,7 @@ def scale_values(
     graph: Graph, solution: Solution, sizes: Sequence[float] | None, base: float | None
 ) -> tuple[dict[str, float], dict[float, dict[str, float]]]:
     """The value of every scale at the base, and by the size of the first that grows. Raises `ScaleRulesError`."""
-    leading, bases = leading(solution), graph.base_sizes()
+    leading, bases = leading_scale(solution), graph.base_sizes()
     growth = float(solution.direction[leading])
     chosen = sorted({float(size) for size in sizes or [bases[leading] * factor for factor in (1, 2, 4, 8)]})
     if len(chosen) < 2 or chosen[0] <= 0:

@@ -1,7 +1,21 @@
-"""The elementary operations: one file per family, each operation with its reason and its laws."""
+"""The elementary operations: one file a family, each operation with its reason, its axes and its laws."""
 
+from . import arrange, contract, elementwise, fourier, join, normalise, repeat, scan, top_k
+from .node import Node, Parameter
 from .registry import OPS, Op
 
 __all__ = [
-    "OPS", "Op", "arrange", "contract", "elementwise", "fourier", "join", "normalise", "recur", "repeat", "select",
-]  # fmt: skip
+    "Node",
+    "OPS",
+    "Op",
+    "Parameter",
+    "arrange",
+    "contract",
+    "elementwise",
+    "fourier",
+    "join",
+    "normalise",
+    "repeat",
+    "scan",
+    "top_k",
+]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from scalerules.errors import GraphError
 from scalerules.terms.contraction import explicit
@@ -15,16 +14,12 @@ from scalerules.terms.term import Term
 from .elementwise import Elementwise, Function, powers
 from .forms import fitted
 from .law import Point
-from .registry import register
-
-if TYPE_CHECKING:
-    from scalerules.architecture.graph import Graph
-
-    from .node import Node
-    from .site import Site
+from .node import Node
+from .registry import Lengths, register
+from .site import Site
 
 
-def _arranged(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+def _arranged(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:
     operands, result = node.labels()
     axes = node.axes or []
     if len(operands) != 1 or len(operands[0]) != len(shapes[0]) or len(result) != len(axes):
@@ -34,10 +29,10 @@ def _arranged(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: st
         raise GraphError(f"a label stands twice on one side of {node.equation!r}", where=where)
     here = dict(zip(operands[0], shapes[0], strict=True))
     for label, axis in zip(result, axes, strict=True):
-        if label in here and graph.lengths[here[label]] != graph.lengths[axis]:
+        if label in here and lengths[here[label]] != lengths[axis]:
             raise GraphError(f"label {label!r} joins axes of different lengths: {here[label]}, {axis}", where=where)
-    left = [graph.lengths[axis] for label, axis in here.items() if label not in result]
-    right = [graph.lengths[axis] for label, axis in zip(result, axes, strict=True) if label not in here]
+    left = [lengths[axis] for label, axis in here.items() if label not in result]
+    right = [lengths[axis] for label, axis in zip(result, axes, strict=True) if label not in here]
     if any(length.scales for length in left) and not any(length.scales for length in right):
         raise GraphError(
             f"{node.equation!r} selects from an axis that grows", where=where, hint="sum over it, or slice"
@@ -123,11 +118,11 @@ class Power(Elementwise):
         return merged([t.derived(size=t.size + int(power * top.size), shift=shift) for t in terms], at.reach)
 
 
-def _axes_of_constant(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+def _axes_of_constant(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:
     return node.axes or []
 
 
-def _unary(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+def _unary(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:
     return shapes[0]
 
 

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from scalerules.errors import GraphError
 
 from .forms import Contraction, Mean
-from .registry import register, with_axis
-
-if TYPE_CHECKING:
-    from scalerules.architecture.graph import Graph
-
-    from .node import Node
+from .node import Node
+from .registry import Lengths, register, with_axis
 
 
-def labelled_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+def labelled_axes(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:
     """The axes of a result from the labels of an equation."""
     operands, result = node.labels()
     if len(operands) != len(shapes):
@@ -32,17 +27,17 @@ def labelled_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where
             raise GraphError(f"the label {labels!r} stands twice in one operand", where=where)
         for label, axis in zip(labels, axes, strict=True):
             known = axis_of.setdefault(label, axis)
-            if graph.lengths[known] != graph.lengths[axis]:
-                lengths = f"{known} = {graph.lengths[known]} and {axis} = {graph.lengths[axis]}"
-                raise GraphError(f"label {label!r} joins axes of different lengths: {lengths}", where=where)
+            if lengths[known] != lengths[axis]:
+                differ = f"{known} = {lengths[known]} and {axis} = {lengths[axis]}"
+                raise GraphError(f"label {label!r} joins axes of different lengths: {differ}", where=where)
     for label in result:
         if label not in axis_of:
             raise GraphError(f"the result label {label!r} is in no operand", where=where)
     return [axis_of[label] for label in result]
 
 
-def _mean_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
-    with_axis(node, shapes, graph, where)
+def _mean_axes(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:
+    with_axis(node, shapes, lengths, where)
     return [axis for axis in shapes[0] if axis != node.axis]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from scalerules.terms.contraction import contract, explicit
 from scalerules.terms.entrywise import entrywise
@@ -15,9 +15,7 @@ from scalerules.terms.term import KEPT, MOST_SOURCES, Term, decayed
 from .forms import fitted
 from .law import Point
 from .registry import register, same_axes
-
-if TYPE_CHECKING:
-    from .site import Site
+from .site import Site
 
 
 @dataclass(frozen=True)

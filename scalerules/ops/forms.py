@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from scalerules.terms.contraction import contract, explicit
 from scalerules.terms.merging import merged
@@ -18,13 +17,7 @@ from scalerules.terms.point import Scope
 from scalerules.terms.term import Shift, Term
 
 from .law import Point
-
-if TYPE_CHECKING:
-    from .site import Site
-
-
-
-
+from .site import Site
 
 
 def fitted(at: Scope, terms: list[Term], labels: Labels, wanted: Labels) -> list[Term]:

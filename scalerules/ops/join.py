@@ -3,61 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from scalerules.errors import GraphError
+from scalerules.sizes.arithmetic import product, same
 from scalerules.sizes.lengths import Length
 
 from .contract import labelled_axes
 from .forms import Factor, Layout, Sum
-from .registry import register, same_axes, with_axis
-
-if TYPE_CHECKING:
-    from scalerules.architecture.graph import Graph
-
-    from .node import Node
+from .node import Node
+from .registry import Lengths, register, same_axes, with_axis
 
 
-def _given(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+def _given(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:
     return node.axes or []
 
 
-def _summed(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+def _summed(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:
     """With an equation, operands go by its labels (constant along those they lack), otherwise by the names of axes."""
-    return labelled_axes(node, shapes, graph, where) if node.equation else same_axes(node, shapes, graph, where)
+    return labelled_axes(node, shapes, lengths, where) if node.equation else same_axes(node, shapes, lengths, where)
 
 
-def _reshaped(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+def _reshaped(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:
     new = node.axes or []
-    sizes = {name: 997.0 + 113 * index for index, name in enumerate(graph.scales)}
-
-    def total(axes: Sequence[str]) -> float:
-        product = 1.0
-        for axis in axes:
-            product *= graph.lengths[axis].value(sizes)
-        return product
-
-    if abs(total(new) / total(shapes[0]) - 1) > 1e-9:
+    if not same(*(product(lengths[axis] for axis in axes) for axes in (new, shapes[0]))):
         raise GraphError(f"cannot reshape {list(shapes[0])} into {list(new)}: the lengths differ", where=where)
     return new
 
 
-def _concatenated(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+def _concatenated(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:
     axis = str(node.axis)
     position = [i for i, (a, b) in enumerate(zip(shapes[0], shapes[-1], strict=True)) if a != b]
     at = position[0] if position else len(shapes[0]) - 1
-    summed = Length(tuple(m for shape in shapes for m in graph.lengths[shape[at]].monomials))
-    sizes = {name: 997.0 + 113 * index for index, name in enumerate(graph.scales)}
-    if abs(summed.value(sizes) - graph.lengths[axis].value(sizes)) > 1e-6:
-        raise GraphError(f"the parts have length {summed}, the axis {axis!r} {graph.lengths[axis]}", where=where)
+    summed = Length(tuple(m for shape in shapes for m in lengths[shape[at]].monomials))
+    if not same(summed, lengths[axis]):
+        raise GraphError(f"the parts have length {summed}, the axis {axis!r} {lengths[axis]}", where=where)
     return [*shapes[0][:at], axis, *shapes[0][at + 1 :]]
 
 
-def _sliced(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+def _sliced(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:
     return [*shapes[0][:-1], str(node.axis)]
 
 
-def _windowed(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+def _windowed(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:
     if len(shapes[0]) < 2:
         raise GraphError("needs a time axis before the last axis", where=where)
     return [*shapes[0][:-1], str(node.axis), shapes[0][-1]]
@@ -106,6 +93,9 @@ register(
     laws=Layout(),
 )
 register(
-    "shift", "One step back along an axis (zeros come in); no entry changes.", with_axis, required=["axis"],
+    "shift",
+    "One step back along an axis (zeros come in); no entry changes.",
+    with_axis,
+    required=["axis"],
     laws=Layout(),
 )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from scalerules.terms.pieces import Operand
 from scalerules.terms.point import Scope
 from scalerules.terms.term import Shift, Term
 
-if TYPE_CHECKING:
-    from .site import Site
+from .site import Site
 
 
 class Point(Scope, Protocol):

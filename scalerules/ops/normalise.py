@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from scalerules.terms.contraction import contract, explicit
 from scalerules.terms.merging import largest, merged, relative
@@ -15,9 +14,7 @@ from .elementwise import Elementwise, Function
 from .forms import shifted
 from .law import Point
 from .registry import register, with_axis
-
-if TYPE_CHECKING:
-    from .site import Site
+from .site import Site
 
 
 class Norm:

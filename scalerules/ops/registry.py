@@ -5,18 +5,18 @@ Every file of this folder registers its operations here; an operation without a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scalerules.errors import GraphError, nearest
+from scalerules.sizes.lengths import Length
 
-if TYPE_CHECKING:
-    from scalerules.architecture.graph import Graph
+from .node import Node
 
-    from .node import Node
-
-AxesRule = Callable[["Node", list[tuple[str, ...]], "Graph", str], Sequence[str]]
+Lengths = Mapping[str, Length]
+AxesRule = Callable[[Node, list[tuple[str, ...]], Lengths, str], Sequence[str]]
+"""The axes of a result, from the node, the axes of its operands, the length of every axis and where it stands."""
 
 OPS: dict[str, Op] = {}
 LAWS: dict[str, Op] = {}
@@ -96,7 +96,7 @@ def law_of(name: str) -> Op:
     return OPS.get(name) or LAWS[name]
 
 
-def same_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+def same_axes(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:
     """The result has the axes of the first operand, which every other operand may only have part of."""
     whole = max(shapes, key=len)
     for shape in shapes:
@@ -106,7 +106,7 @@ def same_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: st
     return whole
 
 
-def with_axis(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+def with_axis(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:
     """The result has the axes of the operand, `axis` among them."""
     if node.axis not in shapes[0]:
         raise GraphError(

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from scalerules.errors import GraphError
-
-from .registry import register
-
-if TYPE_CHECKING:
-    from scalerules.architecture.graph import Graph
-
-    from .node import Node
+from .node import Node
+from .registry import Lengths, register
 
 
-def _repeat_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
-    result = graph.axes_of(str(node.result))
-    if tuple(result) != tuple(shapes[0]):
-        raise GraphError(f"the body turns axes {list(shapes[0])} into {list(result)}", where=where)
+def _repeat_axes(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:
     return shapes[0]
 
 

@@ -10,7 +10,6 @@ Source: Gu and Dao 2023, arXiv 2312.00752, section 3; the recurrence is computed
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from scalerules.errors import GraphError
 from scalerules.terms.contraction import explicit
@@ -21,16 +20,12 @@ from scalerules.terms.term import SUMMABLE, Term, decayed
 from .elementwise import powers, times
 from .forms import Sum, fitted
 from .law import Point
-from .registry import internal, register
-
-if TYPE_CHECKING:
-    from scalerules.architecture.graph import Graph
-
-    from .node import Node
-    from .site import Site
+from .node import Node
+from .registry import Lengths, internal, register
+from .site import Site
 
 
-def _scan_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+def _scan_axes(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:
     u = shapes[0]
     if len(u) not in (3, 4):
         raise GraphError(f"operand u has axes {' '.join(u)!r}, not batch, time and channels", where=where)
@@ -50,11 +45,11 @@ def _scan_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: s
     return u
 
 
-def _same_parts(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+def _same_parts(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:
     """Of two parts of the same axes, or of one tensor whose last axis holds the two."""
     if len(shapes) == 2 and shapes[0] != shapes[1]:
         raise GraphError(f"the parts have axes {list(shapes[0])} and {list(shapes[1])}", where=where)
-    if len(shapes) == 1 and (not shapes[0] or str(graph.lengths[shapes[0][-1]]) != "2"):
+    if len(shapes) == 1 and (not shapes[0] or str(lengths[shapes[0][-1]]) != "2"):
         raise GraphError(f"the last of the axes {list(shapes[0])} is not two parts long", where=where)
     return shapes[0] if len(shapes) == 2 else shapes[0][:-1]
 
@@ -131,8 +126,9 @@ class Recurrence:
     """x = decay x + input over a fixed number of steps: the input, and the input times the decay."""
 
     def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
-        decay, driven = (fitted(at, explicit(at, o, site.labels[i]), site.labels[i], site.result)
-                         for i, o in enumerate(operands))
+        decay, driven = (
+            fitted(at, explicit(at, o, site.labels[i]), site.labels[i], site.result) for i, o in enumerate(operands)
+        )
         return merged([*driven, *times(at, site.result, decay, driven)], at.reach)
 
     def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
@@ -163,7 +159,7 @@ register(
 register(
     "parts",
     "The real and the imaginary part, along an axis of two: both as large as the number, for phases do not matter.",
-    lambda node, shapes, graph, where: [*shapes[0], str(node.axis)],
+    lambda node, shapes, lengths, where: [*shapes[0], str(node.axis)],
     required=["axis"],
     laws=Sum(),
 )

@@ -8,19 +8,14 @@ Source: Shazeer et al. 2017, arXiv 1701.06538 (keep the top k, equations 3 to 5,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from scalerules.errors import GraphError
 
-from .registry import register
-
-if TYPE_CHECKING:
-    from scalerules.architecture.graph import Graph
-
-    from .node import Node
+from .node import Node
+from .registry import Lengths, register
 
 
-def _chosen_axes(node: Node, shapes: list[tuple[str, ...]], graph: Graph, where: str) -> Sequence[str]:
+def _chosen_axes(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:
     axes = node.axes or []
     if len(axes) != 2 or axes[1] != shapes[0][-1]:
         hint = f"axes: the axis of the choices, then the one chosen from, such as 'active {shapes[0][-1]}'"

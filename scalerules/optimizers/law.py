@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from scalerules.ops.law import Point
+from scalerules.ops.site import Held
 from scalerules.terms.merging import largest
 from scalerules.terms.pieces import Outer, Piece
 from scalerules.terms.point import Scope
@@ -21,10 +23,6 @@ from .form import KINDS, Form, Formula, form
 from .gradients import entries, levelled_terms, raised
 from .powers import BEHIND, GRADIENT, READ, TOGETHER, WEIGHT, Resolved
 from .symbolic import Facts
-
-if TYPE_CHECKING:
-    from scalerules.ops.law import Point
-    from scalerules.ops.site import Held
 
 Decay = Literal["decoupled", "independent", "coupled"]
 

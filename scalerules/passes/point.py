@@ -20,7 +20,11 @@ class Point:
     """
 
     def __init__(
-        self, graph: Graph, direction: Direction, unknowns: Mapping[Symbol, Fraction], grain: int = 1,
+        self,
+        graph: Graph,
+        direction: Direction,
+        unknowns: Mapping[Symbol, Fraction],
+        grain: int = 1,
         coherent: bool = True,
     ) -> None:
         self.graph, self.direction, self.unknowns, self.coherent = graph, direction, unknowns, coherent

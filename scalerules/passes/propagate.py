@@ -51,7 +51,12 @@ def propagate(
 
 class _Propagation:
     def __init__(
-        self, graph: Graph, plan: Plan, point: Point, optimizer: Optimizer, isolated: bool,
+        self,
+        graph: Graph,
+        plan: Plan,
+        point: Point,
+        optimizer: Optimizer,
+        isolated: bool,
         alignments: Alignments,
     ) -> None:
         self.graph, self.plan, self.at, self.optimizer, self.isolated = graph, plan, point, optimizer, isolated

@@ -24,14 +24,6 @@ from .routing import choices, chosen_only
 COPIES = ("", "'")
 
 
-
-
-
-
-
-
-
-
 def lower(graph: Graph, growing: frozenset[str]) -> Plan:
     """The plan of a graph in which the axes `growing` grow."""
     plan = _Lowering(chosen_only(graph), growing)
@@ -203,9 +195,3 @@ def _numbered(axes: Sequence[str]) -> Labels:
         labels.append(f"{axis}|{seen.get(axis, 0)}")
         seen[axis] = seen.get(axis, 0) + 1
     return tuple(labels)
-
-
-
-
-
-

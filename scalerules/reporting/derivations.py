@@ -1,6 +1,6 @@
 """The folder derivations/: one page per architecture and optimizer, written by the engine, committed, never edited.
 
-`scalerules check` holds what is committed against what the engine gives now; `python -m scalerules.pages` writes it.
+`scalerules check` holds what is committed against what the engine gives now; `python -m scalerules.reporting.derivations` writes it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scalerules.catalogue.graphs import catalogue, graph
+from scalerules.catalogue.graphs import catalogue, graph, headlines
+from scalerules.derivation import derive
 from scalerules.errors import ScaleRulesError
 
 FOLDER = "derivations"
@@ -54,12 +55,10 @@ def pages() -> Iterator[tuple[str, Page]]:
 
 def texts() -> dict[str, str]:
     """What the engine gives now: the text of every file by its path in the folder. Takes seconds."""
-    import scalerules
-
     made: dict[str, str] = {}
     for name, page in pages():
         try:
-            made[f"{name}/{page.file}"] = scalerules.derive(
+            made[f"{name}/{page.file}"] = derive(
                 graph(name, **page.build), optimizer=page.optimizer, **page.asked
             ).to_markdown()
         except ScaleRulesError as clash:
@@ -118,8 +117,6 @@ def _difference(committed: str, now: str) -> str:
 
 
 def _index() -> str:
-    from scalerules.commands.listing import graphs
-
     by_graph: dict[str, list[Page]] = {}
     for name, page in pages():
         by_graph.setdefault(name, []).append(page)
@@ -131,7 +128,7 @@ def _index() -> str:
         "| architecture | what it is | pages |",
         "| --- | --- | --- |",
     ]
-    for name, headline in graphs():
+    for name, headline in headlines():
         links = ", ".join(f"[{page.file[:-3]}]({name}/{page.file})" for page in by_graph[name])
         lines.append(f"| `{name}` | {headline} | {links} |")
     return "\n".join([*lines, ""])

@@ -6,14 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+
+from scalerules.architecture.graph import Graph
+from scalerules.architecture.order import ordered
+from scalerules.ops.node import Node
+from scalerules.solution.solution import Solution
 
 from .layout import Edge, Point, Size, layout
-
-if TYPE_CHECKING:
-    from scalerules.architecture.graph import Graph
-    from scalerules.ops.node import Node
-    from scalerules.solution.solution import Solution
 
 LETTER = 7.9
 """Width of a letter of the title, in pixels; smaller lines are narrower in proportion."""
@@ -81,7 +80,6 @@ class _Drawer:
         self.graph, self.solution = graph, solution
 
     def picture(self, nodes: Mapping[str, Node], outside: Sequence[str]) -> Picture:
-        from scalerules.architecture.order import ordered
 
         boxes = {name: _Box("stream", (name,)) for name in outside}
         boxes |= {name: self._box(name, nodes[name]) for name in ordered(nodes)}

@@ -9,12 +9,11 @@ import json
 from collections.abc import Mapping
 from fractions import Fraction
 from html import escape
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
+
+from scalerules.measurement.verification.verify import Report
 
 from .html import exponent, table
-
-if TYPE_CHECKING:
-    from scalerules.measurement.verification.verify import Report
 
 BAND = 0.2
 """What is shaded around the prediction: slopes of finite networks lie about so far from their exponents."""

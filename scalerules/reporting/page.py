@@ -10,19 +10,16 @@ from collections.abc import Sequence
 from fractions import Fraction
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
+from scalerules.measurement.verification.verify import Report
 from scalerules.sizes.exponents import Exponents
 from scalerules.solution.rule import SIZES, Explanation, Predicted
 from scalerules.solution.solution import Solution
 
 from .drawing import draw
 from .html import exponent, power, raised, table
-
-if TYPE_CHECKING:
-    from scalerules.architecture.graph import Graph
-    from scalerules.measurement.verification.verify import Report
 
 DATA = Path(__file__).parent
 EXAMPLE = 8
@@ -66,14 +63,6 @@ def report(graph: Graph, solution: Solution, verification: Report | None = None)
         "<footer>Derived by scalerules. Exponents are exact; constant factors are left out.</footer></main>"
         f"<script>{script}</script></body></html>\n"
     )
-
-
-
-
-
-
-
-
 
 
 def _head(solution: Solution) -> str:
@@ -207,10 +196,10 @@ def _assumptions(solution: Solution) -> str:
 
 def _code(graph: Graph, solution: Solution) -> str:
     """The rules as PyTorch source, where they can be emitted."""
-    from scalerules.catalogue import graphs as lookup
+    from scalerules.derivation import emit
 
     try:
-        source = lookup.emit(solution, "pytorch", graph=graph)
+        source = emit(solution, "pytorch", graph=graph)
     except ScaleRulesError:
         return ""
     note = "The rules as readable source that needs nothing but PyTorch (scalerules emit)."

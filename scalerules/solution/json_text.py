@@ -1,38 +1,81 @@
-"""A solution from its JSON: a row for every field, with what reads it."""
+"""A solution as JSON, and from it: a row for every field, with what reads it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from scalerules.boundary.json_parts import Part, parse
 from scalerules.sizes.exponents import Exponents
 
-from .rule import SIZES, VERSION, Constant, Explanation, Line, Predicted, Quantity, Rule
-from .solution import Solution
-
-if TYPE_CHECKING:
-    from scalerules.architecture.graph import Graph
+from .answer import Answer
+from .rule import SIZES, VERSION, Constant, Explanation, Line, Predicted, Quantity, Rule, vars_of
 
 Scales = tuple[str, ...]
 Reader = Callable[[Part, Scales], Any]
 
 
-def from_json(text: str, architecture: Graph | None = None) -> Solution:
-    """The solution that a text holds. Raises `ScaleRulesError` with the place of what is wrong."""
+def fields_of(text: str) -> dict[str, Any]:
+    """The fields of the solution that a text holds. Raises `ScaleRulesError` with the place of what is wrong."""
     whole = parse(text, "solution", VERSION)
     scales = whole.at("scales").texts()
     fields = {name: read(whole.at(name), scales) for name, read in REQUIRED.items()}
-    found = {"multipliers": whole.at("multipliers", {}), **whole.entries()}
-    fields |= {name: read(found[name], scales) for name, read in OPTIONAL.items() if name in found}
-    return Solution(scales=scales, architecture=architecture, **fields)
+    given = {"multipliers": whole.at("multipliers", {}), **whole.entries()}
+    fields |= {name: read(given[name], scales) for name, read in OPTIONAL.items() if name in given}
+    return {"scales": scales, **fields}
+
+
+def written(answer: Answer) -> dict[str, Any]:
+    """An answer as plain data."""
+    return {
+        "graph": answer.graph,
+        "optimizer": answer.optimizer,
+        "mode": answer.mode,
+        "gauge": answer.gauge,
+        "scales": list(answer.scales),
+        "parameters": {
+            name: {
+                "shape": list(rule.shape),
+                **{size: _written(getattr(rule, size)) for size in SIZES},
+                "log": {size: "logarithm" for size in rule.log},
+                **({"dampings": {n: _written(e) for n, e in rule.dampings.items()}} if rule.dampings else {}),
+            }
+            for name, rule in answer.parameters.items()
+        },
+        "multipliers": {node: _written(exponents) for node, exponents in answer.multipliers.items()},
+        "direction": {scale: str(growth) for scale, growth in answer.direction.items()},
+        "cone": list(answer.cone),
+        "assumptions": list(answer.assumptions),
+        "warnings": list(answer.warnings),
+        "sizes": [
+            {"quantity": p.quantity, "node": p.node, "step": p.step}
+            | {"size": None if p.size is None else str(p.size)}
+            | ({"parameter": p.parameter} if p.parameter else {})
+            | ({} if p.lower is None else {"lower": str(p.lower)})
+            for p in answer.sizes
+        ],
+        "explanations": {
+            name: [
+                {"quantity": e.quantity, "size": e.size, "equation": e.equation}
+                | {"steps": [vars_of(line) for line in e.steps]}
+                for e in explanations
+            ]
+            for name, explanations in answer.explanations.items()
+        },
+        **({"constants": {n: c.to_dict() for n, c in answer.constants.items()}} if answer.constants else {}),
+        "version": VERSION,
+    }
+
+
+def _written(exponents: Exponents) -> dict[str, str]:
+    return {scale: str(value) for scale, value in exponents.fractions.items()}
 
 
 def _text(part: Part, _: Scales) -> str:
     return part.text()
 
 
-def texts_of(part: Part, _: Scales) -> tuple[str, ...]:
+def _texts(part: Part, _: Scales) -> tuple[str, ...]:
     return part.texts()
 
 
@@ -116,9 +159,9 @@ REQUIRED: Mapping[str, Reader] = {
 
 OPTIONAL: Mapping[str, Reader] = {
     "multipliers": _each(_exponents),
-    "cone": texts_of,
-    "assumptions": texts_of,
-    "warnings": texts_of,
+    "cone": _texts,
+    "assumptions": _texts,
+    "warnings": _texts,
     "sizes": _all(_predicted),
     "explanations": _each(_all(_explanation)),
     "constants": _each(_constant),

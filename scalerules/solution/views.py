@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from scalerules.sizes.exponents import Exponents
 
+from .answer import Answer
 from .rule import Explanation, Rule
-from .solution import Solution
 
 COLUMNS = ("init", "mult", "lr", "eps", "wd")
 
 
-def _further(solution: Solution) -> list[str]:
+def _further(solution: Answer) -> list[str]:
     """The names of what else the optimizer has: dampings beside epsilon, the radius of a perturbation."""
     return list(dict.fromkeys(name for rule in solution.parameters.values() for name in rule.dampings))
 
@@ -21,15 +21,13 @@ def _dampings(rule: Rule, names: Sequence[str]) -> list[Exponents | None]:
     return [rule.dampings.get(name) for name in names]
 
 
-def heading(solution: Solution) -> str:
+def heading(solution: Answer) -> str:
     """One line that says what was derived."""
     direction = ", ".join(f"{s}^{g}" if g != 1 else s for s, g in solution.direction.items())
-    return (
-        f"{solution.graph}, {solution.optimizer}, mode {solution.mode}, gauge {solution.gauge}, growing: {direction}"
-    )
+    return f"{solution.graph}, {solution.optimizer}, mode {solution.mode}, gauge {solution.gauge}, growing: {direction}"
 
 
-def rows(solution: Solution) -> list[list[str]]:
+def rows(solution: Answer) -> list[list[str]]:
     """The table: a parameter a row, exponents as products of powers of scales."""
     found: list[list[str]] = []
     for name, rule in solution.parameters.items():
@@ -43,7 +41,7 @@ def _cell(exponents: Exponents, log: bool) -> str:
     return f"{exponents}{' (log)' if log else ''}"
 
 
-def table(solution: Solution) -> str:
+def table(solution: Answer) -> str:
     """The rules for a terminal, in columns: what each quantity is multiplied with when the scales grow."""
     head = f"{solution.graph}, {solution.optimizer}: " + ", ".join(
         f"{scale}^{growth}" if growth != 1 else scale for scale, growth in solution.direction.items() if growth
@@ -73,7 +71,7 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]]) + "\n"
 
 
-def explained(solution: Solution, name: str) -> str:
+def explained(solution: Answer, name: str) -> str:
     """The numbered steps of a parameter or a multiplier."""
     if name not in solution.explanations:
         solution[name]
@@ -95,7 +93,7 @@ def _explanation(explanation: Explanation) -> list[str]:
     return lines
 
 
-def markdown(solution: Solution) -> str:
+def markdown(solution: Answer) -> str:
     """Table, steps, assumptions and warnings."""
     heads = [*COLUMNS, *_further(solution)]
     lines = [f"# {heading(solution)}", "", "| parameter | shape | " + " | ".join(heads) + " |"]
@@ -123,7 +121,7 @@ def markdown(solution: Solution) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _constants(solution: Solution) -> list[str]:
+def _constants(solution: Answer) -> list[str]:
     """The table of the constants of the gauge `unit`."""
     lines = ["| node | forward | backward |", "| --- | --- | --- |"]
     for node, constant in solution.constants.items():
@@ -133,7 +131,7 @@ def _constants(solution: Solution) -> list[str]:
     return lines
 
 
-def latex(solution: Solution) -> str:
+def latex(solution: Answer) -> str:
     """The table as a LaTeX tabular, then assumptions, warnings and the numbered steps."""
     from sympy import latex as printed  # pyright: ignore[reportMissingTypeStubs]
 

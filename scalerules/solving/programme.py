@@ -155,5 +155,3 @@ def _whole(constant: Vector, sign: int = 1) -> _Row:
     """A constant over one denominator."""
     over = lcm(*(entry.denominator for entry in constant))
     return _Row([sign * entry.numerator * (over // entry.denominator) for entry in constant], {}, over)
-
-

@@ -35,12 +35,6 @@ ROUNDING = 1e-9
 Key = tuple[object, ...]
 
 
-
-
-
-
-
-
 def solve_along(problem: Problem) -> Solved:
     """The solution along the direction, of a rule whose updates do not depend on the gradient's size, or isolated.
 
@@ -48,12 +42,6 @@ def solve_along(problem: Problem) -> Solved:
     """
     note(f"solving along {' and '.join(problem.direction)}")
     return _Solver(problem).solve()
-
-
-
-
-
-
 
 
 class _Solver:
@@ -347,8 +335,6 @@ def _satisfy(programme: Programme, rows: Mapping[str, Inequality]) -> None:
         before, at = at, programme.sizes()
         moved = {n for variable, value in at.items() if value != before[variable] for n in reads.get(variable, ())}
         excess.update({name: rows[name].excess(at) for name in moved})
-
-
 
 
 def _key(event: Event) -> Key:

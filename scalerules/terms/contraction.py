@@ -18,9 +18,7 @@ from .products import inner, products
 from .term import Term
 
 
-def contract(
-    at: Scope, operands: Sequence[tuple[Labels, Operand]], result: Labels
-) -> list[Term]:
+def contract(at: Scope, operands: Sequence[tuple[Labels, Operand]], result: Labels) -> list[Term]:
     """Terms of `einsum(operands) -> result`, all over growing axes only.
 
     For every axis that is summed over: nothing left on it, `s^g` (law of large numbers); sources left, `s^(g/2)`
@@ -64,9 +62,7 @@ def _times(terms: list[Term], factors: list[Term]) -> list[Term]:
     return [t.derived(size=t.size + extra, parents=(t, *factors)) for t in terms]
 
 
-def _contract_flat(
-    at: Scope, flat: list[tuple[Labels, list[Term]]], result: Labels
-) -> list[Term]:
+def _contract_flat(at: Scope, flat: list[tuple[Labels, list[Term]]], result: Labels) -> list[Term]:
     """Pairwise contraction: always the pair that sums an axis away soonest, fresh matrices last."""
     flat = [_summed(at, flat, index, result) for index in range(len(flat))]
     if any(not terms for _, terms in flat):
@@ -91,9 +87,7 @@ def _contract_flat(
     return terms
 
 
-def _summed(
-    at: Scope, flat: list[tuple[Labels, list[Term]]], index: int, result: Labels
-) -> tuple[Labels, list[Term]]:
+def _summed(at: Scope, flat: list[tuple[Labels, list[Term]]], index: int, result: Labels) -> tuple[Labels, list[Term]]:
     """One operand, summed over the axes that no other operand and not the result have."""
     labels, terms = flat[index]
     elsewhere = set(result).union(*(other for i, (other, _) in enumerate(flat) if i != index))
@@ -132,23 +126,3 @@ def _pair(
     if la == lb == result and len(result) == 1 and not any(t.profile for t in (*a, *b)):
         return result, entrywise(a, b, at.reach)
     return result, products(at, la, a, lb, b, gone, result)
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-

@@ -7,12 +7,11 @@ from fractions import Fraction
 
 from .pieces import Labels, axis_name
 from .point import Scope
+from .products import share_of
 from .term import Mirror, Profile, Shift, Symbol, Term
 
 
-def image_of(
-    at: Scope, lx: Labels, x: list[Term], lw: Labels, w: Term, result: Labels
-) -> list[Term]:
+def image_of(at: Scope, lx: Labels, x: list[Term], lw: Labels, w: Term, result: Labels) -> list[Term]:
     """A fresh Gaussian matrix applied to `x`: one image per sign pattern on the axes that it does not touch.
 
     The mirror term: `W W^T z` is `s^g var(W) z`, `g` the growth of the axes summed over.
@@ -36,11 +35,8 @@ def image_of(
             halves = max(0, (2 if aligned else 1) - decay)
             size += growth * halves // 2
             log += bool(decay == 1 and growth)
-            shift.append((("growth", axis_name(label)), halves(halves)))
-        profile = tuple(
-            term.profile[index_x[label]] if term.profile and label in index_x else 0
-            for label in result
-        )
+            shift.append((("growth", axis_name(label)), share_of(halves)))
+        profile = tuple(term.profile[index_x[label]] if term.profile and label in index_x else 0 for label in result)
         key = (tuple(term.signs[index_x[label]] for label in rest), profile if any(profile) else None)
         groups.setdefault(key, []).append((size, tuple(s for s in shift if s[1]), log, term))
     terms: list[Term] = []
@@ -57,9 +53,7 @@ def image_of(
     return terms
 
 
-def _mirrored(
-    at: Scope, lx: Labels, x: Iterable[Term], lw: Labels, w: Term, result: Labels
-) -> list[Term]:
+def _mirrored(at: Scope, lx: Labels, x: Iterable[Term], lw: Labels, w: Term, result: Labels) -> list[Term]:
     terms: list[Term] = []
     for term in x:
         mirror = term.mirror

@@ -35,11 +35,7 @@ def merged(terms: Iterable[Term], reach: int) -> list[Term]:
     for term in terms:
         key = (term.signs, term.profile)
         known = best.get(key)
-        if (
-            known is None
-            or term.size > known.size
-            or (term.size == known.size and _told(term) > _told(known))
-        ):
+        if known is None or term.size > known.size or (term.size == known.size and _told(term) > _told(known)):
             best[key] = term
             if term.size > top:
                 top = term.size

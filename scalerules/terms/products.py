@@ -125,11 +125,11 @@ def _sum_law(at: Scope, ta: Term, tb: Term, i: int, j: int, growth: int) -> tupl
     decay = (ta.profile[i] if i >= 0 and ta.profile else 0) + (tb.profile[j] if j >= 0 and tb.profile else 0)
     halves = (2 if aligned else 1) - decay
     share = max(0, halves)
-    return growth * share // 2, halves(share), bool(decay and halves == 0 and growth)
+    return growth * share // 2, share_of(share), bool(decay and halves == 0 and growth)
 
 
 @cache
-def halves(count: int) -> Fraction:
+def share_of(count: int) -> Fraction:
     """So many halves."""
     return Fraction(count, 2)
 

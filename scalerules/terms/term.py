@@ -33,7 +33,6 @@ KEPT = 2
 """How many of them."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Step:
     """One application of a law: in which pass (and after how many updates), at which node, and why."""
@@ -136,21 +135,3 @@ class Mirror:
     preimage: tuple[Term, ...]
     labels: tuple[tuple[str, int | None], ...]
     """For every growing axis of `z`: its label, and the position of the parameter's axis there (None: not on it)."""
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-

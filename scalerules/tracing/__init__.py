@@ -1,1 +1,20 @@
-"""From a torch module to a record of its computation with symbolic sizes, and from the record to a graph."""
+"""Any torch module as a graph."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .traced import trace
+
+__all__ = ["trace"]
+
+_HOMES = {"trace": "traced"}
+"""The module of each name; it is imported when the name is first used: torch and the plots take long to load."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from scalerules.errors import GraphError
 
 if TYPE_CHECKING:
-    from .trace import Traced
+    from .traced import Traced
 
 Scales = Mapping[str, Sequence[int]]
 
@@ -48,7 +48,7 @@ def check_called(module: ModuleType, factory: str, text: str) -> None:
 
 def traced(module: ModuleType, factory: str, scales: Scales, text: str) -> Traced:
     """The graph of what a factory builds. Raises `GraphError` where the factory or its inputs are not there."""
-    from .trace import trace
+    from .traced import trace
 
     function = getattr(module, factory, None)
     if not callable(function):

@@ -1,1 +1,1 @@
-""""""
+"""A live model: its parameters matched, drawn, scaled and grouped."""

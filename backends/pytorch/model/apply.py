@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from scalerules.architecture.graph import Graph
 from scalerules.errors import MissingExtra, ScaleRulesError
+from scalerules.solution.solution import Solution
 
 from ..python_text import law
 from .at_sizes import ModelWarning, Sizes
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-    from scalerules.solution.solution import Solution
 
 __all__ = ["Groups", "ModelWarning", "apply"]
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError, UnknownName
-
-if TYPE_CHECKING:
-    from scalerules.sizes.exponents import Exponents
-    from scalerules.solution.solution import Solution
+from scalerules.sizes.exponents import Exponents
+from scalerules.solution.solution import Solution
 
 
 class ModelWarning(UserWarning):

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.optim import Optimizer
 
-from .groups import Groups
+
+class Groups(Protocol):
+    """Groups of parameters in two lists."""
+
+    @property
+    def matrices(self) -> list[dict[str, Any]]: ...
+
+    @property
+    def others(self) -> list[dict[str, Any]]: ...
 
 
 class Pair(Optimizer):

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError, UnknownName
+from scalerules.sizes.exponents import Exponents
+from scalerules.solution.solution import Solution
 
 from ..model.apply import Groups, apply
 from ..python_text import documented, law, shown
@@ -18,10 +19,6 @@ from .helpers import HELPERS
 from .meant import check
 from .model import Writer, axis_lengths, factors, model
 from .recipe import demo, groups, imported, init
-
-if TYPE_CHECKING:
-    from scalerules.sizes.exponents import Exponents
-    from scalerules.solution.solution import Solution
 
 __all__ = ["Groups", "apply", "emit"]
 

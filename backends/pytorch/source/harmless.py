@@ -5,20 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
 from scalerules.ops.node import Node
 from scalerules.optimizers.law import RADIUS
 from scalerules.optimizers.named import named_in as law_of
+from scalerules.sizes.exponents import Exponents
+from scalerules.solution.rule import Rule
+from scalerules.solution.solution import Solution
 
 from .model import is_attribute
-
-if TYPE_CHECKING:
-    from scalerules.sizes.exponents import Exponents
-    from scalerules.solution.rule import Rule
-    from scalerules.solution.solution import Solution
 
 
 class Harmless:

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
+from scalerules.solution.solution import Solution
 
 from .harmless import Harmless
 from .model import Writer, is_attribute
-
-if TYPE_CHECKING:
-    from scalerules.solution.solution import Solution
 
 HINT = "give the graph plain names: letters, digits and underscores"
 

@@ -6,12 +6,12 @@ import keyword
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from scalerules.architecture.graph import Graph
 from scalerules.architecture.order import ordered
 from scalerules.errors import ScaleRulesError, nearest
 from scalerules.ops.node import Node
+from scalerules.solution.solution import Solution
 
 from ..python_text import (
     WIDTH,
@@ -31,9 +31,6 @@ from ..python_text import (
 from .helpers import HELPERS
 from .lines import LINES, Line, complex_nodes, has_offset, is_lookup, length
 from .reasons import reason
-
-if TYPE_CHECKING:
-    from scalerules.solution.solution import Solution
 
 OWN_NAMES = ("self", "torch", "nn", "functional", "math", "Tensor", "layer", "stream", *HELPERS)
 """What the emitted file uses itself; a node of such a name gets another identifier."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from scalerules.solution.solution import Solution
+from scalerules.solution.solution import Solution
 
 
 def reason(solution: Solution, name: str, quantity: str) -> list[str]:

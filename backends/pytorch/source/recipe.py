@@ -7,22 +7,20 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scalerules.architecture.uses import count, fan_in, matrix, uses
 from scalerules.errors import ScaleRulesError
+from scalerules.optimizers import Optimizer as Law
 from scalerules.optimizers.law import RADIUS
 from scalerules.optimizers.named import named_in as law_of
 from scalerules.optimizers.own import torch_class
+from scalerules.sizes.exponents import Exponents
+from scalerules.solution.rule import Rule
 
 from ..python_text import commented, fractions, item, law, number, quoted, scaled, shown
 from .model import Writer
 from .reasons import logarithm, reason
-
-if TYPE_CHECKING:
-    from scalerules.optimizers import Optimizer as Law
-    from scalerules.sizes.exponents import Exponents
-    from scalerules.solution.rule import Rule
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-""""""
+"""Choices among equivalent rules: named gauges, unit scale, Gaussian constants."""

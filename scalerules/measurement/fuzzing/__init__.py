@@ -1,1 +1,1 @@
-""""""
+"""Random architectures: derived, verified, and made smaller where they fail."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.amounts import positive, several, whole
@@ -20,15 +20,13 @@ from scalerules.boundary.working import working
 from scalerules.derivation.derive import derive
 from scalerules.errors import Clash, ScaleRulesError
 from scalerules.measurement.progress import Progress
+from scalerules.measurement.verification.report import Report
 from scalerules.optimizers import optimizer as known
+from scalerules.solution.solution import Solution
 
 from .findings import Fuzzed, Outcome
 from .random_graphs import draw
 from .shrink import shrink
-
-if TYPE_CHECKING:
-    from scalerules.measurement.verification.report import Report
-    from scalerules.solution.solution import Solution
 
 OPTIMIZERS = ("sgd", "adamw", "muon")
 SIZES = (64, 128, 256, 512)

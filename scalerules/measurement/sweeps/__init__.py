@@ -1,1 +1,1 @@
-""""""
+"""Sweeps over learning rates at several sizes: does the optimum stay?"""

@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from scalerules.errors import ScaleRulesError
+
 from .optimum import STEP, Losses, lowest, mean_losses
 
 COARSE = 4
@@ -86,7 +88,6 @@ def _window(at: float, reach: int) -> set[float]:
 
 def grid(lrs: Sequence[float] | None) -> tuple[float, ...] | None:
     """Given rates in order, each once. Raises `ScaleRulesError` for fewer than three, or what is no rate."""
-    from scalerules.errors import ScaleRulesError
 
     if lrs is None:
         return None

@@ -1,52 +1,18 @@
-"""What a sweep found: a curve of losses per rule and size, the optimum of each, and how it drifts."""
+"""The report of a sweep: what it found, as a table, a page, JSON or a figure."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from .curves import LIMIT, Curve, Row, drift_data, row_data
-from .optimum import STEP, Drift, Losses, Optimum, fit, mean_losses
+from . import views
+from .curves import drift_data, row_data
+from .facts import SweepFacts
+from .optimum import STEP
 
 
-@dataclass
-class TransferReport:
-    """A sweep: `rows` by rule and size, `drifts` by rule in grid steps of sqrt(2) per doubling of the size.
-
-    `cpu_seconds` are those of all runs that the report rests on, `seconds` those of this call, in which `runs_made`
-    runs were made (the others were on the disk).
-    """
-
-    graph: str
-    optimizer: str
-    rules: list[str]
-    scale: str
-    sizes: list[float]
-    seeds: int
-    steps: int
-    data: str
-    schedule: str
-    lrs: tuple[float, ...] | None = None
-    rows: list[Row] = field(default_factory=list[Row])
-    drifts: dict[str, Drift] = field(default_factory=dict[str, Drift])
-    seeds_used: int = 0
-    runs_made: int = 0
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    interrupted: bool = False
-
-    @property
-    def verdict(self) -> bool:
-        """True if the first rule's optimum was located at every size and drifts by less than half a grid step."""
-        first, drift = self.rules[0], self.drifts.get(self.rules[0])
-        located = [row.optimum.located for row in self.rows if row.rule == first]
-        return drift is not None and len(located) == len(self.sizes) and all(located) and abs(drift.steps) < LIMIT
-
-    def row(self, rule: str, size: float) -> Row:
-        """The row of a rule at a size. Raises `KeyError`."""
-        return {(row.rule, row.size): row for row in self.rows}[rule, size]
+class TransferReport(SweepFacts):
+    """What `scalerules.transfer` returns."""
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data; what is infinite is null."""
@@ -69,54 +35,15 @@ class TransferReport:
 
     def to_table(self) -> Any:
         """A rich table: the optimum of each rule at each size, and the drift."""
-        from .views import table
 
-        return table(self)
+        return views.table(self)
 
     def to_markdown(self) -> str:
         """The table as Markdown."""
-        from .views import markdown
 
-        return markdown(self)
+        return views.markdown(self)
 
     def plot(self, path: str) -> None:
         """Draws the loss over the rate, a panel per rule and a line per size, the optimum marked."""
-        from .views import plot
 
-        plot(self, path)
-
-
-
-
-
-
-
-
-def judged(report: TransferReport, curves: Sequence[Curve]) -> None:
-    """Fills rows and drifts in from the curves, with the seeds that are complete wherever there is anything."""
-    seeds = _complete(report, curves)
-    report.seeds_used = len(seeds)
-    report.rows, report.drifts = [], {}
-    for rule in report.rules:
-        mine = {curve.size: curve for curve in curves if curve.rule == rule and curve.outcomes}
-        losses: dict[float, Losses] = {size: curve.losses for size, curve in mine.items()}
-        optima, drift = fit(losses, seeds)
-        report.rows += [_made(curve, optima[size], seeds) for size, curve in mine.items()]
-        if drift is not None:
-            report.drifts[rule] = drift
-
-
-def _complete(report: TransferReport, curves: Sequence[Curve]) -> list[int]:
-    """The seeds that have an optimum on every curve that was begun; the first one at least."""
-    begun = [curve.losses for curve in curves if curve.outcomes]
-    seeds = list(range(report.seeds))
-    while len(seeds) > 1 and any(len(mean_losses(losses, seeds)) < 3 for losses in begun):
-        seeds.pop()
-    return seeds
-
-
-def _made(curve: Curve, optimum: Optimum, seeds: Sequence[int]) -> Row:
-    means = mean_losses(curve.losses, seeds)
-    outcomes = [o for found in curve.outcomes.values() for o in found.values()]
-    points = tuple((2.0**x, y) for x, y in means.items())
-    return Row(curve.rule, curve.size, optimum, points, len(outcomes), sum(o.diverged for o in outcomes))
+        views.plot(self, path)

@@ -15,16 +15,19 @@ from typing import Any
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, MOST_SEEDS, positive, several, whole
 from scalerules.boundary.working import working
+from scalerules.catalogue.graphs import graph as load
+from scalerules.derivation.derive import derive
 from scalerules.errors import UnknownName
 from scalerules.measurement.footprint import check_fits
-from scalerules.measurement.scales import leading, scale_values
+from scalerules.measurement.scales import leading_scale, scale_values
 from scalerules.measurement.verification.runs import belong
 from scalerules.solution.solution import Solution
 
 from .compared import Compared, rules
 from .curves import Curve
+from .facts import judged
 from .plan import Plan, grid
-from .report import TransferReport, judged
+from .report import TransferReport
 from .store import Job, Outcome, Store
 from .workers import Progress, fitted, weight, work
 
@@ -76,12 +79,8 @@ def transfer(
     if base is not None:
         positive(base, "base")
     if isinstance(graph, str):
-        from scalerules.catalogue.graphs import graph as load
-
         graph = load(graph)
     if solution is None:
-        from scalerules.derivation.derive import derive
-
         solution = derive(graph, "adam")
     belong(graph, solution)
     if schedule not in SCHEDULES:
@@ -96,7 +95,7 @@ def transfer(
         for name, rule in found.items()
     ]
     report = TransferReport(
-        graph=graph.name, optimizer=solution.optimizer, rules=list(found), sizes=list(scales), scale=leading(solution),
+        graph=graph.name, optimizer=solution.optimizer, rules=list(found), sizes=list(scales), scale=leading_scale(solution),
         seeds=seeds, steps=steps, data=getattr(source, "name", str(source)), schedule=schedule, lrs=rates,
     )  # fmt: skip
     with working(f"training {graph.name}", progress):
@@ -132,7 +131,3 @@ def _take(report: TransferReport, owners: Sequence[Curve], job: Job, outcome: Ou
     report.cpu_seconds += outcome.seconds
     for curve in owners:
         curve.outcomes.setdefault(job.lr, {})[job.seed] = outcome
-
-
-
-

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scalerules.errors import MissingExtra
 from scalerules.measurement.figures import draw
 
 from .curves import LIMIT, Row
-from .report import TransferReport
-
-if TYPE_CHECKING:
-    from .optimum import Drift
+from .facts import SweepFacts
+from .optimum import Drift
 
 
-def table(report: TransferReport) -> Any:
+def table(report: SweepFacts) -> Any:
     """A rich table, one line per rule and size."""
     from rich.table import Table
 
@@ -29,7 +27,7 @@ def table(report: TransferReport) -> Any:
     return view
 
 
-def markdown(report: TransferReport) -> str:
+def markdown(report: SweepFacts) -> str:
     """The same as a Markdown table, with the drifts below it."""
     headings = [heading.format(scale=report.scale) for heading in _HEADINGS]
     lines = [_line(headings), _line(["---", *["---:"] * (len(headings) - 1)])]
@@ -53,13 +51,13 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (row.rule, f"{row.size:g}", f"{best.lr:.3g}", where, f"{best.loss:.4f}", *runs)
 
 
-def _title(report: TransferReport) -> str:
+def _title(report: SweepFacts) -> str:
     sizes = ", ".join(f"{size:g}" for size in report.sizes)
     how = f"{report.steps} steps on {report.data}, {report.seeds_used} seeds"
     return f"{report.graph}, {report.optimizer}: {report.scale} {sizes}; {how}"
 
 
-def said(report: TransferReport) -> str:
+def said(report: SweepFacts) -> str:
     """What was found, a line per rule, the verdict last."""
     lines = [f"{rule}: {_moves(report.drifts.get(rule))}" for rule in report.rules]
     first, drift = report.rules[0], report.drifts.get(report.rules[0])
@@ -84,7 +82,7 @@ def _moves(drift: Drift | None) -> str:
             f"(a factor of {factor:.2f})")  # fmt: skip
 
 
-def plot(report: TransferReport, path: str) -> None:
+def plot(report: SweepFacts, path: str) -> None:
     """A panel per rule: loss over the rate, a line per size, the optimum marked with its error.
 
     Raises `MissingExtra` without matplotlib.
@@ -127,7 +125,7 @@ def _draw(axes: Any, row: Row, colour: Any) -> None:
                       markeredgecolor="black", capsize=3, zorder=5)  # fmt: skip
 
 
-def _limits(report: TransferReport) -> tuple[float, float]:
+def _limits(report: SweepFacts) -> tuple[float, float]:
     """The part of the losses around the optima: what is far worse would flatten them."""
     best = [row.optimum.loss for row in report.rows if math.isfinite(row.optimum.loss)] or [0.0, 1.0]
     low, high = min(best), max(best)

@@ -1,1 +1,1 @@
-""""""
+"""Sizes measured in training, held against what was derived."""

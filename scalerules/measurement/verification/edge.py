@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
+from scalerules.solution.solution import Solution
 
 from .runs import backend, trainer
-
-if TYPE_CHECKING:
-    from scalerules.solution.solution import Solution
-
 
 EDGE_STEPS = 6
 """Steps over which the loss must not rise above its start for a learning rate to count as stable."""

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from scalerules.boundary.files import replaced
 from scalerules.errors import MissingExtra
 from scalerules.measurement.figures import draw
 
+from .facts import VerificationFacts
 from .judge import TOLERANCE, Row
 from .slopes import levels
 from .table import QUANTITIES, TITLES, name, title
-
-if TYPE_CHECKING:
-    from .report import Report
-
 
 COLOURS = {"wrong": "tab:red", "missing": "tab:red", "unpredicted": "tab:red", "undecided": "tab:orange"}
 
@@ -24,16 +20,11 @@ NAMED = 6
 """Lines of a panel that are named; the furthest off."""
 
 
-def plot(report: Report, path: str) -> None:
+def plot(report: VerificationFacts, path: str) -> None:
     """One panel per quantity: root mean square over the scale, divided by the predicted power and by its start.
 
-    An ending .html makes one interactive page. Raises `MissingExtra` without matplotlib.
+    Raises `MissingExtra` without matplotlib.
     """
-    if path.lower().endswith((".html", ".htm")):
-        from .page import page
-
-        replaced(path, page(report).encode("utf-8"))
-        return
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -52,7 +43,7 @@ def plot(report: Report, path: str) -> None:
     draw(figure, path, dpi=120)
 
 
-def level(report: Report, row: Row) -> list[float] | None:
+def level(report: VerificationFacts, row: Row) -> list[float] | None:
     """The measured size over the predicted power, 1 at the base size: what agrees stays there."""
     if row.key not in report.samples or row.predicted is None or row.slope is None:
         return None
@@ -62,7 +53,7 @@ def level(report: Report, row: Row) -> list[float] | None:
     return [math.exp(log) * (start / size) ** power for log, size in zip(logs, report.measured_sizes, strict=True)]
 
 
-def _panel(axes: Any, report: Report, quantity: str) -> None:
+def _panel(axes: Any, report: VerificationFacts, quantity: str) -> None:
     rows = [r for r in report.rows if r.quantity == quantity]
     sizes = report.measured_sizes
     axes.set_xscale("log", base=2)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import html
 import json
-from typing import TYPE_CHECKING
 
+from .facts import VerificationFacts
+from .figure import level
 from .judge import TOLERANCE
-
-if TYPE_CHECKING:
-    from .report import Report
+from .table import caption, title
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #222; --paper: #fff; --soft: #8884; --agrees: #888; --off: #c62828;
@@ -145,10 +144,8 @@ Click a line or a row.</p>
 """
 
 
-def page(report: Report) -> str:
+def page(report: VerificationFacts) -> str:
     """The page as text."""
-    from .figure import level
-    from .table import caption, title
 
     rows = [
         row.to_dict() | {"parameter": row.parameter, "why": row.why, "excess": round(row.excess, 4),

@@ -6,15 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scalerules.architecture.graph import Graph
+from scalerules.solution.rule import Predicted
+from scalerules.solution.solution import Solution
 
 from .judge import ALLOWANCE, Key, Measured, Name, measured
 from .slopes import Samples, peak
 
 if TYPE_CHECKING:
     from fractions import Fraction
-
-    from scalerules.solution.rule import Predicted
-    from scalerules.solution.solution import Solution
 
 
 def slow_names(graph: Graph, solution: Solution, predicted: Mapping[Key, Fraction | None]) -> dict[Name, float]:
@@ -80,7 +79,7 @@ def _key(p: Predicted) -> Key:
     return (p.quantity, p.node, p.step, p.parameter if p.quantity == "own" else None)
 
 
-def peaks(
+def peak_sizes(
     predicted: Mapping[Key, Fraction | None], logs: Sequence[float], samples: Mapping[Key, Samples]
 ) -> dict[Name, Measured]:
     """The maximum over steps, by quantity, node, parameter; its step is the first that should reach it."""

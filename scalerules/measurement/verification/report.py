@@ -1,115 +1,21 @@
-"""What a verification found, as data: rows, the verdict, how sure it is; tables, figures and JSON are made from it."""
+"""The report of a verification: what it found, as a table, JSON, a figure or a page."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
-from statistics import median
 from typing import Any
 
-from .edge import Rate
-from .judge import Key, Name, Row
-from .slopes import Samples
+from scalerules.boundary.files import replaced
 
-FAULT = 0.5
-"""The exponent by which faults are off, mostly: a verification that would not notice it in half of what it measures
-has nothing to say."""
+from .facts import VerificationFacts
+from .figure import plot
+from .page import page
+from .table import table
 
 
-@dataclass(repr=False)
-class Report:
-    """What was measured: a row per quantity with its verdict, and how the runs were made.
-
-    `seeds` were asked for at the smallest size, `seeds_by_size` at each, `seeds_used` is how many were judged (twice
-    as many after a second look); `samples` holds the root mean squares by key, one list per seed with one number (or
-    None: not run) per size of `measured_sizes`; `rose` counts the runs whose loss rose above its start, per size.
-    """
-
-    graph: str
-    optimizer: str
-    sizes: list[float]
-    seeds: int
-    steps: int
-    rate: Rate
-    seeds_by_size: list[int] = field(default_factory=list[int])
-    silent: list[str] = field(default_factory=list[str])
-    """Parameters that nothing depends on (what reads them takes them out again): nothing of them is judged."""
-    growth: float = 1.0
-    """The growth of the first scale along the direction; predicted sizes are powers of what grows as 1."""
-    rows: list[Row] = field(default_factory=list[Row])
-    samples: dict[Key, Samples] = field(default_factory=dict[Key, Samples])
-    measured_sizes: list[float] = field(default_factory=list[float])
-    rose: dict[float, int] = field(default_factory=dict[float, int])
-    seeds_used: int = 0
-    looks: int = 1
-    interrupted: bool = False
-    seconds: float = 0.0
-
-    def __repr__(self) -> str:
-        sizes = ", ".join(f"{size:g}" for size in self.sizes)
-        return f"<verification of {self.graph}, {self.optimizer}, sizes {sizes}: {self.summary}>"
-
-    @property
-    def summary(self) -> str:
-        """How many rows disagree, how many are open, and the conclusion."""
-        return f"{len(self.rows)} rows, {len(self.wrong)} disagree, {len(self.open)} open: {self.conclusion}"
-
-    @property
-    def verdict(self) -> bool | None:
-        """False: something disagrees, surely. None: undecided. True: all agrees, and a fault would have shown."""
-        if not self.rows:
-            return None
-        if self.wrong:
-            return False
-        return None if self.open or self.blunt or self.interrupted else True
-
-    @property
-    def conclusion(self) -> str:
-        """The verdict in a word."""
-        return {True: "agrees", False: "does not agree", None: "undecided"}[self.verdict]
-
-    @property
-    def wrong(self) -> list[Row]:
-        """The rows that disagree, those that are furthest off first."""
-        return sorted((r for r in self.rows if not r.agrees), key=lambda r: -abs(r.excess))
-
-    @property
-    def open(self) -> list[Row]:
-        """The rows that are off, but not surely."""
-        return sorted((r for r in self.rows if r.status == "undecided"), key=lambda r: -abs(r.excess))
-
-    @property
-    def power(self) -> dict[Name, float]:
-        """By quantity, node and parameter the excess that some step would have noticed, in 95 of 100 cases."""
-        best: dict[Name, float] = {}
-        for row in self.rows:
-            if row.predicted is not None and row.detects is not None:
-                name = (row.quantity, row.node, row.parameter)
-                best[name] = min(row.detects, best.get(name, row.detects))
-        return best
-
-    @property
-    def typical(self) -> float | None:
-        """The excess that would have been noticed in half of the quantities."""
-        power = self.power
-        return median(power.values()) if power else None
-
-    @property
-    def blunt(self) -> bool:
-        """Whether a fault of 1/2 would go unnoticed in most of what was measured."""
-        return self.typical is None or self.typical > FAULT
-
-    @property
-    def advice(self) -> str:
-        """What would decide it; nothing where it is decided."""
-        if self.verdict is not None:
-            return ""
-        seeds = f"--seeds {2 * max(self.seeds, self.seeds_used)}"
-        sizes = f"--sizes {','.join(f'{size:g}' for size in [*self.sizes, 2 * self.sizes[-1]])}"
-        if self.interrupted:
-            return "it was interrupted: let it finish"
-        return f"needs more seeds or sizes: {seeds}, or {sizes}"
+class Report(VerificationFacts):
+    """What `scalerules.verify` returns."""
 
     def to_json(self) -> str:
         """The report as JSON text (see the interface; what is not in it is added)."""
@@ -130,7 +36,6 @@ class Report:
 
     def to_table(self, every: bool = False) -> Any:
         """A rich table: by default one line per quantity and node (its last step) and every row that is off."""
-        from .table import table
 
         return table(self, every)
 
@@ -139,6 +44,8 @@ class Report:
 
         The ending says how: .html is one interactive page, anything else what matplotlib makes of it.
         """
-        from .figure import plot
 
-        plot(self, path)
+        if path.lower().endswith((".html", ".htm")):
+            replaced(path, page(self).encode("utf-8"))
+        else:
+            plot(self, path)

@@ -10,14 +10,12 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scalerules.architecture.graph import Graph
 from scalerules.errors import MissingExtra, ScaleRulesError, UnknownName, short
 from scalerules.measurement.progress import Progress
-
-if TYPE_CHECKING:
-    from scalerules.solution.solution import Solution
+from scalerules.solution.solution import Solution
 
 SAMPLES = 16
 """Independent inputs (batch times time) that a run trains on: an aligned sum over a batch of N has a constant of about
@@ -26,8 +24,6 @@ WORTH_PROCESSES = 4e9
 """Parameter entries times passes below which starting processes costs more than it saves."""
 OVERHEAD = 1e5
 """What a run costs whatever its size, in parameter entries."""
-
-
 
 
 Runs = dict[tuple[int, float], Any]
@@ -102,20 +98,12 @@ def usable(device: str) -> str:
     return device
 
 
-
-
 def silent(graph: Graph, solution: Solution, base: Mapping[str, float]) -> list[str]:
     """The parameters that nothing depends on, so that there is nothing to measure: see `training.silent`."""
     module = backend("live" if getattr(graph, "live", None) is not None else "training")
     training = backend("training")
     with training.one_thread():
         return module.silent(trainer(graph)[0](graph, solution, base, base))
-
-
-
-
-
-
 
 
 def measure(graph: Graph, solution: Solution, base: Mapping[str, float], task: Task, lr: float, steps: int,

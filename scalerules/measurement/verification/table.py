@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .facts import VerificationFacts
 from .judge import Row
-
-if TYPE_CHECKING:
-    from .report import Report
 
 QUANTITIES = ("value", "gradient", "own", "change")
 TITLES = {
@@ -19,7 +17,7 @@ TITLES = {
 STYLES = {"wrong": "bold red", "missing": "bold red", "unpredicted": "bold red", "undecided": "yellow"}
 
 
-def table(report: Report, every: bool = False) -> Any:
+def table(report: VerificationFacts, every: bool = False) -> Any:
     """A rich table of the rows: of each quantity and node the last step, and whatever is off; `every`: all."""
     from rich.table import Table
 
@@ -50,7 +48,7 @@ def _number(value: float | None, error: float | None) -> str:
     return "-" if value is None else f"{value:+.2f} ± {error or 0:.2f}"
 
 
-def title(report: Report) -> str:
+def title(report: VerificationFacts) -> str:
     """What was measured, in a line."""
     sizes = ", ".join(f"{size:g}" for size in report.measured_sizes or report.sizes)
     counts = sorted({count * report.looks for count in report.seeds_by_size}, reverse=True)
@@ -58,7 +56,7 @@ def title(report: Report) -> str:
     return f"{report.graph}, {report.optimizer}: sizes {sizes}; {seeds} seeds, {report.steps} steps"
 
 
-def caption(report: Report) -> str:
+def caption(report: VerificationFacts) -> str:
     """How it was measured, what it says, and how sure it is."""
     rose = ", ".join(f"{count} at {size:g}" for size, count in report.rose.items() if count)
     lines = [
@@ -76,7 +74,7 @@ def caption(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _sure(report: Report) -> list[str]:
+def _sure(report: VerificationFacts) -> list[str]:
     power = sorted(report.power.items(), key=lambda item: -item[1])
     lines: list[str] = []
     if power:
@@ -89,9 +87,3 @@ def _sure(report: Report) -> list[str]:
         ]
     verdict = report.summary
     return [*lines, verdict + (f"; {report.advice}" if report.advice else "")]
-
-
-
-
-
-

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, positive, seeds_of, several, whole
@@ -18,17 +17,14 @@ from scalerules.boundary.working import working
 from scalerules.errors import ScaleRulesError
 from scalerules.measurement.footprint import check_fits
 from scalerules.optimizers.own import STEPS
+from scalerules.solution.solution import Solution
 
 from .edge import Rate, rises, stable_rate
 from .judge import Key, Row, far_above, judge, measured
-from .predicted import peaks, predicted_sizes, pulled, slow_names
+from .predicted import peak_sizes, predicted_sizes, pulled, slow_names
 from .report import Report
 from .runs import Look, Runs, backend, belong, few_samples, silent, usable
 from .slopes import Samples
-
-if TYPE_CHECKING:
-
-    from scalerules.solution.solution import Solution
 
 GENTLE = 0.25
 """The part of that rate at which what was measured too small is measured again: near the edge a wide network may have
@@ -186,17 +182,5 @@ class _Verification:
             }
         logs = [math.log(size / self.report.sizes[0]) / self.report.growth for size in sizes]
         found = [measured(key, size, logs, samples[key]) for key, size in predicted.items()]
-        peaks = peaks(predicted, logs, pulled(samples, table))
+        peaks = peak_sizes(predicted, logs, pulled(samples, table))
         return judge(found, peaks, slow_names(self.graph, self.solution, predicted))
-
-
-
-
-
-
-
-
-
-
-
-

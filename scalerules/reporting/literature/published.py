@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scalerules.architecture.graph import Graph
+from scalerules.derivation import derive
 from scalerules.errors import Clash, ScaleRulesError, UnknownName
 from scalerules.solution.solution import Solution
 
@@ -82,15 +83,13 @@ class _Deriver:
             yield from compared(check, solution)
 
     def _solution(self, check: Check, optimizer: str, graph: Graph) -> Solution:
-        import scalerules
-
         setting = check.setting
         key = repr((setting.model_dump(exclude={"optimizer"}), optimizer))
         if key not in self._solutions:
             gauge = "plain" if setting.gauge == "own" else setting.gauge
             asked = {"lazy": setting.lazy, "nonlazy": setting.nonlazy}
             more: dict[str, Any] = {name: True for name, wanted in asked.items() if wanted}
-            self._solutions[key] = scalerules.derive(
+            self._solutions[key] = derive(
                 graph, optimizer=optimizer, mode=setting.mode, gauge=gauge, scales=setting.scales, steps=setting.steps,
                 alignment=alignment(check, graph), given=given(check, graph), **more,
             )  # fmt: skip

@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from scalerules.architecture.documents import Document, Route, read
 from scalerules.architecture.graph import Graph
 from scalerules.architecture.specification import GROWTH, from_document
+from scalerules.catalogue import graph as load
 from scalerules.errors import ScaleRulesError, UnknownName
 
 OWN = Path(__file__).parent / "published.yaml"
@@ -71,9 +72,7 @@ class Difference(_Data):
 
     at: Names
     of: Names
-    kind: Literal[
-        "isolated step", "empirical choice", "misprint", "another assumption", "upper bound", "heuristic"
-    ]
+    kind: Literal["isolated step", "empirical choice", "misprint", "another assumption", "upper bound", "heuristic"]
     why: str
 
 
@@ -132,8 +131,7 @@ class Records:
     graphs: Mapping[str, Graph]
 
     def graph(self, setting: Setting) -> Graph:
-        """The graph of a setting: one of the file's own, a file beside it, or whatever `lookup.graph` finds."""
-        from scalerules.catalogue import graphs as lookup
+        """The graph of a setting: one of the file's own, a file beside it, or whatever the catalogue finds."""
 
         if setting.graph in self.graphs:
             if setting.options:
@@ -141,7 +139,7 @@ class Records:
             return self.graphs[setting.graph]
         beside = Path(self.file).parent / setting.graph.partition(":")[0]
         spec = str(Path(self.file).parent / setting.graph) if beside.is_file() else setting.graph
-        return lookup.graph(spec, **setting.options)
+        return load(spec, **setting.options)
 
 
 def records(file: str | Path | None = None) -> Records:

@@ -1,44 +1,25 @@
-"""The findings about all papers, and whether they agree."""
+"""The report on published rules: the comparison, for a terminal, for the documentation, and as JSON."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from .findings import Finding
-from .rows import Row
+from . import views
+from .comparison import Comparison
 
 
-@dataclass(frozen=True)
-class Report:
-    """All findings, in the order of the file. `complete` is false where the run was interrupted."""
-
-    findings: tuple[Finding, ...]
-    complete: bool = True
-
-    @property
-    def verdict(self) -> bool:
-        """Whether every record was derived, and agrees or differs for a stated reason."""
-        return self.complete and all(f.verdict in ("agrees", "differs") for f in self.findings)
-
-    @property
-    def rows(self) -> list[Row]:
-        """Every compared exponent."""
-        return [row for finding in self.findings for checked in finding.checked for row in checked.rows]
+class Report(Comparison):
+    """What `scalerules.published` returns."""
 
     def to_table(self) -> str:
         """The report for a terminal."""
-        from .views import table
 
-        return table(self)
+        return views.table(self)
 
     def to_markdown(self) -> str:
         """The report as a page of the documentation."""
-        from .views import markdown
 
-        return markdown(self)
+        return views.markdown(self)
 
     def to_json(self) -> str:
         """The report as JSON."""
-        from .views import to_json
 
-        return to_json(self)
+        return views.to_json(self)

@@ -9,7 +9,12 @@ from fractions import Fraction
 from typing import Any
 
 from scalerules.architecture.graph import Graph
+from scalerules.derivation import classify
+from scalerules.derivation.damping import in_general
+from scalerules.derivation.gauges.gauge import Gauge, Shape, regauged
 from scalerules.errors import UnknownName
+from scalerules.optimizers.named import optimizer as law
+from scalerules.optimizers.symbolic import Facts
 from scalerules.sizes.exponents import Exponents
 from scalerules.solution.rule import Rule
 from scalerules.solution.solution import Solution
@@ -123,10 +128,6 @@ def _exponents(power: Mapping[str, Fraction], first: str, solution: Solution) ->
 
 def _moved(rule: Rule, mult: Exponents, optimizer: str) -> Rule:
     """A rule of the plain gauge in the one whose multiplier in front of the parameter is `mult`."""
-    from scalerules.derivation.damping import in_general
-    from scalerules.derivation.gauges.gauge import Gauge, Shape, regauged
-    from scalerules.optimizers.named import optimizer as law
-    from scalerules.optimizers.symbolic import Facts
 
     own = Gauge("own", "The printed multipliers.", "the record", lambda _rule, _shape: mult)
     by = in_general(law(optimizer), Facts(matrix=len(rule.shape) > 1))
@@ -135,10 +136,8 @@ def _moved(rule: Rule, mult: Exponents, optimizer: str) -> Rule:
 
 def classified(check: Check, optimizer: str, graph: Graph) -> Iterator[Row]:
     """What a given parametrization is said to do beside what it does."""
-    import scalerules
-
     setting, fixed = check.setting, given(check, graph)
-    found = scalerules.classify(
+    found = classify(
         graph, "mup" if fixed is None else fixed, optimizer, scales=setting.scales, mode=setting.mode,
         alignment=alignment(check, graph), steps=setting.steps,
     )  # fmt: skip

@@ -10,10 +10,10 @@ from typing import Any
 
 from scalerules.solution.views import columns
 
+from .comparison import Comparison
 from .findings import Checked, Finding
-from .published import Row
 from .records import Record
-from .report import Report
+from .rows import Row
 
 WIDE = 100
 CONFIDENCE = {
@@ -23,7 +23,7 @@ CONFIDENCE = {
 }
 
 
-def table(report: Report) -> str:
+def table(report: Comparison) -> str:
     """One line per record, then every difference with its reason."""
     rows = [["record", "exponents", "verdict", "seconds"]]
     for finding in report.findings:
@@ -66,7 +66,7 @@ def _grouped(rows: Iterable[Row]) -> list[tuple[str, Row]]:
     return [(", ".join(names), first[key]) for key, names in groups.items()]
 
 
-def summary(report: Report) -> str:
+def summary(report: Comparison) -> str:
     """The counts, in one sentence."""
     verdicts = Counter(finding.verdict for finding in report.findings)
     kinds = Counter(row.kind for row in report.rows if row.why)
@@ -78,7 +78,7 @@ def summary(report: Report) -> str:
     return text if report.complete else text + " Interrupted: the rest was not looked at."
 
 
-def markdown(report: Report) -> str:
+def markdown(report: Comparison) -> str:
     """The page: a summary table, then a section per record. Holds no times: it is compared byte for byte."""
     lines = [
         "# Published rules",
@@ -126,7 +126,7 @@ def _reasons(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(f"Why it differs ({row.kind}): {row.why}" for row in rows if row.why))
 
 
-def to_json(report: Report) -> str:
+def to_json(report: Comparison) -> str:
     """The report as JSON: a list of records, each with its checks and their rows."""
     data: dict[str, Any] = {
         "verdict": report.verdict,

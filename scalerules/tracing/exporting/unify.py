@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from scalerules.errors import ScaleRulesError
 from scalerules.sizes.lengths import Length
-from scalerules.tracing.record import Call, Initial, Input, Output, Ref, Run, Shape, Weight
+from scalerules.tracing.record import Call, Initial, Input, Output, Ref, Run, Shape, Weight, references
 
 from .number_laws import Laws
 from .program import Step, Tensor, Trace
@@ -76,7 +76,6 @@ def _number_weights(made: Skeleton) -> None:
 
 
 def _refs(step: Step) -> Iterator[Ref]:
-    from scalerules.tracing.record import references
 
     yield from references((step.args, step.kwargs))
 

@@ -27,10 +27,6 @@ TWO: dict[str, Callable[[Length, Length], Length | None]] = {
 }
 
 
-
-
-
-
 def folded(at: Lowering, call: Call) -> Result:
     """The result of a call that reads constants only."""
     found = _number(at, call)

@@ -29,9 +29,7 @@ MEAN = 0.2
 """Entries whose mean is a larger part than this of their root mean square have a part that does not average out."""
 
 
-def fixed_entries(
-    record: Record, sketch: Sketch, known: dict[str, Value | None], constant: Constant
-) -> Value | None:
+def fixed_entries(record: Record, sketch: Sketch, known: dict[str, Value | None], constant: Constant) -> Value | None:
     """A constant as data of the size that it has; None where that is not known or nothing of it grows.
 
     `known` holds what was found before. Entries that do not average to zero along their axes get a part that is the same everywhere besides.

@@ -89,10 +89,6 @@ def in_list(run: Run) -> bool:
     return True
 
 
-
-
-
-
 def fold(at: Lowering, run: Run, loops: Loops) -> None:
     """Lowers the first block as the body of a repeat, and makes what the last block hands on known."""
     sketch, by_name = at.sketch, {call.name: call for call in at.record.calls}
@@ -153,8 +149,3 @@ def _dims(value: Value, slots: tuple[Axis, ...]) -> tuple[Dim, ...]:
 
 
 # --- the body ------------------------------------------------------------------------------------------
-
-
-
-
-

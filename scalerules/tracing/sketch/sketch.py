@@ -21,14 +21,6 @@ DEEP = 12
 """So far back a stretch of an axis is looked for in the weights that make it."""
 
 
-
-
-
-
-
-
-
-
 class Sketch:
     """Nodes in order. `whole_weights` are weights of which no parts are made."""
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import TypeAlias
 
 from scalerules.errors import ScaleRulesError
-from scalerules.sizes.arithmetic import ONE, fixed, is_one, product, same
+from scalerules.sizes.arithmetic import ONE, fixed, is_one, plus, product, same, times
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call, Shape, Weight
 
@@ -84,13 +84,11 @@ def _dimension(factors: Sequence[Factor]) -> str:
 
 def plus_(a: Length, b: Length) -> Length:
     """The sum of two lengths."""
-    from scalerules.sizes.arithmetic import plus
 
     return plus(a, b)
 
 
 def _text(length: Length, inner: Length) -> str:
-    from scalerules.sizes.arithmetic import times
 
     return str(times(length, inner))
 

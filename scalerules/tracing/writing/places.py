@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.values import Part
 
-if TYPE_CHECKING:
-    from .write import Writer
+from .write import Writer
 
 
 @dataclass(frozen=True)

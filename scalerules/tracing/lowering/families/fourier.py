@@ -11,6 +11,7 @@ from scalerules.tracing.sketch.values import Result, Value
 
 from ..state import Lowering, operation
 from ..table import lowers
+from .pointwise import choice
 
 ROTATIONS = (
     "fft_fft", "fft_ifft", "fft_rfft", "fft_irfft", "fft_hfft", "fft_ihfft", "fft_fft2", "fft_ifft2", "fft_rfft2",
@@ -62,8 +63,6 @@ def _dims(at: Lowering, call: Call, name: str, rank: int) -> tuple[int, ...]:
 def part(at: Lowering, call: Call) -> Result:
     """One part of complex numbers, or a number made of two: as large as the whole."""
     if operation(call.target) == "complex":
-        from .pointwise import choice
-
         return choice(at, call)
     return without_pairs(at.value(call, 0), call.shape)
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from scalerules.sizes.arithmetic import ONE, fixed, plus, probe, same
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call
+from scalerules.tracing.sketch.axes import Axis
+from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.values import Atom, Constant, Dim, Loss, Operand, Result, Value, same_source
 
 from ..state import Lowering
@@ -58,8 +60,6 @@ def joined(at: Lowering, values: Sequence[Value], dim: int, length: Length) -> V
 
 def _with_axis(at: Lowering, value: Value, dim: int) -> Value:
     """The value with an axis of its own along a dimension of length 1: a single entry beside others."""
-    from scalerules.tracing.sketch.axes import Axis
-    from scalerules.tracing.sketch.made import Made
 
     if value.dims[dim]:
         return value
@@ -80,8 +80,6 @@ def _side_by_side(at: Lowering, values: Sequence[Value], dim: int, length: Lengt
 
 
 def _concatenated(at: Lowering, values: Sequence[Value], dim: int, length: Length) -> Value:
-    from scalerules.tracing.sketch.axes import Axis
-    from scalerules.tracing.sketch.made import Made
 
     sketch = at.sketch
     flat = [sketch.merge(sketch.real(value), dim) for value in values]

@@ -13,6 +13,7 @@ from scalerules.tracing.sketch.values import Constant, Loss, Result, Stat, Value
 
 from ..state import Lowering, as_length, number, operation
 from ..table import lowers
+from .pointwise import choice
 from .written_norms import raised
 
 
@@ -134,8 +135,6 @@ def extreme(at: Lowering, call: Call) -> Result:
     name = operation(call.target)
     second = at.arg(call, 1, "dim")
     if isinstance(second, (Value, Constant)):
-        from .pointwise import choice
-
         return choice(at, call)
     value = at.value(call, 0)
     dims = dims_of(at, second, len(value.dims))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from scalerules.sizes.arithmetic import fixed, negative, power, product
+from scalerules.sizes.arithmetic import fixed, negative, over, power, product
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.values import Constant, Curve, Loss, Operand, Result, Value, same_source
@@ -17,14 +17,11 @@ from ..fixed_entries import root_mean_square
 from ..state import Lowering, as_length, number, operation
 from ..table import lowers
 from .drawn import curve_of, drawn
+from .slices import stretched
 from .written_norms import divided, normalised, raised
 
 TINY = 1e-2
 """A smaller number that is added is there against a division by zero."""
-
-
-
-
 
 
 ENGINE = ("relu", "leaky_relu", "gelu", "silu", "elu", "mish", "tanh", "sin", "cos", "erf", "sigmoid", "softplus",
@@ -334,9 +331,6 @@ def choice(at: Lowering, call: Call) -> Result:
 @lowers("glu")
 def glu(at: Lowering, call: Call) -> Result:
     """One half times the sigmoid of the other."""
-    from scalerules.sizes.arithmetic import over
-
-    from .slices import stretched
 
     value = at.value(call, 0)
     dim = at.dim(at.arg(call, 1, "dim", -1), len(value.dims))

@@ -8,6 +8,8 @@ from dataclasses import replace
 from scalerules.sizes.arithmetic import ONE, constant, is_one, negative, over, probe, product, same
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call, Shape
+from scalerules.tracing.sketch.axes import Axis
+from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.values import Atom, Constant, Dim, Piece, Result, Value
 
 from ..state import Lowering, as_length, copies, number, operation
@@ -77,8 +79,6 @@ def _mixed(at: Lowering, value: Value, wanted: Sequence[Length]) -> Value:
 
 def rearranged(at: Lowering, value: Value, wanted: Sequence[Length]) -> Value:
     """The value with the growing axes kept, in order, and new fixed ones."""
-    from scalerules.tracing.sketch.axes import Axis
-    from scalerules.tracing.sketch.made import Made
 
     value = at.sketch.real(value)
     slots = at.sketch.slots(value.source)
@@ -219,41 +219,7 @@ def repeat_interleave(at: Lowering, call: Call) -> Result:
 # --- parts ---------------------------------------------------------------------------------------------
 
 
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 # --- joins ---------------------------------------------------------------------------------------------
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 
 
 # --- other entries of axes that do not grow ------------------------------------------------------------
@@ -263,8 +229,6 @@ def repeat_interleave(at: Lowering, call: Call) -> Result:
 def shifted(at: Lowering, call: Call) -> Result:
     """The same entries in another order along an axis."""
     return at.value(call, 0)
-
-
 
 
 @lowers("unfold", "unfold_copy")

@@ -7,22 +7,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from scalerules.sizes.arithmetic import power
 from scalerules.tracing.sketch.values import Curve, Stat, Value, same_source
 
 from ..curves import finite
-
-if TYPE_CHECKING:
-    from ..state import Lowering
+from ..state import Lowering
+from .drawn import curve_of, drawn
 
 POWERS = {Fraction(-1): "reciprocal", Fraction(1, 2): "sqrt", Fraction(-1, 2): "rsqrt"}
 
 
 def raised(at: Lowering, value: Value, exponent: Fraction) -> Value:
     """A value to a fixed power."""
-    from .drawn import curve_of, drawn
 
     if exponent == 1:
         return value

@@ -1,0 +1,57 @@
+"""The answer as data: exponents per parameter, the direction and its cone, predicted sizes, and the steps of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from scalerules.architecture.block_names import of_block
+from scalerules.architecture.graph import Graph
+from scalerules.errors import UnknownName
+from scalerules.sizes.exponents import Exponents
+
+from .rule import Constant, Explanation, Predicted, Rule
+
+
+@dataclass(frozen=True, repr=False)
+class Answer:
+    """What was derived: exponents by parameter, the direction and its cone, predicted sizes, and the steps of each."""
+
+    graph: str
+    optimizer: str
+    mode: str
+    gauge: str
+    scales: tuple[str, ...]
+    parameters: Mapping[str, Rule]
+    multipliers: Mapping[str, Exponents]
+    direction: Mapping[str, Fraction]
+    cone: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    sizes: tuple[Predicted, ...] = ()
+    explanations: Mapping[str, tuple[Explanation, ...]] = field(default_factory=dict[str, tuple[Explanation, ...]])
+    architecture: Graph | None = field(default=None, repr=False, compare=False)
+    constants: Mapping[str, Constant] = field(default_factory=dict[str, Constant])
+    """In the gauge `unit`: the constant factors of every operation at the base size, by node."""
+
+    def __repr__(self) -> str:
+        scales = ", ".join(self.scales)
+        return f"<rules of {self.graph}, {self.optimizer}, growing {scales}: {len(self.parameters)} parameters>"
+
+    def __getitem__(self, parameter: str) -> Rule:
+        return self.parameters[self.name_of(parameter)]
+
+    def name_of(self, parameter: str) -> str:
+        """The name under which the rule of a parameter stands: `h.*.attn.weight` for `h.0.attn.weight`.
+
+        Raises `UnknownName`.
+        """
+        if not isinstance(parameter, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UnknownName("parameter", parameter, self.parameters, where=f"graph {self.graph!r}")
+        if parameter in self.parameters:
+            return parameter
+        found = of_block(parameter, self.parameters)
+        if len(found) != 1:
+            raise UnknownName("parameter", parameter, self.parameters, where=f"graph {self.graph!r}")
+        return found[0]
