@@ -39,8 +39,9 @@ slow: $(READY)    ## the long tests: measurements of many graphs, training runs,
 examples: $(READY)  ## the scripts of examples/, shortened
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q tests/test_examples.py
 
-lint: $(READY)    ## ruff
+lint: $(READY)    ## ruff, and the layers of the packages
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
 
 types: $(READY)   ## pyright, strict for the engine
 	$(BIN)/pyright

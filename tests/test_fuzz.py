@@ -113,7 +113,7 @@ def test_a_crash_and_a_slow_derivation_are_findings(monkeypatch):
 
     report = sr.fuzz(graphs=1, seed=4, optimizers=["sgd"], progress=False, rule=crashes)
     assert [o.kind for o in report.findings] == ["error"] and "ZeroDivisionError: made up" in report.to_table()
-    monkeypatch.setattr(sys.modules["scalerules.fuzz"], "DERIVE_LIMIT", 0.1)
+    monkeypatch.setattr(sys.modules["scalerules.measurement.fuzzing.fuzz"], "DERIVE_LIMIT", 0.1)
     report = sr.fuzz(graphs=1, seed=4, optimizers=["sgd"], progress=False, rule=spins, smallest=False)
     assert [o.kind for o in report.findings] == ["slow"]
 

@@ -185,7 +185,8 @@ ENDS = {
 
 RUN = """\
 import sys
-from scalerules import cli, guard
+from scalerules.boundary import guard
+from scalerules.commands import main as cli
 guard.SECONDS, guard.AGAIN = 2, 0.3
 guard.available = lambda: 500_000_000
 sys.exit(cli.main(sys.argv[1:]))

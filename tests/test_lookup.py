@@ -9,6 +9,7 @@ import pytest
 
 import scalerules as sr
 import scalerules.catalogue.graphs
+from scalerules.catalogue import folders
 from scalerules.catalogue.backends import backend
 from scalerules.catalogue.folders import folder
 from scalerules.catalogue.graphs import catalogue, graph
@@ -250,7 +251,7 @@ def test_catalogue_and_backends_are_found_by_file_name():
 def test_a_new_catalogue_file_is_found_by_its_name(tmp_path, monkeypatch):
     (tmp_path / "brand_new.py").write_text(PYTHON)
     monkeypatch.setattr(importlib.import_module("scalerules.graphs"), "__path__", [str(tmp_path)])
-    monkeypatch.setattr(scalerules.lookup, "folder", lambda part: tmp_path)
+    monkeypatch.setattr(folders, "folder", lambda part: tmp_path)
     assert catalogue() == ["brand_new"]
     assert graph("brand_new").name == "mine"
 

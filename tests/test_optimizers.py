@@ -8,6 +8,8 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
+from scalerules.backends.training import measure, optimizer_steps, singular
+from scalerules.backends.training.program import Program
 
 import scalerules as sr
 from scalerules.architecture.builder import Builder
@@ -18,9 +20,6 @@ from scalerules.optimizers import OPTIMIZERS
 from scalerules.optimizers import optimizer as law_of
 
 torch = pytest.importorskip("torch")
-steps = pytest.importorskip("scalerules.backends.steps")
-training = pytest.importorskip("scalerules.backends.training")
-interpret = pytest.importorskip("scalerules.backends.interpret")
 
 H, Q = Fraction(1, 2), Fraction(1, 4)
 LAYERS = ("input", "h1", "output")
@@ -75,7 +74,7 @@ def test_rates_and_epsilons(optimizer):
 
 
 def test_every_optimizer_has_a_row_a_reason_and_a_step():
-    assert set(RULES) == set(OPTIMIZERS) == set(steps.OPTIMIZERS)
+    assert set(RULES) == set(OPTIMIZERS) == set(optimizer_steps.OPTIMIZERS)
     for name, rule in OPTIMIZERS.items():
         assert rule.name == name and rule.reason.endswith(".") and rule.source
 
@@ -239,7 +238,7 @@ def test_each_of_the_three_exponents_is_set_per_layer(tmp_path, capsys):
 
 
 def program(graph: Graph, solution: sr.Solution, width: int, base: int = 16):
-    return interpret.Program(graph, solution, {"width": width}, {"width": base}, torch.float64)
+    return Program(graph, solution, {"width": width}, {"width": base}, torch.float64)
 
 
 NUMBERED = [*OPTIMIZERS, *(name for name in DECAY if "=" in name)]
@@ -250,10 +249,10 @@ def test_a_gauge_is_the_same_training_run(optimizer):
     """At four times the base width, weight decay included, the losses of four steps are the same in every gauge."""
     rates = {"lars": 0.02, "kfac": 1e-3, "sgd": 0.05, "momentum": 0.05, "nesterov": 0.05}
     graph, found = sr.graph("mlp", activation="tanh", hidden=1), {}
-    trial = training.Trial(rates.get(optimizer.partition("(")[0], 0.01), 4, weight_decay=0.1, eps=1e-14)
+    trial = measure.Trial(rates.get(optimizer.partition("(")[0], 0.01), 4, weight_decay=0.1, eps=1e-14)
     for gauge in ("plain", "table8", "table9", "ntk"):
         solution = sr.derive(graph, optimizer, gauge=gauge)
-        found[gauge] = training.losses(program(graph, solution, 64), trial)
+        found[gauge] = measure.losses(program(graph, solution, 64), trial)
     assert found["plain"][-1] < found["plain"][0]
     for gauge, losses in found.items():
         assert losses == pytest.approx(found["plain"], rel=1e-6), gauge
@@ -262,8 +261,8 @@ def test_a_gauge_is_the_same_training_run(optimizer):
 def test_shampoo_is_what_its_definition_says():
     torch.manual_seed(0)
     gradients = [torch.randn(12, 3, dtype=torch.float64) @ torch.randn(3, 9, dtype=torch.float64) for _ in range(3)]
-    setting = steps.Setting(1.0, matrix=([0], [1]))
-    update = steps.optimizer("shampoo(1/4,1/8)")
+    setting = optimizer_steps.Setting(1.0, matrix=([0], [1]))
+    update = optimizer_steps.optimizer("shampoo(1/4,1/8)")
     for count, gradient in enumerate(gradients, 1):
         found = update(gradient, gradient, setting)
         left = sum(g @ g.mT for g in gradients[:count])
@@ -281,8 +280,8 @@ def powered(matrix, exponent):
 def test_kfac_is_what_its_definition_says():
     torch.manual_seed(0)
     behind, read = torch.randn(5, 12, dtype=torch.float64), torch.randn(5, 9, dtype=torch.float64)
-    setting = steps.Setting(1.0, matrix=([0], [1]), damping=0.0)
-    found = steps.optimizer("kfac")(behind.mT @ read, behind, setting)
+    setting = optimizer_steps.Setting(1.0, matrix=([0], [1]), damping=0.0)
+    found = optimizer_steps.optimizer("kfac")(behind.mT @ read, behind, setting)
     torch.testing.assert_close(found, torch.linalg.pinv(behind.mT @ behind) @ behind.mT @ read @ torch.linalg.pinv(read.mT @ read))
 
 
@@ -290,28 +289,28 @@ def test_soap_is_muon_at_the_first_step():
     """In its own singular basis a gradient is diagonal, and Adam makes every entry of a diagonal one."""
     torch.manual_seed(0)
     gradient = torch.randn(40, 3, dtype=torch.float64) @ torch.randn(3, 30, dtype=torch.float64)
-    found = steps.optimizer("soap")(gradient, gradient, steps.Setting(1.0, matrix=([0], [1]), damping=1e-7))
-    torch.testing.assert_close(found, steps.orthogonal(gradient, [0], [1]), atol=1e-5, rtol=1e-4)
+    found = optimizer_steps.optimizer("soap")(gradient, gradient, optimizer_steps.Setting(1.0, matrix=([0], [1]), damping=1e-7))
+    torch.testing.assert_close(found, singular.orthogonal(gradient, [0], [1]), atol=1e-5, rtol=1e-4)
 
 
 def test_a_thin_decomposition_is_the_whole_one():
     torch.manual_seed(0)
     for rank in (4, 60, 150):  # more than is looked for at first; and all of it
         matrix = torch.randn(2, 300, rank, dtype=torch.float64) @ torch.randn(2, rank, 200, dtype=torch.float64)
-        left, values, right = steps.thin(matrix)
+        left, values, right = singular.thin(matrix)
         torch.testing.assert_close(left * values[..., None, :] @ right, matrix)
         torch.testing.assert_close(values[..., :rank], torch.linalg.svdvals(matrix)[..., :rank])
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_steps_of_nothing_are_nothing_and_diverged_ones_are_told(optimizer):
-    setting = steps.Setting(0.1, matrix=([0], [1]))
+    setting = optimizer_steps.Setting(0.1, matrix=([0], [1]))
     weight = torch.ones(6, 4, dtype=torch.float64)
     zero = torch.zeros_like(weight)
-    found = steps.optimizer(optimizer)(zero, weight, setting)
+    found = optimizer_steps.optimizer(optimizer)(zero, weight, setting)
     assert float(found.abs().max()) == 0
     graph = sr.graph("mlp", hidden=0)
-    losses = training.losses(program(graph, sr.derive(graph, optimizer), 16), training.Trial(1e30, 3))
+    losses = measure.losses(program(graph, sr.derive(graph, optimizer), 16), measure.Trial(1e30, 3))
     assert not all(math.isfinite(loss) and loss < 10 * losses[0] for loss in losses)
 
 
@@ -319,12 +318,12 @@ def test_adafactor_is_torchs():
     torch.manual_seed(0)
     mine = torch.randn(6, 4)
     theirs = mine.clone().requires_grad_()
-    other, setting = torch.optim.Adafactor([theirs], lr=0.01, weight_decay=0.0), steps.Setting(0.01, matrix=([0], [1]))
+    other, setting = torch.optim.Adafactor([theirs], lr=0.01, weight_decay=0.0), optimizer_steps.Setting(0.01, matrix=([0], [1]))
     for _ in range(4):
         gradient = torch.randn(6, 4)
         theirs.grad = gradient.clone()
         other.step()
-        mine = training.step({"w": mine}, {"w": gradient}, {"w": setting}, steps.optimizer("adafactor"))["w"]
+        mine = measure.step({"w": mine}, {"w": gradient}, {"w": setting}, optimizer_steps.optimizer("adafactor"))["w"]
     torch.testing.assert_close(mine, theirs.detach(), rtol=1e-4, atol=1e-6)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -41,7 +42,7 @@ def test_graphs_do_not_need_the_solver():
     "arguments", [["list"], ["--help"], ["list", "ops"], ["derive", "mlp"], ["explain", "mlp", "h1"]]
 )
 def test_commands_that_measure_nothing_do_not_import_torch(arguments):
-    assert not modules_after(f"from scalerules.cli import main; main({arguments!r})") & HEAVY
+    assert not modules_after(f"from scalerules.commands.main import main; main({arguments!r})") & HEAVY
 
 
 def test_public_names_are_listed_once_and_come_from_their_modules():
@@ -50,8 +51,7 @@ def test_public_names_are_listed_once_and_come_from_their_modules():
     assert sr.__all__ == sorted(set(sr.__all__)) == sorted(_HOMES)
     assert set(sr.__all__) <= set(dir(sr))
     for name, home in _HOMES.items():
-        if importlib.util.find_spec(f"scalerules.{home}") is not None:
-            assert getattr(sr, name) is getattr(sys.modules[f"scalerules.{home}"], name)
+        assert getattr(sr, name) is getattr(importlib.import_module(f"scalerules.{home}"), name)
 
 
 def test_a_module_of_the_same_name_does_not_hide_a_function():
@@ -73,10 +73,10 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_the_installation_is_complete():
     place = Path(sr.__file__).parent
     assert (place / "py.typed").is_file()
-    for name in ("scalerules.graphs.mlp", "scalerules.backends", "scalerules.ops.contract", "scalerules.lookup"):
+    for name in ("scalerules.graphs.mlp", "scalerules.backends", "scalerules.ops.contract", "scalerules.catalogue"):
         assert importlib.util.find_spec(name) is not None
     scripts = importlib.metadata.entry_points(group="console_scripts", name="scalerules")
-    assert {script.value for script in scripts} == {"scalerules.cli:main"}
+    assert {script.value for script in scripts} == {"scalerules.commands.main:main"}
 
 
 @pytest.mark.skipif("SCALERULES_FROM_WHEEL" not in os.environ, reason="only where CI tests the wheel")
@@ -87,7 +87,8 @@ def test_the_wheel_is_what_is_tested():
         assert ROOT not in Path(spec.origin).parents
     files = {str(file) for file in importlib.metadata.files("scalerules") or []}
     assert {"scalerules/graphs/mlp.py", "scalerules/backends/__init__.py", "scalerules/py.typed"} <= files
-    assert {f"scalerules/data/{name}" for name in ("published.yaml", "fits.yaml", "report.css", "report.js")} <= files
+    beside = ("report.css", "report.js", "literature/published.yaml", "literature/fits.yaml")
+    assert {f"scalerules/reporting/{name}" for name in beside} <= files
     assert {file.partition("/")[0].partition("-")[0] for file in files if not file.startswith("..")} == {"scalerules"}
 
 
@@ -95,15 +96,16 @@ def test_every_folder_of_the_engine_is_packed():
     import tomllib
 
     packages = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
-    folders = {".".join(file.parent.relative_to(ROOT).parts) for file in (ROOT / "scalerules").rglob("__init__.py")}
-    assert folders | {"scalerules.graphs", "scalerules.backends"} == packages
+    engine = {file.parent.relative_to(ROOT) for file in (ROOT / "scalerules").rglob("__init__.py")}
+    beside = {"scalerules" / file.parent.relative_to(ROOT) for file in (ROOT / "backends").rglob("__init__.py")}
+    assert {".".join(folder.parts) for folder in engine | beside | {Path("scalerules/graphs")}} == packages
 
 
 def test_the_engine_imports_neither_torch_nor_numba_when_it_is_imported():
     """Only what reads a torch module imports torch where it stands; it is imported when a module is traced."""
     import ast
 
-    for file in set((ROOT / "scalerules").rglob("*.py")) - set((ROOT / "scalerules" / "tracing").glob("*.py")):
+    for file in set((ROOT / "scalerules").rglob("*.py")) - set((ROOT / "scalerules" / "tracing").rglob("*.py")):
         for node in ast.parse(file.read_text()).body:
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -111,6 +113,6 @@ def test_the_engine_imports_neither_torch_nor_numba_when_it_is_imported():
 
 
 def test_importing_the_package_and_its_commands_loads_nothing_heavy():
-    code = "import sys, scalerules, scalerules.cli, scalerules.commands, scalerules.trace; print(*sys.modules)"
+    code = "import sys, scalerules, scalerules.commands.main, scalerules.tracing.traced; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {name for name in loaded if name.partition(".")[0] in HEAVY}

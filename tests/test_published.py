@@ -1,6 +1,6 @@
 """Published rules beside what the engine derives: a test per record, and the mechanism that compares them.
 
-The records are data (`scalerules/data/published.yaml`): each holds its paper, setting and printed exponents.
+The records are data (`scalerules/reporting/literature/published.yaml`): each holds its paper, setting and printed exponents.
 """
 
 from __future__ import annotations

@@ -229,7 +229,7 @@ def test_continuing_in_chunks_is_exact(method: str, complex_a: bool) -> None:
 
 @pytest.mark.parametrize("complex_a", [False, True])
 def test_threads_do_not_change_a_bit(complex_a: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scalerules.backends.scan.THREADED_FROM", 0)
+    monkeypatch.setattr("scalerules.backends.scan.scan.THREADED_FROM", 0)
     tensors = arguments(2, 150, 40, 3, complex_a=complex_a)
     before = torch.get_num_threads()
     results = []
@@ -439,7 +439,7 @@ def test_another_device_gets_the_same_by_a_loop(method, kept, monkeypatch):
         return [y, last, *torch.autograd.grad(loss, list(leaves.values()))]
 
     compiled = outcome()
-    monkeypatch.setattr("scalerules.backends.scan._compiled", scan_by_steps)
+    monkeypatch.setattr("scalerules.backends.scan.scan._compiled", scan_by_steps)
     for ours, loop in zip(compiled, outcome(), strict=True):
         torch.testing.assert_close(ours, loop, rtol=1e-10, atol=1e-10)
     y, last = selective_scan(**{name: tensor.to("meta") for name, tensor in arguments.items()}, **options)

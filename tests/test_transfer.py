@@ -397,7 +397,7 @@ def test_processes_and_a_dask_cluster_give_the_same_numbers() -> None:
 
 def trained_here() -> bool:
     """Whether this process has made runs."""
-    return "scalerules.backends.transfer_run" in sys.modules
+    return "scalerules.backends.training.sweep_run" in sys.modules
 
 
 # --- the command line --------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def by_hand(graph: Graph, hidden: str, output: str, free: str = "") -> Any:
         kind = "output" if name in output.split() else "hidden" if name in hidden.split() else "input"
         init, lr = {"input": (0, 0), "hidden": ("-1/2", -1), "output": (-1, -1)}[kind]
         numbers = {"init": init, "lr": lr, "mult": 0, "wd": 0, "eps": 0 if kind == "output" else -1}
-        parameters[name] = SimpleNamespace(**{key: power(value) for key, value in numbers.items()})
+        parameters[name] = SimpleNamespace(**{key: power(value) for key, value in numbers.items()}, dampings={})
     sizes = []
     for node, spec in graph.walk():
         for step in (1, 2, 3):
@@ -223,7 +223,7 @@ def test_same_seeds_same_slopes_in_processes_too() -> None:
 
 
 def test_interruption_leaves_the_sizes_that_were_measured(monkeypatch) -> None:
-    module = sys.modules["scalerules.runs"]
+    module = sys.modules["scalerules.measurement.verification.runs"]
     real, calls = module.measure, []
 
     def measure(*arguments):
@@ -243,7 +243,7 @@ def test_interruption_before_anything_is_an_empty_report(monkeypatch) -> None:
     def measure(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["scalerules.runs"], "measure", measure)
+    monkeypatch.setattr(sys.modules["scalerules.measurement.verification.runs"], "measure", measure)
     report = verify(*perceptron(), sizes=SIZES, lr=0.01, progress=False)
     assert report.rows == [] and report.verdict is None
     assert report.to_table().row_count == 0

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from scalerules.architecture.ends import first, last
 from scalerules.architecture.graph import Graph
+from scalerules.architecture.uses import matrix, uses
 from scalerules.optimizers.law import RADIUS
 from scalerules.optimizers.symbolic import Facts
 
-from .. import base_values as natural
 from .call import Run
 from .optimizer_steps import OPTIMIZERS, Setting, Steps, optimizer, orthogonal
 from .own_steps import perturbed
@@ -77,7 +77,7 @@ def settings(program: Program, trial: Trial) -> dict[str, Setting]:
             result[name] = Setting(
                 trial.lr * lr, trial.eps * eps, trial.weight_decay * wd, matrix=_matrix(program.graph, name),
                 stack=int(bool(program.graph.repeat_of(name))), threshold=threshold,
-                facts=Facts(name, natural.matrix(program.graph, name) is not None, name in begins, name in ends),
+                facts=Facts(name, matrix(program.graph, name) is not None, name in begins, name in ends),
                 radius=trial.radius * radius.change(program.ratios) if radius is not None else 0.0,
             )  # fmt: skip
     return result
@@ -100,7 +100,7 @@ def _threshold(program: Program, trial: Trial) -> float | None:
 def _matrix(graph: Graph, name: str) -> tuple[list[int], list[int]] | None:
     """The dimensions (out, in) of a parameter that the first einsum to read it sums over, and that it alone brings."""
     nodes, stack = dict(graph.walk()), int(bool(graph.repeat_of(name)))
-    for use in natural.uses(graph, name):
+    for use in uses(graph, name):
         node = nodes[use.node]
         operands, result = node.labels()
         at = len(node.inputs) + node.parameters.index(name)

@@ -69,7 +69,7 @@ def _input(graph: Graph) -> tuple[str, bool]:
 
 
 def _misfit(graph: Graph, why: str) -> GraphError:
-    hint = "give data=, an object with the methods of scalerules.backends.real_data.Source"
+    hint = "give data=, an object with the methods of scalerules.backends.training.real_data.Source"
     return GraphError(f"fits no data that comes with the project: {why}", where=f"graph {graph.name!r}", hint=hint)
 
 

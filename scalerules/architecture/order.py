@@ -13,6 +13,7 @@ from scalerules.ops.node import Node
 
 
 def walk(nodes: Mapping[str, Node]) -> Iterator[tuple[str, Node]]:
+    """Every node by name, those in the bodies of repeats too, each before the repeat that holds it."""
     for name, node in nodes.items():
         if node.body is not None:
             yield from walk(node.body)

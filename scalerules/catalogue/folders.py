@@ -23,4 +23,5 @@ def headline(file: Path) -> str:
 
 
 def names_in(part: str) -> list[str]:
+    """The names of the files in a folder, sorted."""
     return sorted(file.stem for file in folder(part).glob("[a-z]*.py"))

@@ -20,6 +20,7 @@ from .folders import folder
 
 
 def existing_file(text: str) -> Path:
+    """The path that a text names. Raises `GraphError` with the nearest name where no file is there."""
     path = Path(text).expanduser()
     if not path.is_file():
         near = [file.name for file in path.parent.glob(f"*{path.suffix}")] if path.parent.is_dir() else []

@@ -25,7 +25,8 @@ COMMANDS: dict[str, Callable[..., int]] = {}
 
 
 def writable(_: object, file: str | None) -> None:
-    destination(file)  # a place that cannot be written is told before the work, not after it
+    """Raises `ScaleRulesError` for a place that cannot be written: told before the work, not after it."""
+    destination(file)
 
 
 def _figure(_: object, file: str | None) -> None:
@@ -61,14 +62,17 @@ def version() -> str:
 
 
 def call_of(method: str) -> Callable[[Any], str]:
+    """What calls a method of a solution by its name."""
     return lambda solution: getattr(solution, method)()
 
 
 def ended(text: str) -> str:
+    """A text that ends with a line's end."""
     return text if text.endswith("\n") else text + "\n"
 
 
 def warn(warnings: Iterable[str]) -> None:
+    """Prints warnings on standard error, a line each."""
     for warning in warnings:
         print(f"scalerules: warning: {warning}", file=sys.stderr)
 

@@ -18,7 +18,11 @@ from scalerules.boundary.guard import limits
 from scalerules.boundary.working import working
 from scalerules.errors import ScaleRulesError
 
+from . import derive, measure, read  # each enters its commands
+from .common import COMMANDS, version
 from .output import reserved
+
+assert derive and measure and read
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -40,11 +44,6 @@ For example:
 def application() -> App:
     """The command line with all commands."""
     from cyclopts import App
-
-    from . import derive, measure, read  # each enters its commands
-    from .common import COMMANDS, version
-
-    assert derive and measure and read
 
     app = App(name="scalerules", help=HELP, help_format="plaintext", version=version)
     for name, function in COMMANDS.items():
@@ -87,8 +86,6 @@ def _ended(text: str, status: int) -> int:
 
 def _run(arguments: list[str]) -> int:
     from cyclopts import CycloptsError
-
-    from .common import COMMANDS
 
     app = application()
     arguments = _joined(arguments)

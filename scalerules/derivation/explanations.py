@@ -31,5 +31,6 @@ def when(term: Term, order: Mapping[str, int]) -> tuple[int, int, int]:
 
 
 def sentence_of(equation: Equation) -> str:
+    """The words of an equation as a sentence."""
     words = equation.words
     return words[0].upper() + words[1:] + "."

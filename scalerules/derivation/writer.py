@@ -31,6 +31,7 @@ from .rates import Radii
 
 
 def exponents_of(vector: Vector, scales: Sequence[str]) -> Exponents:
+    """The exponents along the scales, from a vector whose first entry is along the direction."""
     return Exponents(dict(zip(scales, vector[1:], strict=True)))
 
 

@@ -10,6 +10,7 @@ from scalerules.solution.solution import Solution
 
 
 def leading_scale(solution: Solution) -> str:
+    """The first scale that grows along the direction of a solution."""
     return next(name for name, growth in solution.direction.items() if growth)
 
 

@@ -1,6 +1,6 @@
 """The folder derivations/: one page per architecture and optimizer, written by the engine, committed, never edited.
 
-`scalerules check` holds what is committed against what the engine gives now; `python -m scalerules.reporting.derivations` writes it.
+`scalerules check` holds what is committed against what the engine gives now; `scalerules check --write` writes it.
 """
 
 from __future__ import annotations

@@ -22,7 +22,6 @@ from scalerules.optimizers.table import OPTIMIZERS
 from ..python_text import law
 from .at_sizes import ModelWarning, Sizes
 from .match import Follower, Matched, bare
-from .muon_pair import Pair
 from .sharded import mesh_of
 from .weight_norm import is_by_row
 from .weight_parts import part_of
@@ -90,6 +89,8 @@ class Groups(list[Group]):
         """The class and its arguments, as `Trainer(optimizer_cls_and_kwargs=groups.for_trainer(AdamW))` takes them."""
         if not self.matrices:
             return kind, {"params": list(self), **options}
+        from .muon_pair import Pair  # needs torch, which rules as a table do not
+
         return Pair, {"params": self, "matrices": kind, **options}
 
 

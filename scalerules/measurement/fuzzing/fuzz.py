@@ -24,6 +24,7 @@ from scalerules.measurement.verification.report import Report
 from scalerules.optimizers import optimizer as known
 from scalerules.solution.solution import Solution
 
+from ..trainers import training
 from .findings import Fuzzed, Outcome
 from .random_graphs import draw
 from .shrink import shrink
@@ -68,15 +69,13 @@ def fuzz(
 
     Raises `MissingExtra` without torch, `UnknownName` for an optimizer, `ScaleRulesError` for impossible numbers.
     """
-    from scalerules.measurement.verification.runs import backend
-
     if minutes is not None:
         positive(minutes, "minutes")
     if graphs is not None:
         whole(graphs, "graphs")
     whole(seed, "seed", 0)
     several(sizes, "sizes", 2)
-    backend("training")
+    training("measure")
     minutes = MINUTES if minutes is None and graphs is None else minutes
     if (minutes is not None and minutes <= 0) or (graphs is not None and graphs < 1) or not optimizers:
         raise ScaleRulesError("nothing to do", hint="minutes above 0, at least one graph and one optimizer")

@@ -52,12 +52,14 @@ class Row:
 
 
 def drift_data(drift: Drift | None) -> dict[str, Any]:
+    """A drift and its standard error as plain data; null where fewer than two optima were located."""
     if drift is None:
         return {"drift": None, "stderr": None}
     return {"drift": round(drift.steps, 4), "stderr": round(drift.error, 4)}
 
 
 def row_data(row: Row) -> dict[str, Any]:
+    """A row as plain data; what is infinite is null."""
     best = row.optimum
     return {
         "size": row.size, "lr": _number(best.lr), "log2_lr": _number(best.log2_lr), "log2_stderr": _number(best.error),

@@ -95,8 +95,9 @@ def transfer(
         for name, rule in found.items()
     ]
     report = TransferReport(
-        graph=graph.name, optimizer=solution.optimizer, rules=list(found), sizes=list(scales), scale=leading_scale(solution),
-        seeds=seeds, steps=steps, data=getattr(source, "name", str(source)), schedule=schedule, lrs=rates,
+        graph=graph.name, optimizer=solution.optimizer, rules=list(found), sizes=list(scales),
+        scale=leading_scale(solution), seeds=seeds, steps=steps, data=getattr(source, "name", str(source)),
+        schedule=schedule, lrs=rates,
     )  # fmt: skip
     with working(f"training {graph.name}", progress):
         _sweep(report, curves, Plan(rates, tuple(range(seeds))), store, jobs, progress)

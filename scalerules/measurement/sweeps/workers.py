@@ -6,7 +6,6 @@ they finish and are kept by this process alone, so that workers need no access t
 
 from __future__ import annotations
 
-import importlib
 import math
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -15,8 +14,8 @@ from typing import Any
 
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.working import note
-from scalerules.errors import MissingExtra
 
+from ..trainers import training
 from .store import Job, Outcome, Store
 
 QUIET_FOR = 2.0
@@ -25,7 +24,7 @@ QUIET_FOR = 2.0
 
 def run(job: Job) -> tuple[Job, Outcome]:
     """One run, in whatever process."""
-    return job, _backend("transfer_run").run(job)
+    return job, training("sweep_run").run(job)
 
 
 def fitted(graph: Graph, data: Any, axes: Mapping[str, int]) -> tuple[Graph, Any]:
@@ -33,17 +32,8 @@ def fitted(graph: Graph, data: Any, axes: Mapping[str, int]) -> tuple[Graph, Any
 
     Raises `MissingExtra` without torch, `GraphError` for a graph that the data does not fit.
     """
-    source = _backend("real_data").source(data, graph) if isinstance(data, str) else data
+    source = training("real_data").source(data, graph) if isinstance(data, str) else data
     return source.fitted(graph, axes), source
-
-
-def _backend(name: str) -> Any:
-    try:
-        return importlib.import_module(f"scalerules.backends.{name}")
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] == "scalerules":
-            raise
-        raise MissingExtra("training a graph", "torch") from error
 
 
 def work(jobs: Iterable[Job], store: Store, progress: Progress, processes: int | None) -> Iterator[tuple[Job, Outcome]]:

@@ -11,7 +11,7 @@ from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
 from scalerules.solution.solution import Solution
 
-from .runs import backend, trainer
+from ..trainers import trainer, training
 
 EDGE_STEPS = 6
 """Steps over which the loss must not rise above its start for a learning rate to count as stable."""
@@ -50,15 +50,15 @@ def stable_rate(graph: Graph, solution: Solution, base: Mapping[str, float], dev
 
     Raises `ScaleRulesError` if there is none above 2^-40.
     """
-    training, (of, losses, _) = backend("training"), trainer(graph)
+    measuring, (of, losses, _) = training("measure"), trainer(graph)
     program = of(graph, solution, base, base)
 
     def stable(powers: Sequence[int]) -> list[bool]:
-        trials = [training.Trial(2.0**power, EDGE_STEPS, seed) for power in powers for seed in EDGE_SEEDS]
+        trials = [measuring.Trial(2.0**power, EDGE_STEPS, seed) for power in powers for seed in EDGE_SEEDS]
         bad = [rises(history) for history in losses(program, trials, device)]
         return [not any(bad[i : i + len(EDGE_SEEDS)]) for i in range(0, len(bad), len(EDGE_SEEDS))]
 
-    with training.one_thread():
+    with measuring.one_thread():
         power = edge_of(stable)
     if power is None:
         hint = "give one (lr=)"

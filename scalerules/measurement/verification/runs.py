@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,9 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from scalerules.architecture.graph import Graph
-from scalerules.errors import MissingExtra, ScaleRulesError, UnknownName, short
+from scalerules.errors import ScaleRulesError, UnknownName, short
 from scalerules.measurement.progress import Progress
 from scalerules.solution.solution import Solution
+
+from ..trainers import trainer, training
 
 SAMPLES = 16
 """Independent inputs (batch times time) that a run trains on: an aligned sum over a batch of N has a constant of about
@@ -68,27 +69,9 @@ def few_samples(graph: Graph) -> Graph:
     return graph if axes == graph.axes else Graph.model_validate(graph.to_dict() | {"axes": axes})
 
 
-def backend(name: str) -> Any:
-    """A module of the backends; they import torch, the engine does not."""
-    try:
-        return importlib.import_module(f"scalerules.backends.{name}")
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] == "scalerules":
-            raise
-        raise MissingExtra("training a graph", "torch") from error
-
-
-def trainer(graph: Graph) -> tuple[Any, Any, Any]:
-    """What runs a graph, and what trains it: the interpreter, or of a traced module the module itself."""
-    if getattr(graph, "live", None) is not None:
-        module = backend("live")
-        return module.LiveProgram, module.losses, module.measure
-    return backend("training").Program, backend("ensemble").losses, backend("ensemble").measure
-
-
 def usable(device: str) -> str:
     """The device itself. Raises `ScaleRulesError` where torch cannot use it."""
-    torch = backend("training").torch
+    torch = training("measure").torch
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
@@ -99,21 +82,20 @@ def usable(device: str) -> str:
 
 
 def silent(graph: Graph, solution: Solution, base: Mapping[str, float]) -> list[str]:
-    """The parameters that nothing depends on, so that there is nothing to measure: see `training.silent`."""
-    module = backend("live" if getattr(graph, "live", None) is not None else "training")
-    training = backend("training")
-    with training.one_thread():
+    """The parameters that nothing depends on, so that there is nothing to measure: see `silent` in `backends/training/measure.py`."""
+    module = training("module_program" if getattr(graph, "live", None) is not None else "measure")
+    with training("measure").one_thread():
         return module.silent(trainer(graph)[0](graph, solution, base, base))
 
 
 def measure(graph: Graph, solution: Solution, base: Mapping[str, float], task: Task, lr: float, steps: int,
             device: str = "cpu") -> Iterator[tuple[int, float, Any]]:  # fmt: skip
     """Runs at one size, in whatever process: (seed, size, measurement) as they are ready."""
-    training, (of, _, looked_at) = backend("training"), trainer(graph)
+    measuring, (of, _, looked_at) = training("measure"), trainer(graph)
     own = {(p.node, p.parameter) for p in solution.sizes if p.quantity == "own" and p.parameter}
-    with training.one_thread():
+    with measuring.one_thread():
         program = of(graph, solution, task.scales, base)
-        trials = [training.Trial(lr, steps, seed) for seed in task.seeds]
+        trials = [measuring.Trial(lr, steps, seed) for seed in task.seeds]
         for seed, measured in zip(task.seeds, looked_at(program, trials, own, device), strict=True):
             yield seed, task.size, measured
 

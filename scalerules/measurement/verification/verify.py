@@ -19,11 +19,12 @@ from scalerules.measurement.footprint import check_fits
 from scalerules.optimizers.own import STEPS
 from scalerules.solution.solution import Solution
 
+from ..trainers import training
 from .edge import Rate, rises, stable_rate
 from .judge import Key, Row, far_above, judge, measured
 from .predicted import peak_sizes, predicted_sizes, pulled, slow_names
 from .report import Report
-from .runs import Look, Runs, backend, belong, few_samples, silent, usable
+from .runs import Look, Runs, belong, few_samples, silent, usable
 from .slopes import Samples
 
 GENTLE = 0.25
@@ -67,8 +68,8 @@ def verify(
         whole(jobs, "jobs", 1, MOST_JOBS)
     if sizes is not None:
         several(sizes, "sizes", 2)
-    backend("training")  # without torch, said before anything else
-    backend("steps").trainable(solution.optimizer)
+    training("measure")  # without torch, said before anything else
+    training("optimizer_steps").trainable(solution.optimizer)
     jobs = 1 if solution.optimizer.partition("(")[0] in STEPS else jobs  # what is registered is known to this process
     device, graph, started = usable(device), few_samples(graph), time.monotonic()
     scales = _scale_values(graph, solution, sizes)

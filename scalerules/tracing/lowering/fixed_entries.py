@@ -32,7 +32,8 @@ MEAN = 0.2
 def fixed_entries(record: Record, sketch: Sketch, known: dict[str, Value | None], constant: Constant) -> Value | None:
     """A constant as data of the size that it has; None where that is not known or nothing of it grows.
 
-    `known` holds what was found before. Entries that do not average to zero along their axes get a part that is the same everywhere besides.
+    `known` holds what was found before. Entries that do not average to zero along their axes get a part that is the
+    same everywhere besides.
     """
     if constant.discrete or constant.number is not None or not constant.ref:
         return None

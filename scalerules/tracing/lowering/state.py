@@ -208,6 +208,7 @@ def _tables(record: Record) -> frozenset[str]:
 
 
 def several(call: Call, results: list[Any]) -> Result:
+    """The one result of a call, or all of them as a tuple."""
     return results[0] if len(results) == 1 else tuple(results)
 
 
