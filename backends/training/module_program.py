@@ -1,7 +1,7 @@
 """Trains a traced module itself and looks at its intermediate values: what `verify` measures of a module.
 
 The module is built and exported at every size; the exported calls are run one by one, so that what a functional call
-returns is seen as well. It stands in for `interpret.Program` in `training.py`: parameters go by the graph's names.
+returns is seen as well. It stands in for `program.Program` in `measure.py`: parameters go by the graph's names.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Runs a Graph itself in torch: parameters and data at given scale values, forward with every intermediate.
 
 `verify` and `transfer` train through this, so that what is measured is the graph that was derived and not a
-translation of it. Operations are in `operations.py`, optimizer steps in `training.py`.
+translation of it. Operations are in `operations.py`, optimizer steps in `optimizer_steps.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The runs of a verification: which base learning rate, how many samples, which seeds, in which processes.
 
-`verify.py` asks for them and judges; the training itself is `backends/ensemble.py`.
+`verify.py` asks for them and judges; the training itself is `backends/training/ensemble.py`.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def usable(device: str) -> str:
 
 
 def silent(graph: Graph, solution: Solution, base: Mapping[str, float]) -> list[str]:
-    """The parameters that nothing depends on, so that there is nothing to measure: see `silent` in `backends/training/measure.py`."""
+    """The parameters that nothing depends on, so that there is nothing to measure."""
     module = training("module_program" if getattr(graph, "live", None) is not None else "measure")
     with training("measure").one_thread():
         return module.silent(trainer(graph)[0](graph, solution, base, base))

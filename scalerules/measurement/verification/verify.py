@@ -1,6 +1,6 @@
 """Measures what a solution predicts: trains the graph at several sizes and holds fitted slopes against sizes.
 
-Training is done by `backends/ensemble.py`, the statistics are in `slopes.py` and `verify_judge.py`. The base learning
+Training is done by `backends/training/ensemble.py`, the statistics are in `slopes.py` and `judge.py`. The base learning
 rate is chosen near the largest stable one: at a tenth of it real instabilities stay invisible at any size that can be
 trained.
 """
