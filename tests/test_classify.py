@@ -116,6 +116,56 @@ def test_what_is_derived_is_stable_and_not_lazy():
     assert found.stable and not found.lazy
 
 
+def bilinear() -> sr.Graph:
+    """Two towers whose values a matrix multiplies: moving one tower moves the score through the matrix."""
+    g = sr.Builder("bilinear", axes={"batch": 16, "in": 8, "n": "width", "m": "width", "out": 4})
+    x = g.input("x", "batch in")
+    a, b = g.gelu(g.dense("A", x, "n in"), name="a"), g.gelu(g.dense("B", x, "m in"), name="b")
+    g.parameter("W", "out n m")
+    return g.build(g.einsum("score", "b n, b m, o n m -> b o", a, b, parameters=("W",)))
+
+
+def test_what_an_update_changes_in_the_loss_is_judged_as_in_deriving():
+    graph = bilinear()
+    rule = sr.derive(graph, optimizer="adamw")
+    given = {name: {"init": rule[name].init["width"], "lr": rule[name].lr["width"]} for name in rule.parameters}
+    assert sr.classify(graph, given, "adamw").stable
+    given["W"]["init"] = "-1"
+    found = sr.classify(graph, given, "adamw")
+    assert found.regime == "unstable" and {u.quantity for u in found.unstable} == {"loss"}
+
+
+# what the loss forgives: arXiv 2505.22491, propositions 2 and 4 (two hidden layers, one rate width^-a, SGD)
+
+
+def with_loss(loss: str) -> sr.Graph:
+    return sr.Graph.model_validate(sr.graph("mlp", hidden=2, activation="tanh").to_dict() | {"loss": loss})
+
+
+@pytest.mark.parametrize("a", [Fraction(5, 4), Fraction(1), Fraction(3, 4), HALF, Fraction(1, 4)])
+def test_logits_may_diverge_under_cross_entropy(a):
+    stds = {"input": "0", "h1": "-1/2", "h2": "-1/2", "output": "-1/2"}
+    given = {name: {"init": std, "lr": str(-a)} for name, std in stds.items()}
+    squares = sr.classify(with_loss("mse"), given, "sgd")
+    assert squares.regime == ("kernel" if a >= 1 else "unstable")
+    found = sr.classify(with_loss("cross_entropy"), given, "sgd")
+    if a >= 1 or a < HALF:
+        assert found.regime == ("kernel" if a >= 1 else "unstable") and not found.diverging
+        return
+    assert found.regime == "controlled divergence" and not found.stable and not found.unstable
+    assert {u.node for u in found.diverging} == {"output"} and max(u.size for u in found.diverging) == 1 - a
+    assert found.lazy["input"] == -HALF - a and found.feature == HALF - a
+
+
+@pytest.mark.parametrize(("optimizer", "rate", "edge"), [("sgd", -1, -HALF), ("adam", Fraction(-3, 2), -1)])
+def test_the_edge_of_controlled_divergence(optimizer, rate, edge):
+    found = sr.classify(with_loss("cross_entropy"), "standard", optimizer)
+    assert (found.rate, found.edge) == (rate, edge)
+    assert f"up to the exponent {edge} the outputs alone diverge" in str(found)
+    assert sr.classify(with_loss("mse"), "standard", optimizer).edge is None
+    assert sr.classify(with_loss("cross_entropy"), "mup", optimizer).regime == "feature learning"
+
+
 def test_an_unknown_parametrization_is_refused_with_the_nearest():
     with pytest.raises(sr.errors.UnknownName, match="did you mean 'standard'"):
         sr.classify("mlp", "standart")

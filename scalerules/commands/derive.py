@@ -62,7 +62,7 @@ def classify(
 ) -> int:
     """Says what a given parametrization does: unstable (where), learning features, or lazy (where).
 
-    Ends with status 1 if it is unstable.
+    Ends with status 1 if it is unstable; not where the outputs alone diverge, under a loss with a bounded gradient.
 
     For example:
       scalerules classify mlp --given ntk --optimizer sgd
@@ -76,7 +76,7 @@ def classify(
     asked = {key: value for key, value in question.asked(built).items() if key != "gauge"}
     report = classified(built, given=question.sizes_given(), **asked)
     write(ended(report.to_json() if format == "json" else str(report)), output)
-    return 0 if report.stable else 1
+    return 1 if report.regime == "unstable" else 0
 
 
 @command

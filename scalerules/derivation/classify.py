@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.working import working
 from scalerules.errors import Clash
+from scalerules.ops.losses import LOSSES
 from scalerules.passes.events import Event, Run
 from scalerules.solving.equations import own_contributions, value_of
 from scalerules.solving.problem import Problem, Solved, Unsolvable
@@ -30,6 +31,14 @@ class Unstable:
     step: int
     size: Fraction
 
+    def __str__(self) -> str:
+        when = "at initialisation" if self.step == 0 else f"step {self.step}"
+        return f"{self.quantity} of {self.node}, {when}, +{self.size}"
+
+    def to_dict(self) -> dict[str, object]:
+        """The quantity as plain data."""
+        return {"quantity": self.quantity, "node": self.node, "step": self.step, "size": str(self.size)}
+
 
 @dataclass(frozen=True)
 class Classification:
@@ -37,6 +46,8 @@ class Classification:
 
     `feature` is the size of the largest change of a hidden value (0: features are learned; -1/2: the kernel regime
     moves them by s^-1/2); `rate` is the exponent of the one global rate where the parametrization has one.
+    `diverging`: outputs that grow while all else is stable, since the gradient of the loss is bounded; `edge` is the
+    largest exponent of a global rate up to which that is so, where it is above `rate`.
     """
 
     graph: str
@@ -46,17 +57,21 @@ class Classification:
     lazy: Mapping[str, Fraction]
     feature: Fraction | None
     rate: Fraction | None = None
+    diverging: tuple[Unstable, ...] = ()
+    edge: Fraction | None = None
 
     @property
     def stable(self) -> bool:
         """Whether nothing grows."""
-        return not self.unstable
+        return not self.unstable and not self.diverging
 
     @property
     def regime(self) -> str:
-        """`unstable`, `feature learning`, or `kernel`."""
+        """`unstable`, `controlled divergence` (of the outputs alone), `feature learning`, or `kernel`."""
         if self.unstable:
             return "unstable"
+        if self.diverging:
+            return "controlled divergence"
         return "feature learning" if self.feature is not None and self.feature >= 0 else "kernel"
 
     def to_json(self) -> str:
@@ -67,11 +82,12 @@ class Classification:
             "given": self.given,
             "regime": self.regime,
             "stable": self.stable,
-            "unstable": [{"quantity": u.quantity, "node": u.node, "step": u.step, "size": str(u.size)}
-                         for u in self.unstable],
+            "unstable": [u.to_dict() for u in self.unstable],
+            "diverging": [u.to_dict() for u in self.diverging],
             "lazy": {name: str(size) for name, size in self.lazy.items()},
             "feature": None if self.feature is None else str(self.feature),
             "rate": None if self.rate is None else str(self.rate),
+            "edge": None if self.edge is None else str(self.edge),
         }  # fmt: skip
         return json.dumps(data, indent=2) + "\n"
 
@@ -79,9 +95,10 @@ class Classification:
         lines = [f"{self.graph}, {self.optimizer}, {self.given}: {self.regime}"]
         if self.rate is not None:
             lines.append(f"  the largest stable global rate has exponent {self.rate}")
-        for u in self.unstable:
-            when = "at initialisation" if u.step == 0 else f"step {u.step}"
-            lines.append(f"  unstable: {u.quantity} of {u.node}, {when}, +{u.size}")
+        if self.edge is not None:
+            lines.append(f"  up to the exponent {self.edge} the outputs alone diverge: the loss has a bounded gradient")
+        lines += [f"  unstable: {u}" for u in self.unstable]
+        lines += [f"  diverging: {u}" for u in self.diverging]
         if not self.unstable:
             if self.feature is not None:
                 lines.append(f"  hidden values change by size {self.feature}")
@@ -109,12 +126,20 @@ def classify(
     name = given if isinstance(given, str) else "given"
     with working(f"classifying {graph.name}", progress):
         unknowns = _rest(problem)
-        rate = None
+        rate, edge = None, None
+        bounded = LOSSES[graph.loss].bounded
         if isinstance(given, str) and given != "mup":
-            rate = _global_rate(problem, unknowns)
+            rate = _global_rate(problem, unknowns, _grows)
+            edge = _global_rate(problem, unknowns, _spreads) if bounded else rate
             unknowns = _shifted(unknowns, problem, rate)
         run = problem.run(unknowns, problem.steps)
-    return Classification(graph.name, optimizer, name, _unstable(run), _lazy(run), _feature(run, graph), rate)
+    unstable, diverging = _unstable(run, _grows), ()
+    if bounded and unstable and not _unstable(run, _spreads):
+        unstable, diverging = (), unstable
+    return Classification(
+        graph.name, optimizer, name, unstable, _lazy(run), _feature(run), rate, diverging,
+        None if edge == rate else edge,
+    )  # fmt: skip
 
 
 def _rest(problem: Problem) -> dict[Symbol, Fraction]:
@@ -158,13 +183,29 @@ def _shifted(unknowns: Mapping[Symbol, Fraction], problem: Problem, rate: Fracti
     return shifted
 
 
-def _global_rate(problem: Problem, unknowns: Mapping[Symbol, Fraction]) -> Fraction:
+def _grows(run: Run, event: Event) -> bool:
+    """Whether something grows that must not: a value, a change, or what an update changes in the loss."""
+    return event.kind != "gradient" and (event.unstable or (event.kind == "loss" and event.ticks > 0))
+
+
+def _spreads(run: Run, event: Event) -> bool:
+    """Whether it does, and is not at the outputs: where the loss has a bounded gradient, those alone may grow.
+
+    What an update changes in the loss is then what it changes in the outputs.
+    """
+    return _grows(run, event) and event.kind != "loss" and event.site not in run.plan.outputs
+
+
+Grows = Callable[[Run, Event], bool]
+
+
+def _global_rate(problem: Problem, unknowns: Mapping[Symbol, Fraction], grows: Grows) -> Fraction:
     """The largest exponent of one global rate that is stable: lowered by what the first violation asks for."""
     rate = Fraction(2)
     for _ in range(100):
         point = _shifted(unknowns, problem, rate)
         run = problem.run(point, problem.steps + 2)
-        broken = next((e for e in run.events if e.unstable and e.step > 0), None)
+        broken = next((e for e in run.events if grows(run, e) and e.step > 0), None)
         if broken is None:
             return rate
         share = sum((c for symbol, c in broken.form.items() if symbol[0] == "lr"), Fraction(0))
@@ -175,19 +216,19 @@ def _global_rate(problem: Problem, unknowns: Mapping[Symbol, Fraction]) -> Fract
     return rate
 
 
-def _unstable(run: Run) -> tuple[Unstable, ...]:
+def _unstable(run: Run, grows: Grows) -> tuple[Unstable, ...]:
     """The quantities that grow first, where they begin to."""
     found: dict[tuple[str, str], Unstable] = {}
     first: int | None = None
     reads = {site.key: site.inputs for site in run.plan.sites}
     tainted: set[str] = set()
     for event in run.events:
-        if event.kind in ("gradient", "loss") or (first is not None and event.step > first):
+        if event.kind == "gradient" or (first is not None and event.step > first):
             continue
-        if any(key in tainted for key in reads[event.site]):
+        if any(key in tainted for key in reads.get(event.site, ())):
             tainted.add(event.site)
             continue
-        if not event.unstable:
+        if not grows(run, event):
             continue
         tainted.add(event.site)
         first = event.step
@@ -208,7 +249,7 @@ def _lazy(run: Run) -> dict[str, Fraction]:
     return lazy
 
 
-def _feature(run: Run, graph: Graph) -> Fraction | None:
+def _feature(run: Run) -> Fraction | None:
     """The size of the largest change of a value that has a growing axis."""
     hidden = {site.name for site in run.plan.sites if site.result}
     changes: list[Event] = [e for e in run.events if e.kind == "change" and e.judged and e.node in hidden]
