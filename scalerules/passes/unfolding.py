@@ -17,7 +17,7 @@ from scalerules.ops.node import Node
 from scalerules.ops.site import Chosen, Held, Site
 from scalerules.terms.pieces import Labels, axis_name
 
-from .judged import enlarges, judged_sites
+from .judged import judged_sites
 from .plan import Plan
 from .routing import choices, chosen_only
 
@@ -28,7 +28,7 @@ def lower(graph: Graph, growing: frozenset[str]) -> Plan:
     """The plan of a graph in which the axes `growing` grow."""
     plan = _Lowering(chosen_only(graph), growing)
     plan.body(plan.graph.nodes, {}, "", None)
-    sites = judged_sites(plan.sites, lambda site: enlarges(graph, site))
+    sites = judged_sites(plan.sites)
     parameters = plan.parameters
     if routed := choices(graph):
         axes = {name: graph.axes_of(name) for name, _ in graph.walk()}
