@@ -1,153 +1,79 @@
 """Long runs of hostile input: fuzzed specifications, solutions and command lines, and emitted files of any names.
 
-    python benchmarks/fuzz_inputs.py specifications 100000
-    python benchmarks/fuzz_inputs.py solutions 20000
-    python benchmarks/fuzz_inputs.py emitted 20000
-    python benchmarks/fuzz_inputs.py commands 2000
+    python -m benchmarks.fuzz_inputs specifications 100000
+    python -m benchmarks.fuzz_inputs solutions 20000
+    python -m benchmarks.fuzz_inputs emitted 20000
+    python -m benchmarks.fuzz_inputs commands 2000
 
 Everything is read or refused with one line; an exception that is none of ours, a line break in a message, or more than
-`LIMIT` seconds is a finding and ends the run with status 1. Seeds are fixed: the same run finds the same.
+`LIMIT` seconds is a finding and ends the run with status 1. Seeds are fixed: the same run finds the same. Three in four
+specifications are valid graphs (`hostile_graphs.py`), the others have something wrong in them (`hostile_text.py`).
 """
 
 from __future__ import annotations
 
 import ast
 import contextlib
-import copy
 import io
+import json
 import os
 import random
+import re
 import resource
 import sys
 import tempfile
 import time
-import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import scalerules as sr
 from scalerules.architecture.documents import parse
 from scalerules.architecture.specification import from_document
-from scalerules.architecture.yaml_text import dump_yaml
 from scalerules.commands.main import main as command_line
+from scalerules.errors import Clash
+
+from .hostile_graphs import graph as valid_graph
+from .hostile_text import changed, character, disturb, name, shown
 
 LIMIT = 10.0
+DERIVED, RUN = 1 / 50, 1 / 100
+"""Parts of the graphs that are derived and written as YAML, and of the emitted files that are run."""
+OPTIMIZERS = ("sgd", "adam", "adamw", "muon", "lion", "adafactor", "shampoo")
 Try = Callable[[random.Random], str]
 """One random input; in a word what became of it. Raises where something is wrong."""
 
-SPECIFICATION = """\
-name: two
-scales: {width: '1', depth: '0'}
-axes: {batch: 4, in: 3, n: width, layers: depth, half: n/2}
-parameters:
-  input: {axes: [n, in]}
-  W: {axes: n n}
-  output: {axes: [in, half]}
-nodes:
-  x: {op: input, axes: [batch, in]}
-  h: {op: einsum, inputs: [x], parameters: [input], equation: 'b i, o i -> b o'}
-  blocks:
-    op: repeat
-    inputs: [h]
-    axis: layers
-    body:
-      m: {op: einsum, inputs: [stream], parameters: [W], equation: 'b i, o i -> b o'}
-      a: {op: relu, inputs: [m]}
-      s: {op: scale, inputs: [a], factor: 1/layers}
-      r: {op: residual, inputs: [stream, s]}
-    result: r
-  c: {op: slice, inputs: [blocks], axis: half, offset: half}
-  y: {op: einsum, inputs: [c], parameters: [output], equation: 'b i, o i -> b o'}
-outputs: [y]
-sizes: {width: 8, depth: 2}
-"""
-
-PIECES = (
-    "", " ", "\n", ":", ",", "[", "]", "{", "}", "'", '"', "-", "&a", "*a", "!!python/object:os.system", "<<", "|",
-    ">", "?", "%", "@", "`", "#", "---", "...", "null", "true", "1", "-1", "0", "1e999999999", "9" * 50, ".inf",
-    ".nan", "0x10", "1/0", "1/3", "width", "depth", "stream", "n", "h", "relu", "einsum", "repeat", "scan", "softmax",
-    "concat", "x", "input", "op", "axes", "width^64", "9^999", "n^(1/2)", "[[[[[[", "b i, o i -> b o", "b i i -> i",
-    "->", "\u202e", "\u2028", "\x00", "\ufeff", "\ud7ff",
-)  # fmt: skip
-
 
 def specifications(rng: random.Random) -> str:
-    """A specification with a few pieces moved, doubled, cut out or put in: of its text, or of its data."""
-    text, count = SPECIFICATION, rng.choice((1, 1, 1, 2, 3, 6))
-    if rng.random() < 0.7:
-        data = parse(SPECIFICATION, "plain.yaml").data
-        for _ in range(count):
+    """A valid graph as text, in one of four with its data or its text disturbed; some of what is read is derived."""
+    data = valid_graph(rng)
+    broken, in_data = rng.random() < 0.25, rng.random() < 0.5
+    if broken and in_data:
+        for _ in range(rng.choice((1, 1, 2, 4))):
             disturb(data, rng)
-        text = dump_yaml(data)
-    else:
-        for _ in range(count):
-            text = changed(text, rng)
+    text = json.dumps(data, ensure_ascii=rng.random() < 0.5, indent=rng.choice((None, 1)))
+    if broken and not in_data:
+        text = changed(text, rng)
     graph = from_document(parse(text, "fuzzed.yaml"))
-    if graph.to_yaml() != from_document(parse(graph.to_yaml(), "again.yaml")).to_yaml():
+    if rng.random() > DERIVED:
+        return "read"
+    again = from_document(parse(graph.to_yaml(), "again.yaml"))
+    if graph.to_dict() != again.to_dict():
         raise AssertionError("it is not read back as it was written")
-    return "read"
+    return derived(graph, rng)
 
 
-VALUES = (
-    None, True, 0, 1, -1, 3, 10**15, 0.5, 1e300, -0.0, [], {}, [[]], {"": ""}, "n", "width", "stream", "h", "relu",
-    "einsum", "repeat", "scan", "softmax", "concat", "rms_norm", "mean", "top_k", "rfft", "window", "x", "W", "input",
-    "normal", "zeros", "range", "tokens", "cross_entropy", "width^64", "9^999", "n^(1/2)", "1/0", "1e999999999", "n/0",
-    "b i, o i -> b o", "b i i -> i", "->", "a, b -> c", "batch n", "batch in", "depth - 5", "half + half", "\u202e",
-)  # fmt: skip
-
-
-def disturb(data: Any, rng: random.Random) -> None:
-    """One change somewhere in plain data: another value, a key gone, another key, an entry that stands twice."""
-    places: list[tuple[Any, Any]] = []
-    waiting = [data]
-    while waiting:
-        holder = waiting.pop()
-        for key in list(holder) if isinstance(holder, dict) else range(len(holder)):
-            places.append((holder, key))
-            if isinstance(holder[key], dict | list):
-                waiting.append(holder[key])
-    if not places:
-        return
-    holder, key = rng.choice(places)
-    kind = rng.randrange(5)
-    if kind < 2:
-        holder[key] = copy.deepcopy(rng.choice(VALUES))
-    elif kind == 2:
-        del holder[key]
-    elif kind == 3:
-        other, place = rng.choice(places)
-        holder[key] = copy.deepcopy(other[place])
-    elif isinstance(holder, dict):
-        holder[rng.choice([name(rng), *(str(place) for _, place in places)])] = holder.pop(key)
-    else:
-        holder.append(copy.deepcopy(holder[key]))
-
-
-def changed(text: str, rng: random.Random) -> str:
-    """A text with one change: a piece for a word, lines doubled or gone, a cut, a character."""
-    kind = rng.randrange(6)
-    start = rng.randrange(len(text) + 1)
-    if kind == 0:
-        return text[:start] + rng.choice(PIECES) + text[start:]
-    if kind == 1:
-        words = text.split(" ")
-        words[rng.randrange(len(words))] = rng.choice(PIECES)
-        return " ".join(words)
-    if kind == 2:
-        lines = text.splitlines(keepends=True)
-        i = rng.randrange(len(lines)) if lines else 0
-        lines[i : i + 1] = lines[i : i + 1] * rng.choice((0, 2))
-        return "".join(lines)
-    if kind == 3:
-        return text[:start] + text[start + rng.randrange(1, 30) :]
-    if kind == 4:
-        return text[:start] + character(rng) + text[start:]
-    words = sorted(set(text.replace(",", " ").replace(":", " ").split()))
-    return text.replace(rng.choice(words), rng.choice(words), 1) if words else text
+def derived(graph: sr.Graph, rng: random.Random) -> str:
+    """What becomes of a graph behind its check: rules, a clash, or a message."""
+    try:
+        solution = sr.derive(graph, rng.choice(OPTIMIZERS), mode=rng.choice(("joint", "isolated")))
+        sr.Solution.from_json(solution.to_json())
+        return "derived"
+    except Clash:
+        return "clash"
 
 
 @cache
@@ -164,47 +90,48 @@ def solutions(rng: random.Random) -> str:
     return "read"
 
 
-@cache
-def _classes() -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for number in range(sys.maxunicode + 1):
-        found.setdefault(unicodedata.category(chr(number)), []).append(chr(number))
-    return found
-
-
-def character(rng: random.Random) -> str:
-    """A character of any class of Unicode, each as likely as the others."""
-    return rng.choice(_classes()[rng.choice(sorted(_classes()))])
-
-
-def name(rng: random.Random) -> str:
-    """A name of a few characters, some of which mean something to Python."""
-    length = rng.choice((0, 1, 2, 3, 5, 8))
-    signs = "\"'\\\n\r#{}()[],;: _.=abc\t\x00"
-    words = ("self", "torch", "import os", '"""', "exec", "print", "__class__", "model", "lambda", "open('PWNED','w')")
-    parts = [rng.choice(signs) if rng.random() < 0.4 else character(rng) for _ in range(length)]
-    return "".join([*parts, rng.choice(words)] if rng.random() < 0.3 else parts)
-
-
 IMPORTS = {"import math", "import torch", "from torch import Tensor, nn", "from torch.nn import functional"}
 TOPS = (ast.Expr, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.If)
 
 
+POOL = 60
+"""So many graphs are written with other names."""
+
+
 @cache
-def _plain() -> tuple[sr.Graph, sr.Solution]:
-    graph = from_document(parse(SPECIFICATION, "plain.yaml"))
-    return graph, sr.derive(graph, "adam")
+def _plain(number: int) -> tuple[sr.Graph, sr.Solution] | None:
+    """A graph of the pool and its solution; None where there is none, or no file."""
+    rng = random.Random(f"pool {number}")
+    try:
+        graph = sr.Graph.model_validate(valid_graph(rng))
+        solution = sr.derive(graph, rng.choice(OPTIMIZERS))
+        sr.emit(solution)
+        return graph, solution
+    except sr.ScaleRulesError:
+        return None
 
 
 def emitted(rng: random.Random) -> str:
     """An emitted file, with names of any characters for everything that has a name."""
-    graph, solution = _plain()
-    old = ("two", "batch", "in", "input", "W", "output", "x", "h", "m", "a", "s", "r", "y", "c", "blocks")
-    new = {name_before: name(rng) for name_before in rng.sample(old, rng.randint(1, 4))}
-    data = renamed(graph.to_dict(), new)
-    given = sr.Graph.model_validate(data)
+    plain = None
+    while plain is None:
+        plain = _plain(rng.randrange(POOL))
+    graph, solution = plain
+    nodes = dict(graph.walk())
+    lengths = [*graph.axes.values(), *(node.factor for node in nodes.values())]
+    written = set(re.findall(r"\w+", " ".join(map(str, lengths))))
+    old = [graph.name, *(axis for axis in graph.axes if axis not in written), *graph.parameters, *nodes]
+    new: dict[str, str] = {}
+    for before in rng.sample(old, rng.randint(1, min(6, len(old)))):
+        other = name(rng) if rng.random() < 0.01 else shown(rng, before in graph.axes)
+        if other not in {*old, *new.values(), "stream"}:
+            new[before] = other
+    given = sr.Graph.model_validate(renamed(graph.to_dict(), new))
     rules = {new.get(old, old): rule for old, rule in solution.parameters.items()}
-    warned = replace(solution, graph=given.name, parameters=rules, warnings=(name(rng),), explanations={})
+    factors = {new.get(old, old): factor for old, factor in solution.multipliers.items()}
+    warned = replace(
+        solution, graph=given.name, parameters=rules, multipliers=factors, warnings=(name(rng),), explanations={}
+    )
     text = sr.emit(warned, graph=given)
     tree = ast.parse(text.encode("utf-8"))
     compile(tree, "emitted.py", "exec")
@@ -213,7 +140,7 @@ def emitted(rng: random.Random) -> str:
         raise AssertionError(f"more than was meant: {text!r}")
     if not all(sign == "\n" or sign.isprintable() for sign in text):
         raise AssertionError("a sign that does not show")
-    if rng.random() < 0.01:
+    if rng.random() < RUN:
         space: dict[str, object] = {"__name__": "emitted"}
         exec(compile(tree, "emitted.py", "exec"), space)
         space["train"](steps=1)  # type: ignore[operator]

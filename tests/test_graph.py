@@ -34,6 +34,21 @@ def test_yaml_and_json_without_loss(name, options, tmp_path):
         assert (again.to_yaml(), again.to_json()) == (graph.to_yaml(), graph.to_json())
 
 
+def test_names_of_any_plane_are_read_from_json(tmp_path):
+    """JSON writes a character beyond 16 bits as two escapes, which YAML alone reads as two halves."""
+    data = sr.graph("mlp").to_dict() | {"name": "\U0001f600 \U0001d42c \u4e00"}
+    graph = sr.Graph.model_validate(data)
+    for text in (graph.to_json(), graph.to_yaml(), json.dumps(data, ensure_ascii=False)):
+        (tmp_path / "graph.json").write_text(text, encoding="utf-8")
+        assert sr.graph(tmp_path / "graph.json") == graph
+
+
+def test_an_axis_is_one_word_without_spaces_around():
+    for name in (" m", "m ", "m\u2005", "a b", ""):
+        with pytest.raises(sr.ScaleRulesError, match="is not one word"):
+            sr.Graph.model_validate(sr.graph("mlp").to_dict() | {"axes": {**sr.graph("mlp").axes, name: 3}})
+
+
 @pytest.mark.parametrize("name", catalogue())
 def test_yaml_is_readable(name):
     text = sr.graph(name).to_yaml()

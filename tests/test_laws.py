@@ -117,6 +117,7 @@ def test_a_sum_over_an_axis_of_one_operand():
 def test_fixed_axes_are_not_there_and_zero_stays_zero():
     assert contract(AT, [((), [[Term(1)]]), ((), [[Term(2)]])], ())[0].size == 3
     assert contract(AT, [(I, [[]]), (I, vector(A))], ()) == []
+    assert contract(AT, [(I, [[]])], ()) == []
 
 
 def test_a_fresh_matrix_makes_a_fresh_image():

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from scalerules.errors import GraphError
 
@@ -158,7 +158,7 @@ class _Reader:
     def _scalar(self, event: Any, here: tuple[int, int]) -> None:
         top = self.stack[-1] if self.stack else None
         if top is not None and isinstance(top.content, dict) and top.key is None:
-            key = cast(str, event.value)
+            key = _joined(event.value)
             if key in top.content:
                 first = self.places[(*top.path, key)].key
                 raise self._error(f"the key {key!r} stands twice", here, f"first in line {first[0]}")
@@ -197,7 +197,7 @@ def _value(yaml: Any, event: Any) -> str | int | float | bool | None:
     """
     from ruamel.yaml.nodes import ScalarNode
 
-    text = cast(str, event.value)
+    text = _joined(event.value)
     if not event.implicit[0]:
         return text
     tag = str(yaml.resolver.resolve(ScalarNode, text, (True, False))).rpartition(":")[2]
@@ -213,6 +213,13 @@ def _value(yaml: Any, event: Any) -> str | int | float | bool | None:
             raise ValueError(text)
         return number
     return text
+
+
+def _joined(text: str) -> str:
+    """The text with two halves of a character as that character: JSON writes those beyond 16 bits as two escapes."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
 def _whole(text: str) -> int:

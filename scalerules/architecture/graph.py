@@ -67,7 +67,7 @@ class Graph(_Data):
                     hint = "letters, digits, signs that show"
                     raise GraphError("has characters that do not show", where=f"{kind} {name!r}", hint=hint)
         for name in (*self.axes, *self.scales):
-            if len(name.split()) != 1:
+            if name.split() != [name]:
                 where = f"{'axis' if name in self.axes else 'scale'} {name!r}"
                 raise GraphError("is not one word", where=where, hint="axes are listed with spaces between")
         for axis, length in self.lengths.items():

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scalerules.architecture.graph import Graph
-from scalerules.errors import GraphError
+from scalerules.errors import GraphError, ScaleRulesError
 from scalerules.ops.node import Node
 
 
@@ -29,7 +29,7 @@ def choices(graph: Graph) -> dict[str, str]:
 def chosen_only(graph: Graph) -> Graph:
     """The graph without its choices: what is read through one is read along the axis of the choices instead.
 
-    Raises `GraphError` where a choice is read by anything but an einsum.
+    Raises `GraphError` where a choice is read by anything but an einsum, and where its axis is read as another length.
     """
     renamed = choices(graph)
     if not renamed:
@@ -39,7 +39,12 @@ def chosen_only(graph: Graph) -> Graph:
     for parameter in data["parameters"].values():
         parameter["axes"] = [renamed.get(axis, axis) for axis in parameter["axes"]]
     data["nodes"] = _without(graph.nodes, picks, renamed)
-    return Graph.model_validate(data)
+    try:
+        return Graph.model_validate(data)
+    except ScaleRulesError as error:
+        axes = " and ".join(map(repr, renamed))
+        what = f"does not go with a choice along {axes}: {error.what}"
+        raise GraphError(what, where=error.where, hint="only chosen entries are followed from there on") from None
 
 
 def _without(nodes: Mapping[str, Node], picks: set[str], renamed: Mapping[str, str]) -> dict[str, Any]:
@@ -59,15 +64,20 @@ def _without(nodes: Mapping[str, Node], picks: set[str], renamed: Mapping[str, s
                 hint = "a choice selects: einsum(x, choice, W)"
                 raise GraphError("reads a choice, and is no einsum", where=f"node {name!r}", hint=hint)
             data["inputs"] = [source for source in node.inputs if source not in picks]
-            data["equation"] = _equation(node, picks)
+            data["equation"] = _equation(node, picks, f"node {name!r}")
         found[name] = data
     return found
 
 
-def _equation(node: Node, picks: set[str]) -> str:
+def _equation(node: Node, picks: set[str], where: str) -> str:
+    """The equation with the label of the choices for that of what is chosen from, in the result too (a mask)."""
     operands, result = node.labels()
     sources = (*node.inputs, *node.parameters)
     word = {part[-1]: part[-2] for source, part in zip(sources, operands, strict=True) if source in picks}
+    for whole, part in word.items():
+        if whole in result and part in result:
+            hint = f"sum over {whole!r}, or over {part!r}"
+            raise GraphError(f"{node.equation!r} keeps both axes of a choice", where=where, hint=hint)
     kept = [part for source, part in zip(sources, operands, strict=True) if source not in picks]
-    sides = [", ".join(" ".join(word.get(label, label) for label in part) for part in kept), " ".join(result)]
-    return " -> ".join(sides)
+    sides = [" ".join(word.get(label, label) for label in part) for part in (*kept, result)]
+    return f"{', '.join(sides[:-1])} -> {sides[-1]}"

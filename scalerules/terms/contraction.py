@@ -64,9 +64,9 @@ def _times(terms: list[Term], factors: list[Term]) -> list[Term]:
 
 def _contract_flat(at: Scope, flat: list[tuple[Labels, list[Term]]], result: Labels) -> list[Term]:
     """Pairwise contraction: always the pair that sums an axis away soonest, fresh matrices last."""
-    flat = [_summed(at, flat, index, result) for index in range(len(flat))]
     if any(not terms for _, terms in flat):
         return []
+    flat = [_summed(at, flat, index, result) for index in range(len(flat))]
     while len(flat) > 1:
         i, j = _best_pair(flat, result)
         others = [part for index, part in enumerate(flat) if index not in (i, j)]
