@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from scalerules.architecture.builder import Builder
 from scalerules.derivation.question import problem_of
 from scalerules.ops import OPS
-from scalerules.ops.elementwise import FUNCTIONS, powers
+from scalerules.ops.elementwise import powers
+from scalerules.ops.functions import FUNCTIONS
 from scalerules.ops.registry import LAWS, register, same_axes
 from scalerules.terms.contraction import contract, explicit
 from scalerules.terms.merging import largest, merged

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scalerules.errors import MissingExtra
+from scalerules.ops.functions import FUNCTIONS
 
 from .call import Call, last_index
 from .einsum import contract
@@ -242,27 +243,9 @@ def _residual(call: Call) -> Tensor:
     return stream + (branch if axes == whole else aligned(branch, axes, whole))
 
 
-FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "identity": torch.clone,
-    "negative": torch.neg,
-    "abs": torch.abs,
-    "relu": torch.relu,
-    "leaky_relu": functional.leaky_relu,
-    "gelu": functional.gelu,
-    "silu": functional.silu,
-    "elu": functional.elu,
-    "mish": functional.mish,
-    "relu_squared": lambda x: torch.relu(x).square(),
-    "square": torch.square,
-    "tanh": torch.tanh,
-    "sin": torch.sin,
-    "cos": torch.cos,
-    "erf": torch.erf,
-    "sigmoid": torch.sigmoid,
-    "softplus": functional.softplus,
-    "exp": torch.exp,
-    "negative_exp": lambda x: -torch.exp(x),
-}
+def written(text: str) -> Callable[[Tensor], Tensor]:
+    """The function that a row of the engine's table names, such as `torch.relu({})`."""
+    return eval(f"lambda x: {text.format('x', x='x')}", {"torch": torch, "functional": functional})
 
 
 def _elementwise(function: Callable[[Tensor], Tensor]) -> Operation:
@@ -295,6 +278,6 @@ TABLE: dict[str, Operation] = {
     "rsqrt": lambda call: call.operands[0].rsqrt(),
     "complex": lambda call: torch.complex(*(call.operands if len(call.operands) == 2 else call.operands[0].unbind(-1))),
     "parts": lambda call: torch.view_as_real(call.operands[0]),
-    **{name: _elementwise(function) for name, function in FUNCTIONS.items()},
+    **{name: _elementwise(written(row.torch)) for name, row in FUNCTIONS.items()},
 }
 """What computes each op of `scalerules.ops.OPS`; the tests check that none is missing."""

@@ -19,14 +19,12 @@ from torch import Tensor
 from scalerules.architecture.graph import Graph
 from scalerules.architecture.order import ordered
 from scalerules.errors import GraphError
+from scalerules.ops import OPS
 from scalerules.ops.node import Node
 
 from ..base_values import density, natural_std
 from .call import Call, Run, Scope, Swap
 from .operations import SCAN_PARTS, TABLE
-
-LINEAR = frozenset({"einsum", "add"})
-"""Operations that are linear in each parameter that they read once."""
 
 
 @dataclass(frozen=True)
@@ -292,7 +290,7 @@ class Program:
         return {
             (name, parameter)
             for name, node in self.graph.walk()
-            if node.op in LINEAR
+            if OPS[node.op].linear or OPS[node.op].multilinear
             for parameter in node.parameters
             if node.parameters.count(parameter) == 1 and self.graph.parameters[parameter].density is None
         }

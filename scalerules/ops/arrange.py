@@ -11,8 +11,9 @@ from scalerules.terms.merging import largest, merged, relative
 from scalerules.terms.pieces import Labels, Operand
 from scalerules.terms.term import Term
 
-from .elementwise import Elementwise, Function, powers
+from .elementwise import Elementwise, powers
 from .forms import fitted
+from .functions import Shape
 from .law import Point
 from .node import Node
 from .registry import Lengths, register
@@ -99,7 +100,7 @@ class Power(Elementwise):
     """x**p of positive x: homogeneous of degree p; what is smaller than x moves it relative to x."""
 
     def __init__(self, power: Fraction) -> None:
-        super().__init__(Function(vanishes=False, homogeneous=True))
+        super().__init__(Shape(vanishes=False, degree=1))
         self.power = power
 
     def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
@@ -132,6 +133,8 @@ register(
     _arranged,
     required=["equation", "axes"],
     laws=Arrangement(),
+    kind="layout",
+    passes=True,
 )
 register(
     "constant",
@@ -140,6 +143,7 @@ register(
     operands=(0, 0),
     optional=["axes"],
     laws=Constant(),
+    kind="data",
 )
 for _name, _power, _words in (
     ("reciprocal", Fraction(-1), "1/x"),

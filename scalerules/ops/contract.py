@@ -48,5 +48,15 @@ register(
     operands=(1, None),
     required=["equation"],
     laws=Contraction(),
+    kind="product",
+    multilinear=True,
 )
-register("mean", "A sum over one axis divided by its length.", _mean_axes, required=["axis"], laws=Mean())
+register(
+    "mean",
+    "A sum over one axis divided by its length.",
+    _mean_axes,
+    required=["axis"],
+    laws=Mean(),
+    kind="norm",
+    linear=True,
+)

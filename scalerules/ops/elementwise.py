@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from scalerules.terms.contraction import contract, explicit
 from scalerules.terms.entrywise import entrywise
@@ -13,49 +11,10 @@ from scalerules.terms.pieces import Labels, Operand
 from scalerules.terms.term import KEPT, MOST_SOURCES, Term, decayed
 
 from .forms import fitted
+from .functions import FUNCTIONS, Shape
 from .law import Point
 from .registry import register, same_axes
 from .site import Site
-
-
-@dataclass(frozen=True)
-class Function:
-    """What the calculus needs to know of an elementwise function.
-
-    `parity` of the function itself; `vanishes`: f(0) = 0; `homogeneous`: f(c x) = c f(x) for c > 0.
-    """
-
-    parity: Literal["odd", "even", "generic"] = "generic"
-    vanishes: bool = True
-    homogeneous: bool = False
-    degree: int = 1
-    """Degree of a homogeneous function: f(c x) = c**degree f(x)."""
-    exponential: bool = False
-    """Turns an entry that grows like `log i` along an axis into one that grows like `i`."""
-
-
-FUNCTIONS: dict[str, Function] = {
-    "identity": Function("odd", homogeneous=True),
-    "negative": Function("odd", homogeneous=True),
-    "abs": Function("even", homogeneous=True),
-    "relu": Function(homogeneous=True),
-    "leaky_relu": Function(homogeneous=True),
-    "gelu": Function(),
-    "silu": Function(),
-    "elu": Function(),
-    "mish": Function(),
-    "relu_squared": Function(homogeneous=True, degree=2),
-    "square": Function("even"),
-    "tanh": Function("odd"),
-    "sin": Function("odd"),
-    "cos": Function("even", vanishes=False),
-    "erf": Function("odd"),
-    "sigmoid": Function(vanishes=False),
-    "softplus": Function(vanishes=False),
-    "exp": Function(vanishes=False, exponential=True),
-    "negative_exp": Function(vanishes=False, exponential=True),
-}
-"""Every elementwise function by name; `negative_exp` is -exp(x), as in `A = -exp(A_log)`."""
 
 
 def powers(at: Point, terms: list[Term], parity: str, homogeneous: bool, constant: bool) -> list[Term]:
@@ -105,16 +64,16 @@ def times(at: Point, labels: Labels, a: list[Term], b: list[Term]) -> list[Term]
 class Elementwise:
     """f(x), f'(x) dx and f'(x) d, with f' of the opposite parity."""
 
-    def __init__(self, function: Function) -> None:
-        self.function = function
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
 
     def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
-        f = self.function
+        f = self.shape
         x, ramps = self._argument(at, site, operands)
         if not x and not ramps and f.vanishes:
             return []
         terms = powers(at, x, f.parity, f.homogeneous, constant=False)
-        if f.degree == 2:
+        if f.homogeneous and f.degree == 2:
             terms = _by_largest(terms, x)
         if not f.vanishes:
             terms.append(Term(0, (0,) * len(site.result)))
@@ -125,10 +84,10 @@ class Elementwise:
         return at.once(site.key, operands[0], lambda: self._derivative(at, site, operands))
 
     def _derivative(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
-        f = self.function
+        f = self.shape
         x, ramps = self._argument(at, site, operands)
         parity = {"odd": "even", "even": "odd", "generic": "generic"}[f.parity]
-        if f.degree == 2:  # the derivative is homogeneous of degree 1
+        if f.homogeneous and f.degree == 2:  # the derivative is homogeneous of degree 1
             return powers(at, x, "generic", True, constant=False)
         if f.homogeneous:
             x = relative(x)
@@ -147,7 +106,7 @@ class Elementwise:
     def _argument(self, at: Point, site: Site, operands: Sequence[Operand]) -> tuple[list[Term], list[Term]]:
         """The terms of the argument, and apart from them those that grow like a logarithm of the index."""
         x = fitted(at, explicit(at, operands[0], site.labels[0]), site.labels[0], site.result)
-        if not self.function.exponential:
+        if not self.shape.exponential:
             return x, []
         return [t for t in x if not t.ramp], [t for t in x if t.ramp]
 
@@ -170,7 +129,7 @@ def _added(a: tuple[int, ...] | None, b: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(decayed(x + y) for x, y in zip(a or (0,) * len(b), b, strict=True))
 
 
-def _reason(name: str, function: Function) -> str:
+def _reason(name: str, function: Shape) -> str:
     homogeneous = " and passes sizes through (it is homogeneous)" if function.homogeneous else ""
     zero = "f(0) = 0" if function.vanishes else "f(0) is not 0, so it has a constant part of size 0"
     kind = {"odd": "An odd function", "even": "An even function", "generic": "A function without symmetry"}
@@ -179,4 +138,6 @@ def _reason(name: str, function: Function) -> str:
 
 
 for _name, _function in FUNCTIONS.items():
-    register(_name, _reason(_name, _function), same_axes, laws=Elementwise(_function))
+    _shape = _function.shape
+    _plain = _shape.degree == 1 and _shape.parity == "odd"
+    register(_name, _reason(_name, _shape), same_axes, laws=Elementwise(_shape), passes=_plain)

@@ -45,6 +45,7 @@ register(
     _modes,
     required=["axis", "axes"],
     laws=Sum(),
+    linear=True,
 )
 register(
     "irfft",
@@ -52,4 +53,5 @@ register(
     _points,
     required=["axis", "axes"],
     laws=Sum(),
+    linear=True,
 )

@@ -50,7 +50,9 @@ def _windowed(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where
     return [*shapes[0][:-1], str(node.axis), shapes[0][-1]]
 
 
-register("input", "Data: entries of size 0.", _given, operands=(0, 0), required=["axes"], optional=["kind"])
+register(
+    "input", "Data: entries of size 0.", _given, operands=(0, 0), required=["axes"], optional=["kind"], kind="data"
+)
 register(
     "add",
     "A sum is as large as its largest term.",
@@ -58,6 +60,8 @@ register(
     operands=(1, None),
     optional=["equation"],
     laws=Sum(),
+    kind="sum",
+    linear=True,
 )
 register(
     "residual",
@@ -65,6 +69,8 @@ register(
     same_axes,
     operands=(2, 2),
     laws=Sum(),
+    kind="sum",
+    linear=True,
 )
 register(
     "scale",
@@ -72,8 +78,18 @@ register(
     same_axes,
     optional=["factor", "free"],
     laws=Factor(),
+    kind="factor",
+    linear=True,
 )
-register("reshape", "Merging or splitting axes changes no entry.", _reshaped, required=["axes"], laws=Layout())
+register(
+    "reshape",
+    "Merging or splitting axes changes no entry.",
+    _reshaped,
+    required=["axes"],
+    laws=Layout(),
+    kind="layout",
+    passes=True,
+)
 register(
     "concat",
     "Side by side along an axis: the terms of all parts.",
@@ -81,9 +97,18 @@ register(
     operands=(2, None),
     required=["axis"],
     laws=Layout(),
+    kind="sum",
+    linear=True,
 )
 register(
-    "slice", "A part of the last axis: the same terms.", _sliced, required=["axis"], optional=["offset"], laws=Layout()
+    "slice",
+    "A part of the last axis: the same terms.",
+    _sliced,
+    required=["axis"],
+    optional=["offset"],
+    laws=Layout(),
+    kind="layout",
+    passes=True,
 )
 register(
     "window",
@@ -91,6 +116,8 @@ register(
     _windowed,
     required=["axis"],
     laws=Layout(),
+    kind="layout",
+    passes=True,
 )
 register(
     "shift",
@@ -98,4 +125,6 @@ register(
     with_axis,
     required=["axis"],
     laws=Layout(),
+    kind="layout",
+    passes=True,
 )

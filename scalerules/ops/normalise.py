@@ -10,8 +10,9 @@ from scalerules.terms.merging import largest, merged, relative
 from scalerules.terms.pieces import Operand
 from scalerules.terms.term import Term
 
-from .elementwise import Elementwise, Function
+from .elementwise import Elementwise
 from .forms import shifted
+from .functions import Shape
 from .law import Point
 from .registry import register, with_axis
 from .site import Site
@@ -49,7 +50,7 @@ class Softmax(Elementwise):
     """Over a fixed axis a generic function; over a growing one, entries of size minus its growth."""
 
     def __init__(self) -> None:
-        super().__init__(Function(vanishes=False))
+        super().__init__(Shape(vanishes=False))
 
     def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
         return self._spread(at, site, super().value(at, site, operands))
@@ -69,6 +70,7 @@ register(
     with_axis,
     required=["axis"],
     laws=Norm(),
+    kind="norm",
 )
 register(
     "layer_norm",
@@ -76,6 +78,7 @@ register(
     with_axis,
     required=["axis"],
     laws=Norm(),
+    kind="norm",
 )
 register(
     "softmax",
@@ -84,4 +87,5 @@ register(
     required=["axis"],
     optional=["causal"],
     laws=Softmax(),
+    kind="norm",
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from scalerules.errors import GraphError, nearest
 from scalerules.sizes.lengths import Length
@@ -18,6 +18,9 @@ Lengths = Mapping[str, Length]
 AxesRule = Callable[[Node, list[tuple[str, ...]], Lengths, str], Sequence[str]]
 """The axes of a result, from the node, the axes of its operands, the length of every axis and where it stands."""
 
+Kind = Literal["data", "sum", "product", "factor", "norm", "layout", "function", "recurrence", "choice", "depth"]
+"""What an operation is to a reader."""
+
 OPS: dict[str, Op] = {}
 LAWS: dict[str, Op] = {}
 _COMMON = {"op", "inputs", "parameters"}
@@ -27,7 +30,7 @@ _COMMON = {"op", "inputs", "parameters"}
 class Op:
     """An elementary operation: number of operands, fields it takes, the axes of its result, its laws.
 
-    `laws` holds the rule of each pass (see `scalerules.propagate`); `reason` is what a derivation prints.
+    `laws` holds the rule of each pass (see `scalerules.passes`); `reason` is what a derivation prints.
     """
 
     name: str
@@ -38,6 +41,13 @@ class Op:
     required: frozenset[str] = frozenset()
     optional: frozenset[str] = frozenset()
     laws: Any = field(default=None, repr=False)
+    kind: Kind = "function"
+    passes: bool = False
+    """Every entry of the result is one of the operand's, perhaps with the other sign: no size changes."""
+    linear: bool = False
+    """The result is a linear function of all operands together."""
+    multilinear: bool = False
+    """The result is a linear function of every operand."""
 
     def takes(self, node: Node) -> bool:
         """Whether the node has the fields and the number of operands that the op takes."""
@@ -70,13 +80,20 @@ def register(
     required: Sequence[str] = (),
     optional: Sequence[str] = (),
     laws: Any = None,
+    kind: Kind = "function",
+    passes: bool = False,
+    linear: bool = False,
+    multilinear: bool = False,
 ) -> Op:
     """Adds an operation to the table. Raises `ValueError` without a reason, or when the name is taken."""
     if not reason or not reason.strip():
         raise ValueError(f"op {name!r} has no reason: a rule without one is not registered")
     if name in OPS:
         raise ValueError(f"op {name!r} is registered twice")
-    OPS[name] = Op(name, " ".join(reason.split()), axes, *operands, frozenset(required), frozenset(optional), laws)
+    OPS[name] = Op(
+        name, " ".join(reason.split()), axes, *operands, frozenset(required), frozenset(optional), laws, kind,
+        passes, linear or passes, multilinear,
+    )  # fmt: skip
     return OPS[name]
 
 

@@ -19,4 +19,5 @@ register(
     _repeat_axes,
     operands=(1, None),
     required=["axis", "body", "result"],
+    kind="depth",
 )

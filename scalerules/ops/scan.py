@@ -61,6 +61,7 @@ register(
     _scan_axes,
     operands=(3, 5),
     required=["discretisation"],
+    kind="recurrence",
 )
 
 
@@ -155,6 +156,7 @@ register(
     _same_parts,
     operands=(1, 2),
     laws=Sum(),
+    linear=True,
 )
 register(
     "parts",
@@ -162,4 +164,5 @@ register(
     lambda node, shapes, lengths, where: [*shapes[0], str(node.axis)],
     required=["axis"],
     laws=Sum(),
+    linear=True,
 )

@@ -29,4 +29,5 @@ register(
     "long as the axis of the choices; no gradient goes through the choice.",
     _chosen_axes,
     required=["axes"],
+    kind="choice",
 )

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from scalerules.ops.registry import law_of
 from scalerules.ops.site import Site
-
-PASSING = ("identity", "negative", "rearrange", "reshape", "slice", "window", "shift")
-"""Operations that pass every entry on as large as it is."""
 
 
 def judged_sites(sites: list[Site]) -> list[Site]:
@@ -25,7 +23,7 @@ def judged_sites(sites: list[Site]) -> list[Site]:
 
     def scaled(site: Site) -> bool:
         return site.key in readers and all(
-            reader.op == "scale" or (reader.op in PASSING and scaled(reader)) for reader in readers[site.key]
+            reader.op == "scale" or (law_of(reader.op).passes and scaled(reader)) for reader in readers[site.key]
         )
 
     def open_(site: Site) -> bool:

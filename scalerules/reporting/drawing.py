@@ -9,6 +9,7 @@ from html import escape
 
 from scalerules.architecture.graph import Graph
 from scalerules.architecture.order import ordered
+from scalerules.ops import OPS
 from scalerules.ops.node import Node
 from scalerules.solution.solution import Solution
 
@@ -28,9 +29,6 @@ PAD = 20.0
 POWER = re.compile(r"(\w+)\^\(?(-?\d+(?:/\d+)?)\)?")
 """A power as sizes are written, `width^(-1/2)`."""
 
-JOINS = {"add", "residual", "concat"}
-NORMS = {"rms_norm", "layer_norm", "softmax", "mean"}
-SHAPES = {"reshape", "rearrange", "slice", "shift", "window"}
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ class _Drawer:
             said = [_contracted(node)]
         said += [line for parameter in node.parameters for line in self._parameter(parameter, name)]
         lines = (name, *(line for line in said if line != name))
-        return _Box(kind, lines if node.op not in JOINS or node.parameters else (name, node.op), None, output)
+        return _Box(kind, lines if OPS[node.op].kind != "sum" or node.parameters else (name, node.op), None, output)
 
     def _parameter(self, name: str, node: str) -> list[str]:
         shape = " ".join(self.graph.parameters[name].axes)
@@ -126,19 +124,18 @@ def _tail(name: str, node: str) -> str:
     return ".".join(parts[shared:])
 
 
+CLASSES = {
+    "data": "input", "sum": "join", "product": "product", "norm": "norm", "layout": "shape", "function": "pointwise",
+    "recurrence": "scan", "choice": "scan",
+}  # fmt: skip
+"""What a box is drawn as, by the kind of its operation."""
+
+
 def _kind(node: Node) -> str:
-    if node.op in JOINS:
-        return "join" if not node.parameters else "weight"
-    if node.parameters and node.op == "einsum":
-        return "weight"
-    if node.op in ("input", "constant"):
-        return "input"
-    if node.op == "scale":
+    kind = OPS[node.op].kind
+    if kind == "factor":
         return "free" if node.free else "factor"
-    if node.op in NORMS:
-        return "norm"
-    kinds = {"einsum": "product", "scan": "scan", "top_k": "scan"}
-    return kinds.get(node.op, "shape" if node.op in SHAPES else "pointwise")
+    return "weight" if node.parameters and kind in ("product", "sum") else CLASSES[kind]
 
 
 def _contracted(node: Node) -> str:

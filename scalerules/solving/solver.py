@@ -12,8 +12,9 @@ from fractions import Fraction
 from math import inf
 
 from scalerules.boundary.working import note
+from scalerules.ops.registry import law_of
+from scalerules.ops.site import Site
 from scalerules.passes.events import Event, Run
-from scalerules.passes.judged import PASSING
 from scalerules.passes.point import Point
 from scalerules.sizes.vectors import Vector
 from scalerules.terms.term import Symbol
@@ -24,8 +25,6 @@ from .programme import Infeasible, Programme
 
 ROUNDS = 30
 """Rounds of running and solving, beside one for every parameter (a long chain is set link by link)."""
-LINEAR = (*PASSING, "einsum", "add", "residual", "scale", "mean", "concat")
-"""Operations that pass a factor on."""
 
 AGAIN = 2
 """Attempts after a clash: an equation that was true on the way there may have had a part in it, and be wrong there."""
@@ -118,11 +117,11 @@ class _Solver:
         found: Vectors = {}
         growths = point.constants(tuple(self.scales))
         for site in self.plan.sites:
-            if site.op == "einsum" and not site.inputs and len(site.parameters) > 1:
+            if law_of(site.op).multilinear and not site.inputs and len(site.parameters) > 1:
                 for held in (self.plan.parameters[key] for key in site.parameters):
                     if held.axes and set(held.fan_in) == set(held.axes):
                         found["init", held.name] = (Fraction(0),) * (1 + len(self.scales))
-            if not (site.node.free or (site.op in LINEAR and any(key in reached for key in site.inputs))):
+            if not (site.node.free or (_linear(site) and any(key in reached for key in site.inputs))):
                 continue
             reached.add(site.key)
             for held in (self.plan.parameters[key] for key in site.parameters if not site.node.free):
@@ -348,3 +347,8 @@ def _name(*events: Event) -> str:
         + " ".join(sorted(f"{c}*{kind}.{name}" for (kind, name), c in event.form.items()))
         for event in events
     )
+
+
+def _linear(site: Site) -> bool:
+    op = law_of(site.op)
+    return op.linear or op.multilinear

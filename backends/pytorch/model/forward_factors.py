@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from scalerules.architecture.block_names import is_blocks, stands_for
 from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
+from scalerules.ops import OPS
 from scalerules.ops.node import Node
 
 from .at_sizes import Sizes
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 Places = Mapping[str, str | Sequence[str]]
 """Node -> dotted paths (`*` allowed) of attributes that hold its factor, or of modules whose output it multiplies."""
 
-LINEAR = ("scale", "reshape", "rearrange", "identity", "negative", "mean", "window", "shift")
-"""Operations of one operand through which a factor passes."""
 
 
 @dataclass(frozen=True)
@@ -213,11 +212,11 @@ def _weight_before(graph: Graph, node: str) -> tuple[str | None, set[str]]:
         each = nodes.get(name)
         if each is None or readers.get(name) != 1:
             return None, set()
-        if each.op == "einsum" and each.parameters:
+        if OPS[each.op].multilinear and each.parameters:
             return (each.parameters[0], biases) if len(each.parameters) == 1 else (None, set())
         if each.op == "add" and len(each.inputs) == 1:
             return back(each.inputs[0], {*biases, *each.parameters})
-        if each.op == "einsum" or each.op in LINEAR:
+        if OPS[each.op].linear or OPS[each.op].multilinear:
             for source in each.inputs:
                 if (found := back(source, biases))[0] is not None:
                     return found

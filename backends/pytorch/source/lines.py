@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
+from scalerules.ops.functions import FUNCTIONS
 from scalerules.ops.node import Node
 
 from ..python_text import quoted
@@ -253,32 +254,14 @@ def _irfft(line: Line) -> str:
     return f'torch.fft.irfft(torch.view_as_complex({line.x}.contiguous()), {points}, dim={at}, norm="ortho")'
 
 
-FUNCTIONS = {
-    "identity": "{x}",
-    "negative": "-{x}",
-    "abs": "torch.abs({})",
-    "relu": "torch.relu({})",
-    "leaky_relu": "functional.leaky_relu({})",
-    "gelu": "functional.gelu({})",
-    "silu": "functional.silu({})",
-    "elu": "functional.elu({})",
-    "mish": "functional.mish({})",
-    "relu_squared": "torch.relu({}).square()",
-    "square": "torch.square({})",
-    "tanh": "torch.tanh({})",
-    "sin": "torch.sin({})",
-    "cos": "torch.cos({})",
-    "erf": "torch.erf({})",
-    "sigmoid": "torch.sigmoid({})",
-    "softplus": "functional.softplus({})",
-    "exp": "torch.exp({})",
-    "negative_exp": "-torch.exp({})",
+TEMPLATES = {
+    **{name: function.torch for name, function in FUNCTIONS.items()},
     "reciprocal": "torch.reciprocal({})",
     "sqrt": "torch.sqrt({})",
     "rsqrt": "torch.rsqrt({})",
     "parts": "torch.view_as_real({})",
 }
-"""Every elementwise function; `{}` is the operand, `{x}` the operand in parentheses where it needs them."""
+"""What works on every entry; `{}` is the operand, `{x}` the operand in parentheses where it needs them."""
 
 
 def _elementwise(template: str) -> Callable[[Line], str]:
@@ -306,6 +289,6 @@ LINES: dict[str, Callable[[Line], str]] = {
     "top_k": _top_k,
     "constant": _constant,
     "complex": _complex,
-    **{name: _elementwise(template) for name, template in FUNCTIONS.items()},
+    **{name: _elementwise(template) for name, template in TEMPLATES.items()},
 }
 """What writes each op of `scalerules.ops.OPS`, but for `input` and `repeat`, which are not expressions."""

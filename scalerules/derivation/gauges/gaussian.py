@@ -8,10 +8,10 @@ zero is met by Simpson's rule with zero between two panels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 
-Function = Callable[[float], float]
+from scalerules.ops.functions import FUNCTIONS, Formula
 
 REACH = 10.0
 """Standard deviations up to which is integrated: what lies beyond weighs 1e-23."""
@@ -20,39 +20,7 @@ CLIFF = 1e-4
 """Step of the difference quotients that stand for derivatives."""
 
 
-def _sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
-
-
-def _softplus(x: float) -> float:
-    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
-
-
-FUNCTIONS: dict[str, Function] = {
-    "identity": lambda x: x,
-    "negative": lambda x: -x,
-    "abs": abs,
-    "relu": lambda x: max(x, 0.0),
-    "leaky_relu": lambda x: x if x > 0 else 0.01 * x,
-    "gelu": lambda x: x * (1 + math.erf(x / math.sqrt(2))) / 2,
-    "silu": lambda x: x * _sigmoid(x),
-    "elu": lambda x: x if x > 0 else math.expm1(x),
-    "mish": lambda x: x * math.tanh(_softplus(x)),
-    "relu_squared": lambda x: max(x, 0.0) ** 2,
-    "square": lambda x: x * x,
-    "tanh": math.tanh,
-    "sin": math.sin,
-    "cos": math.cos,
-    "erf": math.erf,
-    "sigmoid": _sigmoid,
-    "softplus": _softplus,
-    "exp": math.exp,
-    "negative_exp": lambda x: -math.exp(x),
-}
-"""Every elementwise function as a function of one number."""
-
-
-def expectation(f: Function, std: float = 1.0) -> float:
+def expectation(f: Formula, std: float = 1.0) -> float:
     """The mean of `f(x)` for a Gaussian `x` of this standard deviation and mean 0."""
     step, total = 2 * REACH / PANELS, 0.0
     for i in range(PANELS + 1):
@@ -65,7 +33,7 @@ def expectation(f: Function, std: float = 1.0) -> float:
 @cache
 def of_function(name: str, std: float = 1.0) -> tuple[float, float, float]:
     """(mean, std, root mean square of the derivative) of an elementwise function of a Gaussian argument."""
-    f = FUNCTIONS[name]
+    f = FUNCTIONS[name].formula
     mean = expectation(f, std)
     variance = expectation(lambda x: (f(x) - mean) ** 2, std)
 

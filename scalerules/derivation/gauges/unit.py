@@ -14,12 +14,13 @@ from dataclasses import dataclass
 
 from scalerules.architecture.graph import Graph
 from scalerules.architecture.order import ordered
+from scalerules.ops import OPS
+from scalerules.ops.functions import FUNCTIONS
 from scalerules.ops.node import Node
 from scalerules.solution.rule import Constant
 
 from . import gaussian
 
-TRANSPARENT = ("identity", "negative", "reshape", "rearrange", "slice", "concat", "window", "shift", "repeat")
 """Operations that pass entries on as they are."""
 
 
@@ -82,7 +83,9 @@ class _Walk:
             return _Value(tokens=node.kind == "tokens")
         if node.op == "einsum":
             return self.einsum(name, node, operands)
-        if node.op in gaussian.FUNCTIONS and node.op not in TRANSPARENT:
+        if OPS[node.op].passes:
+            return operands[0]
+        if node.op in FUNCTIONS:
             mean, std, slope = gaussian.of_function(node.op, _rounded(math.sqrt(operands[0].square)))
             return self.note(name, node, mean, std, [slope])
         if node.op == "softmax":
@@ -98,7 +101,7 @@ class _Walk:
         if node.op == "add":
             mean, square = sum(v.mean for v in operands), sum(v.std**2 for v in operands)
             return self.note(name, node, mean, math.sqrt(square), [1.0] * len(operands))
-        return operands[0] if node.op in TRANSPARENT and len(operands) == 1 else _Value()
+        return _Value()
 
     def note(self, name: str, node: Node, mean: float, std: float, slopes: Sequence[float]) -> _Value:
         """A result of this mean and std is divided by the std, and the gradients by their sizes."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+from scalerules.ops.functions import SOME
 from scalerules.sizes.arithmetic import fixed, same
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Argument, Call, Input, Record, Ref, Shape, Weight
@@ -172,7 +173,7 @@ class Lowering:
             )  # fmt: skip
         results: list[Operand | None] = []
         for shape in call.shapes:
-            flat = [self.sketch.unary("sigmoid", self.relabelled(o, shape)) for o in operands]
+            flat = [self.sketch.unary(SOME, self.relabelled(o, shape)) for o in operands]
             letters = [str(i) for i in range(len(shape))]
             made = flat[0] if len(flat) == 1 else self.sketch.combine("add", [(f, letters) for f in flat], letters)
             results.append(made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scalerules.ops.functions import FUNCTIONS
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Constant, Result, Value
 
@@ -9,7 +10,8 @@ from .state import Lowering, operation
 
 PRODUCTS = ("mul", "mm", "bmm", "matmul", "einsum", "dot", "mv", "outer", "linear")
 SUMS = ("add", "sub")
-KEEP = ("tanh", "relu", "silu", "gelu", "sin", "chunk", "split", "split_with_sizes", "unbind", "cat", "stack", "div")
+KEEP = {name for name, function in FUNCTIONS.items() if function.shape.vanishes}
+KEEP |= {"chunk", "split", "split_with_sizes", "unbind", "cat", "stack", "div"}
 """Functions that are zero where all that they are computed from is zero."""
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from scalerules.ops.functions import POINTS, named
 from scalerules.tracing.sketch.values import Curve, Piece, Value
 
-from ..curves import POINTS, kind_of
 from ..state import Lowering
 
 
@@ -17,7 +17,7 @@ def curve_of(value: Value) -> Curve:
 
 def drawn(at: Lowering, curve: Curve, short: str, known: str | None = None, piece: Piece | None = None) -> Value:
     """The value of a function of each entry of `curve.base`; `known` is the engine's own name for the function."""
-    kind = known or kind_of(curve.samples)
+    kind = known or named(curve.samples)
     if kind == "identity":
         return replace(curve.base, curve=curve, piece=piece, stat=None)
     made = at.sketch.unary(kind, replace(curve.base, curve=None, piece=None, stat=None), short)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import cast
 
+from scalerules.ops.functions import SOME
 from scalerules.sizes.arithmetic import ONE, over, power, product, same
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Constant, Loss, Result, Stat, Value
@@ -144,7 +145,7 @@ def extreme(at: Lowering, call: Call) -> Result:
     keep = bool(at.arg(call, 2, "keepdim", False)) or len(call.shape) == len(value.dims)
     made = totalled(at, value, dims, keep, name)
     if name == "logsumexp":
-        made = at.sketch.unary("sigmoid", made, name)
+        made = at.sketch.unary(SOME, made, name)
     return (made, *(Constant(shape, discrete=True) for shape in call.shapes[1:])) if len(call.shapes) > 1 else made
 
 
@@ -251,4 +252,4 @@ def log_softmax(at: Lowering, call: Call) -> Result:
     value = at.value(call, 0)
     if value.length(at.dim(at.arg(call, 1, "dim", -1), len(value.dims))).scales:
         raise at.sketch.unknown("log_softmax over an axis that grows is not known")
-    return at.sketch.unary("sigmoid", replace(value, curve=None, piece=None, stat=None), "log_softmax")
+    return at.sketch.unary(SOME, replace(value, curve=None, piece=None, stat=None), "log_softmax")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
+from scalerules.ops.functions import FUNCTIONS, SOME, SOME_THROUGH_ZERO
 from scalerules.sizes.arithmetic import fixed, negative, over, power, product
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call, Shape
@@ -24,10 +25,6 @@ TINY = 1e-2
 """A smaller number that is added is there against a division by zero."""
 
 
-ENGINE = ("relu", "leaky_relu", "gelu", "silu", "elu", "mish", "tanh", "sin", "cos", "erf", "sigmoid", "softplus",
-          "exp", "abs", "square")  # fmt: skip
-
-
 @lowers(*UNARY, "prelu", "_prelu_kernel", "elu_", "relu_", "silu_", "rrelu_with_noise", "hardswish_", "glu_jvp")
 def unary(at: Lowering, call: Call) -> Result:
     """A function of every entry."""
@@ -36,13 +33,13 @@ def unary(at: Lowering, call: Call) -> Result:
     function = UNARY.get(name, UNARY["relu"])
     before = curve_of(value)
     samples = tuple(_safe(function, x) for x in before.samples)
-    if value.curve is None and name in ENGINE:
+    if value.curve is None and name in FUNCTIONS:
         result = drawn(at, Curve(value, samples), name, name)
     elif finite(samples):
         piece = value.piece if name == "neg" else None
         result = drawn(at, Curve(before.base, samples), name, piece=piece)
     else:
-        result = at.sketch.unary("gelu", value, name)
+        result = at.sketch.unary(SOME_THROUGH_ZERO, value, name)
     return (result, Constant(call.shapes[1])) if len(call.shapes) > 1 else result
 
 
@@ -290,9 +287,9 @@ def pow_(at: Lowering, call: Call) -> Result:
     a, b = _two(at, call)
     if isinstance(b, Value):
         return (
-            at.sketch.unary("sigmoid", b, "pow")
+            at.sketch.unary(SOME, b, "pow")
             if not isinstance(a, Value)
-            else pairwise(at, "einsum", [a, at.sketch.unary("sigmoid", b, "pow")], call.shape, "pow")
+            else pairwise(at, "einsum", [a, at.sketch.unary(SOME, b, "pow")], call.shape, "pow")
         )
     assert isinstance(a, Value)
     return raised(at, a, Fraction(number(b, 1.0)).limit_denominator(64))
@@ -308,7 +305,7 @@ def powers(at: Lowering, call: Call) -> Result:
 @lowers("log", "log2", "log10", "logit", "digamma", "lgamma", "erfinv", "acos", "asin", "atan2", "hypot", "polar")
 def generic(at: Lowering, call: Call) -> Result:
     """A function without symmetry."""
-    return at.sketch.unary("gelu", at.value(call, 0), operation(call.target))
+    return at.sketch.unary(SOME_THROUGH_ZERO, at.value(call, 0), operation(call.target))
 
 
 # --- choices -------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
+from scalerules.ops.functions import SOME_THROUGH_ZERO
 from scalerules.sizes.arithmetic import power
 from scalerules.tracing.sketch.values import Curve, Stat, Value, same_source
 
@@ -40,7 +41,7 @@ def _power(at: Lowering, value: Value, exponent: Fraction) -> Value:
         return at.sketch.unary(POWERS[exponent], plain)
     if exponent < 0:
         return _power(at, _power(at, value, -exponent), Fraction(-1))
-    return at.sketch.unary("gelu", plain, "pow")
+    return at.sketch.unary(SOME_THROUGH_ZERO, plain, "pow")
 
 
 def normalised(at: Lowering, value: Value, factor: Value) -> Value | None:
