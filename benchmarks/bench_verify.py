@@ -35,6 +35,7 @@ FAULT_WIDTHS = (64, 128, 256, 512)
 FEWER = {MLP_WIDTHS: (4, 4, 2, 1, 1), GPT_WIDTHS: (4, 2, 1, 1)}
 """Seeds at each width where the wide ones get fewer."""
 
+
 class Perceptron(nn.Module):
     """graphs/mlp.py as a user of mup writes it: no biases, Kaiming's normal initialisation, its own readout."""
 

@@ -6,7 +6,7 @@
     python -m benchmarks.fuzz_inputs commands 2000
 
 Everything is read or refused with one line; an exception that is none of ours, a line break in a message, or more than
-`LIMIT` seconds is a finding and ends the run with status 1. Seeds are fixed: the same run finds the same. Three in four
+`LIMIT` seconds of CPU is a finding and ends the run with status 1. Seeds are fixed: the same run finds the same. Three in four
 specifications are valid graphs (`hostile_graphs.py`), the others have something wrong in them (`hostile_text.py`).
 """
 
@@ -192,39 +192,60 @@ KINDS: dict[str, Try] = {
 }  # fmt: skip
 
 
-def main(kind: str, count: int, first: int = 0) -> int:
-    """Tries so many inputs; prints what became of them, how long the longest took, and the memory."""
-    outcomes: Counter[str] = Counter()
-    longest, began, bad = (0.0, -1), time.monotonic(), 0
-    here = tempfile.TemporaryDirectory()
-    os.chdir(here.name)
-    for seed in range(first, first + count):
-        rng, start = random.Random(f"{kind} {seed}"), time.monotonic()
+class Tally:
+    """What became of the inputs so far."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind, self.outcomes, self.findings = kind, Counter[str](), 0
+        self.longest, self.began = (0.0, -1), time.monotonic()
+
+    def one(self, seed: int) -> None:
+        """Tries the input of a seed."""
+        rng, start = random.Random(f"{self.kind} {seed}"), time.process_time()
         try:
-            outcomes[KINDS[kind](rng)] += 1
+            self.outcomes[KINDS[self.kind](rng)] += 1
         except sr.ScaleRulesError as error:
-            outcomes["refused"] += 1
+            self.outcomes["refused"] += 1
             if len(str(error).splitlines()) != 1 and not hasattr(error, "equations"):
-                print(f"seed {seed}: several lines: {ascii(str(error)):.300}")
-                bad += 1
+                self.found(seed, f"several lines: {ascii(str(error)):.300}")
         except Exception as error:
-            print(f"seed {seed}: {type(error).__name__}: {ascii(str(error)):.300}")
-            bad += 1
-        took = time.monotonic() - start
-        longest = max(longest, (took, seed))
+            self.found(seed, f"{type(error).__name__}: {ascii(str(error)):.300}")
+        took = time.process_time() - start
+        self.longest = max(self.longest, (took, seed))
         if took > LIMIT:
-            print(f"seed {seed}: {took:.1f} s")
-            bad += 1
+            self.found(seed, f"{took:.1f} s")
         if Path("PWNED").exists():
-            print(f"seed {seed}: code was run")
-            return 1
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    said = ", ".join(f"{count} {what}" for what, count in sorted(outcomes.items()))
-    print(
-        f"{kind}: {said}; {bad} findings; {time.monotonic() - began:.0f} s, the longest {longest[0]:.2f} s "
-        f"(seed {longest[1]}); {memory:.0f} MB"
-    )
-    return 1 if bad else 0
+            self.found(seed, "code was run")
+            Path("PWNED").unlink()
+
+    def found(self, seed: int, what: str) -> None:
+        """Counts and prints a finding."""
+        self.findings += 1
+        print(f"seed {seed}: {what}", flush=True)
+
+    def __str__(self) -> str:
+        said = ", ".join(f"{count} {what}" for what, count in sorted(self.outcomes.items()))
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return (
+            f"{self.kind}: {self.outcomes.total()} inputs: {said}; {self.findings} findings; "
+            f"{time.monotonic() - self.began:.0f} s, {time.process_time():.0f} s of CPU, the longest "
+            f"{self.longest[0]:.2f} s (seed {self.longest[1]}); {memory:.0f} MB"
+        )
+
+
+def main(kind: str, count: int, first: int = 0) -> int:
+    """Tries so many inputs; prints what became of them, how long the longest took, and the memory, also on Ctrl-C."""
+    tally, here = Tally(kind), tempfile.TemporaryDirectory()
+    os.chdir(here.name)
+    try:
+        for seed in range(first, first + count):
+            tally.one(seed)
+            if seed % 10_000 == 9_999:
+                print(tally, flush=True)
+    except KeyboardInterrupt:
+        print(f"interrupted before seed {seed}")
+    print(tally)
+    return 1 if tally.findings else 0
 
 
 if __name__ == "__main__":

@@ -98,9 +98,7 @@ def decoder(config: str, model: str, /, **fixed: Any) -> Callable[..., Any]:
 def gpt2(width: int, depth: int = 2) -> Any:
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    return GPT2LMHeadModel(
-        GPT2Config(n_embd=width, n_head=HEADS, n_layer=depth, vocab_size=VOCABULARY, n_positions=64)
-    )
+    return GPT2LMHeadModel(GPT2Config(n_embd=width, n_head=HEADS, n_layer=depth, vocab_size=VOCABULARY, n_positions=64))
 
 
 def bert(width: int, depth: int = 2) -> Any:
