@@ -6,7 +6,7 @@
     python -m benchmarks.fuzz_inputs commands 2000
 
 Everything is read or refused with one line; an exception that is none of ours, a line break in a message, or more than
-`LIMIT` seconds of CPU is a finding and ends the run with status 1. Seeds are fixed: the same run finds the same. Three in four
+`LIMIT` seconds of CPU is a finding, and the status is 1. Seeds are fixed: the same run finds the same. Three in four
 specifications are valid graphs (`hostile_graphs.py`), the others have something wrong in them (`hostile_text.py`).
 """
 
@@ -20,6 +20,7 @@ import os
 import random
 import re
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -237,6 +238,8 @@ def main(kind: str, count: int, first: int = 0) -> int:
     """Tries so many inputs; prints what became of them, how long the longest took, and the memory, also on Ctrl-C."""
     tally, here = Tally(kind), tempfile.TemporaryDirectory()
     os.chdir(here.name)
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.default_int_handler)
     try:
         for seed in range(first, first + count):
             tally.one(seed)
