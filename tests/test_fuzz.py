@@ -12,8 +12,9 @@ import pytest
 import scalerules as sr
 from scalerules.commands.main import main
 from scalerules.errors import Clash, ScaleRulesError
+from scalerules.measurement.fuzzing.examiner import DERIVE_LIMIT, Examiner, cpu_limit
 from scalerules.measurement.fuzzing.findings import Fuzzed, Outcome
-from scalerules.measurement.fuzzing.fuzz import DERIVE_LIMIT, OPTIMIZERS, Examiner, cpu_limit
+from scalerules.measurement.fuzzing.fuzz import OPTIMIZERS
 from scalerules.measurement.fuzzing.random_graphs import AXES, draw
 from scalerules.measurement.fuzzing.shrink import candidates, shrink, weight
 
@@ -113,7 +114,7 @@ def test_a_crash_and_a_slow_derivation_are_findings(monkeypatch):
 
     report = sr.fuzz(graphs=1, seed=4, optimizers=["sgd"], progress=False, rule=crashes)
     assert [o.kind for o in report.findings] == ["error"] and "ZeroDivisionError: made up" in report.to_table()
-    monkeypatch.setattr(sys.modules["scalerules.measurement.fuzzing.fuzz"], "DERIVE_LIMIT", 0.1)
+    monkeypatch.setattr(sys.modules["scalerules.measurement.fuzzing.examiner"], "DERIVE_LIMIT", 0.1)
     report = sr.fuzz(graphs=1, seed=4, optimizers=["sgd"], progress=False, rule=spins, smallest=False)
     assert [o.kind for o in report.findings] == ["slow"]
 
@@ -127,6 +128,40 @@ def test_an_interruption_leaves_the_report_so_far(monkeypatch):
     monkeypatch.setattr(Examiner, "outcome", interrupts)
     report = sr.fuzz(graphs=3, optimizers=["sgd", "adamw"], progress=False)
     assert report.interrupted and len(report.outcomes) == 2 and "interrupted" in report.to_table()
+
+
+def test_a_store_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    """What is kept is not made again, and the report is that of a run that was never stopped."""
+    made: list[tuple[int, str]] = []
+
+    def stands_in(self, graph, seed, smallest):
+        if stop and len(made) == 3:
+            raise KeyboardInterrupt
+        made.append((seed, self.optimizer))
+        found = Outcome("disagrees", "why", {"agrees": seed, "wrong": 1})
+        return found.placed(seed, self.optimizer, len(graph.nodes), graph, graph, 0.5)
+
+    monkeypatch.setattr(Examiner, "outcome", stands_in)
+    asked = {"graphs": 3, "optimizers": ["sgd", "adamw"], "progress": False}
+    stop, store = True, tmp_path / "fuzz.sqlite"
+    first = sr.fuzz(**asked, store=store)
+    assert first.interrupted and len(first.outcomes) == 3
+    stop = False
+    second = sr.fuzz(**asked, store=store)
+    assert made == [(seed, name) for seed in range(3) for name in ("sgd", "adamw")]
+    whole = sr.fuzz(**asked)
+    assert [o.to_dict() for o in second.outcomes] == [o.to_dict() for o in whole.outcomes]
+    monkeypatch.setattr("scalerules.measurement.fuzzing.kept.engine", lambda: "another")
+    assert len(sr.fuzz(**asked, store=store).outcomes) == 6 and len(made) == 18, "another engine starts anew"
+
+
+@pytest.mark.slow
+def test_processes_find_what_one_process_finds():
+    asked = {"graphs": 2, "optimizers": ["sgd", "adamw"], "sizes": [16, 32, 64], "progress": False}
+    one, two = sr.fuzz(**asked), sr.fuzz(**asked, jobs=2)
+    assert [(o.seed, o.optimizer, o.kind, o.counts) for o in one.outcomes] == [
+        (o.seed, o.optimizer, o.kind, o.counts) for o in two.outcomes
+    ]
 
 
 def test_report_as_json_and_files(tmp_path):

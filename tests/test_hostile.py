@@ -221,12 +221,12 @@ def test_a_store_that_was_tampered_with(tmp_path):
         path.unlink(missing_ok=True)
         store = Store(path)
         store.add(job, Outcome(1.0, False, (2.0, 1.0), 0.1))
-        store._file.execute(f"UPDATE runs SET {column} = ?", (value,))
+        store._kept._file.execute(f"UPDATE runs SET {column} = ?", (value,))
         with pytest.raises(ScaleRulesError, match=r"the run \w+ in '.*' cannot be read: .* \(delete that row"):
             store.get(job.key)
         store.close()
     store = Store(path)
-    store._file.execute("PRAGMA user_version=7")
+    store._kept._file.execute("PRAGMA user_version=7")
     store.close()
     with pytest.raises(ScaleRulesError, match="it is of version 7, and this scalerules knows 1"):
         Store(path)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, MOST_SEEDS, positive, whole
+from scalerules.boundary.files import destination
 from scalerules.boundary.files import folder as _folder
 
 from .common import Asked, AskedToTrain, GraphName, Output, _figure, _figure_or_page, command, ended, rich_text, warn
@@ -76,6 +77,8 @@ def fuzz(
     optimizers: Annotated[str, Parameter(help="Which, with commas between them.")] = "sgd,adamw,muon",
     sizes: Annotated[str, Parameter(help="Widths, the base first.")] = "64,128,256,512",
     save: Annotated[str | None, Parameter(help="A folder for the graphs of findings, as YAML.")] = None,
+    store: Annotated[str | None, Parameter(help="A file that keeps every outcome: the same command goes on.")] = None,
+    jobs: Annotated[int, Parameter(help="Processes.")] = 1,
     quiet: Annotated[bool, Parameter(negative="", help="No progress.")] = False,
     format: Literal["table", "json"] = "table",
     output: Output = None,
@@ -87,7 +90,7 @@ def fuzz(
 
     For example:
       scalerules fuzz
-      scalerules fuzz --minutes 60 --seed 1000 --save found
+      scalerules fuzz --minutes 60 --seed 1000 --save found --store fuzz.sqlite --jobs 4
       scalerules fuzz --graphs 20 --optimizers adamw --format json -o fuzz.json
     """
     from scalerules.measurement import fuzz as fuzzed
@@ -98,10 +101,12 @@ def fuzz(
     if graphs is not None:
         whole(graphs, "--graphs")
     whole(seed, "--seed", 0)
+    whole(jobs, "--jobs", 1, MOST_JOBS)
     if save is not None:
         _folder(save)
+    place = destination(store)
     names = [name.strip() for name in optimizers.split(",") if name.strip()]
-    report = fuzzed(minutes, seed, graphs, names, chosen, progress=not quiet)
+    report = fuzzed(minutes, seed, graphs, names, chosen, progress=not quiet, store=place, jobs=jobs)
     if save is not None:
         for path in report.save(save):
             print(f"wrote {path}", file=sys.stderr)

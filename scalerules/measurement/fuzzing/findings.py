@@ -77,6 +77,17 @@ class Outcome:
             data |= {"smallest": self.smallest.to_dict(), "smallest_detail": self.said}
         return data
 
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], graph: Graph) -> Outcome:
+        """What `to_dict` wrote, of this graph."""
+        counts = {str(status): int(count) for status, count in data["counts"].items()}
+        smallest = Graph.model_validate(data["smallest"]) if "smallest" in data else None
+        found = cls(
+            str(data["outcome"]), str(data.get("detail", "")), counts, said=str(data.get("smallest_detail", ""))
+        )
+        place = int(data["seed"]), str(data["optimizer"]), int(data["nodes"])
+        return found.placed(*place, graph, smallest, float(data["seconds"]))
+
 
 @dataclass
 class Fuzzed:

@@ -1,53 +1,31 @@
 """Draws random architectures, derives their rules, trains them, and shrinks what disagrees to its smallest graph.
 
-Graphs come from `random_graphs.py`, measurements from `verify.py`, smaller graphs from `shrink.py`. A disagreement is
-measured again, with other and more seeds and one size more, before it counts.
+Graphs come from `random_graphs.py`, their outcomes from `examiner.py`, here or in processes; `kept.py` keeps them.
 """
 
 from __future__ import annotations
 
-import signal
-import threading
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import closing
+from itertools import count
+from pathlib import Path
 from typing import Any
 
-from scalerules.architecture.graph import Graph
-from scalerules.boundary.amounts import positive, several, whole
+from scalerules.boundary.amounts import MOST_JOBS, positive, several, whole
 from scalerules.boundary.working import working
 from scalerules.derivation.derive import derive
-from scalerules.errors import Clash, ScaleRulesError
+from scalerules.errors import ScaleRulesError
 from scalerules.measurement.progress import Progress
-from scalerules.measurement.verification.report import Report
 from scalerules.optimizers import optimizer as known
-from scalerules.solution.solution import Solution
 
 from ..trainers import training
+from .examiner import SIZES, Clock, Deriver, Examiner
 from .findings import Fuzzed, Outcome
+from .kept import Examination, Kept
 from .random_graphs import draw
-from .shrink import shrink
 
 OPTIMIZERS = ("sgd", "adamw", "muon")
-SIZES = (64, 128, 256, 512)
-SEEDS, AGAIN = 2, 4
-"""Runs per size at first, and when a disagreement is looked at again."""
-STEPS = 3
-DERIVE_LIMIT = 10.0
-"""CPU seconds above which a derivation counts as a finding of its own."""
-SHRINK_LIMIT = 90.0
-"""Seconds that the shrinking of one finding may take."""
 MINUTES = 5.0
-SADDLE = "saddle"
-"""The word in a solution's warning of what grows by a constant factor a step: sizes are those of the first steps, and
-what is measured near the largest stable rate soon is not."""
-
-Deriver = Callable[..., "Solution"]
-
-
-class _TooSlow(BaseException):
-    """A derivation takes too long; nothing that catches exceptions on the way should catch it."""
 
 
 def fuzz(
@@ -60,12 +38,15 @@ def fuzz(
     rule: Deriver = derive,
     smallest: bool = True,
     found: Callable[[Outcome], None] | None = None,
+    store: str | Path | None = None,
+    jobs: int = 1,
 ) -> Fuzzed:
     """Derives and measures random graphs until the time is up, or so many were drawn; what was found, as data.
 
     `seed` is that of the first graph. Without `minutes` and `graphs` it takes five minutes. `rule` derives (another one
     than `derive` to see what would be found); `smallest` False leaves findings as they were drawn; `found` is told of
-    every outcome as it comes. Ctrl-C returns what there is.
+    every outcome as it comes. `store` keeps every outcome in a file: what it has of this engine is not made again.
+    `jobs` is how many processes examine. Ctrl-C returns what there is.
 
     Raises `MissingExtra` without torch, `UnknownName` for an optimizer, `ScaleRulesError` for impossible numbers.
     """
@@ -74,6 +55,7 @@ def fuzz(
     if graphs is not None:
         whole(graphs, "graphs")
     whole(seed, "seed", 0)
+    whole(jobs, "jobs", 1, MOST_JOBS)
     several(sizes, "sizes", 2)
     training("measure")
     minutes = MINUTES if minutes is None and graphs is None else minutes
@@ -82,163 +64,86 @@ def fuzz(
     for name in optimizers:
         known(name)
     report = Fuzzed(seed, tuple(optimizers), tuple(sizes))
-    clock = _Clock(minutes)
+    clock, kept = Clock(minutes), Kept(store)
+    tasks = _tasks(seed, graphs, report, smallest, rule, clock)
     try:
         total = clock.seconds or float(graphs or 1)
         with working("fuzzing", progress), Progress(total, progress, "fuzzing") as advance:
-            for number in _until(clock, graphs):
-                drawn = draw(seed + number)
-                for name in optimizers:
-                    examiner = Examiner(name, tuple(sizes), rule, clock)
-                    outcome = examiner.outcome(drawn, seed + number, smallest)
-                    report.outcomes.append(outcome)
-                    if found is not None:
-                        found(outcome)
-                    if clock.over:
-                        break
+            for outcome in examined(tasks, kept, rule, clock, jobs):
+                report.outcomes.append(outcome)
+                if found is not None:
+                    found(outcome)
                 said = f"{report.graphs} graphs, {len(report.findings)} findings"
-                advance(said, clock.lap() if clock.seconds else 1)
+                advance(said, clock.lap() if clock.seconds else 1 / len(optimizers))
     except KeyboardInterrupt:
         clock.stopped = True
+    finally:
+        kept.close()
+    places = {name: place for place, name in enumerate(optimizers)}
+    report.outcomes.sort(key=lambda outcome: (outcome.seed, places[outcome.optimizer]))
     report.interrupted = clock.stopped
     report.seconds = clock.elapsed
     return report
 
 
-class _Clock:
-    """How long it may take, in seconds; None: as long as it takes."""
-
-    def __init__(self, minutes: float | None) -> None:
-        self.seconds = None if minutes is None else 60 * minutes
-        self.started = self.last = time.monotonic()
-        self.stopped = False
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since it started."""
-        return time.monotonic() - self.started
-
-    @property
-    def over(self) -> bool:
-        """Whether the time is up, or it was interrupted while it shrank."""
-        return self.stopped or (self.seconds is not None and self.elapsed > self.seconds)
-
-    def lap(self) -> float:
-        """Seconds since the last lap."""
-        before, self.last = self.last, time.monotonic()
-        return self.last - before
+def _tasks(
+    seed: int, graphs: int | None, report: Fuzzed, smallest: bool, rule: Deriver, clock: Clock
+) -> Iterator[Examination]:
+    """Every graph with every optimizer, until the time is up."""
+    name = f"{getattr(rule, '__module__', '')}.{getattr(rule, '__qualname__', repr(rule))}"
+    for number in count(seed) if graphs is None else range(seed, seed + graphs):
+        drawn = draw(number)
+        for optimizer in report.optimizers:
+            if clock.over:
+                return
+            yield Examination(drawn, number, optimizer, report.sizes, smallest, name)
 
 
-def _until(clock: _Clock, graphs: int | None) -> Iterator[int]:
-    number = 0
-    while not clock.over and (graphs is None or number < graphs):
-        yield number
-        number += 1
+def examined(tasks: Iterator[Examination], kept: Kept, rule: Deriver, clock: Clock, jobs: int) -> Iterator[Outcome]:
+    """Every outcome, those that are kept first; each of the others is kept before it is returned."""
+    had: list[Outcome] = []
+    with closing(_made(_missing(tasks, kept, had), rule, clock, jobs)) as made:
+        for task, outcome in made:
+            if not (clock.over and outcome.finding):  # whose shrinking was cut short is made again
+                kept.add(task, outcome)
+            while had:
+                yield had.pop()
+            yield outcome
+    yield from had
 
 
-class Examiner:
-    """Derives and measures graphs with one optimizer."""
-
-    def __init__(self, optimizer: str, sizes: Sequence[float] = SIZES, rule: Deriver = derive,
-                 clock: _Clock | None = None) -> None:  # fmt: skip
-        self.optimizer, self.sizes, self.rule, self.clock = optimizer, tuple(sizes), rule, clock or _Clock(None)
-
-    def outcome(self, graph: Graph, seed: int, smallest: bool = True) -> Outcome:
-        """What becomes of a graph: measured, measured again where it disagrees, shrunk where it still does."""
-        started = time.monotonic()
-        found = self.examine(graph)
-        least = None
-        if found.finding:
-            least = self.shrunk(graph, found) if smallest else graph
-            last = self.examine(least) if least is not graph and not self.clock.stopped else found
-            found = replace(found, said=last.detail or found.detail)
-        return found.placed(seed, self.optimizer, len(graph.nodes), graph, least, time.monotonic() - started)
-
-    def examine(self, graph: Graph) -> Outcome:
-        """Derives, measures, and measures again what disagrees. Raises KeyboardInterrupt."""
-        solution = self._derived(graph)
-        if isinstance(solution, Outcome):
-            return solution
-        try:
-            report = self._measured(graph, solution, SEEDS, 0, self.sizes)
-            first = _counts(report)
-            if report.verdict is False:
-                more = (*self.sizes, 2 * max(self.sizes))
-                report = self._measured(graph, solution, AGAIN, 1000, more)
-        except ScaleRulesError as error:
-            return Outcome("not measured", str(error))
-        except Exception as error:  # a crash is what fuzzing looks for
-            return Outcome("error", f"measuring: {type(error).__name__}: {error}")
-        kind = {True: "agrees", None: "undecided", False: "disagrees"}[report.verdict]
-        if kind == "disagrees" and any(SADDLE in warning for warning in solution.warnings):
-            kind = "saddle"
-        rows = tuple((r.quantity, r.node, r.step, r.parameter, str(r.predicted), r.why) for r in report.wrong)
-        detail = "; ".join(_said(row) for row in rows[:3])
-        return Outcome(kind, detail, first, rows)
-
-    def shrunk(self, graph: Graph, found: Outcome) -> Graph:
-        """The smallest graph of which the same kind of thing is found."""
-        end = time.monotonic() + SHRINK_LIMIT
-
-        def holds(smaller: Graph) -> bool:
-            if time.monotonic() > end or self.clock.over:
-                raise TimeoutError
-            try:
-                again = self.examine(smaller)
-            except KeyboardInterrupt:  # the finding is kept, then all ends
-                self.clock.stopped = True
-                raise
-            return again.kind == found.kind and (not found.signs or bool(again.signs & found.signs))
-
-        return shrink(graph, holds)
-
-    def _derived(self, graph: Graph) -> Solution | Outcome:
-        try:
-            with cpu_limit(DERIVE_LIMIT):
-                return self.rule(graph, optimizer=self.optimizer)
-        except _TooSlow:
-            return Outcome("slow", f"deriving takes more than {DERIVE_LIMIT:g} s")
-        except Clash as clash:
-            return Outcome("clash", str(clash))
-        except Exception as error:  # a crash is what fuzzing looks for
-            return Outcome("error", f"deriving: {type(error).__name__}: {error}")
-
-    def _measured(self, graph: Graph, solution: Solution, seeds: int, seed: int, sizes: Sequence[float]) -> Report:
-        from scalerules.measurement.verification.verify import verify
-
-        report = verify(graph, solution, sizes, seeds, STEPS, progress=False, jobs=1, seed=seed, looks=1)
-        if report.interrupted:
-            raise KeyboardInterrupt
-        return report
+def _missing(tasks: Iterator[Examination], kept: Kept, had: list[Outcome]) -> Iterator[Examination]:
+    """The tasks that nothing is kept of; what is kept goes into a list."""
+    for task in tasks:
+        outcome = kept.get(task)
+        if outcome is None:
+            yield task
+        else:
+            had.append(outcome)
 
 
-def _counts(report: Report) -> dict[str, int]:
-    """Rows by status."""
-    counts: dict[str, int] = {}
-    for row in report.rows:
-        counts[row.status] = counts.get(row.status, 0) + 1
-    return counts
-
-
-def _said(row: tuple[Any, ...]) -> str:
-    quantity, node, step, parameter, predicted, why = row
-    return f"{quantity} of {node}{f' by {parameter}' if parameter else ''}, step {step}, predicted {predicted}: {why}"
-
-
-@contextmanager
-def cpu_limit(seconds: float) -> Generator[None]:
-    """Raises inside after so many CPU seconds; no limit outside of the main thread, or where no such timer is."""
-    if not hasattr(signal, "SIGVTALRM") or threading.current_thread() is not threading.main_thread():
-        yield
+def _made(
+    tasks: Iterator[Examination], rule: Deriver, clock: Clock, jobs: int
+) -> Generator[tuple[Examination, Outcome]]:
+    """Every task with its outcome, here or in processes."""
+    if jobs == 1:
+        for task in tasks:
+            yield task, examine(task, rule, clock)
+            if clock.stopped:
+                return
         return
+    import joblib  # pyright: ignore[reportMissingTypeStubs]
 
-    def stop(*_: object) -> None:
-        raise _TooSlow
+    library: Any = joblib
+    parallel = library.Parallel(jobs, backend="loky", return_as="generator_unordered", batch_size=1, pre_dispatch=jobs)
+    yield from parallel(library.delayed(_placed)(task, rule, clock.left) for task in tasks)
 
-    before = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
+
+def examine(task: Examination, rule: Deriver, clock: Clock) -> Outcome:
+    """What becomes of one graph."""
+    return Examiner(task.optimizer, task.sizes, rule, clock).outcome(task.graph, task.seed, task.smallest)
+
+
+def _placed(task: Examination, rule: Deriver, seconds: float | None) -> tuple[Examination, Outcome]:
+    """The same in another process, which has this long."""
+    return task, examine(task, rule, Clock(None if seconds is None else seconds / 60))

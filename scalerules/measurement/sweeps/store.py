@@ -9,26 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import sqlite3
 import time
-from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from scalerules.architecture.graph import Graph
-from scalerules.errors import ScaleRulesError
 from scalerules.sizes.exponents import Exponents
 from scalerules.solution.solution import Solution
+
+from ..kept_file import KeptFile
 
 REVISION = 1
 """Counts changes of the training that make earlier results another thing."""
 VERSION = 1
 """That of the file's tables; a file of a newer one is not touched."""
-BUSY = 60.0
-"""Seconds to wait for another process that writes to the same file."""
 
 
 @dataclass(frozen=True)
@@ -90,54 +86,23 @@ def _numbers(solution: Solution, sizes: Mapping[str, float], base: Mapping[str, 
     return found | {f"factor {name}": factors(e) for name, e in solution.multipliers.items()}
 
 
-class Store:
-    """The finished runs in a file, or in memory for this call where no file is named.
+TABLES = (
+    "runs (key TEXT PRIMARY KEY, said TEXT NOT NULL, loss REAL, diverged INTEGER NOT NULL, history TEXT NOT NULL, "
+    "seconds REAL NOT NULL, finished REAL NOT NULL)",
+    "starts (key TEXT NOT NULL, started REAL NOT NULL)",
+)
 
-    Each result is one transaction, on the disk when `add` returns: a kill at any moment loses what has not finished
-    and nothing else. Several sweeps may use one file at the same time.
-    """
+
+class Store:
+    """The finished runs in a file, or in memory for this call where no file is named."""
 
     def __init__(self, path: str | Path | None = None) -> None:
-        self.path, self._lock = path, Lock()
-        try:
-            # joblib takes the next runs from threads of its own; the lock keeps them apart
-            self._file = sqlite3.connect(
-                str(path or ":memory:"), timeout=BUSY, isolation_level=None, check_same_thread=False
-            )
-            self._file.execute("PRAGMA trusted_schema=OFF")  # nothing that a file brings along is run
-            self._check_version(self._file.execute("PRAGMA user_version").fetchone()[0])
-            self._file.execute("PRAGMA journal_mode=WAL")
-            self._file.execute("PRAGMA synchronous=FULL")
-            self._file.execute(
-                "CREATE TABLE IF NOT EXISTS runs (key TEXT PRIMARY KEY, said TEXT NOT NULL, loss REAL, "
-                "diverged INTEGER NOT NULL, history TEXT NOT NULL, seconds REAL NOT NULL, finished REAL NOT NULL)"
-            )
-            self._file.execute("CREATE TABLE IF NOT EXISTS starts (key TEXT NOT NULL, started REAL NOT NULL)")
-            self._file.execute(f"PRAGMA user_version={VERSION}")
-        except sqlite3.Error as error:
-            hint = "name a new file, or one that an earlier sweep wrote"
-            raise ScaleRulesError(f"cannot keep runs in {str(path)!r}: {error}", hint=hint) from None
-
-    def _check_version(self, version: int) -> None:
-        if version > VERSION:
-            what = f"it is of version {version}, and this scalerules knows {VERSION}"
-            hint = "install a newer scalerules, or name another file"
-            raise ScaleRulesError(f"cannot keep runs in {str(self.path)!r}: {what}", hint=hint)
-
-    @contextmanager
-    def _told(self) -> Generator[None]:
-        """A full disk, or a lock that is never given back, as a message."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            hint = "what was kept before is still there; the same command goes on"
-            raise ScaleRulesError(f"cannot use {str(self.path)!r}: {error}", hint=hint) from None
+        self._kept = KeptFile(path, VERSION, TABLES)
 
     def start(self, keys: Iterable[str]) -> None:
         """Notes that these runs are about to be made."""
         now = time.time()
-        with self._lock, self._told():
-            self._file.executemany("INSERT INTO starts VALUES (?, ?)", [(key, now) for key in keys])
+        self._kept.write("INSERT INTO starts VALUES (?, ?)", [(key, now) for key in keys])
 
     def add(self, job: Job, outcome: Outcome) -> None:
         """Keeps the outcome of a run; it is on the disk when this returns."""
@@ -145,14 +110,11 @@ class Store:
         loss = outcome.loss if math.isfinite(outcome.loss) else None
         history = json.dumps([round(x, 6) if math.isfinite(x) else None for x in outcome.history])
         row = (job.key, json.dumps(said), loss, int(outcome.diverged), history, outcome.seconds, time.time())
-        with self._lock, self._told():
-            self._file.execute("INSERT OR IGNORE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        self._kept.write("INSERT OR IGNORE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", [row])
 
     def get(self, key: str) -> Outcome | None:
         """The outcome of a finished run."""
-        asked = "SELECT loss, diverged, history, seconds FROM runs WHERE key = ?"
-        with self._lock, self._told():
-            rows = self._file.execute(asked, (key,)).fetchall()
+        rows = self._kept.read("SELECT loss, diverged, history, seconds FROM runs WHERE key = ?", key)
         if not rows:
             return None
         loss, diverged, history, seconds = rows[0]
@@ -160,9 +122,8 @@ class Store:
             numbers = tuple(math.inf if x is None else float(x) for x in json.loads(history))
             return Outcome(math.inf if loss is None else float(loss), bool(diverged), numbers, float(seconds))
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            what = f"the run {key} in {str(self.path)!r} cannot be read: {str(error)[:80]}"
-            raise ScaleRulesError(what, hint="delete that row, or name another file") from None
+            raise self._kept.unreadable(key, error) from None
 
     def close(self) -> None:
         """Closes the file."""
-        self._file.close()
+        self._kept.close()

@@ -1,0 +1,178 @@
+"""Derives and measures one random graph with one optimizer, and shrinks it where the two disagree.
+
+A disagreement is measured again, with other and more seeds and one size more, before it counts.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from scalerules.architecture.graph import Graph
+from scalerules.derivation.derive import derive
+from scalerules.errors import Clash, ScaleRulesError
+from scalerules.measurement.verification.report import Report
+from scalerules.solution.solution import Solution
+
+from .findings import Outcome
+from .shrink import shrink
+
+SIZES = (64, 128, 256, 512)
+SEEDS, AGAIN = 2, 4
+"""Runs per size at first, and when a disagreement is looked at again."""
+STEPS = 3
+DERIVE_LIMIT = 10.0
+"""CPU seconds above which a derivation counts as a finding of its own."""
+SHRINK_LIMIT = 90.0
+"""Seconds that the shrinking of one finding may take."""
+SADDLE = "saddle"
+"""The word in a solution's warning of what grows by a constant factor a step: sizes are those of the first steps, and
+what is measured near the largest stable rate soon is not."""
+
+Deriver = Callable[..., Solution]
+
+
+class _TooSlow(BaseException):
+    """A derivation takes too long; nothing that catches exceptions on the way should catch it."""
+
+
+class Clock:
+    """How long it may take, in seconds; None: as long as it takes."""
+
+    def __init__(self, minutes: float | None) -> None:
+        self.seconds = None if minutes is None else 60 * minutes
+        self.started = self.last = time.monotonic()
+        self.stopped = False
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it started."""
+        return time.monotonic() - self.started
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up, or it was interrupted while it shrank."""
+        return self.stopped or (self.seconds is not None and self.elapsed > self.seconds)
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that are left; None: as long as it takes."""
+        return None if self.seconds is None else max(0.0, self.seconds - self.elapsed)
+
+    def lap(self) -> float:
+        """Seconds since the last lap."""
+        before, self.last = self.last, time.monotonic()
+        return self.last - before
+
+
+class Examiner:
+    """Derives and measures graphs with one optimizer."""
+
+    def __init__(self, optimizer: str, sizes: Sequence[float] = SIZES, rule: Deriver = derive,
+                 clock: Clock | None = None) -> None:  # fmt: skip
+        self.optimizer, self.sizes, self.rule, self.clock = optimizer, tuple(sizes), rule, clock or Clock(None)
+
+    def outcome(self, graph: Graph, seed: int, smallest: bool = True) -> Outcome:
+        """What becomes of a graph: measured, measured again where it disagrees, shrunk where it still does."""
+        started = time.monotonic()
+        found = self.examine(graph)
+        least = None
+        if found.finding:
+            least = self.shrunk(graph, found) if smallest else graph
+            last = self.examine(least) if least is not graph and not self.clock.stopped else found
+            found = replace(found, said=last.detail or found.detail)
+        return found.placed(seed, self.optimizer, len(graph.nodes), graph, least, time.monotonic() - started)
+
+    def examine(self, graph: Graph) -> Outcome:
+        """Derives, measures, and measures again what disagrees. Raises KeyboardInterrupt."""
+        solution = self._derived(graph)
+        if isinstance(solution, Outcome):
+            return solution
+        try:
+            report = self._measured(graph, solution, SEEDS, 0, self.sizes)
+            first = _counts(report)
+            if report.verdict is False:
+                more = (*self.sizes, 2 * max(self.sizes))
+                report = self._measured(graph, solution, AGAIN, 1000, more)
+        except ScaleRulesError as error:
+            return Outcome("not measured", str(error))
+        except Exception as error:  # a crash is what fuzzing looks for
+            return Outcome("error", f"measuring: {type(error).__name__}: {error}")
+        kind = {True: "agrees", None: "undecided", False: "disagrees"}[report.verdict]
+        if kind == "disagrees" and any(SADDLE in warning for warning in solution.warnings):
+            kind = "saddle"
+        rows = tuple((r.quantity, r.node, r.step, r.parameter, str(r.predicted), r.why) for r in report.wrong)
+        detail = "; ".join(_said(row) for row in rows[:3])
+        return Outcome(kind, detail, first, rows)
+
+    def shrunk(self, graph: Graph, found: Outcome) -> Graph:
+        """The smallest graph of which the same kind of thing is found."""
+        end = time.monotonic() + SHRINK_LIMIT
+
+        def holds(smaller: Graph) -> bool:
+            if time.monotonic() > end or self.clock.over:
+                raise TimeoutError
+            try:
+                again = self.examine(smaller)
+            except KeyboardInterrupt:  # the finding is kept, then all ends
+                self.clock.stopped = True
+                raise
+            return again.kind == found.kind and (not found.signs or bool(again.signs & found.signs))
+
+        return shrink(graph, holds)
+
+    def _derived(self, graph: Graph) -> Solution | Outcome:
+        try:
+            with cpu_limit(DERIVE_LIMIT):
+                return self.rule(graph, optimizer=self.optimizer)
+        except _TooSlow:
+            return Outcome("slow", f"deriving takes more than {DERIVE_LIMIT:g} s")
+        except Clash as clash:
+            return Outcome("clash", str(clash))
+        except Exception as error:  # a crash is what fuzzing looks for
+            return Outcome("error", f"deriving: {type(error).__name__}: {error}")
+
+    def _measured(self, graph: Graph, solution: Solution, seeds: int, seed: int, sizes: Sequence[float]) -> Report:
+        from scalerules.measurement.verification.verify import verify
+
+        report = verify(graph, solution, sizes, seeds, STEPS, progress=False, jobs=1, seed=seed, looks=1)
+        if report.interrupted:
+            raise KeyboardInterrupt
+        return report
+
+
+def _counts(report: Report) -> dict[str, int]:
+    """Rows by status."""
+    counts: dict[str, int] = {}
+    for row in report.rows:
+        counts[row.status] = counts.get(row.status, 0) + 1
+    return counts
+
+
+def _said(row: tuple[Any, ...]) -> str:
+    quantity, node, step, parameter, predicted, why = row
+    return f"{quantity} of {node}{f' by {parameter}' if parameter else ''}, step {step}, predicted {predicted}: {why}"
+
+
+@contextmanager
+def cpu_limit(seconds: float) -> Generator[None]:
+    """Raises inside after so many CPU seconds; no limit outside of the main thread, or where no such timer is."""
+    if not hasattr(signal, "SIGVTALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise _TooSlow
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
