@@ -108,8 +108,10 @@ def graph_of(
     unfolded: frozenset[str] = frozenset()
     for _ in range(TRIES):
         try:
-            at = lowered(record, Sketch(whole), unfolded)
-            found = fused(pieces(record, at.sketch, [at.get(output.ref) for output in record.outputs], loss))
+            lowering = lowered(record, Sketch(whole), unfolded)
+            found = fused(
+                pieces(record, lowering.sketch, [lowering.get(output.ref) for output in record.outputs], loss)
+            )
         except Unfused as loops:
             unfolded |= loops.loops
             continue
@@ -119,14 +121,14 @@ def graph_of(
         except Unfoldable as run:
             unfolded |= {str(run)}
             continue
-        growth = {scale: int(i == 0) for i, scale in enumerate(record.scales) if scale not in at.held}
+        growth = {scale: int(i == 0) for i, scale in enumerate(record.scales) if scale not in lowering.held}
         writer = Writer(record, freed(found))
         try:
             graph = writer.graph(growth, Traced)
         except UnknownName as error:
-            if not at.held:
+            if not lowering.held:
                 raise
-            what = f"a loop has as many steps as {' and '.join(sorted(at.held))} says, and so has an axis"
+            what = f"a loop has as many steps as {' and '.join(sorted(lowering.held))} says, and so has an axis"
             raise ScaleRulesError(what, hint="hold it fixed: give inputs of one length at all sizes") from error
         assert isinstance(graph, Traced)
         places, said = free_factors(writer)
@@ -136,9 +138,9 @@ def graph_of(
         elif any(run.over == "time" and run.count is not None and run.count.scales for run in record.runs):
             said.append("verify runs the graph and not the module: a block that is applied again is traced as its sum")
         elif make_model is not None and inputs is not None:
-            graph._live = live(writer, at.shown, make_model, brief(inputs, record.cut))  # pyright: ignore[reportPrivateUsage]
+            graph._live = live(writer, lowering.shown, make_model, brief(inputs, record.cut))  # pyright: ignore[reportPrivateUsage]
         graph._record = record  # pyright: ignore[reportPrivateUsage]
-        graph._notes = [*record.notes, *at.notes, *said]  # pyright: ignore[reportPrivateUsage]
+        graph._notes = [*record.notes, *lowering.notes, *said]  # pyright: ignore[reportPrivateUsage]
         return graph
     raise ScaleRulesError(f"the weights {', '.join(sorted(whole))} are read in ways that do not fit together")
 

@@ -27,9 +27,9 @@ TWO: dict[str, Callable[[Length, Length], Length | None]] = {
 }
 
 
-def folded(at: Lowering, call: Call) -> Result:
+def folded(lowering: Lowering, call: Call) -> Result:
     """The result of a call that reads constants only."""
-    found = _number(at, call)
+    found = _number(lowering, call)
     results: list[Constant] = []
     for shape, dtype in zip(call.shapes, call.dtypes, strict=True):
         ref = call.name if len(call.shapes) == 1 else ""
@@ -37,7 +37,7 @@ def folded(at: Lowering, call: Call) -> Result:
     return results[0] if len(results) == 1 else tuple(results)
 
 
-def _number(at: Lowering, call: Call) -> Length | float | None:
+def _number(lowering: Lowering, call: Call) -> Length | float | None:
     name = operation(call.target)
     if name in FILLED:
         return FILLED[name]
@@ -47,7 +47,7 @@ def _number(at: Lowering, call: Call) -> Length | float | None:
         return _plain(as_length(call.args[1]))
     if name in ("scalar_tensor", "lift_fresh_copy") and call.args and not at_ref(call.args[0]):
         return _plain(as_length(call.args[0]))
-    operands = [at.arg(call, i) for i in range(len(call.args))]
+    operands = [lowering.arg(call, i) for i in range(len(call.args))]
     lengths = [as_length(o) for o in operands]
     if name in SAME and operands and isinstance(operands[0], Constant):
         return operands[0].number

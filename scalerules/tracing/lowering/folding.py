@@ -20,25 +20,29 @@ FEW = 2
 class Folds:
     """The runs of a record that are folded; `handles` takes their calls."""
 
-    def __init__(self, at: Lowering) -> None:
-        self.at = at
+    def __init__(self, lowering: Lowering) -> None:
+        self.lowering = lowering
         self.first: dict[str, Run] = {}
         self.inside: set[str] = set()
-        self.loops = Loops(at)
-        for run in at.record.runs:
+        self.loops = Loops(lowering)
+        for run in lowering.record.runs:
             if not wanted(run):
                 continue
-            why = "what they hand on is no tensor of one shape" if run.path in at.unfolded else unsuited(at.record, run)
+            why = (
+                "what they hand on is no tensor of one shape"
+                if run.path in lowering.unfolded
+                else unsuited(lowering.record, run)
+            )
             if why is None:
                 self.first[run.copies[0][-1]] = run
                 self.inside.update(name for copy in run.copies for name in copy)
             else:
-                at.notes.append(f"{run.path}: the {len(run.copies)} blocks are not folded: {why}")
+                lowering.notes.append(f"{run.path}: the {len(run.copies)} blocks are not folded: {why}")
 
     def handles(self, call: Call) -> bool:
         """Whether a call stands in a folded block; with the last call of the first block, the block is lowered."""
         if call.name in self.first:
-            fold(self.at, self.first[call.name], self.loops)
+            fold(self.lowering, self.first[call.name], self.loops)
         return call.name in self.inside or self.loops.handles(call)
 
 
@@ -89,11 +93,11 @@ def in_list(run: Run) -> bool:
     return True
 
 
-def fold(at: Lowering, run: Run, loops: Loops) -> None:
+def fold(lowering: Lowering, run: Run, loops: Loops) -> None:
     """Lowers the first block as the body of a repeat, and makes what the last block hands on known."""
-    sketch, by_name = at.sketch, {call.name: call for call in at.record.calls}
+    sketch, by_name = lowering.sketch, {call.name: call for call in lowering.record.calls}
     start, result = run.carried[0]
-    first = at.get(start)
+    first = lowering.get(start)
     if not isinstance(first, Value):
         raise Unfoldable(run.path)
     sketch.call = by_name[run.copies[0][0]]
@@ -103,13 +107,13 @@ def fold(at: Lowering, run: Run, loops: Loops) -> None:
     dims = _dims(first, slots)
     sketch.body = name
     stream = sketch.add(Made(f"%{name}", "stream", (), None, tuple(range(len(slots))), slots))
-    kept = at.known.get(start.name)
-    at.known[start.name] = Value(stream, dims)
-    before = set(at.known)
+    kept = lowering.known.get(start.name)
+    lowering.known[start.name] = Value(stream, dims)
+    before = set(lowering.known)
     for call_name in run.copies[0]:
         if not loops.handles(by_name[call_name]):
-            at.known[call_name] = at.lower(by_name[call_name])
-    made = at.get(result)
+            lowering.known[call_name] = lowering.lower(by_name[call_name])
+    made = lowering.get(result)
     if not isinstance(made, Value):
         raise Unfoldable(run.path)
     last = sketch.ordered(made)
@@ -118,18 +122,18 @@ def fold(at: Lowering, run: Run, loops: Loops) -> None:
     for a, b in zip(sketch.slots(last), slots, strict=True):
         a.join(b)
     sketch.body = None
-    for known in set(at.known) - before:
-        if isinstance(at.known[known], (Value, tuple)) and known in by_name:
-            del at.known[known]
+    for known in set(lowering.known) - before:
+        if isinstance(lowering.known[known], (Value, tuple)) and known in by_name:
+            del lowering.known[known]
     if kept is not None:
-        at.known[start.name] = kept
+        lowering.known[start.name] = kept
     else:
-        del at.known[start.name]
+        del lowering.known[start.name]
     assert run.count is not None
     axis = Axis(run.count, ["layers"])
     fields = {"result": last, "depth": axis, "run": run, "stream": stream}
     sketch.add(Made(name, "repeat", (source,), None, tuple(range(len(slots))), slots, fields=fields))
-    at.known[result_of(run).name] = Value(name, dims)
+    lowering.known[result_of(run).name] = Value(name, dims)
 
 
 class Unfoldable(Exception):

@@ -24,22 +24,22 @@ GATHERING = ("aten.stack.default", "aten.cat.default", "aten.concat.default")
 class Loops:
     """The loops over time of a record; `handles` takes the calls of those that are one recurrence."""
 
-    def __init__(self, at: Lowering) -> None:
-        self.at = at
-        loops = [run for run in at.record.runs if run.over == "time"]
+    def __init__(self, lowering: Lowering) -> None:
+        self.lowering = lowering
+        loops = [run for run in lowering.record.runs if run.over == "time"]
         fixed = [run for run in loops if run.count is not None and not run.count.scales]
-        self.first = {run.copies[0][0]: run for run in fixed if run.copies[0][0] not in at.unfolded}
+        self.first = {run.copies[0][0]: run for run in fixed if run.copies[0][0] not in lowering.unfolded}
         self.ready: dict[str, Result] = {}
-        self.counted = Counted(at, [run for run in loops if run not in fixed])
+        self.counted = Counted(lowering, [run for run in loops if run not in fixed])
 
     def handles(self, call: Call) -> bool:
         """Whether a call stands in such a loop, or gathers what its steps return."""
         run = self.first.pop(call.name, None)
         if run is not None:
-            self.ready.update(_recurrence(self.at, run) or {})
+            self.ready.update(_recurrence(self.lowering, run) or {})
         if call.name not in self.ready:
             return self.counted.handles(call)
-        self.at.known[call.name] = self.ready[call.name]
+        self.lowering.known[call.name] = self.ready[call.name]
         return True
 
 
@@ -47,24 +47,24 @@ class _NotLinear(Exception):
     """The loop is no such recurrence; its steps are lowered one by one."""
 
 
-def _recurrence(at: Lowering, run: Run) -> dict[str, Result] | None:
+def _recurrence(lowering: Lowering, run: Run) -> dict[str, Result] | None:
     """What the calls of a loop are, and those that gather its steps; None if it is no linear recurrence."""
-    sketch = at.sketch
-    kept = dict(sketch.nodes), dict(sketch._changed), dict(sketch._cuts), dict(at.known), dict(at.shown)  # pyright: ignore[reportPrivateUsage]
+    sketch = lowering.sketch
+    kept = dict(sketch.nodes), dict(sketch._changed), dict(sketch._cuts), dict(lowering.known), dict(lowering.shown)  # pyright: ignore[reportPrivateUsage]
     try:
-        return _Step(at, run).results()
+        return _Step(lowering, run).results()
     except (_NotLinear, Unknown):
-        sketch.nodes, sketch._changed, sketch._cuts, at.known, at.shown = kept  # pyright: ignore[reportPrivateUsage]
+        sketch.nodes, sketch._changed, sketch._cuts, lowering.known, lowering.shown = kept  # pyright: ignore[reportPrivateUsage]
         return None
 
 
 class _Step:
     """One step of a loop, lowered with a stand-in for the state before."""
 
-    def __init__(self, at: Lowering, run: Run) -> None:
-        self.at, self.run, self.sketch = at, run, at.sketch
-        self.calls = {call.name: call for call in at.record.calls}
-        self.before = set(at.sketch.nodes)
+    def __init__(self, lowering: Lowering, run: Run) -> None:
+        self.lowering, self.run, self.sketch = lowering, run, lowering.sketch
+        self.calls = {call.name: call for call in lowering.record.calls}
+        self.before = set(lowering.sketch.nodes)
         self.moving: dict[str, tuple[Source, int]] = {}
         """Nodes that hold one time: what holds all of them, and which of its axes is time."""
         self.lifted: dict[str, tuple[Source, bool]] = {}
@@ -79,7 +79,7 @@ class _Step:
         if len(self.run.carried) != 1:
             raise _NotLinear
         start, result = self.run.carried[0]
-        given = self.at.get(start)
+        given = self.lowering.get(start)
         if not isinstance(given, Constant) or given.number != 0 or result.index is not None:
             raise _NotLinear
         shape = self.calls[result.name].shape
@@ -87,12 +87,12 @@ class _Step:
             raise _NotLinear
         carry = self.sketch.data("before", [length for length in shape if length is not None])
         assert isinstance(carry.source, str)
-        self.at.known[result.name] = carry
+        self.lowering.known[result.name] = carry
         first, second = self.run.copies[:2]
         values: dict[str, Result] = {}
         for name, twin in zip(second, first, strict=True):
             call = self.calls[name]
-            self.at.known[name] = values[name] = self.at.lower(call)
+            self.lowering.known[name] = values[name] = self.lowering.lower(call)
             self._note_moving(call, self.calls[twin])
         made = values[second[first.index(result.name)]]
         if not isinstance(made, Value) or not isinstance(made.source, str):
@@ -103,15 +103,22 @@ class _Step:
     def _note_moving(self, call: Call, twin: Call) -> None:
         """Notes what reads another time in every step: `x[:, t]`, or the next of what was unbound."""
         if call.target == "aten.select.int" and call.args[2] != twin.args[2]:
-            value, dim = self.at.value(call, 0), self.at.dim(call.args[1], len(self.at.value(call, 0).dims))
-            self._note(self.at.known[call.name], value, dim)
+            value, dim = (
+                self.lowering.value(call, 0),
+                self.lowering.dim(call.args[1], len(self.lowering.value(call, 0).dims)),
+            )
+            self._note(self.lowering.known[call.name], value, dim)
         for mine, its in zip(call.reads(), twin.reads(), strict=True):
             source = self.calls.get(mine.name)
             if mine.name == its.name and mine.index != its.index and source is not None:
                 if source.target != "aten.unbind.int":
                     raise _NotLinear
-                value = self.at.value(source, 0)
-                self._note(self.at.get(mine), value, self.at.dim(self.at.arg(source, 1, "dim", 0), len(value.dims)))
+                value = self.lowering.value(source, 0)
+                self._note(
+                    self.lowering.get(mine),
+                    value,
+                    self.lowering.dim(self.lowering.arg(source, 1, "dim", 0), len(value.dims)),
+                )
 
     def _note(self, one: Result, whole: Value, dim: int) -> None:
         if not isinstance(one, Value) or len(whole.dims[dim]) > 1:
@@ -214,7 +221,7 @@ class _Step:
         place = {name: i for copy in self.run.copies for i, name in enumerate(copy)}
         found: dict[str, Result] = {name: Constant(()) for name in inside}
         second = self.run.copies[1]
-        for call in self.at.record.calls:
+        for call in self.lowering.record.calls:
             read = [ref for ref in references((call.args, call.kwargs)) if ref.name in inside]
             if call.name in inside or not read:
                 continue
@@ -223,7 +230,7 @@ class _Step:
             else:
                 for ref in read:
                     found[ref.name] = self._once(self.values[second[place[ref.name]]])
-        for output in self.at.record.outputs:
+        for output in self.lowering.record.outputs:
             if output.ref.name in inside:
                 found[output.ref.name] = self._once(self.values[second[place[output.ref.name]]])
         return found
@@ -231,7 +238,7 @@ class _Step:
     def _gathered(self, call: Call, one: Result) -> Value:
         whole, dims = self._whole(one)
         rank = len(call.shape)
-        dim = self.at.dim(call.args[1] if len(call.args) > 1 else 0, rank)
+        dim = self.lowering.dim(call.args[1] if len(call.args) > 1 else 0, rank)
         time: Dim = (Atom(self.time or Axis(call.shape[dim] or whole.slots[0].length), 0),)
         if call.target == "aten.stack.default":
             dims.insert(dim, time)

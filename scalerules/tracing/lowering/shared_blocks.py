@@ -20,9 +20,9 @@ ADDS = ("aten.add.Tensor", "aten.add_.Tensor")
 class Counted:
     """The loops of a record whose number of steps is a scale; `handles` takes the sums along their streams."""
 
-    def __init__(self, at: Lowering, runs: Sequence[Run]) -> None:
-        self.at = at
-        self.calls = {call.name: call for call in at.record.calls} if runs else {}
+    def __init__(self, lowering: Lowering, runs: Sequence[Run]) -> None:
+        self.lowering = lowering
+        self.calls = {call.name: call for call in lowering.record.calls} if runs else {}
         self.adds: dict[str, tuple[Run, int]] = {}
         """The sums along a stream, by the name of the call: the loop, and which operand is added to the stream."""
         for run in runs:
@@ -33,14 +33,14 @@ class Counted:
         if call.name not in self.adds:
             return False
         run, branch = self.adds[call.name]
-        self.at.sketch.call = call
-        parts = [self.at.value(call, 0), self.at.value(call, 1)]
+        self.lowering.sketch.call = call
+        parts = [self.lowering.value(call, 0), self.lowering.value(call, 1)]
         assert run.count is not None
-        parts[branch] = self.at.sketch.scale(parts[branch], run.count, "times")
-        found = pairwise(self.at, "add", parts, call.shape, "add")
-        self.at.known[call.name] = found
+        parts[branch] = self.lowering.sketch.scale(parts[branch], run.count, "times")
+        found = pairwise(self.lowering, "add", parts, call.shape, "add")
+        self.lowering.known[call.name] = found
         if isinstance(found.source, str):
-            self.at.shown[found.source] = call.name
+            self.lowering.shown[found.source] = call.name
         return True
 
     def _enter(self, run: Run) -> None:
@@ -48,8 +48,8 @@ class Counted:
         found = self._along_stream(run)
         if found is None:
             where = run.path or "the module"
-            self.at.held |= run.count.scales
-            self.at.notes.append(
+            self.lowering.held |= run.count.scales
+            self.lowering.notes.append(
                 f"{where}: {run.count} steps with the same weights are no residuals of one stream, and their number is "
                 "held fixed"
             )

@@ -15,10 +15,10 @@ KEEP |= {"chunk", "split", "split_with_sizes", "unbind", "cat", "stack", "div"}
 """Functions that are zero where all that they are computed from is zero."""
 
 
-def of_zeros(at: Lowering, call: Call) -> Result | None:
+def of_zeros(lowering: Lowering, call: Call) -> Result | None:
     """The result where zeros decide it: a product with them, a function of them alone; None otherwise."""
     name = operation(call.target)
-    operands = list(at.operands((*call.args, *call.kwargs.values())))
+    operands = list(lowering.operands((*call.args, *call.kwargs.values())))
     zero = [isinstance(operand, Constant) and operand.number == 0 for operand in operands]
     if not any(zero):
         return None
@@ -26,7 +26,7 @@ def of_zeros(at: Lowering, call: Call) -> Result | None:
         results = tuple(Constant(shape, 0.0) for shape in call.shapes)
         return results[0] if len(results) == 1 else results
     if name in ("linear", "addmm"):
-        return _affine(at, call, [0, 1] if name == "linear" else [1, 2])
+        return _affine(lowering, call, [0, 1] if name == "linear" else [1, 2])
     if name in PRODUCTS:
         return Constant(call.shape, 0.0)
     if name == "div" and zero[0] and len(zero) == 2:
@@ -34,10 +34,10 @@ def of_zeros(at: Lowering, call: Call) -> Result | None:
     return None
 
 
-def _affine(at: Lowering, call: Call, factors: list[int]) -> Result | None:
+def _affine(lowering: Lowering, call: Call, factors: list[int]) -> Result | None:
     """`x W + b` where `x` or `W` is zero: the bias."""
-    found = [at.arg(call, i) for i in factors]
+    found = [lowering.arg(call, i) for i in factors]
     if not any(isinstance(factor, Constant) and factor.number == 0 for factor in found):
         return None
-    bias = at.arg(call, 0) if factors[0] else at.arg(call, 2, "bias")
-    return at.widened(bias, call.shape) if isinstance(bias, Value) else Constant(call.shape, 0.0)
+    bias = lowering.arg(call, 0) if factors[0] else lowering.arg(call, 2, "bias")
+    return lowering.widened(bias, call.shape) if isinstance(bias, Value) else Constant(call.shape, 0.0)

@@ -19,24 +19,24 @@ from .products import contracted
         "_scaled_dot_product_efficient_attention",
         "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_attention_math",
         "_scaled_dot_product_cudnn_attention")  # fmt: skip
-def attention(at: Lowering, call: Call) -> Result:
+def attention(lowering: Lowering, call: Call) -> Result:
     """Weights from scaled products of queries and keys, and the values that they mix."""
-    q, k, v = (at.value(call, i) for i in range(3))
-    mask = at.arg(call, 3, "attn_mask")
+    q, k, v = (lowering.value(call, i) for i in range(3))
+    mask = lowering.arg(call, 3, "attn_mask")
     rank = len(q.dims)
-    k, v = _shared(at, k, q), _shared(at, v, q)
+    k, v = _shared(lowering, k, q), _shared(lowering, v, q)
     batch = [f"b{i}" for i in range(rank - 2)]
     letters = ([*batch, "s", "d"], [*batch, "t", "d"], [*batch, "t", "e"])
-    scores = contracted(at, [(q, letters[0]), (k, letters[1])], [*batch, "s", "t"], "dots")
-    given = None if "kwargs[scale]" in call.unresolved else as_length(at.arg(call, 6, "scale"))
+    scores = contracted(lowering, [(q, letters[0]), (k, letters[1])], [*batch, "s", "t"], "dots")
+    given = None if "kwargs[scale]" in call.unresolved else as_length(lowering.arg(call, 6, "scale"))
     factor = given if given is not None else _root(q.length(rank - 1))
     if q.length(rank - 1).scales or (factor is not None and factor.scales):
-        scores = at.sketch.unary("scale", scores, "scores", factor=factor or ONE)
+        scores = lowering.sketch.unary("scale", scores, "scores", factor=factor or ONE)
     if isinstance(mask, Value):
         wide = [str(i) for i in range(rank)]
-        scores = at.sketch.combine("add", [(scores, wide), (mask, wide[rank - len(mask.dims) :])], wide, "masked")
-    weights = at.sketch.along("softmax", scores, rank - 1, "weights")
-    made = contracted(at, [(weights, [*batch, "s", "t"]), (v, letters[2])], [*batch, "s", "e"], "heads")
+        scores = lowering.sketch.combine("add", [(scores, wide), (mask, wide[rank - len(mask.dims) :])], wide, "masked")
+    weights = lowering.sketch.along("softmax", scores, rank - 1, "weights")
+    made = contracted(lowering, [(weights, [*batch, "s", "t"]), (v, letters[2])], [*batch, "s", "e"], "heads")
     made = replace(made)
     return (made, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else made
 
@@ -47,7 +47,7 @@ def _root(length: Length) -> Length | None:
     return power(Length((growing[0],)) if len(length.monomials) > 1 and growing else length, Fraction(-1, 2))
 
 
-def _shared(at: Lowering, value: Value, q: Value) -> Value:
+def _shared(lowering: Lowering, value: Value, q: Value) -> Value:
     """Keys or values that several query heads share: copied along the queries of a group."""
     dim = len(q.dims) - 3
     if dim < 0 or not q.dims[dim]:
@@ -56,5 +56,5 @@ def _shared(at: Lowering, value: Value, q: Value) -> Value:
     if groups is None or is_one(groups) or not value.dims[dim]:
         return value
     dims = list(value.dims)
-    dims[dim] = (*dims[dim], *copies(groups, at.sketch))
+    dims[dim] = (*dims[dim], *copies(groups, lowering.sketch))
     return value.at(dims)

@@ -17,30 +17,30 @@ from .views import rearranged
 
 @lowers("conv1d", "conv2d", "conv3d", "convolution", "_convolution", "conv_transpose1d", "conv_transpose2d",
         "conv_transpose3d", "cudnn_convolution", "mkldnn_convolution")  # fmt: skip
-def convolution(at: Lowering, call: Call) -> Result:
+def convolution(lowering: Lowering, call: Call) -> Result:
     """Windows of every channel times the weight; each group of channels has its own part of it."""
     name = operation(call.target)
-    x, w = at.value(call, 0), at.value(call, 1)
+    x, w = lowering.value(call, 0), lowering.value(call, 1)
     general = name in ("convolution", "_convolution")
-    turned = bool(at.arg(call, 6, "transposed")) if general else "transpose" in name
-    groups = as_length(at.arg(call, 8 if general else 6, "groups", 1)) or ONE
+    turned = bool(lowering.arg(call, 6, "transposed")) if general else "transpose" in name
+    groups = as_length(lowering.arg(call, 8 if general else 6, "groups", 1)) or ONE
     space = len(w.dims) - 2
     alone = len(x.dims) == space + 1
     if alone:
         x = x.at([(), *x.dims])
     out = call.shape[-space:] if space else ()
     taps = [w.length(2 + i) for i in range(space)]
-    x = windows(at, x, [length or ONE for length in out], taps)
-    x, w, together = grouped(at, x, w, groups, turned)
+    x = windows(lowering, x, [length or ONE for length in out], taps)
+    x, w, together = grouped(lowering, x, w, groups, turned)
     u, k = [f"u{i}" for i in range(space)], [f"k{i}" for i in range(space)]
     weight = ["g", "i", "o", *k] if turned else ["g", "o", "i", *k]
-    made = contracted(at, [(x, ["b", "g", "i", *u, *k]), (w, weight)], ["b", "g", "o", *u], _short(call))
+    made = contracted(lowering, [(x, ["b", "g", "i", *u, *k]), (w, weight)], ["b", "g", "o", *u], _short(call))
     channels = (*made.dims[1], *made.dims[2])
     made = made.at([made.dims[0], channels, *made.dims[3:]])
-    made = at.sketch.merge(made, 1) if together else made
-    if isinstance(bias := at.arg(call, 2, "bias"), Value):
+    made = lowering.sketch.merge(made, 1) if together else made
+    if isinstance(bias := lowering.arg(call, 2, "bias"), Value):
         letters = [str(i) for i in range(len(made.dims))]
-        made = at.sketch.combine("add", [(made, letters), (bias, ["1"])], letters, "bias")
+        made = lowering.sketch.combine("add", [(made, letters), (bias, ["1"])], letters, "bias")
     return made.at(made.dims[1:]) if alone else made
 
 
@@ -48,37 +48,37 @@ def _short(call: Call) -> str | None:
     return None if call.stack and "Conv" in call.stack[-1][1] else "conv"
 
 
-def windows(at: Lowering, x: Value, out: list[Length], taps: list[Length]) -> Value:
+def windows(lowering: Lowering, x: Value, out: list[Length], taps: list[Length]) -> Value:
     """Positions and taps in place of positions: dimensions (batch, channel, *positions, *taps)."""
     x = replace(x, curve=None, piece=None, stat=None)
     if all(is_one(tap) for tap in taps) and all(x.length(2 + i) == length for i, length in enumerate(out)):
         return x.at([*x.dims, *[() for _ in taps]])
     for dim in (0, 1):
-        x = at.sketch.merge(x, dim)
+        x = lowering.sketch.merge(x, dim)
     growing = [length for length in [*out, *taps] if length.scales]
     if growing:
-        raise at.sketch.unknown(f"a convolution over an axis of {growing[0]} positions, which grow, is not known")
-    return rearranged(at, x, [x.length(0), x.length(1), *out, *taps])
+        raise lowering.sketch.unknown(f"a convolution over an axis of {growing[0]} positions, which grow, is not known")
+    return rearranged(lowering, x, [x.length(0), x.length(1), *out, *taps])
 
 
-def grouped(at: Lowering, x: Value, w: Value, groups: Length, turned: bool) -> tuple[Value, Value, bool]:
+def grouped(lowering: Lowering, x: Value, w: Value, groups: Length, turned: bool) -> tuple[Value, Value, bool]:
     """Input and weight with a dimension for the groups, behind the batch and in front."""
     if is_one(groups):
         return x.at([x.dims[0], (), *x.dims[1:]]), w.at([(), *w.dims]), False
-    x = _cut(at, x, 1, groups)
+    x = _cut(lowering, x, 1, groups)
     first = w.length(0)
-    w = _cut(at, w, 0, groups)
+    w = _cut(lowering, w, 0, groups)
     return x, w, not is_one(over(first, groups) or ONE) and not turned or turned
 
 
-def _cut(at: Lowering, value: Value, dim: int, groups: Length) -> Value:
+def _cut(lowering: Lowering, value: Value, dim: int, groups: Length) -> Value:
     """A dimension in front of which its groups stand as one of their own."""
     inner = over(value.length(dim), groups)
     if inner is None:
-        raise at.sketch.unknown(f"cannot make {groups} groups of {value.length(dim)} channels")
+        raise lowering.sketch.unknown(f"cannot make {groups} groups of {value.length(dim)} channels")
     if is_one(inner):
         return value.at([*value.dims[: dim + 1], (), *value.dims[dim + 1 :]])
-    value = at.sketch.split(at.sketch.merge(value, dim), dim, 0, (groups, inner))
+    value = lowering.sketch.split(lowering.sketch.merge(value, dim), dim, 0, (groups, inner))
     atoms: Dim = value.dims[dim]
     return value.at([*value.dims[:dim], atoms[:1], atoms[1:], *value.dims[dim + 1 :]])
 
@@ -89,47 +89,47 @@ def _cut(at: Lowering, value: Value, dim: int, groups: Length) -> Value:
         "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_bilinear2d", "upsample_bicubic2d",
         "upsample_linear1d", "upsample_trilinear3d", "_upsample_nearest_exact2d", "_upsample_bilinear2d_aa",
         "_upsample_bicubic2d_aa", "grid_sampler", "grid_sampler_2d", "_upsample_nearest_exact1d")  # fmt: skip
-def pooled(at: Lowering, call: Call) -> Result:
+def pooled(lowering: Lowering, call: Call) -> Result:
     """Other positions, channel by channel."""
-    value = at.value(call, 0)
+    value = lowering.value(call, 0)
     for dim, length in enumerate(call.shape):
-        value = at.sketch.take(value, dim, length or ONE, "pooled")
+        value = lowering.sketch.take(value, dim, length or ONE, "pooled")
     return (value, *(Constant(shape, discrete=True) for shape in call.shapes[1:])) if len(call.shapes) > 1 else value
 
 
 @lowers("im2col")
-def im2col(at: Lowering, call: Call) -> Result:
+def im2col(lowering: Lowering, call: Call) -> Result:
     """Windows as columns: (batch, channels * taps, positions)."""
-    value = at.value(call, 0)
+    value = lowering.value(call, 0)
     channels = value.length(1)
     taps = over(call.shape[1] or ONE, channels) or ONE
-    made = windows(at, value, [call.shape[2] or ONE], [taps])
+    made = windows(lowering, value, [call.shape[2] or ONE], [taps])
     return made.at([made.dims[0], (*made.dims[1], *made.dims[3]), made.dims[2]])
 
 
 @lowers("pixel_shuffle")
-def pixel_shuffle(at: Lowering, call: Call) -> Result:
+def pixel_shuffle(lowering: Lowering, call: Call) -> Result:
     """Channels become positions: (b, c r r, h, w) -> (b, c, h r, w r)."""
-    value = at.value(call, 0)
+    value = lowering.value(call, 0)
     r = as_length(call.args[1]) or ONE
     inner = over(value.length(1), times(r, r))
     if inner is None:
-        raise at.sketch.unknown("the channels cannot be spread over positions")
+        raise lowering.sketch.unknown("the channels cannot be spread over positions")
     parts = [inner, r, r]
-    value = at.sketch.split(at.sketch.merge(value, 1), 1, 0, parts)
+    value = lowering.sketch.split(lowering.sketch.merge(value, 1), 1, 0, parts)
     atoms = list(value.dims[1])
     c = () if is_one(inner) else (atoms.pop(0),)
     return value.at([value.dims[0], c, (*value.dims[2], atoms[0]), (*value.dims[3], atoms[1])])
 
 
 @lowers("pixel_unshuffle")
-def pixel_unshuffle(at: Lowering, call: Call) -> Result:
+def pixel_unshuffle(lowering: Lowering, call: Call) -> Result:
     """Positions become channels: (b, c, h r, w r) -> (b, c r r, h, w)."""
-    value = at.value(call, 0)
+    value = lowering.value(call, 0)
     r = as_length(call.args[1]) or ONE
     for dim in (2, 3):
         rest = over(value.length(dim), r) or ONE
-        value = at.sketch.split(at.sketch.merge(value, dim), dim, 0, (rest, r))
+        value = lowering.sketch.split(lowering.sketch.merge(value, dim), dim, 0, (rest, r))
     h, w = value.dims[2], value.dims[3]
     return value.at([value.dims[0], (*value.dims[1], *h[-1:], *w[-1:]), h[:-1], w[:-1]])
 

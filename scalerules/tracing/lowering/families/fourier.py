@@ -21,20 +21,20 @@ ROTATIONS = (
 
 
 @lowers(*ROTATIONS)
-def transformed(at: Lowering, call: Call) -> Result:
+def transformed(lowering: Lowering, call: Call) -> Result:
     """Other entries along axes that do not grow, as large as before (their number does not grow either)."""
-    value = replace(at.value(call, 0), curve=None, piece=None, stat=None)
+    value = replace(lowering.value(call, 0), curve=None, piece=None, stat=None)
     name = operation(call.target)
     if len(value.dims) != len(call.shape):
-        return at.relabelled(value, call.shape) if not _grown(value) else _refused(at, name, value)
-    for dim in _dims(at, call, name, len(value.dims)):
+        return lowering.relabelled(value, call.shape) if not _grown(value) else _refused(lowering, name, value)
+    for dim in _dims(lowering, call, name, len(value.dims)):
         if value.length(dim).scales:
-            raise at.sketch.unknown(
+            raise lowering.sketch.unknown(
                 f"{name.removeprefix('fft_')} along an axis of {value.length(dim)} entries, which grows, is not known",
                 hint="hold that axis fixed",
             )
         if value.dims[dim]:
-            value = at.sketch.take(value, dim, call.shape[dim] or ONE, "modes")
+            value = lowering.sketch.take(value, dim, call.shape[dim] or ONE, "modes")
     return value
 
 
@@ -42,29 +42,29 @@ def _grown(value: Value) -> bool:
     return any(value.length(dim).scales for dim in range(len(value.dims)))
 
 
-def _refused(at: Lowering, name: str, value: Value) -> Result:
-    raise at.sketch.unknown(f"{name} of a value with axes that grow is not known")
+def _refused(lowering: Lowering, name: str, value: Value) -> Result:
+    raise lowering.sketch.unknown(f"{name} of a value with axes that grow is not known")
 
 
-def _dims(at: Lowering, call: Call, name: str, rank: int) -> tuple[int, ...]:
+def _dims(lowering: Lowering, call: Call, name: str, rank: int) -> tuple[int, ...]:
     """The dimensions that are transformed."""
     if name.startswith("_fft") or name.endswith("shift"):
-        asked = at.arg(call, 1, "dim")
+        asked = lowering.arg(call, 1, "dim")
     else:
-        asked = at.arg(call, 2, "dim")
+        asked = lowering.arg(call, 2, "dim")
     if asked is None:
         two, every = name.endswith("2"), name.endswith(("n", "shift"))
         return (rank - 2, rank - 1) if two else tuple(range(rank)) if every else (rank - 1,)
     dims = cast("tuple[object, ...]", asked) if isinstance(asked, tuple) else (asked,)
-    return tuple(at.dim(dim, rank) for dim in dims)
+    return tuple(lowering.dim(dim, rank) for dim in dims)
 
 
 @lowers("real", "imag", "angle", "conj", "_conj", "resolve_conj", "resolve_neg", "view_as_real_copy", "complex")
-def part(at: Lowering, call: Call) -> Result:
+def part(lowering: Lowering, call: Call) -> Result:
     """One part of complex numbers, or a number made of two: as large as the whole."""
     if operation(call.target) == "complex":
-        return choice(at, call)
-    return without_pairs(at.value(call, 0), call.shape)
+        return choice(lowering, call)
+    return without_pairs(lowering.value(call, 0), call.shape)
 
 
 def without_pairs(value: Value, shape: Shape) -> Value:

@@ -16,22 +16,22 @@ from ..table import lowers
 
 
 @lowers("cat", "concat", "concatenate", "hstack", "vstack")
-def cat(at: Lowering, call: Call) -> Result:
+def cat(lowering: Lowering, call: Call) -> Result:
     """Side by side along a dimension; the pieces of one value, put together again, are that value."""
-    parts = [p for p in at.arg(call, 0) if not (isinstance(p, Constant) and _empty(p))]
+    parts = [p for p in lowering.arg(call, 0) if not (isinstance(p, Constant) and _empty(p))]
     rank = len(call.shape)
-    dim = at.dim(at.arg(call, 1, "dim", 0), rank)
+    dim = lowering.dim(lowering.arg(call, 1, "dim", 0), rank)
     if any(isinstance(p, Loss) for p in parts):
         return parts[0]
     if len(parts) == 1:
         return parts[0]
     if (base := _rejoined(parts, dim)) is not None:
         return base
-    values = [p if isinstance(p, Value) else at.constant(p) for p in parts]
+    values = [p if isinstance(p, Value) else lowering.constant(p) for p in parts]
     length = call.shape[dim]
     if length is None:
-        raise at.sketch.unknown("a length fits no simple function of the scales")
-    return joined(at, values, dim, length)
+        raise lowering.sketch.unknown("a length fits no simple function of the scales")
+    return joined(lowering, values, dim, length)
 
 
 def _empty(constant_: Constant) -> bool:
@@ -51,37 +51,37 @@ def _rejoined(parts: Sequence[Operand], dim: int) -> Value | None:
     return base.at(base.dims) if len(starts) == len(pieces) and same(total, base.length(dim)) else None
 
 
-def joined(at: Lowering, values: Sequence[Value], dim: int, length: Length) -> Value:
+def joined(lowering: Lowering, values: Sequence[Value], dim: int, length: Length) -> Value:
     """A concatenation: a node where the axis grows, otherwise the sum of what is put side by side."""
     if not length.scales:
-        return _side_by_side(at, values, dim, length)
-    return _concatenated(at, [_with_axis(at, value, dim) for value in values], dim, length)
+        return _side_by_side(lowering, values, dim, length)
+    return _concatenated(lowering, [_with_axis(lowering, value, dim) for value in values], dim, length)
 
 
-def _with_axis(at: Lowering, value: Value, dim: int) -> Value:
+def _with_axis(lowering: Lowering, value: Value, dim: int) -> Value:
     """The value with an axis of its own along a dimension of length 1: a single entry beside others."""
 
     if value.dims[dim]:
         return value
-    axis, slots = Axis(ONE), at.sketch.slots(value.source)
+    axis, slots = Axis(ONE), lowering.sketch.slots(value.source)
     labels = tuple(range(len(slots)))
-    made = Made(at.sketch.name_here("single"), "rearrange", (value.source,), (labels,), (*labels, len(slots)),
+    made = Made(lowering.sketch.name_here("single"), "rearrange", (value.source,), (labels,), (*labels, len(slots)),
                 (*slots, axis))  # fmt: skip
     dims = list(value.dims)
     dims[dim] = (Atom(axis, len(slots)),)
-    return Value(at.sketch.add(made), tuple(dims))
+    return Value(lowering.sketch.add(made), tuple(dims))
 
 
-def _side_by_side(at: Lowering, values: Sequence[Value], dim: int, length: Length) -> Value:
+def _side_by_side(lowering: Lowering, values: Sequence[Value], dim: int, length: Length) -> Value:
     """Along an axis that does not grow every part is as large as in the whole."""
-    wide = [at.sketch.take(value, dim, length, "placed") for value in values]
+    wide = [lowering.sketch.take(value, dim, length, "placed") for value in values]
     letters = [str(i) for i in range(len(values[0].dims))]
-    return at.sketch.combine("add", [(value, letters) for value in wide], letters, "cat")
+    return lowering.sketch.combine("add", [(value, letters) for value in wide], letters, "cat")
 
 
-def _concatenated(at: Lowering, values: Sequence[Value], dim: int, length: Length) -> Value:
+def _concatenated(lowering: Lowering, values: Sequence[Value], dim: int, length: Length) -> Value:
 
-    sketch = at.sketch
+    sketch = lowering.sketch
     flat = [sketch.merge(sketch.real(value), dim) for value in values]
     letters = [f"{i}" for i in range(len(flat[0].dims))]
     rest = [letter for i, letter in enumerate(letters) if i != dim]
@@ -122,28 +122,28 @@ def _concatenated(at: Lowering, values: Sequence[Value], dim: int, length: Lengt
 
 
 @lowers("stack")
-def stack(at: Lowering, call: Call) -> Result:
+def stack(lowering: Lowering, call: Call) -> Result:
     """Side by side along a new dimension."""
-    parts = list(at.arg(call, 0))
+    parts = list(lowering.arg(call, 0))
     rank = len(call.shape)
-    dim = at.dim(at.arg(call, 1, "dim", 0), rank)
+    dim = lowering.dim(lowering.arg(call, 1, "dim", 0), rank)
     if any(isinstance(p, Loss) for p in parts):
         return parts[0]
     if (base := _rejoined(parts, dim)) is not None:
         return base
-    values = [p if isinstance(p, Value) else at.constant(p) for p in parts]
+    values = [p if isinstance(p, Value) else lowering.constant(p) for p in parts]
     wide = [value.at([*value.dims[:dim], (), *value.dims[dim:]]) for value in values]
     if len(wide) == 1 and call.shape[dim] == ONE:
         return wide[0]
-    return _side_by_side(at, wide, dim, call.shape[dim] or fixed(len(wide)))  # of a loop, the first steps
+    return _side_by_side(lowering, wide, dim, call.shape[dim] or fixed(len(wide)))  # of a loop, the first steps
 
 
 @lowers("constant_pad_nd", "pad", "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d",
         "reflection_pad3d", "replication_pad3d")  # fmt: skip
-def padded(at: Lowering, call: Call) -> Result:
+def padded(lowering: Lowering, call: Call) -> Result:
     """More entries at the ends of axes that do not grow."""
-    value = at.value(call, 0)
+    value = lowering.value(call, 0)
     for dim, length in enumerate(call.shape):
         if length is not None and not same(length, value.length(dim)):
-            value = at.sketch.take(value, dim, length, "padded")
+            value = lowering.sketch.take(value, dim, length, "padded")
     return value

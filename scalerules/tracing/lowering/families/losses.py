@@ -23,11 +23,11 @@ KINDS = {"cross_entropy_loss": "cross_entropy", "nll_loss": "cross_entropy", "nl
         "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy_with_logits",
         "binary_cross_entropy", "kl_div", "soft_margin_loss", "hinge_embedding_loss", "margin_ranking_loss",
         "cosine_embedding_loss", "_ctc_loss", "ctc_loss", "poisson_nll_loss", "multilabel_margin_loss")  # fmt: skip
-def loss(at: Lowering, call: Call) -> Result:
+def loss(lowering: Lowering, call: Call) -> Result:
     """A loss remembers its predictions."""
-    if (made := _between(at, call)) is not None:
+    if (made := _between(lowering, call)) is not None:
         return made
-    operands = [o for o in at.operands((*call.args, *call.kwargs.values())) if isinstance(o, (Value, Loss))]
+    operands = [o for o in lowering.operands((*call.args, *call.kwargs.values())) if isinstance(o, (Value, Loss))]
     sources: list[Value] = []
     for operand in operands:
         sources.extend(operand.sources if isinstance(operand, Loss) else [operand])
@@ -39,31 +39,31 @@ MEAN, SUM = 1, 2
 """How torch numbers the reductions of a loss."""
 
 
-def _between(at: Lowering, call: Call) -> Result | None:
+def _between(lowering: Lowering, call: Call) -> Result | None:
     """The distance of two values that the module both computes, along an axis that grows, as the number that it is.
 
     Neither of them is a prediction, so the loss is told from its own number: the mean of squares of a difference.
     """
     if operation(call.target) not in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"):
         return None
-    a, b = at.arg(call, 0), at.arg(call, 1)
-    if not (isinstance(a, Value) and isinstance(b, Value) and _learnt(at, a) and _learnt(at, b)):
+    a, b = lowering.arg(call, 0), lowering.arg(call, 1)
+    if not (isinstance(a, Value) and isinstance(b, Value) and _learnt(lowering, a) and _learnt(lowering, b)):
         return None
     if not any(a.length(dim).scales for dim in range(len(a.dims))):
         return None
     longer = max(a, b, key=lambda value: len(value.dims))
     shape = tuple(longer.length(dim) for dim in range(len(longer.dims)))
-    apart = pairwise(at, "add", [a, b], shape, "difference")
-    made = raised(at, replace(apart, stat=None), Fraction(2))
-    how = number(at.arg(call, 2, "reduction", MEAN), MEAN)
+    apart = pairwise(lowering, "add", [a, b], shape, "difference")
+    made = raised(lowering, replace(apart, stat=None), Fraction(2))
+    how = number(lowering.arg(call, 2, "reduction", MEAN), MEAN)
     if how == MEAN:
-        made = averaged(at, made, range(len(made.dims)), keep=False)
+        made = averaged(lowering, made, range(len(made.dims)), keep=False)
     elif how == SUM:
-        made = totalled(at, made, range(len(made.dims)), keep=False, short="sum")
+        made = totalled(lowering, made, range(len(made.dims)), keep=False, short="sum")
     return Loss((made,), "mse") if how in (MEAN, SUM) else made
 
 
-def _learnt(at: Lowering, value: Value) -> bool:
+def _learnt(lowering: Lowering, value: Value) -> bool:
     """Whether a value depends on a weight."""
     stack, seen = [value.source], set[str]()
     while stack:
@@ -72,5 +72,5 @@ def _learnt(at: Lowering, value: Value) -> bool:
             return True
         if source not in seen:
             seen.add(source)
-            stack.extend(at.sketch.nodes[source].operands)
+            stack.extend(lowering.sketch.nodes[source].operands)
     return False

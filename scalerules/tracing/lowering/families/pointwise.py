@@ -26,20 +26,20 @@ TINY = 1e-2
 
 
 @lowers(*UNARY, "prelu", "_prelu_kernel", "elu_", "relu_", "silu_", "rrelu_with_noise", "hardswish_", "glu_jvp")
-def unary(at: Lowering, call: Call) -> Result:
+def unary(lowering: Lowering, call: Call) -> Result:
     """A function of every entry."""
     name = operation(call.target).rstrip("_").removeprefix("_").removesuffix("_kernel")
-    value = at.value(call, 0)
+    value = lowering.value(call, 0)
     function = UNARY.get(name, UNARY["relu"])
     before = curve_of(value)
     samples = tuple(_safe(function, x) for x in before.samples)
     if value.curve is None and name in FUNCTIONS:
-        result = drawn(at, Curve(value, samples), name, name)
+        result = drawn(lowering, Curve(value, samples), name, name)
     elif finite(samples):
         piece = value.piece if name == "neg" else None
-        result = drawn(at, Curve(before.base, samples), name, piece=piece)
+        result = drawn(lowering, Curve(before.base, samples), name, piece=piece)
     else:
-        result = at.sketch.unary(SOME_THROUGH_ZERO, value, name)
+        result = lowering.sketch.unary(SOME_THROUGH_ZERO, value, name)
     return (result, Constant(call.shapes[1])) if len(call.shapes) > 1 else result
 
 
@@ -51,30 +51,34 @@ def _safe(function: Callable[[float], float], x: float) -> float:
 
 
 @lowers("clamp", "clamp_min", "clamp_max", "threshold", "hardtanh_", "clip", "nan_to_num", "hardshrink", "softshrink")
-def clamp(at: Lowering, call: Call) -> Result:
+def clamp(lowering: Lowering, call: Call) -> Result:
     """Cut off above or below; a bound that is almost nothing only keeps a quotient finite."""
-    value = at.value(call, 0)
+    value = lowering.value(call, 0)
     if value.stat is not None or operation(call.target) == "nan_to_num":
         return value
-    low, high = (None if b is None or isinstance(b, Value) else number(b) for b in (at.arg(call, 1), at.arg(call, 2)))
+    low, high = (
+        None if b is None or isinstance(b, Value) else number(b) for b in (lowering.arg(call, 1), lowering.arg(call, 2))
+    )
     if operation(call.target) == "clamp_max":
         low, high = None, low
     if (low is None or abs(low) > 1e4 or abs(low) < TINY) and (high is None or abs(high) > 1e4):
         if low is not None and abs(low) < TINY and low == 0:
-            return drawn(at, Curve(curve_of(value).base, tuple(max(s, 0.0) for s in curve_of(value).samples)), "clamp")
+            return drawn(
+                lowering, Curve(curve_of(value).base, tuple(max(s, 0.0) for s in curve_of(value).samples)), "clamp"
+            )
         return value
     before = curve_of(value)
     cut = tuple(
         min(max(s, -math.inf if low is None else low), math.inf if high is None else high) for s in before.samples
     )
-    return drawn(at, Curve(before.base, cut), "clamp")
+    return drawn(lowering, Curve(before.base, cut), "clamp")
 
 
 # --- two operands --------------------------------------------------------------------------------------
 
 
-def _two(at: Lowering, call: Call) -> tuple[Operand | float | Length, Operand | float | Length]:
-    a, b = at.arg(call, 0), at.arg(call, 1)
+def _two(lowering: Lowering, call: Call) -> tuple[Operand | float | Length, Operand | float | Length]:
+    a, b = lowering.arg(call, 0), lowering.arg(call, 1)
     return a, b
 
 
@@ -83,11 +87,11 @@ def _letters(shape: Shape, value: Value) -> list[str]:
     return [str(i + rank - len(value.dims)) for i in range(len(value.dims))]
 
 
-def pairwise(at: Lowering, op: str, values: Sequence[Value], shape: Shape, short: str) -> Value:
+def pairwise(lowering: Lowering, op: str, values: Sequence[Value], shape: Shape, short: str) -> Value:
     """A sum or product entry by entry, dimensions of length 1 copied."""
     letters = [str(i) for i in range(len(shape))]
     operands = [(value, _letters(shape, value)) for value in values]
-    return at.widened(at.sketch.combine(op, operands, letters, short), shape)
+    return lowering.widened(lowering.sketch.combine(op, operands, letters, short), shape)
 
 
 def _same_base(a: Value, b: Value) -> Value | None:
@@ -96,17 +100,17 @@ def _same_base(a: Value, b: Value) -> Value | None:
 
 
 @lowers("add", "sub", "rsub", "add_", "sub_", "subtract", "__add__")
-def add(at: Lowering, call: Call) -> Result:
+def add(lowering: Lowering, call: Call) -> Result:
     """A sum or difference."""
     name = operation(call.target)
-    a, b = _two(at, call)
-    alpha = number(at.arg(call, 2, "alpha", 1), 1.0)
+    a, b = _two(lowering, call)
+    alpha = number(lowering.arg(call, 2, "alpha", 1), 1.0)
     sign = -alpha if "sub" in name and name != "rsub" else alpha
     if isinstance(a, Loss) or isinstance(b, Loss):
         return _losses(a, b)
     if name == "rsub":
         a, b, sign = b, a, -1.0
-    return summed(at, call, a, b, sign)
+    return summed(lowering, call, a, b, sign)
 
 
 def _losses(*operands: object) -> Loss:
@@ -115,39 +119,39 @@ def _losses(*operands: object) -> Loss:
     return Loss(tuple(s for loss in losses for s in loss.sources), losses[0].kind, tuple(terms))
 
 
-def summed(at: Lowering, call: Call, a: object, b: object, sign: float) -> Result:
+def summed(lowering: Lowering, call: Call, a: object, b: object, sign: float) -> Result:
     """`a + sign * b`."""
     if isinstance(a, Value) and isinstance(b, Value):
-        if rotated(at, a, b):
+        if rotated(lowering, a, b):
             return replace(a, table="")
         base = _same_base(a, b)
         if base is not None and (a.curve is not None or b.curve is not None):
             pairs = zip(curve_of(a).samples, curve_of(b).samples, strict=True)
-            return drawn(at, Curve(base, tuple(x + sign * y for x, y in pairs)), "add")
-        made = pairwise(at, "add", [a, b], call.shape, "add")
+            return drawn(lowering, Curve(base, tuple(x + sign * y for x, y in pairs)), "add")
+        made = pairwise(lowering, "add", [a, b], call.shape, "add")
         return normalised_mean(a, b, made, sign)
     value, constant, first = (a, b, True) if isinstance(a, Value) else (b, a, False)
     if not isinstance(value, Value):
-        raise at.sketch.unknown("adds nothing that can be followed")
+        raise lowering.sketch.unknown("adds nothing that can be followed")
     factor = sign if first else 1.0
     if not first and sign < 0:
         before = curve_of(value)
-        value = drawn(at, Curve(before.base, tuple(-s for s in before.samples)), "neg", piece=value.piece)
-    return at.widened(shifted(at, value, constant, factor), call.shape)
+        value = drawn(lowering, Curve(before.base, tuple(-s for s in before.samples)), "neg", piece=value.piece)
+    return lowering.widened(shifted(lowering, value, constant, factor), call.shape)
 
 
 ROTATION = 0.01
 """So far from 1 the mean squares of two tables may add up to, to be cosines and sines."""
 
 
-def rotated(at: Lowering, a: Value, b: Value) -> bool:
+def rotated(lowering: Lowering, a: Value, b: Value) -> bool:
     """Whether a sum rotates entries (`x * cos + rotate_half(x) * sin`): it is then as large as what is rotated.
 
     The graph reads halves that were exchanged as what they are halves of; added to itself it would be twice as large.
     """
     if not (a.table and b.table and same_source(a, b)) or a.curve is not None or b.curve is not None:
         return False
-    roots = [root_mean_square(at.record, value.table) for value in (a, b)]
+    roots = [root_mean_square(lowering.record, value.table) for value in (a, b)]
     return abs(sum(root**2 for root in roots) - 1) < ROTATION
 
 
@@ -158,7 +162,7 @@ def normalised_mean(a: Value, b: Value, made: Value, sign: float) -> Value:
     return made
 
 
-def shifted(at: Lowering, value: Value, constant: object, factor: float) -> Value:
+def shifted(lowering: Lowering, value: Value, constant: object, factor: float) -> Value:
     """A value plus fixed numbers."""
     given = constant.number if isinstance(constant, Constant) else constant
     length = as_length(given)
@@ -173,40 +177,40 @@ def shifted(at: Lowering, value: Value, constant: object, factor: float) -> Valu
         if abs(amount) < TINY and (value.stat is not None or value.curve is None):
             return value
         before = curve_of(value)
-        return drawn(at, Curve(before.base, tuple(s + amount for s in before.samples)), "shifted")
-    one = at.sketch.constant()
+        return drawn(lowering, Curve(before.base, tuple(s + amount for s in before.samples)), "shifted")
+    one = lowering.sketch.constant()
     if length is not None:
-        one = at.sketch.scale(one, length)
+        one = lowering.sketch.scale(one, length)
     letters = [str(i) for i in range(len(value.dims))]
-    return at.sketch.combine("add", [(value, letters), (one, [])], letters, "shifted")
+    return lowering.sketch.combine("add", [(value, letters), (one, [])], letters, "shifted")
 
 
 @lowers("mul", "multiply", "mul_", "__mul__")
-def mul(at: Lowering, call: Call) -> Result:
+def mul(lowering: Lowering, call: Call) -> Result:
     """A product entry by entry."""
-    a, b = _two(at, call)
+    a, b = _two(lowering, call)
     if isinstance(a, Loss) or isinstance(b, Loss):
         return a if isinstance(a, Loss) else b  # type: ignore[return-value]
-    return multiplied(at, a, b, call.shape)
+    return multiplied(lowering, a, b, call.shape)
 
 
-def multiplied(at: Lowering, a: object, b: object, shape: Shape) -> Value:
+def multiplied(lowering: Lowering, a: object, b: object, shape: Shape) -> Value:
     """A product entry by entry; a value times the inverse of its own size is a norm."""
     if isinstance(a, Value) and isinstance(b, Value):
-        found = normalised(at, a, b) or normalised(at, b, a)
+        found = normalised(lowering, a, b) or normalised(lowering, b, a)
         if found is not None:
-            return at.widened(found, shape)
+            return lowering.widened(found, shape)
         base = _same_base(a, b)
         if base is not None and a.stat is None and b.stat is None:
             samples = tuple(x * y for x, y in zip(curve_of(a).samples, curve_of(b).samples, strict=True))
-            return drawn(at, Curve(base, samples), "mul")
-        return pairwise(at, "einsum", [a, b], shape, "mul")
+            return drawn(lowering, Curve(base, samples), "mul")
+        return pairwise(lowering, "einsum", [a, b], shape, "mul")
     value, constant = (a, b) if isinstance(a, Value) else (b, a)
     if not isinstance(value, Value):
-        raise at.sketch.unknown("multiplies nothing that can be followed")
+        raise lowering.sketch.unknown("multiplies nothing that can be followed")
     if isinstance(constant, Constant) and _spread(value, constant):
-        return pairwise(at, "einsum", [value, at.constant(constant)], shape, "mul")
-    return at.widened(scaled(at, value, constant), shape)
+        return pairwise(lowering, "einsum", [value, lowering.constant(constant)], shape, "mul")
+    return lowering.widened(scaled(lowering, value, constant), shape)
 
 
 def _spread(value: Value, constant: Constant) -> bool:
@@ -218,14 +222,14 @@ def _spread(value: Value, constant: Constant) -> bool:
     return any(length is not None and length.scales and not d for d, length in zip(dims, constant.shape, strict=True))
 
 
-def scaled(at: Lowering, value: Value, constant: object) -> Value:
+def scaled(lowering: Lowering, value: Value, constant: object) -> Value:
     """A value times fixed numbers: only those that vary with the scales matter."""
     length = as_length(constant.number if isinstance(constant, Constant) else constant)
     if length is None:
         table = constant.ref if isinstance(constant, Constant) and not value.table and value.curve is None else ""
         return replace(value, curve=None, piece=None, stat=None, table=table)
     if length.scales:
-        return at.sketch.scale(value, length)
+        return lowering.sketch.scale(value, length)
     amount = length.value({})
     before = curve_of(value)
     piece = value.piece if abs(amount) == 1 else None
@@ -237,75 +241,75 @@ def scaled(at: Lowering, value: Value, constant: object) -> Value:
 
 
 @lowers("div", "true_divide", "divide", "div_")
-def div(at: Lowering, call: Call) -> Result:
+def div(lowering: Lowering, call: Call) -> Result:
     """A quotient entry by entry."""
-    a, b = _two(at, call)
+    a, b = _two(lowering, call)
     if isinstance(a, Loss):
         return a
     if isinstance(b, Value):
         if isinstance(a, Value):
-            found = divided(at, a, b)
+            found = divided(lowering, a, b)
             if found is not None:
-                return at.widened(found, call.shape)
+                return lowering.widened(found, call.shape)
             base = _same_base(a, b)
             if base is not None and a.stat is None and b.stat is None:
                 pairs = zip(curve_of(a).samples, curve_of(b).samples, strict=True)
                 samples = tuple(_safe(lambda q, x=x: x / q, y) for x, y in pairs)
                 if finite(samples):
-                    return drawn(at, Curve(base, samples), "div")
-            return multiplied(at, a, raised(at, b, Fraction(-1)), call.shape)
-        inverse = raised(at, b, Fraction(-1))
-        return at.widened(scaled(at, inverse, a), call.shape)
+                    return drawn(lowering, Curve(base, samples), "div")
+            return multiplied(lowering, a, raised(lowering, b, Fraction(-1)), call.shape)
+        inverse = raised(lowering, b, Fraction(-1))
+        return lowering.widened(scaled(lowering, inverse, a), call.shape)
     length = as_length(b)
     inverse = power(length, Fraction(-1)) if length is not None and (length.scales or length.value({})) else None
-    return multiplied(at, a, inverse if inverse is not None else Constant(()), call.shape)
+    return multiplied(lowering, a, inverse if inverse is not None else Constant(()), call.shape)
 
 
 @lowers("addcmul", "addcdiv", "lerp")
-def three(at: Lowering, call: Call) -> Result:
+def three(lowering: Lowering, call: Call) -> Result:
     """`a + b c`, or `a + w (b - a)`: sums and products entry by entry."""
-    a, b, c = (at.arg(call, i) for i in range(3))
+    a, b, c = (lowering.arg(call, i) for i in range(3))
     if operation(call.target) == "lerp":
         values = [v for v in (a, b) if isinstance(v, Value)]
         if isinstance(c, Value):
-            parts = [multiplied(at, v, c, call.shape) for v in values]
-            return pairwise(at, "add", [*parts, *(v for v in (a,) if isinstance(v, Value))], call.shape, "add")
-        return pairwise(at, "add", values, call.shape, "add") if len(values) > 1 else values[0]
+            parts = [multiplied(lowering, v, c, call.shape) for v in values]
+            return pairwise(lowering, "add", [*parts, *(v for v in (a,) if isinstance(v, Value))], call.shape, "add")
+        return pairwise(lowering, "add", values, call.shape, "add") if len(values) > 1 else values[0]
     if operation(call.target) == "addcdiv" and isinstance(c, Value):
-        c = raised(at, c, Fraction(-1))
+        c = raised(lowering, c, Fraction(-1))
     if isinstance(b, Value) or isinstance(c, Value):
-        b = multiplied(at, b, c, call.shape)
-    return summed(at, call, a, b, 1.0)
+        b = multiplied(lowering, b, c, call.shape)
+    return summed(lowering, call, a, b, 1.0)
 
 
 # --- powers --------------------------------------------------------------------------------------------
 
 
 @lowers("pow", "float_power")
-def pow_(at: Lowering, call: Call) -> Result:
+def pow_(lowering: Lowering, call: Call) -> Result:
     """A power, most often a fixed one."""
-    a, b = _two(at, call)
+    a, b = _two(lowering, call)
     if isinstance(b, Value):
         return (
-            at.sketch.unary(SOME, b, "pow")
+            lowering.sketch.unary(SOME, b, "pow")
             if not isinstance(a, Value)
-            else pairwise(at, "einsum", [a, at.sketch.unary(SOME, b, "pow")], call.shape, "pow")
+            else pairwise(lowering, "einsum", [a, lowering.sketch.unary(SOME, b, "pow")], call.shape, "pow")
         )
     assert isinstance(a, Value)
-    return raised(at, a, Fraction(number(b, 1.0)).limit_denominator(64))
+    return raised(lowering, a, Fraction(number(b, 1.0)).limit_denominator(64))
 
 
 @lowers("sqrt", "rsqrt", "reciprocal", "square")
-def powers(at: Lowering, call: Call) -> Result:
+def powers(lowering: Lowering, call: Call) -> Result:
     """Roots, inverses and squares."""
     exponents = {"sqrt": Fraction(1, 2), "rsqrt": Fraction(-1, 2), "reciprocal": Fraction(-1), "square": Fraction(2)}
-    return raised(at, at.value(call, 0), exponents[operation(call.target)])
+    return raised(lowering, lowering.value(call, 0), exponents[operation(call.target)])
 
 
 @lowers("log", "log2", "log10", "logit", "digamma", "lgamma", "erfinv", "acos", "asin", "atan2", "hypot", "polar")
-def generic(at: Lowering, call: Call) -> Result:
+def generic(lowering: Lowering, call: Call) -> Result:
     """A function without symmetry."""
-    return at.sketch.unary(SOME_THROUGH_ZERO, at.value(call, 0), operation(call.target))
+    return lowering.sketch.unary(SOME_THROUGH_ZERO, lowering.value(call, 0), operation(call.target))
 
 
 # --- choices -------------------------------------------------------------------------------------------
@@ -313,28 +317,28 @@ def generic(at: Lowering, call: Call) -> Result:
 
 @lowers("where", "masked_fill", "masked_fill_", "masked_scatter", "maximum", "minimum", "fmax", "fmin", "max.other",
         "copysign")  # fmt: skip
-def choice(at: Lowering, call: Call) -> Result:
+def choice(lowering: Lowering, call: Call) -> Result:
     """Entries of one or of the other: as large as either."""
-    operands = list(at.operands((*call.args, *call.kwargs.values())))
+    operands = list(lowering.operands((*call.args, *call.kwargs.values())))
     losses = [o for o in operands if isinstance(o, Loss)]
     if losses:
         return losses[0]
     values = [o for o in operands if isinstance(o, Value)]
     if len(values) == 1:
-        return at.widened(replace(values[0], curve=None, piece=None), call.shape)
-    return pairwise(at, "add", values, call.shape, operation(call.target))
+        return lowering.widened(replace(values[0], curve=None, piece=None), call.shape)
+    return pairwise(lowering, "add", values, call.shape, operation(call.target))
 
 
 @lowers("glu")
-def glu(at: Lowering, call: Call) -> Result:
+def glu(lowering: Lowering, call: Call) -> Result:
     """One half times the sigmoid of the other."""
 
-    value = at.value(call, 0)
-    dim = at.dim(at.arg(call, 1, "dim", -1), len(value.dims))
+    value = lowering.value(call, 0)
+    dim = lowering.dim(lowering.arg(call, 1, "dim", -1), len(value.dims))
     half = over(value.length(dim), fixed(2))
     assert half is not None
-    gate = at.sketch.unary("sigmoid", stretched(at, value, dim, half, half), "gate")
-    return pairwise(at, "einsum", [stretched(at, value, dim, fixed(0), half), gate], call.shape, "glu")
+    gate = lowering.sketch.unary("sigmoid", stretched(lowering, value, dim, half, half), "gate")
+    return pairwise(lowering, "einsum", [stretched(lowering, value, dim, fixed(0), half), gate], call.shape, "glu")
 
 
 assert negative and product

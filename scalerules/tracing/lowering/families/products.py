@@ -17,7 +17,7 @@ LETTERS = "abcdefghijklmnopqrstuvw"
 
 
 def contracted(
-    at: Lowering,
+    lowering: Lowering,
     operands: Sequence[tuple[Value | Constant, Sequence[str]]],
     result: Sequence[str],
     short: str | None = None,
@@ -28,28 +28,28 @@ def contracted(
         if isinstance(operand, Constant):
             grown = [x for x, length in zip(letters, operand.shape, strict=True) if length is None or length.scales]
             summed = any(letter not in result for letter in grown)
-            if summed and operand.number is None and fixed_entries(at, operand) is None:
-                raise at.sketch.unknown(
+            if summed and operand.number is None and fixed_entries(lowering, operand) is None:
+                raise lowering.sketch.unknown(
                     "a fixed matrix is multiplied along an axis that grows; what it does is not known"
                 )
-            operand = at.constant(operand)
+            operand = lowering.constant(operand)
         ready.append((operand, letters))
-    if (parts := _parts_of_join(at, ready, result)) is not None:
-        sums = [contracted(at, part, result, short) for part in parts]
-        return at.sketch.combine("add", [(each, list(result)) for each in sums], list(result), "joined")
+    if (parts := _parts_of_join(lowering, ready, result)) is not None:
+        sums = [contracted(lowering, part, result, short) for part in parts]
+        return lowering.sketch.combine("add", [(each, list(result)) for each in sums], list(result), "joined")
     for index, (value, letters) in enumerate(ready):
         for dim, letter in enumerate(letters):
             if len(value.dims[dim]) > 1 and letter not in result and _weights(ready, letter):
-                value = at.sketch.merge(value, dim)
+                value = lowering.sketch.merge(value, dim)
         ready[index] = (value, letters)
-    return at.sketch.combine("einsum", ready, result, short)
+    return lowering.sketch.combine("einsum", ready, result, short)
 
 
 Labelled: TypeAlias = "tuple[Value | Constant, Sequence[str]]"
 
 
 def _parts_of_join(
-    at: Lowering, operands: Sequence[tuple[Value, Sequence[str]]], result: Sequence[str]
+    lowering: Lowering, operands: Sequence[tuple[Value, Sequence[str]]], result: Sequence[str]
 ) -> list[list[Labelled]] | None:
     """One product for each part of a concatenation of parts that grow and others that do not, as a weight reads them.
 
@@ -60,21 +60,21 @@ def _parts_of_join(
     for (x, x_letters), (w, w_letters) in (operands, operands[::-1]):
         if not isinstance(w.source, Part) or isinstance(x.source, Part):
             continue
-        if w.source.weight.name in at.sketch.whole_weights:
+        if w.source.weight.name in lowering.sketch.whole_weights:
             continue
-        made = at.sketch.nodes[x.source]
+        made = lowering.sketch.nodes[x.source]
         named = zip(x_letters, x.dims, strict=True)
         letter = next((name for name, dim in named if len(dim) == 1 and dim[0].slot == made.along), "")
         if made.op != "concat" or letter in result or letter not in w_letters:
             continue
         column = list(w_letters).index(letter)
-        axes = [at.sketch.slots(source)[-1] for source in made.operands]
+        axes = [lowering.sketch.slots(source)[-1] for source in made.operands]
         if len({bool(axis.length.scales) for axis in axes}) < 2 or len(w.dims[column]) != 1:
             continue
         start, parts = fixed(0), list[list[Labelled]]()
         for source, axis in zip(made.operands, axes, strict=True):
             dims = [(Atom(axis, d[0].slot),) if n == letter else d for n, d in zip(x_letters, x.dims, strict=True)]
-            own = at.sketch.stretch(w, column, start, axis.length)
+            own = lowering.sketch.stretch(w, column, start, axis.length)
             parts.append([(Value(source, tuple(dims)), x_letters), (own, w_letters)])
             start = plus(start, axis.length)
         return parts
@@ -91,36 +91,36 @@ def _weights(operands: Sequence[tuple[Value, Sequence[str]]], letter: str) -> bo
     )
 
 
-def biased(at: Lowering, value: Value, bias: object) -> Value:
+def biased(lowering: Lowering, value: Value, bias: object) -> Value:
     """Plus a bias along the last dimensions."""
     if not isinstance(bias, Value):
         return value
     letters = [str(i) for i in range(len(value.dims))]
-    return at.sketch.combine(
+    return lowering.sketch.combine(
         "add", [(value, letters), (bias, letters[len(letters) - len(bias.dims) :])], letters, "bias"
     )
 
 
 @lowers("linear")
-def linear(at: Lowering, call: Call) -> Result:
+def linear(lowering: Lowering, call: Call) -> Result:
     """`x W^T + b`."""
-    x, w = at.arg(call, 0), at.arg(call, 1)
+    x, w = lowering.arg(call, 0), lowering.arg(call, 1)
     batch = [f"b{i}" for i in range(_rank(x) - 1)]
     result = [*batch, "o"] if _rank(w) == 2 else batch
-    made = contracted(at, [(x, [*batch, "i"]), (w, ["o", "i"] if _rank(w) == 2 else ["i"])], result, _short(call))
-    return tied(at, biased(at, made, at.arg(call, 2, "bias")), w)
+    made = contracted(lowering, [(x, [*batch, "i"]), (w, ["o", "i"] if _rank(w) == 2 else ["i"])], result, _short(call))
+    return tied(lowering, biased(lowering, made, lowering.arg(call, 2, "bias")), w)
 
 
-def tied(at: Lowering, made: Value, weight: object) -> Value:
+def tied(lowering: Lowering, made: Value, weight: object) -> Value:
     """A product with a table that rows are looked up in as well gets a factor of its own, 1 in the module.
 
     One initial value cannot serve both: entries of order one in a sum over the width are as large as the width.
     """
     part = weight.source if isinstance(weight, Value) else None
-    if not isinstance(part, Part) or part.weight.name not in at.tables:
+    if not isinstance(part, Part) or part.weight.name not in lowering.tables:
         return made
     grows = any(axis.length.scales for axis in part.slots)
-    return at.sketch.unary("scale", made, "scale", factor=ONE, free=True) if grows else made
+    return lowering.sketch.unary("scale", made, "scale", factor=ONE, free=True) if grows else made
 
 
 def _rank(operand: Value | Constant) -> int:
@@ -134,60 +134,66 @@ def _short(call: Call) -> str | None:
 
 
 @lowers("addmm", "addmv", "addbmm", "_addmm_activation")
-def addmm(at: Lowering, call: Call) -> Result:
+def addmm(lowering: Lowering, call: Call) -> Result:
     """`bias + a b`."""
-    bias, a, b = (at.arg(call, i) for i in range(3))
+    bias, a, b = (lowering.arg(call, i) for i in range(3))
     right = ["i", "o"] if _rank(b) == 2 else ["i"]
-    made = contracted(at, [(a, ["b", "i"]), (b, right)], ["b", "o"] if _rank(b) == 2 else ["b"], _short(call))
-    return biased(at, at.sketch.scale(made, as_length(at.arg(call, 4, "alpha", 1)) or as_length(1), "scale"), bias)  # type: ignore[arg-type]
+    made = contracted(lowering, [(a, ["b", "i"]), (b, right)], ["b", "o"] if _rank(b) == 2 else ["b"], _short(call))
+    return biased(
+        lowering,
+        lowering.sketch.scale(made, as_length(lowering.arg(call, 4, "alpha", 1)) or as_length(1), "scale"),
+        bias,
+    )  # type: ignore[arg-type]
 
 
 @lowers("baddbmm")
-def baddbmm(at: Lowering, call: Call) -> Result:
+def baddbmm(lowering: Lowering, call: Call) -> Result:
     """`beta * input + alpha * (a @ b)`."""
-    given, a, b = (at.arg(call, i) for i in range(3))
-    made = contracted(at, [(a, ["b", "s", "i"]), (b, ["b", "i", "o"])], ["b", "s", "o"], "bmm")
-    alpha = as_length(at.arg(call, 4, "alpha", 1))
+    given, a, b = (lowering.arg(call, i) for i in range(3))
+    made = contracted(lowering, [(a, ["b", "s", "i"]), (b, ["b", "i", "o"])], ["b", "s", "o"], "bmm")
+    alpha = as_length(lowering.arg(call, 4, "alpha", 1))
     if alpha is not None:
-        made = at.sketch.scale(made, alpha)
-    if number(at.arg(call, 3, "beta", 1), 1.0) == 0 or not isinstance(given, Value):
+        made = lowering.sketch.scale(made, alpha)
+    if number(lowering.arg(call, 3, "beta", 1), 1.0) == 0 or not isinstance(given, Value):
         return made
     letters = ["0", "1", "2"]
-    return at.sketch.combine("add", [(made, letters), (given, letters[3 - len(given.dims) :])], letters, "add")
+    return lowering.sketch.combine("add", [(made, letters), (given, letters[3 - len(given.dims) :])], letters, "add")
 
 
 @lowers("mm", "bmm", "matmul", "dot", "mv", "vdot", "inner", "__matmul__", "chain_matmul", "linalg_matmul")
-def matmul(at: Lowering, call: Call) -> Result:
+def matmul(lowering: Lowering, call: Call) -> Result:
     """The last two dimensions are multiplied as matrices, those before are a batch."""
-    a, b = at.arg(call, 0), at.arg(call, 1)
+    a, b = lowering.arg(call, 0), lowering.arg(call, 1)
     rank_a, rank_b = _rank(a), _rank(b)
     deep = max(rank_a, rank_b, 2) - 2
     batch = [f"b{i}" for i in range(deep)]
     left = [*batch[deep - (rank_a - 2) :], "s", "i"] if rank_a > 1 else ["i"]
     right = [*batch[deep - (rank_b - 2) :], "i", "o"] if rank_b > 1 else ["i"]
     result = [*batch, *(["s"] if rank_a > 1 else []), *(["o"] if rank_b > 1 else [])]
-    return tied(at, contracted(at, [(a, left), (b, right)], result, _short(call)), b)
+    return tied(lowering, contracted(lowering, [(a, left), (b, right)], result, _short(call)), b)
 
 
 @lowers("outer", "ger")
-def outer(at: Lowering, call: Call) -> Result:
+def outer(lowering: Lowering, call: Call) -> Result:
     """Every product of an entry of one with one of the other."""
-    return contracted(at, [(at.arg(call, 0), ["a"]), (at.arg(call, 1), ["b"])], ["a", "b"], "outer")
+    return contracted(lowering, [(lowering.arg(call, 0), ["a"]), (lowering.arg(call, 1), ["b"])], ["a", "b"], "outer")
 
 
 @lowers("bilinear", "_trilinear")
-def bilinear(at: Lowering, call: Call) -> Result:
+def bilinear(lowering: Lowering, call: Call) -> Result:
     """`x W y` with one matrix per output."""
-    x, y, w = (at.arg(call, i) for i in range(3))
+    x, y, w = (lowering.arg(call, i) for i in range(3))
     batch = [f"b{i}" for i in range(_rank(x) - 1)]
-    made = contracted(at, [(x, [*batch, "i"]), (y, [*batch, "j"]), (w, ["o", "i", "j"])], [*batch, "o"], _short(call))
-    return biased(at, made, at.arg(call, 3, "bias"))
+    made = contracted(
+        lowering, [(x, [*batch, "i"]), (y, [*batch, "j"]), (w, ["o", "i", "j"])], [*batch, "o"], _short(call)
+    )
+    return biased(lowering, made, lowering.arg(call, 3, "bias"))
 
 
 @lowers("einsum")
-def einsum(at: Lowering, call: Call) -> Result:
+def einsum(lowering: Lowering, call: Call) -> Result:
     """Any product, by its equation."""
-    equation, operands = str(call.args[0]).replace(" ", ""), list(at.arg(call, 1))
+    equation, operands = str(call.args[0]).replace(" ", ""), list(lowering.arg(call, 1))
     left, arrow, result = equation.partition("->")
     parts = left.split(",")
     deep = max(
@@ -198,8 +204,8 @@ def einsum(at: Lowering, call: Call) -> Result:
         result = ("..." if deep else "") + "".join(sorted(c for c in set(seen) if seen.count(c) == 1))
     named = [_letters(part, _rank(o), deep) for part, o in zip(parts, operands, strict=True)]
     if any(len(set(letters)) < len(letters) for letters in named):
-        raise at.sketch.unknown("an einsum takes a diagonal")
-    return contracted(at, list(zip(operands, named, strict=True)), _letters(result, None, deep), "einsum")
+        raise lowering.sketch.unknown("an einsum takes a diagonal")
+    return contracted(lowering, list(zip(operands, named, strict=True)), _letters(result, None, deep), "einsum")
 
 
 def _letters(part: str, rank: int | None, deep: int) -> list[str]:
@@ -209,11 +215,11 @@ def _letters(part: str, rank: int | None, deep: int) -> list[str]:
 
 
 @lowers("_grouped_mm", "grouped_mm", "_scaled_grouped_mm", "grouped_mm_fallback")
-def grouped_mm(at: Lowering, call: Call) -> Result:
+def grouped_mm(lowering: Lowering, call: Call) -> Result:
     """Rows sorted by expert, each times the matrix of its own."""
-    x, w = at.arg(call, 0), at.arg(call, 1)
+    x, w = lowering.arg(call, 0), lowering.arg(call, 1)
     if _rank(x) == 2 and _rank(w) == 3:
-        return contracted(at, [(x, ["s", "i"]), (w, ["e", "i", "o"])], ["s", "o"], "experts")
+        return contracted(lowering, [(x, ["s", "i"]), (w, ["e", "i", "o"])], ["s", "o"], "experts")
     if _rank(x) == 3 and _rank(w) == 3:
-        return contracted(at, [(x, ["e", "s", "i"]), (w, ["e", "i", "o"])], ["e", "s", "o"], "experts")
-    raise at.sketch.unknown("this form of grouped product is not known")
+        return contracted(lowering, [(x, ["e", "s", "i"]), (w, ["e", "i", "o"])], ["e", "s", "o"], "experts")
+    raise lowering.sketch.unknown("this form of grouped product is not known")

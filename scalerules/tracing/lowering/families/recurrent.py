@@ -31,29 +31,31 @@ def _letters(value: Value) -> list[str]:
     return [str(i) for i in range(len(value.dims))]
 
 
-def _add(at: Lowering, *values: Value, short: str = "add") -> Value:
+def _add(lowering: Lowering, *values: Value, short: str = "add") -> Value:
     letters = _letters(max(values, key=lambda v: len(v.dims)))
-    return at.sketch.combine("add", [(v, letters[len(letters) - len(v.dims) :]) for v in values], letters, short)
+    return lowering.sketch.combine("add", [(v, letters[len(letters) - len(v.dims) :]) for v in values], letters, short)
 
 
-def _mul(at: Lowering, *values: Value, short: str = "mul") -> Value:
+def _mul(lowering: Lowering, *values: Value, short: str = "mul") -> Value:
     letters = _letters(max(values, key=lambda v: len(v.dims)))
-    return at.sketch.combine("einsum", [(v, letters[len(letters) - len(v.dims) :]) for v in values], letters, short)
+    return lowering.sketch.combine(
+        "einsum", [(v, letters[len(letters) - len(v.dims) :]) for v in values], letters, short
+    )
 
 
-def _gates(at: Lowering, x: Value, weight: Value, bias: Value | None, count: int) -> Gates:
+def _gates(lowering: Lowering, x: Value, weight: Value, bias: Value | None, count: int) -> Gates:
     """`W x + b`, cut into its gates: each has its own rows of the weight."""
     rows = over(weight.length(0), fixed(count))
     if rows is None:
-        raise at.sketch.unknown(f"cannot cut {weight.length(0)} rows into {count} gates")
+        raise lowering.sketch.unknown(f"cannot cut {weight.length(0)} rows into {count} gates")
     found: Gates = []
     batch = _letters(x)[:-1]
     for i in range(count):
         start = _times(rows, i)
-        part = at.sketch.stretch(weight, 0, start, rows)
-        made = contracted(at, [(x, [*batch, "i"]), (part, ["o", "i"])], [*batch, "o"], f"gate_{i}")
+        part = lowering.sketch.stretch(weight, 0, start, rows)
+        made = contracted(lowering, [(x, [*batch, "i"]), (part, ["o", "i"])], [*batch, "o"], f"gate_{i}")
         if bias is not None:
-            made = _add(at, made, at.sketch.stretch(bias, 0, start, rows), short=f"gate_{i}_bias")
+            made = _add(lowering, made, lowering.sketch.stretch(bias, 0, start, rows), short=f"gate_{i}_bias")
         found.append(made)
     return found
 
@@ -62,79 +64,89 @@ def _times(length: Length, count: int) -> Length:
     return times(length, fixed(count))
 
 
-def _lstm(at: Lowering, x: Gates, h: Gates | None, c: Value | None, last: Value | None) -> tuple[Value, Value | None]:
-    i, f, g, o = (_add(at, a, b) for a, b in zip(x, h, strict=True)) if h is not None else x
-    i, f, o = (at.sketch.unary("sigmoid", gate) for gate in (i, f, o))
-    g = at.sketch.unary("tanh", g)
-    new = _mul(at, i, g, short="written")
-    cell = new if c is None else _add(at, new, _mul(at, f, c, short="kept"), short="cell")
-    return _mul(at, o, at.sketch.unary("tanh", cell), short="hidden"), cell
+def _lstm(
+    lowering: Lowering, x: Gates, h: Gates | None, c: Value | None, last: Value | None
+) -> tuple[Value, Value | None]:
+    i, f, g, o = (_add(lowering, a, b) for a, b in zip(x, h, strict=True)) if h is not None else x
+    i, f, o = (lowering.sketch.unary("sigmoid", gate) for gate in (i, f, o))
+    g = lowering.sketch.unary("tanh", g)
+    new = _mul(lowering, i, g, short="written")
+    cell = new if c is None else _add(lowering, new, _mul(lowering, f, c, short="kept"), short="cell")
+    return _mul(lowering, o, lowering.sketch.unary("tanh", cell), short="hidden"), cell
 
 
-def _gru(at: Lowering, x: Gates, h: Gates | None, c: Value | None, last: Value | None) -> tuple[Value, Value | None]:
+def _gru(
+    lowering: Lowering, x: Gates, h: Gates | None, c: Value | None, last: Value | None
+) -> tuple[Value, Value | None]:
     r, z, n = x
     if h is None or last is None:
-        return _mul(at, at.sketch.unary("sigmoid", z), at.sketch.unary("tanh", n), short="hidden"), None
-    r, z = (at.sketch.unary("sigmoid", _add(at, a, b)) for a, b in zip((r, z), h[:2], strict=True))
-    n = at.sketch.unary("tanh", _add(at, n, _mul(at, r, h[2])))
-    kept = _mul(at, at.sketch.unary("sigmoid", z, "rest"), n)
-    return _add(at, kept, _mul(at, z, last), short="hidden"), None
+        return _mul(
+            lowering, lowering.sketch.unary("sigmoid", z), lowering.sketch.unary("tanh", n), short="hidden"
+        ), None
+    r, z = (lowering.sketch.unary("sigmoid", _add(lowering, a, b)) for a, b in zip((r, z), h[:2], strict=True))
+    n = lowering.sketch.unary("tanh", _add(lowering, n, _mul(lowering, r, h[2])))
+    kept = _mul(lowering, lowering.sketch.unary("sigmoid", z, "rest"), n)
+    return _add(lowering, kept, _mul(lowering, z, last), short="hidden"), None
 
 
-def _plain(at: Lowering, x: Gates, h: Gates | None, c: Value | None, last: Value | None) -> tuple[Value, Value | None]:
-    return at.sketch.unary("tanh", x[0] if h is None else _add(at, x[0], h[0]), "hidden"), None
+def _plain(
+    lowering: Lowering, x: Gates, h: Gates | None, c: Value | None, last: Value | None
+) -> tuple[Value, Value | None]:
+    return lowering.sketch.unary("tanh", x[0] if h is None else _add(lowering, x[0], h[0]), "hidden"), None
 
 
 def _rectified(
-    at: Lowering, x: Gates, h: Gates | None, c: Value | None, last: Value | None
+    lowering: Lowering, x: Gates, h: Gates | None, c: Value | None, last: Value | None
 ) -> tuple[Value, Value | None]:
-    return at.sketch.unary("relu", x[0] if h is None else _add(at, x[0], h[0]), "hidden"), None
+    return lowering.sketch.unary("relu", x[0] if h is None else _add(lowering, x[0], h[0]), "hidden"), None
 
 
 CELLS = {"lstm": (4, _lstm), "gru": (3, _gru), "rnn_tanh": (1, _plain), "rnn_relu": (1, _rectified)}
 
 
 @lowers("lstm", "gru", "rnn_tanh", "rnn_relu")
-def recurrent(at: Lowering, call: Call) -> Result:
+def recurrent(lowering: Lowering, call: Call) -> Result:
     """Layers of cells, in one or both directions."""
     name = operation(call.target)
-    x, weights = at.value(call, 0), list(at.arg(call, 2))
+    x, weights = lowering.value(call, 0), list(lowering.arg(call, 2))
     if "data" in call.target:
-        raise at.sketch.unknown("packed sequences are not known")
+        raise lowering.sketch.unknown("packed sequences are not known")
     biases, layers, both = bool(call.args[3]), _count(call.args[4]), bool(call.args[7])
     each = 4 if biases else 2
     directions = 2 if both else 1
     if len(weights) != each * layers * directions:
-        raise at.sketch.unknown("projections inside of an LSTM are not known")
-    x = at.sketch.real(x)
+        raise lowering.sketch.unknown("projections inside of an LSTM are not known")
+    x = lowering.sketch.real(x)
     outs: list[Value] = []
     for layer in range(layers):
         outs = []
         for direction in range(directions):
             first = each * (layer * directions + direction)
-            outs.append(_run(at, name, x, weights[first : first + each]))
+            outs.append(_run(lowering, name, x, weights[first : first + each]))
         if len(outs) == 1:
             x = outs[0]
         else:
             length = outs[0].length(len(outs[0].dims) - 1)
-            x = joined(at, outs, len(outs[0].dims) - 1, _times(length, 2))
+            x = joined(lowering, outs, len(outs[0].dims) - 1, _times(length, 2))
     last: list[Result] = []
     for shape in call.shapes[1:]:
-        last.append(_last(at, outs[-1], shape))
+        last.append(_last(lowering, outs[-1], shape))
     return (x, *last)  # type: ignore[return-value]
 
 
 @lowers("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")
-def one_step(at: Lowering, call: Call) -> Result:
+def one_step(lowering: Lowering, call: Call) -> Result:
     """One step of a cell, from the state that it is given; a state of zeros adds nothing."""
     count, cell = CELLS[operation(call.target).removesuffix("_cell")]
-    x, given = at.value(call, 0), at.arg(call, 1)
+    x, given = lowering.value(call, 0), lowering.arg(call, 1)
     states: list[object] = [*given] if isinstance(given, tuple) else [given]
-    w_in, w_back = at.value(call, 2), at.value(call, 3)
-    b_in, b_back = (at.value(call, i) if len(call.args) > i and call.args[i] is not None else None for i in (4, 5))
+    w_in, w_back = lowering.value(call, 2), lowering.value(call, 3)
+    b_in, b_back = (
+        lowering.value(call, i) if len(call.args) > i and call.args[i] is not None else None for i in (4, 5)
+    )
     h, c = (each if isinstance(each, Value) else None for each in [*states, None][:2])
-    back = _gates(at, h, w_back, b_back, count) if h is not None else None
-    new, memory = cell(at, _gates(at, x, w_in, b_in, count), back, c, h)
+    back = _gates(lowering, h, w_back, b_back, count) if h is not None else None
+    new, memory = cell(lowering, _gates(lowering, x, w_in, b_in, count), back, c, h)
     return (new, memory) if len(call.shapes) > 1 else new
 
 
@@ -142,18 +154,18 @@ def _count(value: object) -> int:
     return int(value) if isinstance(value, (int, float)) else 1
 
 
-def _last(at: Lowering, value: Value, shape: Shape) -> Value:
-    return rearranged(at, value, [length or fixed(1) for length in shape])
+def _last(lowering: Lowering, value: Value, shape: Shape) -> Value:
+    return rearranged(lowering, value, [length or fixed(1) for length in shape])
 
 
-def _run(at: Lowering, name: str, x: Value, weights: Sequence[Value]) -> Value:
+def _run(lowering: Lowering, name: str, x: Value, weights: Sequence[Value]) -> Value:
     count, cell = CELLS[name]
     w_in, w_back = weights[0], weights[1]
     b_in, b_back = (weights[2], weights[3]) if len(weights) == 4 else (None, None)
-    inputs = _gates(at, x, w_in, b_in, count)
-    h, c = cell(at, inputs, None, None, None)
+    inputs = _gates(lowering, x, w_in, b_in, count)
+    h, c = cell(lowering, inputs, None, None, None)
     for _ in range(STEPS - 1):
-        h, c = cell(at, inputs, _gates(at, h, w_back, b_back, count), c, h)
+        h, c = cell(lowering, inputs, _gates(lowering, h, w_back, b_back, count), c, h)
     return h
 
 
@@ -161,71 +173,81 @@ def _run(at: Lowering, name: str, x: Value, weights: Sequence[Value]) -> Value:
 
 
 @lowers("selective_scan")
-def selective_scan(at: Lowering, call: Call) -> Result:
+def selective_scan(lowering: Lowering, call: Call) -> Result:
     """Mamba: `u`, `dt` (batch, channel, time), `A` (channel, state), `B`, `C` (batch, state, time)."""
-    u, dt, a, b, c = (at.value(call, i) for i in range(5))
+    u, dt, a, b, c = (lowering.value(call, i) for i in range(5))
     batch, channel, time = (Axis(u.length(i)) for i in range(3))
     state = Axis(a.length(1))
     turned = [v.at([v.dims[0], v.dims[2], v.dims[1]]) for v in (u, dt, b, c)]
     rows = [[batch, time, channel], [batch, time, channel], [batch, time, state], [batch, time, state]]
-    u_, dt_, b_, c_ = (at.sketch.ordered(v, axes) for v, axes in zip(turned, rows, strict=True))
-    operands = (u_, dt_, at.sketch.ordered(a, [channel, state]), b_, c_)
+    u_, dt_, b_, c_ = (lowering.sketch.ordered(v, axes) for v, axes in zip(turned, rows, strict=True))
+    operands = (u_, dt_, lowering.sketch.ordered(a, [channel, state]), b_, c_)
     slots = (batch, time, channel)
-    name = at.sketch.name_here("scan")
-    at.sketch.add(Made(name, "scan", operands, None, (0, 1, 2), slots, fields={"discretisation": "euler"}))
+    name = lowering.sketch.name_here("scan")
+    lowering.sketch.add(Made(name, "scan", operands, None, (0, 1, 2), slots, fields={"discretisation": "euler"}))
     dims: list[Dim] = [(Atom(batch, 0),), (Atom(channel, 2),), (Atom(time, 1),)]
     return Value(name, tuple(dims if dim else () for dims, dim in zip(dims, (1, 1, 1), strict=True)))
 
 
-def _driven(at: Lowering, decay: Value, letters: str, driven: Value, result: str) -> Value:
+def _driven(lowering: Lowering, decay: Value, letters: str, driven: Value, result: str) -> Value:
     """What is written into the state, and what is left of it a step later."""
-    kept = contracted(at, [(decay, list(letters)), (driven, list(result))], list(result), "kept")
-    return at.sketch.combine("add", [(driven, list(result)), (kept, list(result))], list(result), "state")
+    kept = contracted(lowering, [(decay, list(letters)), (driven, list(result))], list(result), "kept")
+    return lowering.sketch.combine("add", [(driven, list(result)), (kept, list(result))], list(result), "state")
 
 
 @lowers("head_scan")
-def head_scan(at: Lowering, call: Call) -> Result:
+def head_scan(lowering: Lowering, call: Call) -> Result:
     """The recurrence of Mamba-2: one decay per head, `B` and `C` shared by the heads of a group."""
-    x, dt, a, b, c = (at.value(call, i) for i in range(5))
+    x, dt, a, b, c = (lowering.value(call, i) for i in range(5))
     heads, groups = x.length(2), b.length(2)
     ratio = over(heads, groups) or fixed(1)
-    b, c = (v.at([*v.dims[:2], (*v.dims[2], *copies(ratio, at.sketch)), v.dims[3]]) for v in (b, c))
-    decay = at.sketch.unary("exp", contracted(at, [(dt, list("bth")), (a, list("h"))], list("bth"), "rate"), "decay")
+    b, c = (v.at([*v.dims[:2], (*v.dims[2], *copies(ratio, lowering.sketch)), v.dims[3]]) for v in (b, c))
+    decay = lowering.sketch.unary(
+        "exp", contracted(lowering, [(dt, list("bth")), (a, list("h"))], list("bth"), "rate"), "decay"
+    )
     written = [(x, list("bthp")), (dt, list("bth")), (b, list("bthn"))]
-    state = _driven(at, decay, "bth", contracted(at, written, list("bthpn"), "written"), "bthpn")
-    return contracted(at, [(state, list("bthpn")), (c, list("bthn"))], list("bthp"), "scan")
+    state = _driven(lowering, decay, "bth", contracted(lowering, written, list("bthpn"), "written"), "bthpn")
+    return contracted(lowering, [(state, list("bthpn")), (c, list("bthn"))], list("bthp"), "scan")
 
 
 @lowers("delta_rule")
-def delta_rule(at: Lowering, call: Call) -> Result:
+def delta_rule(lowering: Lowering, call: Call) -> Result:
     """Linear attention with a state that is corrected: `S = decay S (1 - beta k k^T) + beta v k^T`, `y = S q`."""
-    q, k, v, g, beta = (at.value(call, i) for i in range(5))
-    written = contracted(at, [(v, list("bthv")), (k, list("bthk")), (beta, list("bth"))], list("bthvk"), "written")
-    decay = at.sketch.unary("exp", g, "decay")
-    state = _driven(at, decay, "bthk" if len(g.dims) == 4 else "bth", written, "bthvk")
-    seen = contracted(at, [(state, list("bthvk")), (k, list("bthk"))], list("bthv"), "seen")
-    taken = contracted(at, [(seen, list("bthv")), (k, list("bthk")), (beta, list("bth"))], list("bthvk"), "taken")
-    state = at.sketch.combine("add", [(state, list("bthvk")), (taken, list("bthvk"))], list("bthvk"), "corrected")
-    return contracted(at, [(state, list("bthvk")), (q, list("bthk"))], list("bthv"), "read")
+    q, k, v, g, beta = (lowering.value(call, i) for i in range(5))
+    written = contracted(
+        lowering, [(v, list("bthv")), (k, list("bthk")), (beta, list("bth"))], list("bthvk"), "written"
+    )
+    decay = lowering.sketch.unary("exp", g, "decay")
+    state = _driven(lowering, decay, "bthk" if len(g.dims) == 4 else "bth", written, "bthvk")
+    seen = contracted(lowering, [(state, list("bthvk")), (k, list("bthk"))], list("bthv"), "seen")
+    taken = contracted(lowering, [(seen, list("bthv")), (k, list("bthk")), (beta, list("bth"))], list("bthvk"), "taken")
+    state = lowering.sketch.combine("add", [(state, list("bthvk")), (taken, list("bthvk"))], list("bthvk"), "corrected")
+    return contracted(lowering, [(state, list("bthvk")), (q, list("bthk"))], list("bthv"), "read")
 
 
 @lowers("wkv")
-def wkv(at: Lowering, call: Call) -> Result:
+def wkv(lowering: Lowering, call: Call) -> Result:
     """An average of values over time with weights that depend on keys and decays, channel by channel."""
-    decay, first, k, v = (at.value(call, i) for i in range(4))
-    shifted = _add(at, k, first, short="first")
-    weights = at.sketch.unary("sigmoid", shifted, "weights")
-    late = at.sketch.unary("sigmoid", _add(at, k, at.sketch.unary("negative_exp", decay, "decay"), short="late"), "old")
-    return _add(at, _mul(at, weights, v, short="present"), _mul(at, late, v, short="past"), short="average")
+    decay, first, k, v = (lowering.value(call, i) for i in range(4))
+    shifted = _add(lowering, k, first, short="first")
+    weights = lowering.sketch.unary("sigmoid", shifted, "weights")
+    late = lowering.sketch.unary(
+        "sigmoid", _add(lowering, k, lowering.sketch.unary("negative_exp", decay, "decay"), short="late"), "old"
+    )
+    return _add(
+        lowering, _mul(lowering, weights, v, short="present"), _mul(lowering, late, v, short="past"), short="average"
+    )
 
 
 @lowers("mlstm")
-def mlstm(at: Lowering, call: Call) -> Result:
+def mlstm(lowering: Lowering, call: Call) -> Result:
     """Matrix memory: keys times queries, gated, bounded by the normaliser, times values."""
-    q, k, v, i, f = (at.value(call, n) for n in range(5))
-    dots = contracted(at, [(q, list("bhsk")), (k, list("bhtk"))], list("bhst"), "dots")
-    gate = _mul(at, at.sketch.unary("exp", i, "in"), at.sketch.unary("sigmoid", f, "forget"), short="gate")
-    weights = contracted(at, [(dots, list("bhst")), (gate, list("bht"))], list("bhst"), "weights")
-    bounded = at.sketch.unary("tanh", weights, "normalised")
-    made = contracted(at, [(bounded, list("bhst")), (v, list("bhtv"))], list("bhsv"), "read")
+    q, k, v, i, f = (lowering.value(call, n) for n in range(5))
+    dots = contracted(lowering, [(q, list("bhsk")), (k, list("bhtk"))], list("bhst"), "dots")
+    gate = _mul(
+        lowering, lowering.sketch.unary("exp", i, "in"), lowering.sketch.unary("sigmoid", f, "forget"), short="gate"
+    )
+    weights = contracted(lowering, [(dots, list("bhst")), (gate, list("bht"))], list("bhst"), "weights")
+    bounded = lowering.sketch.unary("tanh", weights, "normalised")
+    made = contracted(lowering, [(bounded, list("bhst")), (v, list("bhtv"))], list("bhsv"), "read")
     return (made, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else made

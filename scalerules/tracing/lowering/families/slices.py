@@ -14,31 +14,31 @@ from ..table import lowers
 
 
 @lowers("slice", "narrow", "slice_copy", "narrow_copy")
-def sliced(at: Lowering, call: Call) -> Result:
+def sliced(lowering: Lowering, call: Call) -> Result:
     """A stretch of a dimension."""
-    if isinstance(given := at.arg(call, 0), Filling):
-        return _unwritten(at, given, call)
-    value = at.value(call, 0)
+    if isinstance(given := lowering.arg(call, 0), Filling):
+        return _unwritten(lowering, given, call)
+    value = lowering.value(call, 0)
     rank = len(value.dims)
-    dim = at.dim(at.arg(call, 1, "dim", 0), rank)
+    dim = lowering.dim(lowering.arg(call, 1, "dim", 0), rank)
     wanted = call.shape[dim]
     if wanted is None:
-        raise at.sketch.unknown("the length of a slice fits no simple function of the scales")
-    step = as_length(at.arg(call, 4, "step", 1)) if operation(call.target).startswith("slice") else ONE
-    start = _start(at.arg(call, 2, "start"), value.length(dim))
+        raise lowering.sketch.unknown("the length of a slice fits no simple function of the scales")
+    step = as_length(lowering.arg(call, 4, "step", 1)) if operation(call.target).startswith("slice") else ONE
+    start = _start(lowering.arg(call, 2, "start"), value.length(dim))
     if step is not None and not is_one(step):
-        return _strided(at, value, dim, start, step, wanted)
-    return stretched(at, value, dim, start, wanted)
+        return _strided(lowering, value, dim, start, step, wanted)
+    return stretched(lowering, value, dim, start, wanted)
 
 
-def _unwritten(at: Lowering, given: Filling, call: Call) -> Operand:
+def _unwritten(lowering: Lowering, given: Filling, call: Call) -> Operand:
     """A stretch of a tensor that is still being filled: what was written there, or nothing yet."""
-    start = _start(at.arg(call, 2, "start"), given.shape[given.dim] or ONE)
+    start = _start(lowering.arg(call, 2, "start"), given.shape[given.dim] or ONE)
     for place, part in given.parts:
         if same(place, start) and part.length(given.dim) == call.shape[given.dim]:
             return part
         if probe(place)[0] <= probe(start)[0] < probe(plus(place, part.length(given.dim)))[0]:
-            raise at.sketch.unknown("reads across parts of a tensor that is being filled")
+            raise lowering.sketch.unknown("reads across parts of a tensor that is being filled")
     return Constant(call.shape)
 
 
@@ -49,61 +49,61 @@ def _start(given: object, total: Length) -> Length:
     return length
 
 
-def stretched(at: Lowering, value: Value, dim: int, start: Length, length: Length) -> Value:
+def stretched(lowering: Lowering, value: Value, dim: int, start: Length, length: Length) -> Value:
     """A stretch, which remembers what it is a piece of."""
     if same(length, value.length(dim)):
         return value
-    found = at.sketch.stretch(value, dim, start, length)
+    found = lowering.sketch.stretch(value, dim, start, length)
     return replace(found, piece=Piece(value, dim, start, length))
 
 
-def _strided(at: Lowering, value: Value, dim: int, start: Length, step: Length, wanted: Length) -> Value:
+def _strided(lowering: Lowering, value: Value, dim: int, start: Length, step: Length, wanted: Length) -> Value:
     """Every second entry (or third ...): one of `step` when the axis is split in two factors."""
     total = value.length(dim)
     inner = over(total, step)
     if inner is None or not same(inner, wanted) or len(value.dims[dim]) != 1:
-        return at.sketch.take(value, dim, wanted)
-    split = at.sketch.split(value, dim, 0, (inner, step))
+        return lowering.sketch.take(value, dim, wanted)
+    split = lowering.sketch.split(value, dim, 0, (inner, step))
     apart = split.at([*split.dims[:dim], split.dims[dim][:1], split.dims[dim][1:], *split.dims[dim + 1 :]])
-    one = at.sketch.stretch(apart, dim + 1, start, ONE)
+    one = lowering.sketch.stretch(apart, dim + 1, start, ONE)
     found = one.at([*one.dims[: dim + 1], *one.dims[dim + 2 :]])
     return replace(found, piece=Piece(apart, dim + 1, start, ONE))
 
 
 @lowers("select", "select_copy")
-def select(at: Lowering, call: Call) -> Result:
+def select(lowering: Lowering, call: Call) -> Result:
     """One entry of a dimension."""
-    value = at.value(call, 0)
-    dim = at.dim(call.args[1], len(value.dims))
-    return selected(at, value, dim, _start(call.args[2], value.length(dim)))
+    value = lowering.value(call, 0)
+    dim = lowering.dim(call.args[1], len(value.dims))
+    return selected(lowering, value, dim, _start(call.args[2], value.length(dim)))
 
 
-def selected(at: Lowering, value: Value, dim: int, start: Length) -> Value:
+def selected(lowering: Lowering, value: Value, dim: int, start: Length) -> Value:
     """One entry of a dimension, which is gone then."""
     piece = Piece(value, dim, start, ONE)
-    one = at.sketch.stretch(value, dim, start, ONE) if value.dims[dim] else value
+    one = lowering.sketch.stretch(value, dim, start, ONE) if value.dims[dim] else value
     return replace(one.at([*one.dims[:dim], *one.dims[dim + 1 :]]), piece=piece)
 
 
 @lowers("unbind", "unbind_copy")
-def unbind(at: Lowering, call: Call) -> Result:
+def unbind(lowering: Lowering, call: Call) -> Result:
     """Every entry of a dimension on its own."""
-    value = at.value(call, 0)
-    dim = at.dim(at.arg(call, 1, "dim", 0), len(value.dims))
-    return tuple(selected(at, value, dim, fixed(i)) for i in range(len(call.shapes)))
+    value = lowering.value(call, 0)
+    dim = lowering.dim(lowering.arg(call, 1, "dim", 0), len(value.dims))
+    return tuple(selected(lowering, value, dim, fixed(i)) for i in range(len(call.shapes)))
 
 
 @lowers("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "unsafe_chunk", "split_copy",
         "split_with_sizes_copy")  # fmt: skip
-def split(at: Lowering, call: Call) -> Result:
+def split(lowering: Lowering, call: Call) -> Result:
     """Stretches one after the other."""
-    value = at.value(call, 0)
-    dim = at.dim(at.arg(call, 2, "dim", 0), len(value.dims))
+    value = lowering.value(call, 0)
+    dim = lowering.dim(lowering.arg(call, 2, "dim", 0), len(value.dims))
     start, parts = fixed(0), list[Operand]()
     for shape in call.shapes:
         length = shape[dim]
         if length is None:
-            raise at.sketch.unknown("the length of a part fits no simple function of the scales")
-        parts.append(stretched(at, value, dim, start, length))
+            raise lowering.sketch.unknown("the length of a part fits no simple function of the scales")
+        parts.append(stretched(lowering, value, dim, start, length))
         start = plus(start, length)
     return tuple(parts)

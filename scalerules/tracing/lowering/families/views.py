@@ -21,26 +21,26 @@ END = 2**62
 @lowers("clone", "contiguous", "alias", "_to_copy", "to", "detach", "dropout", "native_dropout", "lift_fresh_copy",
         "feature_dropout", "alpha_dropout", "dropout_", "type_as", "positive", "copy", "bernoulli", "identity",
         "checkpoint_name", "wait_tensor")  # fmt: skip
-def kept(at: Lowering, call: Call) -> Result:
+def kept(lowering: Lowering, call: Call) -> Result:
     """The same entries (dropout keeps their size)."""
-    found = at.arg(call, 1 if operation(call.target) == "copy" else 0, "input")
+    found = lowering.arg(call, 1 if operation(call.target) == "copy" else 0, "input")
     if isinstance(found, Constant):
         return Constant(call.shape, found.number, found.discrete)
     return (found, Constant(call.shapes[1])) if len(call.shapes) > 1 else found
 
 
 @lowers("view", "reshape", "_unsafe_view", "flatten", "unflatten", "view_copy", "_reshape_alias", "reshape_as", "ravel")
-def view(at: Lowering, call: Call) -> Result:
+def view(lowering: Lowering, call: Call) -> Result:
     """The same entries under other dimensions: factors are merged without a node, and split where they have to be."""
-    return viewed(at, at.value(call, 0), call.shape)
+    return viewed(lowering, lowering.value(call, 0), call.shape)
 
 
-def viewed(at: Lowering, value: Value, shape: Shape) -> Value:
+def viewed(lowering: Lowering, value: Value, shape: Shape) -> Value:
     """A value under the dimensions of `shape`."""
     wanted: list[Length] = []
     for length in shape:
         if length is None:
-            raise at.sketch.unknown("a length fits no simple function of the scales")
+            raise lowering.sketch.unknown("a length fits no simple function of the scales")
         wanted.append(length)
     value = value.at([tuple(atom for dim in value.dims for atom in dim)])  # all factors in one row
     dims: list[Dim] = []
@@ -49,17 +49,17 @@ def viewed(at: Lowering, value: Value, shape: Shape) -> Value:
         rest, first = length, done
         while not is_one(rest):
             if done >= len(value.dims[0]):
-                raise at.sketch.unknown(f"cannot view it as {length} entries")
+                raise lowering.sketch.unknown(f"cannot view it as {length} entries")
             atom = value.dims[0][done]
             if not same(atom.axis.length, rest) and probe(atom.axis.length) > probe(rest):
                 other = over(atom.axis.length, rest)
                 if other is None or (constant(other) or 1) != round(constant(other) or 1):
-                    return _mixed(at, value, wanted)
-                value = at.sketch.split(value, 0, done, (rest, other))
+                    return _mixed(lowering, value, wanted)
+                value = lowering.sketch.split(value, 0, done, (rest, other))
                 atom = value.dims[0][done]
             left = over(rest, atom.axis.length)
             if left is None or (constant(left) or 1) != round(constant(left) or 1):
-                return _mixed(at, value, wanted)
+                return _mixed(lowering, value, wanted)
             rest = left
             done += 1
         dims.append((first, done))  # type: ignore[arg-type]
@@ -67,25 +67,27 @@ def viewed(at: Lowering, value: Value, shape: Shape) -> Value:
     return value.at([atoms[first:last] for first, last in dims])  # type: ignore[misc]
 
 
-def _mixed(at: Lowering, value: Value, wanted: Sequence[Length]) -> Value:
+def _mixed(lowering: Lowering, value: Value, wanted: Sequence[Length]) -> Value:
     """A view that cuts across factors: all that is not a growing axis of its own is arranged anew."""
     growing = [atom for atom in value.dims[0] if atom.axis.length.scales]
     grown = [length for length in wanted if length.scales]
     whole = len(growing) == len(grown) and all(same(a.axis.length, b) for a, b in zip(growing, grown, strict=True))
     if not whole:
-        raise at.sketch.unknown(f"cannot view {product(a.axis.length for a in value.dims[0])} entries across axes")
-    return rearranged(at, value, wanted)
+        raise lowering.sketch.unknown(
+            f"cannot view {product(a.axis.length for a in value.dims[0])} entries across axes"
+        )
+    return rearranged(lowering, value, wanted)
 
 
-def rearranged(at: Lowering, value: Value, wanted: Sequence[Length]) -> Value:
+def rearranged(lowering: Lowering, value: Value, wanted: Sequence[Length]) -> Value:
     """The value with the growing axes kept, in order, and new fixed ones."""
 
-    value = at.sketch.real(value)
-    slots = at.sketch.slots(value.source)
+    value = lowering.sketch.real(value)
+    slots = lowering.sketch.slots(value.source)
     growing = [atom for dim in value.dims for atom in dim if atom.axis.length.scales]
     grown = [length for length in wanted if length.scales]
     if len(growing) != len(grown) or not all(same(a.axis.length, b) for a, b in zip(growing, grown, strict=True)):
-        raise at.sketch.unknown("entries are put along an axis that grows in a way that is not known")
+        raise lowering.sketch.unknown("entries are put along an axis that grows in a way that is not known")
     labels = tuple(range(len(slots)))
     result: list[int] = []
     new: list[Axis] = []
@@ -105,16 +107,18 @@ def rearranged(at: Lowering, value: Value, wanted: Sequence[Length]) -> Value:
             new.append(Axis(length))
             fresh += 1
         dims.append((Atom(new[-1], len(new) - 1),))
-    name = at.sketch.add(Made(at.sketch.name_here("arranged"), "rearrange", (value.source,), (labels,), tuple(result),
-                              tuple(new)))  # fmt: skip
+    made = Made(
+        lowering.sketch.name_here("arranged"), "rearrange", (value.source,), (labels,), tuple(result), tuple(new)
+    )
+    name = lowering.sketch.add(made)
     return Value(name, tuple(dims))
 
 
 @lowers("unsqueeze")
-def unsqueeze(at: Lowering, call: Call) -> Result:
+def unsqueeze(lowering: Lowering, call: Call) -> Result:
     """One more dimension of length 1."""
-    value = at.value(call, 0)
-    dim = at.dim(call.args[1], len(value.dims) + 1)
+    value = lowering.value(call, 0)
+    dim = lowering.dim(call.args[1], len(value.dims) + 1)
     moved = value.at([*value.dims[:dim], (), *value.dims[dim:]])
     return moved if value.piece is None else replace(moved, piece=_moved_piece(value.piece, dim))
 
@@ -125,33 +129,33 @@ def _moved_piece(piece: Piece, dim: int) -> Piece | None:
 
 
 @lowers("squeeze")
-def squeeze(at: Lowering, call: Call) -> Result:
+def squeeze(lowering: Lowering, call: Call) -> Result:
     """Without dimensions of length 1."""
-    value = at.value(call, 0)
+    value = lowering.value(call, 0)
     if len(call.args) < 2:
         return value.at([dim for dim in value.dims if dim])
     asked = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
-    gone = {at.dim(d, len(value.dims)) for d in asked}
+    gone = {lowering.dim(d, len(value.dims)) for d in asked}
     return value.at([dim for i, dim in enumerate(value.dims) if i not in gone or dim])
 
 
 @lowers("permute", "permute_copy")
-def permute(at: Lowering, call: Call) -> Result:
+def permute(lowering: Lowering, call: Call) -> Result:
     """The dimensions in another order."""
-    value = at.value(call, 0)
+    value = lowering.value(call, 0)
     order = call.args[1]
     assert isinstance(order, tuple)
-    return value.at([value.dims[at.dim(d, len(value.dims))] for d in order])
+    return value.at([value.dims[lowering.dim(d, len(value.dims))] for d in order])
 
 
 @lowers("movedim", "moveaxis")
-def movedim(at: Lowering, call: Call) -> Result:
+def movedim(lowering: Lowering, call: Call) -> Result:
     """Dimensions moved to other places."""
-    value = at.value(call, 0)
+    value = lowering.value(call, 0)
     rank = len(value.dims)
     pairs = [c if isinstance(c, tuple) else (c,) for c in call.args[1:3]]
-    sources = [at.dim(d, rank) for d in pairs[0]]
-    targets = [at.dim(d, rank) for d in pairs[1]]
+    sources = [lowering.dim(d, rank) for d in pairs[0]]
+    targets = [lowering.dim(d, rank) for d in pairs[1]]
     rest = [i for i in range(rank) if i not in sources]
     order: list[int] = []
     for i in range(rank):
@@ -160,59 +164,59 @@ def movedim(at: Lowering, call: Call) -> Result:
 
 
 @lowers("transpose", "swapaxes", "transpose_copy")
-def transpose(at: Lowering, call: Call) -> Result:
+def transpose(lowering: Lowering, call: Call) -> Result:
     """Two dimensions exchanged."""
-    value = at.value(call, 0)
-    a, b = (at.dim(d, len(value.dims)) for d in call.args[1:3])
+    value = lowering.value(call, 0)
+    a, b = (lowering.dim(d, len(value.dims)) for d in call.args[1:3])
     dims = list(value.dims)
     dims[a], dims[b] = dims[b], dims[a]
     return value.at(dims)
 
 
 @lowers("t", "numpy_T", "mT", "matrix_H", "adjoint")
-def turned(at: Lowering, call: Call) -> Result:
+def turned(lowering: Lowering, call: Call) -> Result:
     """The last two dimensions exchanged."""
-    value = at.value(call, 0)
+    value = lowering.value(call, 0)
     return value.at([*value.dims[:-2], *value.dims[-2:][::-1]])
 
 
 @lowers("expand", "expand_as", "broadcast_to", "expand_copy")
-def expand(at: Lowering, call: Call) -> Result:
+def expand(lowering: Lowering, call: Call) -> Result:
     """Copies along dimensions of length 1."""
-    return at.widened(at.value(call, 0), call.shape)
+    return lowering.widened(lowering.value(call, 0), call.shape)
 
 
 @lowers("broadcast_tensors")
-def broadcast(at: Lowering, call: Call) -> Result:
+def broadcast(lowering: Lowering, call: Call) -> Result:
     """Every tensor with copies along the dimensions that others have."""
-    operands, shapes = list(at.arg(call, 0)), call.shapes
+    operands, shapes = list(lowering.arg(call, 0)), call.shapes
     pairs = zip(operands, shapes, strict=True)
-    return tuple(at.widened(o, shape) if isinstance(o, Value) else replace(o, shape=shape) for o, shape in pairs)
+    return tuple(lowering.widened(o, shape) if isinstance(o, Value) else replace(o, shape=shape) for o, shape in pairs)
 
 
 @lowers("repeat", "tile")
-def repeat(at: Lowering, call: Call) -> Result:
+def repeat(lowering: Lowering, call: Call) -> Result:
     """Copies one after the other along a dimension."""
-    value = at.value(call, 0)
+    value = lowering.value(call, 0)
     dims: list[Dim] = [() for _ in range(len(call.shape) - len(value.dims))] + list(value.dims)
     counts = [as_length(count) for count in call.args[1]] if isinstance(call.args[1], tuple) else []
     counts = [ONE] * (len(dims) - len(counts)) + [count or ONE for count in counts]
-    dims = [(*copies(count, at.sketch), *dim) for count, dim in zip(counts, dims, strict=True)]
+    dims = [(*copies(count, lowering.sketch), *dim) for count, dim in zip(counts, dims, strict=True)]
     return value.at(dims)
 
 
 @lowers("repeat_interleave")
-def repeat_interleave(at: Lowering, call: Call) -> Result:
+def repeat_interleave(lowering: Lowering, call: Call) -> Result:
     """Copies of every entry along a dimension."""
-    value = at.value(call, 0)
-    asked = at.arg(call, 2, "dim")
-    dim = at.dim(asked, len(value.dims)) if asked is not None else 0
+    value = lowering.value(call, 0)
+    asked = lowering.arg(call, 2, "dim")
+    dim = lowering.dim(asked, len(value.dims)) if asked is not None else 0
     total, length = call.shape[dim], value.length(dim)
     count = over(total, length) if total is not None else None
     if count is None or (constant(count) or 1) != round(constant(count) or 1):
-        return at.sketch.take(value, dim, total or ONE)
+        return lowering.sketch.take(value, dim, total or ONE)
     dims = list(value.dims)
-    dims[dim] = (*dims[dim], *copies(count, at.sketch))
+    dims[dim] = (*dims[dim], *copies(count, lowering.sketch))
     return value.at(dims)
 
 
@@ -226,41 +230,41 @@ def repeat_interleave(at: Lowering, call: Call) -> Result:
 
 
 @lowers("roll", "flip", "fliplr", "flipud", "rot90")
-def shifted(at: Lowering, call: Call) -> Result:
+def shifted(lowering: Lowering, call: Call) -> Result:
     """The same entries in another order along an axis."""
-    return at.value(call, 0)
+    return lowering.value(call, 0)
 
 
 @lowers("unfold", "unfold_copy")
-def unfold(at: Lowering, call: Call) -> Result:
+def unfold(lowering: Lowering, call: Call) -> Result:
     """Windows along an axis that does not grow: one more dimension, the last."""
-    value = at.value(call, 0)
-    dim = at.dim(call.args[1], len(value.dims))
-    taken = at.sketch.take(value, dim, call.shape[dim] or ONE, "windows")
-    return at.widened(taken.at([*taken.dims, ()]), call.shape)
+    value = lowering.value(call, 0)
+    dim = lowering.dim(call.args[1], len(value.dims))
+    taken = lowering.sketch.take(value, dim, call.shape[dim] or ONE, "windows")
+    return lowering.widened(taken.at([*taken.dims, ()]), call.shape)
 
 
 @lowers("view_as_complex")
-def view_as_complex(at: Lowering, call: Call) -> Result:
+def view_as_complex(lowering: Lowering, call: Call) -> Result:
     """Pairs as complex numbers: the dimension of 2 is kept inside of the last one."""
-    value = at.value(call, 0)
+    value = lowering.value(call, 0)
     return value.at([*value.dims[:-2], (*value.dims[-2], *value.dims[-1])])
 
 
 @lowers("view_as_real")
-def view_as_real(at: Lowering, call: Call) -> Result:
+def view_as_real(lowering: Lowering, call: Call) -> Result:
     """Complex numbers as pairs again."""
-    value = at.value(call, 0)
+    value = lowering.value(call, 0)
     return value.at([*value.dims[:-1], value.dims[-1][:-1], value.dims[-1][-1:]])
 
 
 @lowers("diagonal", "tril", "triu", "diag_embed", "masked_select", "unsafe_masked_index")
-def part_of(at: Lowering, call: Call) -> Result:
+def part_of(lowering: Lowering, call: Call) -> Result:
     """Some entries are left out, or moved along axes that do not grow."""
-    value = at.value(call, 0)
+    value = lowering.value(call, 0)
     if len(call.shape) == len(value.dims):
         return value
-    return at.relabelled(value, call.shape)
+    return lowering.relabelled(value, call.shape)
 
 
 assert negative and number and END

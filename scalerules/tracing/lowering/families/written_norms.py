@@ -19,48 +19,48 @@ from .drawn import curve_of, drawn
 POWERS = {Fraction(-1): "reciprocal", Fraction(1, 2): "sqrt", Fraction(-1, 2): "rsqrt"}
 
 
-def raised(at: Lowering, value: Value, exponent: Fraction) -> Value:
+def raised(lowering: Lowering, value: Value, exponent: Fraction) -> Value:
     """A value to a fixed power."""
 
     if exponent == 1:
         return value
     if value.stat is not None and value.stat.kind in ("square", "sum", "variance"):
-        made = _power(at, replace(value, stat=None), exponent)
+        made = _power(lowering, replace(value, stat=None), exponent)
         return replace(made, stat=replace(value.stat, power=value.stat.power * exponent))
     if exponent.denominator == 1 and exponent > 0:
         before = curve_of(value)
         samples = tuple(sample ** int(exponent) for sample in before.samples)
-        made = drawn(at, Curve(before.base, samples), "pow")
+        made = drawn(lowering, Curve(before.base, samples), "pow")
         return replace(made, stat=Stat("squared", value, ())) if exponent == 2 else made
-    return _power(at, value, exponent)
+    return _power(lowering, value, exponent)
 
 
-def _power(at: Lowering, value: Value, exponent: Fraction) -> Value:
+def _power(lowering: Lowering, value: Value, exponent: Fraction) -> Value:
     plain = replace(value, curve=None, piece=None, stat=None)
     if exponent in POWERS:
-        return at.sketch.unary(POWERS[exponent], plain)
+        return lowering.sketch.unary(POWERS[exponent], plain)
     if exponent < 0:
-        return _power(at, _power(at, value, -exponent), Fraction(-1))
-    return at.sketch.unary(SOME_THROUGH_ZERO, plain, "pow")
+        return _power(lowering, _power(lowering, value, -exponent), Fraction(-1))
+    return lowering.sketch.unary(SOME_THROUGH_ZERO, plain, "pow")
 
 
-def normalised(at: Lowering, value: Value, factor: Value) -> Value | None:
+def normalised(lowering: Lowering, value: Value, factor: Value) -> Value | None:
     """`value * factor`, where the factor is the inverse of the value's own size."""
     stat = factor.stat
     if stat is None or stat.power != Fraction(-1, 2):
         return None
-    return _norm(at, value, stat)
+    return _norm(lowering, value, stat)
 
 
-def divided(at: Lowering, value: Value, by: Value) -> Value | None:
+def divided(lowering: Lowering, value: Value, by: Value) -> Value | None:
     """`value / by`, where `by` is the value's own size."""
     stat = by.stat
     if stat is None or stat.power != Fraction(1, 2):
         return None
-    return _norm(at, value, stat)
+    return _norm(lowering, value, stat)
 
 
-def _norm(at: Lowering, value: Value, stat: Stat) -> Value | None:
+def _norm(lowering: Lowering, value: Value, stat: Stat) -> Value | None:
     centred = value.stat is not None and value.stat.kind == "centred" and same_source(value.stat.base, stat.base)
     own = same_source(value, stat.base)
     if not (own or centred) or not stat.dims:
@@ -71,10 +71,10 @@ def _norm(at: Lowering, value: Value, stat: Stat) -> Value | None:
     if len(growing) > 1:
         return None
     dim = growing[0] if growing else stat.dims[-1]
-    made = at.sketch.along("layer_norm" if centred else "rms_norm", plain, dim, "norm")
+    made = lowering.sketch.along("layer_norm" if centred else "rms_norm", plain, dim, "norm")
     if stat.kind == "sum":
         root = power(value.length(dim), Fraction(-1, 2))
-        made = at.sketch.scale(made, root) if root is not None else made
+        made = lowering.sketch.scale(made, root) if root is not None else made
     return made
 
 
