@@ -13,7 +13,7 @@ import torch
 from handmade import handmade
 from scalerules.backends.pytorch.model.apply import ModelWarning
 from scalerules.backends.pytorch.model.at_sizes import Sizes
-from scalerules.backends.pytorch.model.groups import adjustment
+from scalerules.backends.pytorch.model.matrices import adjustment
 from scalerules.backends.pytorch.source.emit import Groups, apply
 from torch import Tensor, nn
 from torch.nn import functional

@@ -6,20 +6,27 @@ Everything goes by parameter name: nothing is hung on a Parameter, so copies, co
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from scalerules.architecture.graph import Graph
 from scalerules.errors import MissingExtra, ScaleRulesError
 from scalerules.solution.solution import Solution
 
 from ..python_text import law
+from .asked import Asked, law_at
 from .at_sizes import ModelWarning, Sizes
+from .decay import ways
+from .doubts import warn_of_epsilon, warn_of_parts
 from .draw import draw
-from .forward_factors import Places, own_factor, set_factors
-from .groups import Groups, Tuned, groups_of
-from .match import Matched, Names, match
+from .fitting import check_lengths, check_model
+from .forward_factors import Places, check_places, own_factor, set_factors
+from .groups import Groups, groups_of
+from .made import Made
+from .match import Matched, Names, Silent, match
 from .rescale import check_growth, reference_stds, reference_values, rescale
+from .rows import rows_of
+from .tuned import Epsilon, Number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,14 +42,16 @@ def apply(
     *,
     base: Mapping[str, float],
     sizes: Mapping[str, float],
-    lr: float,
-    weight_decay: float = 0.0,
-    eps: float | None = None,
+    lr: Number | Mapping[str, Number],
+    weight_decay: Number | Mapping[str, Number] = 0.0,
+    eps: Epsilon | Mapping[str, Epsilon] | None = None,
+    betas: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
     reference: Module | Mapping[str, float] | None = None,
-    optimizer: type | None = None,
-    lr_beside: float | None = None,
+    optimizer: Any = None,
+    lr_beside: Number | Mapping[str, Number] | None = None,
     rho: float = 0.05,
     names: Mapping[str, str] | None = None,
+    unruled: str | Sequence[str] = (),
     init: bool = True,
     seed: int | None = None,
     places: Places | None = None,
@@ -50,50 +59,65 @@ def apply(
 ) -> Groups:
     """Initialises the parameters of `model` by name, in place, and returns the optimizer's parameter groups.
 
-    `base` and `sizes` are values of scales: where `lr`, `weight_decay` and `eps` were tuned, and those of `model`. At
-    the base size nothing is touched and all groups are equal. Elsewhere every random parameter is multiplied so that
-    its std is that of the base size times `ratio**init`; constants (zeros, ones) and fixed structures stay.
-
-    `reference` gives the std at the base size: a model built there by the same code, or a mapping from names to std.
-    Without it the model's own initialisation is taken to be proportional to 1/sqrt(fan_in), or constant for what no sum
-    runs over. `optimizer` is the class that will take the groups; `lr_beside` the rate of what an optimizer beside Muon
-    takes (`lr` if none is given); `rho` the radius of a perturbation (of groups that have one: `"rho"`);
-    `names` maps names of the model (`*` allowed) to
-    rules; `init=False` leaves the values alone, for a model that is initialised or loaded already.
-
-    With a `seed` the values of the model are not read but drawn, from one generator per parameter (seeded by its
-    name), at the base size too: after `to_empty`, or for parameters that are sharded over processes, which then start
-    bit by bit where one process would. Buffers are left.
-
-    Factors of the forward pass that are not 1 are set on the model where that is possible from outside (an attribute,
-    or a forward hook); `places` says where: node -> path of an attribute or of a module. What is left is said.
-
-    Raises `ScaleRulesError` for names, scales and optimizers that do not fit, `MissingExtra` without torch.
+    `scalerules.apply` says what each argument is. Raises `ScaleRulesError` for names, scales, numbers and optimizers
+    that do not fit, with the model as it was; `MissingExtra` without torch.
     """
     try:
         import torch
     except ModuleNotFoundError as error:
         raise MissingExtra("setting up a torch model", "torch") from error
 
+    check_model(model, solution)
     graph = graph or getattr(solution, "architecture", None)
     at = Sizes.of(solution, graph, base, sizes)
-    tuned = Tuned.of(at, lr, weight_decay, eps, optimizer, lr_beside, rho)
-    fixed = {name for name, parameter in graph.parameters.items() if not parameter.trained} if graph else set[str]()
-    stacked = {name for name in solution.parameters if graph is None or graph.repeat_of(name)}
-    known = Names.of([name for name in solution.parameters if name not in fixed], stacked, names or {})
-    record = getattr(graph, "record", None)  # of a traced module: weights that no output depends on have no rule
-    matched = match(model, known, fixed | {weight.name for weight in getattr(record, "weights", ())})
+    law = law_at(at)
+    asked = Asked.of(law, lr, weight_decay, eps, betas, optimizer, lr_beside, rho, unruled)
+    known, silent = _names(solution, graph, names or {}, asked.unruled)
+    found = match(model, known, silent)
+    check_lengths(found.ruled, at)
+    followers = {**found.ruled, **found.unruled}
+    asked.check(name for follower in followers.values() for name in follower.names)
+    rows = rows_of(followers, at, asked)  # all that can be refused is refused before anything is changed
+    check_places(at, places)
     if init and (at.changed or seed is not None):
         with torch.no_grad():
-            _initialise(model, matched, known, at, reference, seed)
-    factors = set_factors(model, matched, at, places)
-    if lines := [_said(at, name, factors.relative[name]) for name in factors.missing]:
+            _initialise(model, found.ruled, known, at, reference, seed)
+    warn_of_parts(followers, rows, at)
+    warn_of_epsilon(followers, rows)
+    factors = set_factors(model, found.ruled, at, places)
+    lines = [_said(at, name, factors.relative[name]) for name in factors.missing]
+    _warn(at, lines, found.left, model)
+    made = Made(
+        solution.graph, solution.optimizer, {s: at.base[s] for s in at.sizes}, at.sizes, asked.lr.plain,
+        asked.lr_beside.plain, asked.weight_decay.plain, asked.receiver,
+        ways(law, asked.receiver)[1] if law is not None else "decoupled", tuple(lines), found.left,
+    )  # fmt: skip
+    return Groups(groups_of(rows, followers), factors.relative, factors.placed, rows, made)
+
+
+def _names(
+    solution: Solution, graph: Graph | None, given: Mapping[str, str], unruled: Sequence[str]
+) -> tuple[Names, Silent]:
+    """The names that have rules, and those that need none."""
+    fixed = {name for name, parameter in graph.parameters.items() if not parameter.trained} if graph else set[str]()
+    stacked = {name for name in solution.parameters if graph is None or graph.repeat_of(name)}
+    record = getattr(graph, "record", None)  # of a traced module: weights that no output depends on have no rule
+    known = Names.of([name for name in solution.parameters if name not in fixed], stacked, given)
+    return known, Silent.of(fixed, {weight.name for weight in getattr(record, "weights", ())}, unruled)
+
+
+def _warn(at: Sizes, lines: Sequence[str], left: Mapping[str, str], model: Module) -> None:
+    """Says what is left to do, what is in no group though it could learn, and where the rules do not reach."""
+    if lines:
         text = "these factors stand in the forward pass and cannot be set from outside; set them in the model:"
-        warnings.warn("\n  ".join([text, *lines]), ModelWarning, stacklevel=3)
+        warnings.warn("\n  ".join([text, *lines]), ModelWarning, stacklevel=4)
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if lost := [name for name in left if name in trained]:
+        text = f"in no group: {', '.join(lost)}: {left[lost[0]]}; unruled= trains it with the numbers of the base size"
+        warnings.warn(text, ModelWarning, stacklevel=4)
     if broken := at.outside():
         text = "sizes= lies outside of the directions in which the rules hold"
-        warnings.warn(f"{text}: not {', '.join(broken)}; derive with scales= along it", ModelWarning, stacklevel=3)
-    return Groups(groups_of(matched, at, tuned), factors.relative, factors.placed)
+        warnings.warn(f"{text}: not {', '.join(broken)}; derive with scales= along it", ModelWarning, stacklevel=4)
 
 
 def _initialise(

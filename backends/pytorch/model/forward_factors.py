@@ -71,10 +71,7 @@ def set_factors(model: Module, matched: Matched, at: Sizes, given: Places | None
             found.relative[name] = at.factor(rule.mult)
             found.missing.append(name)
     clear(model)
-    known = {**_listed(at.graph), **{node: _list(paths) for node, paths in (given or {}).items()}}
-    for node in known:
-        if node not in solution.multipliers:
-            raise ScaleRulesError("has no solved factor", where=f"places= of node {node!r}", hint=_nodes(at))
+    known = check_places(at, given)
     for node, relative in found.relative.items():
         if node in found.missing:
             continue
@@ -88,6 +85,15 @@ def set_factors(model: Module, matched: Matched, at: Sizes, given: Places | None
         if node not in found.placed:
             found.missing.append(node)
     return found
+
+
+def check_places(at: Sizes, given: Places | None) -> dict[str, list[str]]:
+    """The places that the graph and the user name. Raises `ScaleRulesError` for a node without a factor."""
+    known = {**_listed(at.graph), **{node: _list(paths) for node, paths in (given or {}).items()}}
+    for node in known:
+        if node not in at.solution.multipliers:
+            raise ScaleRulesError("has no solved factor", where=f"places= of node {node!r}", hint=_nodes(at))
+    return known
 
 
 def own_factor(at: Sizes, node: str) -> tuple[float, float]:

@@ -2,50 +2,32 @@
 
 from __future__ import annotations
 
-import inspect
-import math
-import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from scalerules.architecture.uses import count, fan_in, matrix
 from scalerules.errors import ScaleRulesError, UnknownName
-from scalerules.optimizers.law import RADIUS
-from scalerules.optimizers.law import Optimizer as Law
-from scalerules.optimizers.named import named_in as law_of
-from scalerules.optimizers.powers import AXES
-from scalerules.optimizers.symbolic import Facts
-from scalerules.optimizers.table import OPTIMIZERS
 
-from ..python_text import law
-from .at_sizes import ModelWarning, Sizes
-from .match import Follower, Matched, bare
+from .made import Group, Made
+from .match import Matched, bare
+from .receiver import Receiver
+from .rows import ENTRYWISE, MUON, Row
 from .sharded import mesh_of
-from .weight_norm import is_by_row
-from .weight_parts import part_of
+from .table import plain, yaml_text
+from .tuned import fits, number
+from .written import written
 
 if TYPE_CHECKING:
     from torch.nn import Module, Parameter
     from torch.optim import Optimizer
 
-EPS = 1e-8
-"""Adam's epsilon at the base size, unless `optimizer=` or `eps=` says otherwise."""
-
-CLASSES = {"SGD": "sgd", "Adam": "adam", "AdamW": "adamw", "NAdam": "adam", "RAdam": "adam", "RMSprop": "rmsprop",
-           "Adagrad": "adagrad", "Adafactor": "adafactor", "Lion": "lion", "Muon": "muon"}  # fmt: skip
-"""Optimizer classes by name, to notice when a solution was derived for another kind."""
-
-Group = dict[str, Any]
-
 
 class Groups(list[Group]):
     """Parameter groups for a torch optimizer: `params`, `names`, `lr`, `weight_decay`, and `eps` where it has one.
 
-    `multipliers` says what the forward pass has to be multiplied with, relative to the base size: node (or parameter)
-    -> factor; `placed` in which attributes and modules of the live model that was done: node -> paths. Under Muon,
-    groups of matrices have `"optimizer": "muon"`, all others `"optimizer": "entrywise"`.
+    `rows` are the numbers of every parameter by name. `multipliers` says what the forward pass has to be multiplied
+    with, relative to the base size: node (or parameter) -> factor; `placed` in which attributes and modules of the live
+    model that was done: node -> paths. Under Muon, groups of matrices have `"optimizer": "muon"`, all others
+    `"optimizer": "entrywise"`. `print(groups)` shows all of it.
     """
 
     def __init__(
@@ -53,229 +35,185 @@ class Groups(list[Group]):
         groups: Iterable[Group] = (),
         multipliers: Mapping[str, float] | None = None,
         placed: Mapping[str, list[str]] | None = None,
+        rows: Mapping[str, Row] | None = None,
+        made: Made | None = None,
     ) -> None:
         super().__init__(groups)
         self.multipliers = dict(multipliers or {})
         self.placed = {node: list(paths) for node, paths in (placed or {}).items()}
+        self.rows, self.made = dict(rows or {}), made or Made()
 
     @property
     def matrices(self) -> list[Group]:
-        """The groups that Muon takes."""
-        return [group for group in self if group.get("optimizer") == "muon"]
+        """The groups that Muon takes. Raises `ScaleRulesError` for a fused weight of several matrices."""
+        for group in self:
+            if "parts" in group:
+                hint = "groups.optimizer(...) orthogonalises each part by itself"
+                raise ScaleRulesError("is several matrices in one", where=f"parameter {group['names'][0]!r}", hint=hint)
+        return [group for group in self if group.get("optimizer") == MUON]
 
     @property
     def others(self) -> list[Group]:
         """The groups that another optimizer takes beside Muon."""
-        return [group for group in self if group.get("optimizer") != "muon"]
+        return [group for group in self if group.get("optimizer") != MUON]
 
-    def on(self, model: Module) -> Groups:
-        """The same groups with the parameters that `model` (a copy, or reloaded with `assign=True`) has now."""
-        found = {bare(name): parameter for name, parameter in model.named_parameters(remove_duplicate=False)}
-        for name in (name for group in self for name in group["names"]):
-            if bare(name) not in found:
-                raise UnknownName("parameter", name, found, where="the model")
-        groups = [{**group, "params": [found[bare(name)] for name in group["names"]]} for group in self]
-        return Groups(groups, self.multipliers, self.placed)
+    def on(self, model: Module, names: Mapping[str, str] | None = None) -> Groups:
+        """The same groups with the parameters that `model` has now: a copy, a reloaded one, or a part of the model.
+
+        A part (a stage of a pipeline) has some of the parameters, as the very objects, or under their names in the
+        whole; `names` says otherwise: `{"0.*": "layers.4.*"}`. Raises `UnknownName` for a parameter that is trained and
+        has no numbers here.
+        """
+        known = {bare(name): name for group in self for name in group["names"]}
+        objects = {id(p): name for group in self for name, p in zip(group["names"], group["params"], strict=True)}
+        found: dict[str, Parameter] = {}
+        for name, parameter in model.named_parameters(remove_duplicate=False):
+            whole = objects.get(id(parameter)) or known.get(_renamed(bare(name), names or {}))
+            if whole is not None:
+                found[whole] = parameter
+        covered = {id(parameter) for parameter in found.values()}
+        left = {bare(name) for name in self.made.left}
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad and id(parameter) not in covered and bare(name) not in left:
+                raise UnknownName("parameter", name, known, where="the model")
+        if not found:
+            raise ScaleRulesError("has none of the parameters of these groups", where="the model")
+        return self._with(found)
+
+    def _with(self, parameters: Mapping[str, Parameter]) -> Groups:
+        groups: list[Group] = []
+        for group in self:
+            names = [name for name in group["names"] if name in parameters]
+            for mesh in dict.fromkeys(id(mesh_of(parameters[name])) for name in names):
+                mine = [name for name in names if id(mesh_of(parameters[name])) == mesh]
+                groups.append({**group, "params": [parameters[name] for name in mine], "names": mine})
+        rows = {name: row for name, row in self.rows.items() if name in parameters}
+        return Groups(groups, self.multipliers, self.placed, rows, self.made)
+
+    def per_group(self, value: float, of: str = "lr") -> list[float]:
+        """An absolute number as one per group, in their order: as many times the group's own as it is the tuned one.
+
+        For a scheduler that sets numbers rather than factors: `OneCycleLR(optimizer, max_lr=groups.per_group(3e-3))`,
+        `min_lr=groups.per_group(1e-5)`. `of` is `lr` or `weight_decay`. Raises `ScaleRulesError`.
+        """
+        if of not in ("lr", "weight_decay"):
+            raise UnknownName("number", of, ("lr", "weight_decay"))
+        given, tuned = float(number("value", value)), float(getattr(self.made, of) or 0.0)
+        found: list[float] = []
+        for group in self:
+            row = self.rows[group["names"][0]]
+            own = float(row.tuned[of]) / tuned if tuned else 1.0
+            found.append(given * own * float(row.factor[of]))
+        return found
+
+    def retune(self, optimizer: Optimizer, *, lr: float | None = None, weight_decay: float | None = None) -> None:
+        """Sets another tuned rate or decay in an optimizer of these groups, such as one that was loaded to go on.
+
+        Each group gets as much of it as before. A scheduler is made after it, or gets `base_lrs` of `groups.per_group`.
+        Raises `ScaleRulesError` for an optimizer of other groups, before anything is changed.
+        """
+        new = {key: value for key, value in (("lr", lr), ("weight_decay", weight_decay)) if value is not None}
+        numbers = {key: self.per_group(value, key) for key, value in new.items()}
+        if len(optimizer.param_groups) != len(self):
+            what = f"has {len(optimizer.param_groups)} groups, and there are {len(self)} here"
+            raise ScaleRulesError(what, where="the optimizer", hint="make it by groups.optimizer(...)")
+        for key, each in numbers.items():
+            for group, number_of in zip(optimizer.param_groups, each, strict=True):
+                is_tensor = hasattr(group[key], "fill_")
+                group[key] = group[key].fill_(number_of) if is_tensor else number_of
+                if key == "lr" and "initial_lr" in group:
+                    group["initial_lr"] = number_of
+            optimizer.defaults[key] = new[key]
 
     def optimizer(self, kind: type[Optimizer], **options: Any) -> Optimizer:
         """The optimizer of class `kind` that takes these groups; `options` are its arguments.
 
-        Rules of Muon make it a `Pair`: `kind` takes the matrices, AdamW the rest (`others=` another class).
+        Its `defaults["lr"]` is the tuned rate. Rules of Muon make it a `Pair`: `kind` takes the matrices, AdamW the
+        rest (`others=` another class). Raises `ScaleRulesError` for a class that does with the numbers what they are
+        not for.
         """
         chosen, arguments = self.for_trainer(kind, **options)
         return chosen(**arguments)
 
     def for_trainer(self, kind: type[Optimizer], **options: Any) -> tuple[type[Optimizer], dict[str, Any]]:
         """The class and its arguments, as `Trainer(optimizer_cls_and_kwargs=groups.for_trainer(AdamW))` takes them."""
-        if not self.matrices:
-            return kind, {"params": list(self), **options}
-        from .muon_pair import Pair  # needs torch, which rules as a table do not
+        groups = [dict(group) for group in self]
+        tuned: dict[str, Any] = {"lr": self.made.lr} if self.made.lr is not None else {}
+        if any(group.get("optimizer") == MUON for group in self):
+            from .muon_pair import Pair  # needs torch, which rules as a table do not
 
-        return Pair, {"params": self, "matrices": kind, **options}
+            self._check_pair(Receiver(kind, dict(options.get("options") or {})), options)
+            given = {**tuned, "weight_decay": self.made.weight_decay} if tuned else {}
+            return Pair, {"params": groups, "matrices": kind, **given, **options}
+        receiver = Receiver(kind, options)
+        self._check(receiver)
+        return kind, {"params": groups, **(tuned if receiver.takes("lr") else {}), **options}
 
+    def _check(self, receiver: Receiver) -> None:
+        """Raises `ScaleRulesError` if this class decays otherwise than the one that the numbers are for."""
+        if self.made.receiver is not None and self.made.receiver == receiver:
+            return
+        hint = f"apply(..., optimizer={receiver.name})"
+        if receiver.options:
+            hint = f"apply(..., optimizer=functools.partial({receiver.name}, ...)) with the same arguments"
+        scaled = [row for row in self.rows.values() if row.factor["weight_decay"] != 1]
+        decays = any(float(row.numbers["weight_decay"]) for row in scaled)
+        if decays and receiver.decay not in (None, self.made.decay):
+            what = f"decays weights in a way that is {receiver.decay}, the numbers are for {self.made.decay} decay"
+            raise ScaleRulesError(what, where=f"optimizer {receiver.name}", hint=hint)
 
-@dataclass(frozen=True)
-class Tuned:
-    """The numbers at the base size, and the class of the optimizer that will take the groups."""
+    def _check_pair(self, matrices: Receiver, options: Mapping[str, Any]) -> None:
+        """Raises `ScaleRulesError` if one of the two does with its numbers what they are not for."""
+        mine = self.made.receiver
+        if mine is not None and None not in (mine.adjust, matrices.adjust) and mine.adjust != matrices.adjust:
+            what = f"adjusts the rate as {matrices.adjust!r}, the numbers are for {mine.adjust!r}"
+            hint = f"apply(..., optimizer=functools.partial({matrices.name}, ...)) with the same arguments"
+            raise ScaleRulesError(what, where=f"optimizer {matrices.name}", hint=hint)
+        if "others" in options:
+            self._check(Receiver(options["others"], dict(options.get("other_options") or {})))
 
-    lr: float
-    lr_beside: float
-    """Of what an optimizer beside Muon takes."""
-    weight_decay: float
-    eps: float | None
-    optimizer: type | None
-    radius: float = 0.05
+    def to_dict(self) -> dict[str, Any]:
+        """The groups as plain data, for what has no Python hooks: tuned numbers, factors, names of parameters."""
+        return plain(self, self.rows, self.multipliers, self.placed, self.made)
 
-    @classmethod
-    def of(
-        cls,
-        at: Sizes,
-        lr: float,
-        weight_decay: float,
-        eps: float | None,
-        optimizer: type | None,
-        lr_beside: float | None = None,
-        radius: float = 0.05,
-    ) -> Tuned:
-        """Fills in the optimizer's own epsilon; raises `ScaleRulesError` if the rules are for another kind of one."""
-        law = _law(at)
-        if law is not None and optimizer is not None:
-            _check_kind(law, optimizer)
-        spectral = law is not None and law.spectral
-        if eps is None and spectral:
-            eps = EPS  # of the optimizer beside Muon
-        elif eps is None and optimizer is not None:
-            given = inspect.signature(optimizer).parameters.get("eps")
-            eps = given.default if given is not None and isinstance(given.default, float) else None
-        elif eps is None:
-            eps = EPS if law is not None and law.eps else None
-        return cls(lr, lr if lr_beside is None else lr_beside, weight_decay, eps, optimizer, radius)
+    def to_json(self) -> str:
+        """The groups as JSON text."""
+        import json
 
+        return json.dumps(self.to_dict(), indent=1) + "\n"
 
-def _law(at: Sizes) -> Law | None:
-    """The optimizer that the rules were derived for; None for one that is not known here (in a file by hand)."""
-    try:
-        return law_of(at.solution.optimizer)
-    except ScaleRulesError:
-        return None
+    def to_yaml(self) -> str:
+        """The groups as YAML text, in which every number reads back as one."""
+        return yaml_text(self.to_dict())
 
+    def __str__(self) -> str:
+        return written(self, self.rows, self.multipliers, self.placed, self.made)
 
-def _check_kind(law: Law, optimizer: type) -> None:
-    """Raises `ScaleRulesError` if rules for `law` are not rules for this class; one that is not known passes."""
-    if optimizer.__name__ not in CLASSES:
-        return
-    other = OPTIMIZERS[CLASSES[optimizer.__name__]]
-    alike = _ways(law) == _ways(other) or (
-        law.spectral and other.normalised()
-    )  # beside Muon stands an entrywise one for all that is not a matrix
-    if not alike:
-        what, hint = f"is not what the rules were derived for ({law.name})", f"derive(graph, optimizer={other.name!r})"
-        raise ScaleRulesError(what, where=f"optimizer {other.name!r}", hint=hint)
+    def __repr__(self) -> str:
+        return f"<Groups: {len(self)} of {sum(len(group['params']) for group in self)} parameters>"
 
 
-def _ways(law: Law) -> tuple[dict[str, Fraction], bool]:
-    """How updates of matrices depend on gradient and parameter, and whether they move as a whole."""
-    powers = law.guess(Facts(matrix=True))
-    return {atom: power for atom, power in powers.items() if atom not in AXES}, law.spectral
+def _renamed(name: str, names: Mapping[str, str]) -> str:
+    for pattern, whole in names.items():
+        if fits(name, pattern):
+            start, star, _ = pattern.partition("*")
+            return whole.replace("*", name.removeprefix(start), 1) if star else whole
+    return name
 
 
-def groups_of(matched: Matched, at: Sizes, tuned: Tuned) -> list[Group]:
-    """One group per distinct rate, epsilon and decay (and mesh, where sharded), of the parameters that are trained."""
+def groups_of(rows: Mapping[str, Row], matched: Matched) -> list[Group]:
+    """One group per distinct rate, epsilon and decay (and mesh, where sharded); matrices of Muon first."""
     found: dict[tuple[Any, ...], Group] = {}
-    _warn_of_parts(matched, at)
-    for name, follower in matched.items():
-        parameter = follower.parameter
-        if parameter.requires_grad:
-            numbers = _magnitude(at, name, follower, tuned) if follower.part == "magnitude" else (
-                _numbers(at, name, follower, tuned))  # fmt: skip
-            key = (*numbers.items(), id(mesh_of(parameter)))
-            group = found.setdefault(key, {"params": [], "names": [], **numbers})
-            group["params"].append(parameter)
-            group["names"].append(name)
-    return list(found.values())
-
-
-def _warn_of_parts(matched: Matched, at: Sizes) -> None:
-    """Says where the parts of one parameter should have different rates, once for all layers."""
-    fused: dict[tuple[str, ...], list[str]] = {}
-    for name, follower in matched.items():
-        factors = [at.factor(at.solution.parameters[rule].lr) for rule in follower.rules]
-        if not math.isclose(min(factors), max(factors), rel_tol=1e-9):
-            fused.setdefault(follower.rules, []).append(name)
-    for rules, names in fused.items():
-        rates = ", ".join(f"{part_of(rule)} {law(at.solution.parameters[rule].lr)}" for rule in rules)
-        more = f" (and of {len(names) - 1} more like it)" if len(names) > 1 else ""
-        text = (
-            f"the parts of {names[0]}{more} have different rates ({rates}) and are one parameter: the smallest is taken"
-        )
-        warnings.warn(text, ModelWarning, stacklevel=5)
-
-
-def _magnitude(at: Sizes, name: str, follower: Follower, tuned: Tuned) -> Group:
-    """Of a weight norm without a rule of its own: relative to its size, a row's norm moves as all rules let rows move.
-
-    The norm of a row has the size `init * sqrt(fan_in)`, and a change of it by a fixed share changes each output by
-    that share. What step that takes is known for rules whose steps do not depend on the gradient's size.
-    """
-    law = _law(at)
-    if law is None or not law.normalised() or at.graph is None or not is_by_row(follower.parameter):
-        what = f"is the magnitude of a weight norm, whose rate does not follow from the rule {follower.rule!r} alone"
-        raise ScaleRulesError(what, where=f"parameter {name!r}", hint="derive from the model itself: sr.trace(...)")
-    exponents = at.solution.parameters[follower.rule]
-    sums = [fan_in(at.graph, follower.rule, sizes) for sizes in (at.sizes, at.base)]
-    norm = at.factor(exponents.init) * math.sqrt(sums[0] / sums[1])
-    numbers: Group = {"lr": tuned.lr_beside * norm, "weight_decay": tuned.weight_decay / norm}
-    if tuned.eps is not None:
-        numbers["eps"] = tuned.eps * at.factor(exponents.eps)
-    return {"optimizer": "entrywise", **numbers} if law.spectral else numbers
-
-
-def _numbers(at: Sizes, name: str, follower: Follower, tuned: Tuned) -> Group:
-    """The numbers of a parameter; of a fused one the smallest rate of its parts, and the smallest epsilon."""
-    found = [_of_rule(at, name, rule, follower.parameter, tuned) for rule in follower.rules]
-    chosen = min(found, key=lambda numbers: float(numbers["lr"]))
-    if "eps" in chosen:
-        chosen["eps"] = min(float(numbers["eps"]) for numbers in found if "eps" in numbers)
-    return chosen
-
-
-def _of_rule(at: Sizes, name: str, rule: str, parameter: Parameter, tuned: Tuned) -> Group:
-    exponents, law = at.solution.parameters[rule], _law(at)
-    numbers: Group = {
-        "lr": tuned.lr * at.factor(exponents.lr),
-        "weight_decay": tuned.weight_decay * at.factor(exponents.wd),
-    }
-    if law is not None and law.decay == "independent":  # torch decays by lr * weight_decay, the rule by wd alone
-        numbers["weight_decay"] /= at.factor(exponents.lr)
-    if tuned.eps is not None:
-        numbers["eps"] = tuned.eps * at.factor(exponents.eps)
-    if RADIUS in exponents.dampings:
-        numbers[RADIUS] = tuned.radius * at.factor(exponents.dampings[RADIUS])
-    if not at.solution.optimizer.startswith("muon"):
-        return numbers
-    if at.graph is None:
-        raise ScaleRulesError("which parameters are matrices is not known without the graph", hint="give it: graph=...")
-    use = matrix(at.graph, rule)
-    if use is None:
-        return {"optimizer": "entrywise", **numbers, "lr": tuned.lr_beside * at.factor(exponents.lr)}
-    numbers.pop("eps", None)  # Muon's is another thing, relative to the norm of a gradient
-    if tuned.optimizer is not None and tuned.optimizer.__name__ == "Muon":
-        if parameter.ndim != 2:
-            what = f"moves as a matrix, but has {parameter.ndim} dimensions, and torch.optim.Muon takes two"
-            raise ScaleRulesError(what, where=f"parameter {name!r}", hint="keep one matrix per parameter and layer")
-        change = adjustment(at, rule, parameter)
-        numbers["lr"] /= change
-        numbers["weight_decay"] *= change  # torch decays by lr * weight_decay
-    return {"optimizer": "muon", **numbers}
-
-
-def adjustment(at: Sizes, rule: str, parameter: Parameter) -> float:
-    """How much more torch.optim.Muon (`adjust_lr_fn="original"`) moves a matrix than the rule takes for granted.
-
-    Relative to the base size. torch adjusts by sqrt(max(1, rows/columns)), whichever of the two is the fan-out.
-    """
-    graph, use = at.graph, matrix(at.graph, rule) if at.graph else None
-    if graph is None or use is None:
-        return 1.0
-    law = law_of(at.solution.optimizer)
-    out_first = min(use.brought) < min(use.summed)
-
-    def surplus(sizes: Mapping[str, float]) -> float:
-        lengths = [count(graph, rule, part, sizes) / count(graph, rule, part, at.sizes)
-                   for part in (use.brought, use.summed)]  # fmt: skip
-        rows, columns = lengths if out_first else lengths[::-1]
-        rows, columns = rows * parameter.shape[0], columns * parameter.shape[1]
-        out, into = (rows, columns) if out_first else (columns, rows)
-        wanted = _beside_orthogonal(law, out, into)
-        return math.sqrt(max(1.0, rows / columns)) / wanted
-
-    return surplus(at.sizes) / surplus(at.base)
-
-
-def _beside_orthogonal(law: Law, out: float, into: float) -> float:
-    """What a law multiplies an orthogonal matrix of these sides with."""
-    logs = {"fan_out": math.log(out), "fan_in": math.log(into), "entries": math.log(out * into)}
-    powers = law.matrix.powers
-    resolved = powers.resolved(lambda atom: logs.get(atom, 0.0)) if powers is not None else {}
-    total = sum(float(power) * logs.get(atom, 0.0) for atom, power in resolved.items())
-    return math.exp(total) * math.sqrt(out * into)
+    for name, row in rows.items():
+        parameter = matched[name].parameter
+        key = (row.key, id(mesh_of(parameter)))
+        if key not in found:
+            group: Group = {"params": [], "names": [], **row.numbers}
+            if row.kind is not None:
+                group |= {"optimizer": row.kind}
+            if row.parts:
+                group["parts"] = row.parts
+            found[key] = group
+        found[key]["params"].append(parameter)
+        found[key]["names"].append(name)
+    return sorted(found.values(), key=lambda group: group.get("optimizer") == ENTRYWISE)

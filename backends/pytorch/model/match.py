@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from scalerules.architecture.block_names import is_blocks, of_block
 from scalerules.errors import ScaleRulesError, nearest
 
+from .tuned import fits
 from .weight_norm import Part, weight_norms
 from .weight_parts import by_weight, weight_of
 
@@ -31,12 +32,19 @@ class Unmatched(ScaleRulesError):
 class Follower:
     """A parameter of a live model and the rules that it follows: one, or one for each part of a fused weight.
 
-    `part` says which one of a weight-normed weight it is, where that has one rule.
+    `part` says which one of a weight-normed weight it is, where that has one rule. `names`: all of a tied parameter.
+    Without rules it is trained with the numbers of the base size.
     """
 
     rules: tuple[str, ...]
     parameter: Parameter
     part: Part = ""
+    names: tuple[str, ...] = ()
+
+    @property
+    def trained(self) -> bool:
+        """Whether an optimizer moves it."""
+        return self.parameter.requires_grad
 
     @property
     def rule(self) -> str:
@@ -111,20 +119,50 @@ def _behind_indices(name: str) -> Iterable[str]:
     yield without_indices(name)
 
 
-def match(model: Module, names: Names, silent: Iterable[str] = ()) -> dict[str, Follower]:
-    """What every parameter of the model follows, by its name, tied ones once.
+@dataclass(frozen=True)
+class Silent:
+    """Parameters that need no rule: `frozen` when the graph was made, `unused` by its outputs, `unruled` on request."""
 
-    `silent` are parameters that need no rule: they are not trained, or no output depends on them. Raises `Unmatched`.
-    """
-    silent = {without_indices(name) for name in silent}
+    frozen: frozenset[str] = frozenset()
+    unused: frozenset[str] = frozenset()
+    unruled: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, frozen: Iterable[str], unused: Iterable[str], unruled: Iterable[str]) -> Silent:
+        """From names of weights, or of their parts."""
+        plain = [frozenset(without_indices(weight_of(name)) for name in names) for names in (frozen, unused)]
+        return cls(plain[0], plain[1] - plain[0], tuple(unruled))
+
+    def why(self, called: Iterable[str]) -> str | None:
+        """Why a parameter of these names has no rule; None where it should have one."""
+        names = {without_indices(bare(name)) for name in called}
+        return "frozen" if names & self.frozen else "unused" if names & self.unused else None
+
+    def asked(self, called: Iterable[str]) -> bool:
+        """Whether the user said that it may be without one."""
+        return any(fits(bare(name), pattern) for name in called for pattern in self.unruled)
+
+
+@dataclass(frozen=True)
+class Match:
+    """`ruled`: the parameters that follow rules; `unruled`: those that are trained without; `left`: in no group."""
+
+    ruled: dict[str, Follower]
+    unruled: dict[str, Follower]
+    left: dict[str, str]
+    """Why, by name."""
+
+
+def match(model: Module, names: Names, silent: Silent | None = None) -> Match:
+    """What every parameter of the model follows, by its name, tied ones once. Raises `Unmatched`."""
+    silent = silent or Silent()
     aliases: dict[int, list[str]] = {}
     parameters: dict[int, Parameter] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         aliases.setdefault(id(parameter), []).append(name)
         parameters[id(parameter)] = parameter
     normed = weight_norms(model)
-    matched: dict[str, Follower] = {}
-    unknown: list[str] = []
+    found, unknown = Match({}, {}, {}), list[str]()
     for key, called in aliases.items():
         rules = {name: rule for name in called if (rule := names.rule(name)) is not None}
         part: Part = ""
@@ -139,12 +177,31 @@ def match(model: Module, names: Names, silent: Iterable[str] = ()) -> dict[str, 
             )
         if rules:
             name, rule = next(iter(rules.items()))
-            matched[name] = Follower(names.parts[rule], parameters[key], part)
-        elif not any(without_indices(bare(name)) in silent for name in called):
+            found.ruled[name] = Follower(names.parts[rule], parameters[key], part, tuple(map(bare, called)))
+        elif not _without(found, called, parameters[key], silent):
             unknown.append(called[0])
-    _complete(names, {weight_of(follower.rule) for follower in matched.values()}, unknown)
-    _one_pattern(matched, names)
-    return matched
+    _complete(names, {weight_of(follower.rule) for follower in found.ruled.values()}, unknown)
+    _one_pattern(found.ruled, names)
+    return found
+
+
+def _without(found: Match, called: list[str], parameter: Parameter, silent: Silent) -> bool:
+    """Puts a parameter without a rule where it belongs, if it may be without. Raises `Unmatched` for a lost one."""
+    name, why = called[0], silent.why(called)
+    if parameter.requires_grad and silent.asked(called):
+        found.unruled[name] = Follower((), parameter, names=tuple(map(bare, called)))
+    elif why is None:
+        return False
+    elif not parameter.requires_grad:
+        found.left[name] = "is not trained"
+    elif why == "unused":
+        found.left[name] = "no output depended on it when the graph was made"
+    else:
+        raise Unmatched(
+            "requires a gradient, and was frozen when the graph was made", where=f"parameter {name!r} of the model",
+            hint=f"trace it as it is trained; unruled={name!r} trains it with the numbers of the base size",
+        )  # fmt: skip
+    return True
 
 
 def _complete(names: Names, covered: set[str], unknown: list[str]) -> None:

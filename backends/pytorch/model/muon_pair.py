@@ -2,46 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch.optim import Optimizer
 
+from .pieces import Pieces
 
-class Groups(Protocol):
-    """Groups of parameters in two lists."""
-
-    @property
-    def matrices(self) -> list[dict[str, Any]]: ...
-
-    @property
-    def others(self) -> list[dict[str, Any]]: ...
+Group = dict[str, Any]
+MUON, ENTRYWISE = "muon", "entrywise"
 
 
 class Pair(Optimizer):
-    """Two optimizers that step together; `param_groups` and `state` are those of both.
+    """Two optimizers that step together on one list of groups and one state, both laid out as torch lays them out.
 
-    `params` are the groups that `apply` returned for rules of Muon. `matrices` is the class that takes the groups of
-    matrices (`torch.optim.Muon`), `others` the one for all else; `options` and `other_options` are their arguments.
+    `params` are the groups that `apply` returned for rules of Muon: those with `"optimizer": "muon"` go to `matrices`,
+    all others (also those added later) to `others`. `options` and `other_options` are the arguments of the two. A
+    matrix that is sharded steps whole, and the parts of a fused one step apart, each orthogonalised by itself.
     """
 
     def __init__(
         self,
-        params: Groups,
+        params: Iterable[Group],
         matrices: type[Optimizer],
         others: type[Optimizer] = torch.optim.AdamW,
         options: Mapping[str, Any] | None = None,
         other_options: Mapping[str, Any] | None = None,
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
     ) -> None:
-        given = [(matrices, params.matrices, options), (others, params.others, other_options)]
-        self.parts = [kind(groups, **(more or {})) for kind, groups, more in given if groups]
-        super().__init__([group for part in self.parts for group in part.param_groups], {})
-        self._share()
+        self.kinds = {MUON: (matrices, dict(options or {})), ENTRYWISE: (others, dict(other_options or {}))}
+        self.parts: dict[str, Optimizer] = {}
+        super().__init__([dict(group) for group in params], {"lr": lr, "weight_decay": weight_decay})
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Adds a group, to Muon if it says so (`"optimizer": "muon"`). Raises as torch does if it does not fit."""
+        kind = param_group.get("optimizer", ENTRYWISE)
+        part = self.parts.get(kind)
+        for name, value in self.defaults.items():
+            param_group.setdefault(name, value)
+        super().add_param_group(param_group)
+        try:
+            if part is None:
+                take, options = self.kinds[kind]
+                self.parts[kind] = take([param_group], **options)
+            else:
+                part.add_param_group(param_group)
+        except Exception:
+            self.param_groups.pop()
+            raise
+        self.parts[kind].state = self.state
 
     def _share(self) -> None:
-        """The groups are the very dictionaries of the two, so that a scheduler that sets a rate sets theirs."""
-        self.param_groups = [group for part in self.parts for group in part.param_groups]
+        """Groups and state of the two are those of the pair, whatever has replaced them in the meantime."""
+        for kind, part in self.parts.items():
+            part.param_groups = [group for group in self.param_groups if group.get("optimizer", ENTRYWISE) == kind]
+            part.state = self.state
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
@@ -50,17 +68,38 @@ class Pair(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for part in self.parts:
-            part.step()
-            self.state.update(part.state)
+        self._share()
+        for kind, part in self.parts.items():
+            if kind == MUON:
+                with Pieces(part):
+                    _stepped(part)
+            else:
+                _stepped(part)
         return loss
 
-    def state_dict(self) -> dict[str, Any]:
-        """The states of both, in a list."""
-        return {"parts": [part.state_dict() for part in self.parts]}
-
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Loads what `state_dict` returned."""
-        for part, state in zip(self.parts, state_dict["parts"], strict=True):
-            part.load_state_dict(state)
+        """Loads what `state_dict` returned; the state is copied, so that two optimizers never share a tensor."""
+        super().load_state_dict({**state_dict, "state": copy.deepcopy(state_dict["state"])})
         self._share()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "kinds": self.kinds}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "parts" not in self.__dict__:  # a copy
+            self.parts = {}
+            for group in self.param_groups:
+                kind = group.get("optimizer", ENTRYWISE)
+                if kind not in self.parts:
+                    take, options = self.kinds[kind]
+                    self.parts[kind] = take([group], **options)
+        self._share()
+        for part in self.parts.values():  # fills in what checkpoints of an older torch lack
+            part.__setstate__({"state": part.state, "param_groups": part.param_groups})
+
+
+def _stepped(part: Optimizer) -> None:
+    """A step without the hooks for all optimizers, which the pair itself runs."""
+    step = type(part).step
+    getattr(step, "__wrapped__", step)(part)

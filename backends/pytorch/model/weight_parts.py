@@ -55,6 +55,25 @@ def region(tensor: Tensor, rule: str, sizes: Mapping[str, float]) -> Tensor:
     return view
 
 
+def dimensions(rule: str) -> list[int]:
+    """Into how many dimensions each dimension of the weight is opened by what stands in brackets; empty for a whole."""
+    text = rule.partition("[")[2][:-1] if rule.endswith("]") else ""
+    cuts = [match for match in _CUT.finditer(text) if match["plain"] is None or match["plain"].strip()]
+    return [1 if match["plain"] is not None else len(match["cuts"].split(",")) for match in cuts]
+
+
+def with_numbers(rule: str, sizes: Mapping[str, float]) -> str:
+    """What stands in brackets, with numbers for the lengths: `[:, 0:width]` -> `[:, 0:64]`."""
+    if not rule.endswith("]"):
+        return ""
+
+    def number(match: re.Match[str]) -> str:
+        text = match[0].strip()
+        return text if not text or text.isdecimal() else str(_number(text, sizes, rule))
+
+    return "[" + re.sub(r"[^,:()\[\]]+", number, rule.partition("[")[2][:-1]) + "]"
+
+
 def _stretch(cut: str, length: int, sizes: Mapping[str, float], rule: str) -> tuple[int, int]:
     """Start and end of `:`, `0:width` or a single entry `3`."""
     first, colon, last = (part.strip() for part in cut.partition(":"))
