@@ -7,7 +7,7 @@ JOBS ?= 2
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: help setup demo test slow examples lint types check docs bench wheel clean
+.PHONY: help setup demo test slow examples lint types check docs site bench wheel clean
 .DEFAULT_GOAL := help
 
 help:             ## this list
@@ -48,6 +48,9 @@ types: $(READY)   ## pyright, strict for the engine
 
 check: $(READY)   ## derivations/ is what the engine gives now
 	$(BIN)/scalerules check
+
+site: $(READY)    ## the documentation as a site in build/site, every rule derived anew
+	OMP_NUM_THREADS=1 $(BIN)/python -m docs.site --jobs $(JOBS)
 
 bench: $(READY)   ## the benchmarks, as one table (installs what they compare with)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,bench]'

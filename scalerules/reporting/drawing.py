@@ -39,22 +39,28 @@ class Picture:
     height: float
     elements: Sequence[str]
 
-    def svg(self, title: str) -> str:
-        """A whole `<svg>` element; colours come from the style sheet of the page."""
+    def svg(self, title: str, tip: str = "tip") -> str:
+        """A whole `<svg>` element; colours come from the style sheet of the page, `tip` is its arrow's id there."""
         margin = 8
         box = f"{-margin} {-margin} {self.width + 2 * margin:.0f} {self.height + 2 * margin:.0f}"
         return (
             f'<svg class="graph" viewBox="{box}" width="{self.width + 2 * margin:.0f}" role="img" '
             f'style="min-width:{SHRINKS * self.width:.0f}px" '
-            f'xmlns="http://www.w3.org/2000/svg"><title>{escape(title)}</title><defs><marker id="tip" '
+            f'xmlns="http://www.w3.org/2000/svg"><title>{escape(title)}</title><defs><marker id="{tip}" '
             'viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-            f'<path class="tip" d="M0 0 8 4 0 8z"/></marker></defs>{"".join(self.elements)}</svg>'
+            f'<path class="tip" d="M0 0 8 4 0 8z"/></marker></defs>{self._elements(tip)}</svg>'
         )
 
+    def _elements(self, tip: str) -> str:
+        return "".join(self.elements).replace("url(#tip)", f"url(#{tip})")
 
-def draw(graph: Graph, solution: Solution | None = None) -> Picture:
-    """The picture of a graph; with a solution, boxes show the init and rate of their parameters."""
-    return _Drawer(graph, solution).picture(graph.nodes, ())
+
+def draw(graph: Graph, solution: Solution | None = None, *, folded: bool = False) -> Picture:
+    """The picture of a graph; with a solution, boxes show the init and rate of their parameters.
+
+    `folded`: a repeated block is one box.
+    """
+    return _Drawer(graph, solution, folded).picture(graph.nodes, ())
 
 
 @dataclass(frozen=True)
@@ -74,8 +80,8 @@ class _Box:
 
 
 class _Drawer:
-    def __init__(self, graph: Graph, solution: Solution | None) -> None:
-        self.graph, self.solution = graph, solution
+    def __init__(self, graph: Graph, solution: Solution | None, folded: bool) -> None:
+        self.graph, self.solution, self.folded = graph, solution, folded
 
     def picture(self, nodes: Mapping[str, Node], outside: Sequence[str]) -> Picture:
 
@@ -91,6 +97,8 @@ class _Drawer:
         output = name in self.graph.outputs
         if node.body is not None:
             length = self.graph.lengths[node.axis] if node.axis else ""
+            if self.folded:
+                return _Box("frame", (name, f"{length} times, {len(node.body)} operations"), None, output)
             return _Box("frame", (f"{name}: {length} times",), self.picture(node.body, ("stream",)))
         kind = _kind(node)
         said = [f"{node.op} {node.discretisation or ''}".strip()] if node.op != "einsum" else []
@@ -180,4 +188,5 @@ def _arrow(points: Sequence[Point], edge: Edge) -> str:
             bend = (to_y - y) / 2
             path += f"C{x:.1f} {y + bend:.1f} {to_x:.1f} {to_y - bend:.1f} {to_x:.1f} {to_y:.1f}"
         x, y = to_x, to_y
-    return f'<path class="edge" d="{path}" marker-end="url(#tip)"><title>{escape(" to ".join(edge))}</title></path>'
+    title, source = escape(" to ".join(edge)), escape(edge[0])
+    return f'<path class="edge" data-source="{source}" d="{path}" marker-end="url(#tip)"><title>{title}</title></path>'

@@ -25,7 +25,11 @@ Data = Mapping[str, Any]
 
 def measured(verification: Report) -> str:
     """Verdict, how it was measured, and a row per quantity: the last step of each, and whatever disagrees."""
-    data = cast(Data, json.loads(verification.to_json()))
+    return measured_as(cast(Data, json.loads(verification.to_json())))
+
+
+def measured_as(data: Data) -> str:
+    """The same, of a verification that was kept as JSON."""
     rows = cast("list[Data]", data["rows"])
     last = {_name(row): row["step"] for row in sorted(rows, key=lambda row: int(row["step"]))}
     shown = [row for row in rows if _status(row) != "agrees" or row["step"] == last[_name(row)]]

@@ -22,6 +22,8 @@ from .drawing import draw
 from .html import exponent, power, raised, table
 
 DATA = Path(__file__).parent
+STYLES = ("report.css", "drawing.css")
+"""The second one is of the drawings alone; the site has it too."""
 EXAMPLE = 8
 """The page's example: the first scale grows by this, the others as the direction says."""
 
@@ -54,10 +56,10 @@ def report(graph: Graph, solution: Solution, verification: Report | None = None)
     title = f"{graph.name}, {solution.optimizer}"
     links = "".join(f'<a href="#{name}">{heading}</a>' for name, heading, _ in sections)
     body = "".join(f'<section id="{name}"><h2>{heading}</h2>{text}</section>' for name, heading, text in sections)
-    style, script = ((DATA / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    style, drawn, script = ((DATA / name).read_text(encoding="utf-8") for name in (*STYLES, "report.js"))
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}: scaling rules</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}</style></head>\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}{drawn}</style></head>\n'
         f"<body><main><header><h1>Scaling rules of {escape(graph.name)}</h1>{_head(solution)}"
         f"<nav>{links}</nav></header>\n{body}"
         "<footer>Derived by scalerules. Exponents are exact; constant factors are left out.</footer></main>"

@@ -1,0 +1,81 @@
+"""From the engine and the guides to the site: pages, settings, zensical, checks."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from scalerules.catalogue.graphs import catalogue
+from scalerules.reporting import page as report_page
+
+from .answers import answers
+from .architectures import architecture_pages
+from .checks import Checked, check
+from .navigation import SiteError, settings
+from .page import Page
+from .places import ASSETS, BUILD, DOCS
+from .question import asked_of
+from .sources import with_sources
+
+BUNDLED = {
+    "drawing.css": report_page.DATA, "site.css": ASSETS, "site.js": ASSETS, "iframe-worker.js": ASSETS,
+}  # fmt: skip
+"""What the pages load beside the theme's own files, and where it is kept."""
+SHIM = "https://unpkg.com/iframe-worker/shim"
+"""What the theme would fetch to search pages that were opened as files; it is bundled instead."""
+
+
+def build(folder: Path = BUILD, only: Sequence[str] = (), jobs: int = 2) -> Checked:
+    """Builds the site in `folder`/site. `only`: the architectures that get a page (all). Raises `SiteError`."""
+    names = tuple(only) or tuple(catalogue())
+    pages = with_sources(every_page(names, folder, jobs))
+    config = settings(pages)
+    _write(pages, folder / "pages")
+    with (folder / "mkdocs.yml").open("w", encoding="utf-8") as file:
+        YAML().dump(config, file)
+    _built(folder)
+    return check(folder / "site")
+
+
+def every_page(names: Sequence[str], folder: Path, jobs: int) -> list[Page]:
+    """The guides as they are, and what the engine makes."""
+    asked = [one for name in names for one in asked_of(name)]
+    return [*guides(), *architecture_pages(names, answers(asked, folder / "answers", jobs))]
+
+
+def guides() -> list[Page]:
+    """The Markdown files of docs/."""
+    files = sorted(file for file in DOCS.rglob("*.md") if "site" not in file.relative_to(DOCS).parts)
+    return [Page(f.relative_to(DOCS).as_posix(), f.stem, f.read_text(encoding="utf-8")) for f in files]
+
+
+def _write(pages: Sequence[Page], folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    for page in pages:
+        file = folder / page.path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(page.text, encoding="utf-8")
+    shutil.copytree(DOCS / "images", folder / "images")
+    (folder / "assets").mkdir()
+    for name, place in BUNDLED.items():
+        if not (place / name).is_file():
+            raise SiteError(f"{place / name}: the site needs this file")
+        shutil.copy(place / name, folder / "assets" / name)
+
+
+def _built(folder: Path) -> None:
+    """Runs zensical, and takes from its pages what would be fetched from the network."""
+    shutil.rmtree(folder / "site", ignore_errors=True)
+    command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict", "-f", str(folder / "mkdocs.yml")]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    if ran.returncode:
+        raise SiteError((ran.stdout + ran.stderr).strip())
+    for file in (folder / "site").rglob("*.html"):
+        text = file.read_text(encoding="utf-8")
+        up = "../" * (len(file.relative_to(folder / "site").parts) - 1)
+        file.write_text(text.replace(SHIM, f"{up}assets/iframe-worker.js"), encoding="utf-8")

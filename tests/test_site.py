@@ -1,0 +1,104 @@
+"""The documentation site: what its pages say is what the engine gives, and what is wrong with a page is named."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+import scalerules as sr
+from docs.site import build as building
+from docs.site import navigation
+from docs.site.answers import answer
+from docs.site.architectures import architecture_pages
+from docs.site.checks import check
+from docs.site.navigation import SiteError, settings
+from docs.site.page import Page
+from docs.site.question import Asked, asked_of
+from docs.site.sources import with_sources
+
+
+@pytest.fixture(scope="module")
+def mlp() -> dict:
+    return {one: answer(one) for one in asked_of("mlp")}
+
+
+def test_the_page_of_an_architecture_holds_what_derive_gives(mlp):
+    text = next(page.text for page in architecture_pages(["mlp"], mlp) if page.path == "architectures/mlp.md")
+    found = re.search(r'id="sr-data">(.*?)</script>', text)
+    assert found is not None
+    data = json.loads(found[1])
+    assert set(data["answers"]) == {one.key for one in asked_of("mlp")}
+    for optimizer in ("adam", "sgd", "muon"):
+        solution = sr.derive("mlp", optimizer=optimizer)
+        shown = data["answers"][f"{optimizer}|joint|plain|width"]
+        for name, rule in solution.parameters.items():
+            cells = shown["parameters"][name]["cells"]
+            assert {size: cells[size].get("width", "0") for size in cells} == {
+                size: str(getattr(rule, size)["width"]) for size in ("init", "mult", "lr", "eps", "wd")
+            }
+        for name, text in shown["copies"].items():
+            assert isinstance(data["texts"][text], str), name
+        told = shown["stories"]["h1"]
+        assert [one["equation"] for one in told] == [e.equation for e in solution.explanations["h1"]]
+
+
+def test_a_clash_is_shown_in_place_of_rules(monkeypatch):
+    from docs.site import answers
+
+    clashing = sr.Builder("mlp", axes={"batch": 4, "in": 4, "n": "width", "out": 4})
+    x = clashing.input("x", "batch in")
+    h = clashing.scale("grown", clashing.dense("a", x, "n in"), factor="width^2")
+    graph = clashing.build(clashing.dense("b", clashing.tanh(h), "out n"))
+
+    def refuses(*_: object, **__: object) -> None:
+        sr.derive(graph, optimizer="adam", given={"a": {"init": "0"}})
+
+    monkeypatch.setattr(answers, "derive", refuses)
+    shown = answers.answer(Asked("mlp", "adam", "joint", "plain", ("width",)))
+    assert set(shown) == {"command", "clash"} and shown["clash"]
+
+
+@pytest.mark.parametrize(
+    "pages, said",
+    [
+        ([Page("stray.md", "stray", "# Stray")], "stray.md: the navigation does not name it"),
+        ([], "index.md: named by the navigation, but there is no such page"),
+    ],
+)
+def test_navigation_and_pages_name_the_same(pages, said):
+    with pytest.raises(SiteError, match=re.escape(said)):
+        settings(pages)
+
+
+def test_the_navigation_names_every_guide():
+    missing = {page.path for page in building.guides()}
+    text = (navigation.SITE / "mkdocs.yml").read_text(encoding="utf-8")
+    assert not [path for path in missing if f" {path}\n" not in text]
+
+
+def test_a_link_into_the_checkout_becomes_a_page_and_a_broken_one_is_named():
+    pages = with_sources([Page("a/b.md", "b", "see [it](../../graphs/mlp.py)")])
+    assert pages[0].text == "see [it](../sources/graphs/mlp.py.md)"
+    assert "A multilayer perceptron" in pages[1].text and pages[1].path == "sources/graphs/mlp.py.md"
+    with pytest.raises(SiteError, match=re.escape("b.md: ../graphs/none.py leads nowhere")):
+        with_sources([Page("b.md", "b", "[it](../graphs/none.py)")])
+
+
+def test_what_the_built_pages_link_to_is_there(tmp_path):
+    (tmp_path / "a.html").write_text('<a href="b.html#here">b</a><a href="#there">a</a><a href="mailto:x">x</a>')
+    (tmp_path / "b.html").write_text('<h2 id="here"></h2><a href="a.html">a</a><img src="/c.png">')
+    (tmp_path / "c.png").write_bytes(b"")
+    with pytest.raises(SiteError) as found:
+        check(tmp_path)
+    assert str(found.value) == "a.html: #there names a place that a.html has not"
+    (tmp_path / "a.html").write_text('<script src="https://far.example/x.js"></script><a href="none.html">x</a>')
+    with pytest.raises(SiteError, match="from the network\na.html: none.html leads nowhere"):
+        check(tmp_path)
+
+
+def test_a_missing_bundled_file_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(building, "BUNDLED", {"site.css": tmp_path})
+    with pytest.raises(SiteError, match="site.css: the site needs this file"):
+        building._write([], tmp_path / "pages")
