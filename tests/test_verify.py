@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from random import Random
 from statistics import fmean, stdev
@@ -21,6 +21,7 @@ from scalerules.derivation.derive import derive
 from scalerules.errors import MissingExtra, ScaleRulesError
 from scalerules.measurement.verification.judge import Measured, Row, judge, measured, student
 from scalerules.measurement.verification.predicted import late_names
+from scalerules.measurement.verification.reading import Reading
 from scalerules.measurement.verification.report import Report
 from scalerules.measurement.verification.runs import few_samples
 from scalerules.measurement.verification.slopes import fit, tends
@@ -210,7 +211,10 @@ def test_report_is_what_the_interface_says(tmp_path) -> None:
     assert "(given)" in data["learning_rate_note"]
     report.plot(str(tmp_path / "figure.png"))
     assert (tmp_path / "figure.png").stat().st_size > 1000
-    assert report.to_table().row_count == 2 * len(solution.sizes) // 6
+    assert {"refuted", "goals", "headline"} <= set(data) and data["refuted"] == report.refuted
+    kinds = len({r.quantity for r in report.rows}) + len({g.goal for g in report.goals})
+    assert report.to_table().row_count == len(report.wrong) + len(report.open) + kinds
+    assert report.to_table(every=True).row_count == len(report.rows) + len(report.goals) + kinds
 
 
 def test_same_seeds_same_slopes_in_processes_too() -> None:
@@ -247,6 +251,52 @@ def test_interruption_before_anything_is_an_empty_report(monkeypatch) -> None:
     report = verify(*perceptron(), sizes=SIZES, lr=0.01, progress=False)
     assert report.rows == [] and report.verdict is None
     assert report.to_table().row_count == 0
+
+
+def unpredicted(graph: Graph, optimizer: str = "adamw", **wrong: dict[str, int | str]) -> Any:
+    """A rule of which nothing is predicted: what refutes it is what is wanted of any rule."""
+    solution = derive(graph, optimizer=optimizer)
+    for name, sizes in wrong.items():
+        solution = solution.changed(name, **{size: {"width": exponent} for size, exponent in sizes.items()})
+    return replace(solution, sizes=())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "refuted"),
+    [
+        ({}, set()),
+        ({"output": {"init": -2, "lr": -2}}, {"learning", "counts"}),  # nothing is learnt as the width grows
+        ({"h1": {"lr": -2}}, {"counts"}),  # one layer stays behind
+        ({"h2": {"lr": "-1/2"}}, {"stable"}),
+        ({"h1": {"init": 0}}, {"stable"}),
+        ({"input": {"lr": "-1/2"}}, {"counts"}),
+    ],
+)
+def test_what_is_wanted_of_any_rule_is_measured_without_a_prediction(wrong, refuted) -> None:
+    graph = catalogue("mlp")
+    report = verify(graph, unpredicted(graph, **wrong), sizes=SIZES, seeds=2, progress=False)
+    assert not report.rows and refuted <= set(report.refuted) and (not refuted) == (not report.refuted)
+    assert report.verdict is (False if refuted else None)
+    if refuted:
+        assert "every prediction holds" in report.headline and sorted(refuted)[0] in report.headline
+
+
+def test_where_a_graph_is_read_by_what_is_not_linear() -> None:
+    reading = Reading(catalogue("transformer"))
+    assert reading.judged == {"embedding", "attention.scores", "attention.stream", "mlp.b_up", "mlp.stream", "logits"}
+    assert {n for n in reading.judged if reading.beside_itself(n)} == {"embedding", "attention.stream", "mlp.stream"}
+    assert reading.frozen["attention.W_V"] == {"attention.stream"} and reading.frozen["W_U"] == {"logits"}
+    assert reading.first_judged("attention.v") == ({"attention.stream"}, True)
+    assert Reading(catalogue("mamba")).frozen["A_log"] == {"stream_out"}  # a weight until the scan reads it
+
+
+def test_what_was_looked_at_twice_says_so() -> None:
+    graph, solution = perceptron()
+    report = verify(graph, solution, sizes=[32, 64, 128], seeds=2, lr=0.01, progress=False)
+    report.looks, report.seeds_used = 2, 4
+    assert report.to_table().title.startswith("mlp, adam: sizes 32, 64, 128; 2 seeds, looked at twice (4 seeds in all)")
+    report.looks = 1
+    assert "; 2 seeds, 3 steps" in report.to_table().title
 
 
 def test_what_is_too_blunt_is_undecided_and_says_what_it_needs() -> None:

@@ -20,7 +20,7 @@ from torch.utils import _pytree as tree
 
 from . import measure as training
 from .call import Run
-from .measure import Key, Measurement, Trial
+from .measure import Key, Measurement, Trial, Watched
 from .own_steps import perturbed
 from .program import Data, Program, minus
 from .reads import read_by
@@ -52,22 +52,22 @@ def losses(program: Program, trials: Sequence[Trial], device: str = "cpu") -> li
     return [measured.losses for measured in _in_parts(program, trials, None, device)]
 
 
-def measure(program: Program, trials: Sequence[Trial], own: Collection[tuple[str, str]],
-            device: str = "cpu") -> Iterator[Measurement]:  # fmt: skip
+def measure(program: Program, trials: Sequence[Trial], own: Collection[tuple[str, str]], device: str = "cpu",
+            watched: Watched | None = None) -> Iterator[Measurement]:  # fmt: skip
     """Every size on the way, for each trial, one after the other as they are ready.
 
     `own` lists the (node, parameter) pairs whose contribution is wanted.
     """
-    return _in_parts(program, trials, sorted(own), device)
+    return _in_parts(program, trials, sorted(own), device, watched)
 
 
 def _in_parts(program: Program, trials: Sequence[Trial], own: list[tuple[str, str]] | None,
-              device: str) -> Iterator[Measurement]:  # fmt: skip
+              device: str, watched: Watched | None = None) -> Iterator[Measurement]:  # fmt: skip
     size = at_once(program, len(trials))
     ensemble: _Ensemble | None = None
     for part in (trials[i : i + size] for i in range(0, len(trials), size)):
         if ensemble is None or not ensemble.takes(part):
-            ensemble = _Ensemble(program, part, own, torch.device(device))
+            ensemble = _Ensemble(program, part, own, torch.device(device), watched)
         yield from ensemble.train(part)
 
 
@@ -86,8 +86,9 @@ class _Ensemble:
     """Stacked copies of one size, which can be trained again with other seeds; `own` None: only losses are wanted."""
 
     def __init__(self, program: Program, trials: Sequence[Trial], own: list[tuple[str, str]] | None,
-                 device: torch.device) -> None:  # fmt: skip
+                 device: torch.device, watched: Watched | None) -> None:  # fmt: skip
         self.program, self.own, self.device, self.copies = program, own, device, len(trials)
+        self.watched = watched
         self.stepper = _Stepper(program, trials)
         self.parameters: Stacked = {}
 
@@ -115,6 +116,8 @@ class _Ensemble:
                 values = self._forward(self.parameters)[1:]
             if self.own is not None:
                 self._look(trials[0].steps, values, {})
+            if self.watched is not None:
+                self._watch(trials, self.watched, _by_node(values))
         return self._measurements()
 
     def _draw(self, trials: Sequence[Trial]) -> None:
@@ -176,9 +179,7 @@ class _Ensemble:
     @torch.no_grad()
     def _look(self, count: int, values: Any, gradients: Stacked) -> None:
         """Notes the root mean squares of everything after `count` steps, and how large what they were taken from is."""
-        now: Stacked = dict(values[0])
-        for blocks in values[1].values():
-            now |= {name: [block[name] for block in blocks] for name in blocks[0] if name != "stream"}
+        now = _by_node(values)
         scale = {name: _norm(value) for name, value in now.items()}
         if not count:
             self.first = now
@@ -191,6 +192,32 @@ class _Ensemble:
         if gradients:
             left = self._remaining(count, values[0])
             self._note({("pull", "", count + 1, None): (left, None)}, {"": left[:, None]})
+
+    @torch.no_grad()
+    def _watch(self, trials: Sequence[Trial], watched: Watched, now: Stacked) -> None:
+        """Notes what each parameter contributes, and what the inputs do, where it is watched."""
+
+        def forward(parameters: Stacked, inputs: Stacked) -> Any:
+            run = self.program.forward(parameters, Data(inputs, []), look=False)
+            return run.values, run.blocks
+
+        def noted(quantity: str, parameter: str | None, nodes: Collection[str], others: Any) -> None:
+            there = _by_node(others)
+            parts = {node: minus(now[node], there[node]) for node in nodes if node in now}
+            steps = trials[0].steps
+            norms: dict[Key, tuple[Tensor, Tensor | None]]
+            norms = {(quantity, n, steps, parameter): (_norm(part), _norm(now[n])) for n, part in parts.items()}
+            self._note(norms, parts)
+
+        again = _each(forward, self.copies)
+        for name, nodes in watched.frozen.items():
+            noted("counts", name, nodes, again({**self.parameters, name: self.start[name]}, self.inputs))
+        others: dict[int, Any] = {}
+        for trial in trials:
+            if trial.seed not in others:
+                others[trial.seed] = training.other_data(self.program, trial.seed, self.program.data(trial.seed)).inputs
+        drawn = self._stack([others[trial.seed] for trial in trials])
+        noted("data", None, watched.data, again(self.parameters, drawn))
 
     def _remaining(self, count: int, values: Stacked) -> Tensor:
         """The part of the outputs' first gradient that is left, by copy."""
@@ -238,10 +265,18 @@ class _Ensemble:
         found: list[Measurement] = []
         for row, history in zip(table, zip(*self.history, strict=True), strict=True):
             pairs = zip(row[::2], row[1::2], strict=True)
-            sizes = [0.0 if ratio <= noise and key[0] in ("own", "change") else size
+            sizes = [0.0 if ratio <= noise and key[0] not in ("value", "gradient", "pull") else size
                      for key, (size, ratio) in zip(self.keys, pairs, strict=True)]  # fmt: skip
             found.append(Measurement(dict(zip(self.keys, sizes, strict=True)), list(history)))
         return found
+
+
+def _by_node(values: Any) -> Stacked:
+    """The values of the top level by node, and of the bodies of repeats block by block."""
+    now: Stacked = dict(values[0])
+    for blocks in values[1].values():
+        now |= {name: [block[name] for block in blocks] for name in blocks[0] if name != "stream"}
+    return now
 
 
 def _norm(tensor: Any) -> Tensor:

@@ -26,8 +26,8 @@ from .own_steps import perturbed
 from .program import Data, Program
 from .reads import read_by
 
-__all__ = ["OPTIMIZERS", "Measurement", "Setting", "Trial", "gradients", "losses", "measure", "optimizer", "orthogonal",
-           "settings", "step"]  # fmt: skip
+__all__ = ["OPTIMIZERS", "Measurement", "Setting", "Trial", "Watched", "gradients", "losses", "measure", "optimizer",
+           "orthogonal", "settings", "step"]  # fmt: skip
 
 Key = tuple[str, str, int, str | None]
 """What was measured: (quantity, node, step, parameter for an own contribution)."""
@@ -38,6 +38,8 @@ FINE = 0.05
 """The part of it for what was made of the difference of a parameter: only the rounding of its entries is left."""
 ROUNDING = 1e-4
 """A gradient whose part this is in double precision of what it is in single is rounding."""
+OTHER = 7919
+"""What is added to a seed for other inputs."""
 GENERIC = 0.1
 """The part of its size by which each entry of a parameter is moved to look at a point where nothing is special."""
 
@@ -54,6 +56,18 @@ class Trial:
     eps: float = 1e-10
     radius: float = 0.05
     dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What is measured after the last step without asking what was derived.
+
+    `frozen`: by parameter the nodes at which it is seen what changes where the parameter is put back to its initial
+    value; `data`: the nodes at which it is seen what changes with other inputs.
+    """
+
+    frozen: Mapping[str, Collection[str]]
+    data: Collection[str]
 
 
 @dataclass(frozen=True)
@@ -162,7 +176,14 @@ def losses(program: Program, trial: Trial) -> list[float]:
     return _train(program, trial, lambda *_: None)
 
 
-def measure(program: Program, trial: Trial, own: Collection[tuple[str, str]] | None = None) -> Measurement:
+def other_data(program: Program, seed: int, data: Data) -> Data:
+    """The same targets behind other inputs: drawn anew, or, where they are given, in the reverse order."""
+    drawn = program.data(seed + OTHER).inputs
+    return Data({n: x.flip(0) if torch.equal(x, data.inputs[n]) else x for n, x in drawn.items()}, data.targets)
+
+
+def measure(program: Program, trial: Trial, own: Collection[tuple[str, str]] | None = None,
+            watched: Watched | None = None) -> Measurement:  # fmt: skip
     """Trains for `trial.steps` steps and returns every size; "pull" is what is left of the outputs' gradient.
 
     `own` lists the (node, parameter) pairs whose contribution is wanted; by default every trained parameter at
@@ -189,6 +210,8 @@ def measure(program: Program, trial: Trial, own: Collection[tuple[str, str]] | N
                 part = program.own(run, data, start, parameter, node)
                 noise = FINE if program.linear(node, parameter) else 1.0
                 rms["own", node, count, parameter] = difference(part, values[node], noise)
+        if watched is not None and count == trial.steps:
+            rms.update(_watched(program, trial, watched, run, data, start))
         if grads is not None:
             with torch.enable_grad():
                 pulls.append(float(pull(program, program.outputs(run), data.targets)))
@@ -200,6 +223,22 @@ def measure(program: Program, trial: Trial, own: Collection[tuple[str, str]] | N
         for quantity, node, _, parameter in [key for key in rms if key[2] == 1]:
             rms.setdefault((quantity, node, count, parameter), math.nan)
     return Measurement(rms, history)
+
+
+def _watched(program: Program, trial: Trial, watched: Watched, run: Run, data: Data,
+             start: Mapping[str, Tensor]) -> dict[Key, float]:  # fmt: skip
+    """What each parameter contributes, and what the inputs do, where it is watched."""
+    values, found = run.all_values(), dict[Key, float]()
+    for name, nodes in watched.frozen.items():
+        without = program.forward({**run.parameters, name: start[name]}, data, look=False).all_values()
+        for node in nodes:
+            if node in values:
+                found["counts", node, trial.steps, name] = difference(values[node] - without[node], values[node])
+    others = program.forward(run.parameters, other_data(program, trial.seed, data), look=False).all_values()
+    for node in watched.data:
+        if node in values:
+            found["data", node, trial.steps, None] = difference(values[node] - others[node], values[node])
+    return found
 
 
 def _train(program: Program, trial: Trial, look: Callable[..., None]) -> list[float]:

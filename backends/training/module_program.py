@@ -361,11 +361,12 @@ def losses(program: LiveProgram, trials: Sequence[training.Trial], device: str =
 
 
 def measure(
-    program: LiveProgram, trials: Sequence[training.Trial], own: Collection[tuple[str, str]], device: str = "cpu"
-) -> Iterator[training.Measurement]:
+    program: LiveProgram, trials: Sequence[training.Trial], own: Collection[tuple[str, str]], device: str = "cpu",
+    watched: training.Watched | None = None,
+) -> Iterator[training.Measurement]:  # fmt: skip
     """Every size that the module shows, for each trial."""
     pairs = [pair for pair in sorted(own) if pair in program.live.readers]
     for trial in trials:
-        found = training.measure(program, trial, pairs)
+        found = training.measure(program, trial, pairs, watched)
         hidden = [key for key in found.rms if key[0] in ("value", "change") and key[1] not in program.live.nodes]
         yield training.Measurement({key: found.rms[key] for key in found.rms if key not in hidden}, found.losses)

@@ -27,7 +27,7 @@ def verify(
     seed: Annotated[int, Parameter(help="The first seed.")] = 0,
     lr: Annotated[float | None, Parameter(help="The base learning rate; without it the edge is searched for.")] = None,
     device: Annotated[str, Parameter(help="Where to train: cpu, cuda.")] = "cpu",
-    every: Annotated[bool, Parameter(negative="", help="Show every row.")] = False,
+    every: Annotated[bool, Parameter(name=("--all", "--every"), negative="", help="Show every row.")] = False,
     quiet: Annotated[bool, Parameter(negative="", help="No progress.")] = False,
     plot: Annotated[
         str | None, Parameter(validator=_figure_or_page, help="A figure: .png, .svg, .pdf, or one .html.")
@@ -38,7 +38,8 @@ def verify(
 ) -> int:
     """Trains the architecture at several sizes and holds the measured slopes against the derived sizes.
 
-    Ends with status 1 if they disagree; where the measurement is too blunt it says undecided, and what it needs.
+    What is wanted of any rule is measured beside them without the engine's word: stable, learning, every parameter
+    counts. Ends with status 1 if either fails; where the measurement is too blunt it says undecided, and what it needs.
     Needs the extra torch.
 
     For example:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from .edge import Rate
+from .goals import GOALS, Goal, Wanted
 from .judge import Key, Name, Row
 from .slopes import Samples
 
@@ -35,6 +36,8 @@ class VerificationFacts:
     growth: float = 1.0
     """The growth of the first scale along the direction; predicted sizes are powers of what grows as 1."""
     rows: list[Row] = field(default_factory=list[Row])
+    goals: list[Goal] = field(default_factory=list[Goal])
+    """What is wanted of any rule, measured without the engine's predictions."""
     samples: dict[Key, Samples] = field(default_factory=dict[Key, Samples])
     measured_sizes: list[float] = field(default_factory=list[float])
     rose: dict[float, int] = field(default_factory=dict[float, int])
@@ -55,16 +58,42 @@ class VerificationFacts:
     @property
     def verdict(self) -> bool | None:
         """False: something disagrees, surely. None: undecided. True: all agrees, and a fault would have shown."""
-        if not self.rows:
+        if not self.rows and not self.goals:
             return None
-        if self.wrong:
+        if self.wrong or self.failed:
             return False
         return None if self.open or self.blunt or self.interrupted else True
+
+    @property
+    def failed(self) -> list[Goal]:
+        """The goals that are not reached, surely, those that are furthest off first."""
+        return sorted((g for g in self.goals if not g.row.agrees), key=lambda g: -abs(g.row.excess))
+
+    @property
+    def refuted(self) -> list[Wanted]:
+        """Which of `stable`, `learning`, `counts` failed, whatever the engine predicts."""
+        failed = {goal.goal for goal in self.failed}
+        return [goal for goal in GOALS if goal in failed]
 
     @property
     def conclusion(self) -> str:
         """The verdict in a word."""
         return {True: "agrees", False: "does not agree", None: "undecided"}[self.verdict]
+
+    @property
+    def headline(self) -> str:
+        """The verdict, and whether what the engine predicted or what is wanted of any rule failed."""
+        if self.verdict is False:
+            goals = f"not reached: {', '.join(self.refuted)}" if self.refuted else "every goal is reached"
+            rows = f"{len(self.wrong)} of {len(self.rows)} predictions fail" if self.wrong else "every prediction holds"
+            hint = {
+                (True, False): ": the engine predicted the wrong thing, and the rule does it",
+                (False, True): ": training is as it should be, and not as predicted",
+            }.get((bool(self.refuted), bool(self.wrong)), "")
+            return f"does not agree. {goals}; {rows}{hint}"
+        if self.verdict is None:
+            return f"undecided. {len(self.open)} open of {len(self.rows) + len(self.goals)}; {self.advice}"
+        return f"agrees. Reached: {', '.join(GOALS)}; all of {len(self.rows)} predictions hold"
 
     @property
     def wrong(self) -> list[Row]:
@@ -74,7 +103,8 @@ class VerificationFacts:
     @property
     def open(self) -> list[Row]:
         """The rows that are off, but not surely."""
-        return sorted((r for r in self.rows if r.status == "undecided"), key=lambda r: -abs(r.excess))
+        rows = (*self.rows, *(goal.row for goal in self.goals))
+        return sorted((r for r in rows if r.status == "undecided"), key=lambda r: -abs(r.excess))
 
     @property
     def power(self) -> dict[Name, float]:

@@ -210,9 +210,14 @@ def _judged(row: Row, top: Row, allowance: float) -> Row:
         return replace(row, status="missing", why="a size is predicted, and it is zero at every step")
     if row.slope is None:
         return row
-    above = _above(row)
-    if above is not None:
-        return above
+    more = above(row)
+    if more is not None:
+        return more
+    return below(row, top, allowance)
+
+
+def below(row: Row, top: Row, allowance: float) -> Row:
+    """The row as it is or, if it is smaller than its size at every step (`top`: the largest), surely or perhaps not."""
     limit = TOLERANCE + allowance
     if min(-row.excess, -top.excess) <= limit or top.tends:
         return row
@@ -226,7 +231,7 @@ def _judged(row: Row, top: Row, allowance: float) -> Row:
     return replace(row, status="undecided", why=f"{said} ± {top.width:.2f}")
 
 
-def _above(row: Row) -> Row | None:
+def above(row: Row) -> Row | None:
     """The row if it grows faster than predicted, surely or perhaps."""
     if row.excess <= TOLERANCE:
         return None

@@ -30,12 +30,13 @@ class Report(VerificationFacts):
             "rose": {f"{size:g}": count for size, count in self.rose.items()},
             "detects": None if typical is None else round(typical, 4),
             "rows": [r.to_dict() for r in self.rows], "verdict": self.verdict, "conclusion": self.conclusion,
+            "refuted": self.refuted, "goals": [goal.to_dict() for goal in self.goals], "headline": self.headline,
             "advice": self.advice,
         }  # fmt: skip
         return json.dumps(data, indent=1) + "\n"
 
     def to_table(self, every: bool = False) -> Any:
-        """A rich table: by default one line per quantity and node (its last step) and every row that is off."""
+        """A rich table: the verdict, what is wrong or open, a line for each kind of quantity; `every`: each row."""
 
         return table(self, every)
 

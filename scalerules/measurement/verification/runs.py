@@ -17,6 +17,7 @@ from scalerules.measurement.progress import Progress
 from scalerules.solution.solution import Solution
 
 from ..trainers import trainer, training
+from .reading import Reading
 
 SAMPLES = 16
 """Independent inputs (batch times time) that a run trains on: an aligned sum over a batch of N has a constant of about
@@ -92,11 +93,13 @@ def measure(graph: Graph, solution: Solution, base: Mapping[str, float], task: T
             device: str = "cpu") -> Iterator[tuple[int, float, Any]]:  # fmt: skip
     """Runs at one size, in whatever process: (seed, size, measurement) as they are ready."""
     measuring, (of, _, looked_at) = training("measure"), trainer(graph)
+    reading = Reading(graph)
+    watched = measuring.Watched(reading.frozen, () if reading.data_grow else reading.judged)
     own = {(p.node, p.parameter) for p in solution.sizes if p.quantity == "own" and p.parameter}
     with measuring.one_thread():
         program = of(graph, solution, task.scales, base)
         trials = [measuring.Trial(lr, steps, seed) for seed in task.seeds]
-        for seed, measured in zip(task.seeds, looked_at(program, trials, own, device), strict=True):
+        for seed, measured in zip(task.seeds, looked_at(program, trials, own, device, watched), strict=True):
             yield seed, task.size, measured
 
 

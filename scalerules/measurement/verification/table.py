@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from statistics import median
 from typing import Any
 
 from .facts import VerificationFacts
+from .goals import GOALS, WORDS
 from .judge import Row
 
 QUANTITIES = ("value", "gradient", "own", "change")
@@ -18,17 +21,43 @@ STYLES = {"wrong": "bold red", "missing": "bold red", "unpredicted": "bold red",
 
 
 def table(report: VerificationFacts, every: bool = False) -> Any:
-    """A rich table of the rows: of each quantity and node the last step, and whatever is off; `every`: all."""
+    """A rich table: the verdict, what is wrong or open, then a line for each kind of quantity; `every`: each row."""
     from rich.table import Table
 
-    view = Table(title=title(report), caption=caption(report), title_justify="left", caption_justify="left")
+    head = f"{title(report)}\n{report.headline}"
+    view = Table(title=head, caption=caption(report), title_justify="left", caption_justify="left")
     for heading in ("quantity", "node", "step", "predicted", "slope", "judged", "would notice", "verdict"):
         view.add_column(heading, justify="left" if heading in ("quantity", "node", "verdict") else "right")
-    last = {(r.quantity, r.node, r.parameter): r.step for r in report.rows}
-    for r in report.rows:
-        if every or not r.sure or r.step == last[r.quantity, r.node, r.parameter]:
-            view.add_row(*_cells(r), style=STYLES.get(r.status))
+    for goal in [*report.failed, *(g for g in report.goals if every or g.row.status == "undecided")]:
+        if not every or goal.row.agrees:
+            view.add_row(f"{goal.goal}: {goal.row.quantity}", *_cells(goal.row)[1:], style=STYLES.get(goal.row.status))
+    for r in report.rows if every else [*report.wrong, *(r for r in report.rows if r.status == "undecided")]:
+        view.add_row(*_cells(r), style=STYLES.get(r.status))
+    view.add_section()
+    for kind, rows in _kinds(report):
+        view.add_row(*_summary(kind, rows))
     return view
+
+
+def _kinds(report: VerificationFacts) -> list[tuple[str, list[Row]]]:
+    """The rows of every goal, then of every quantity that is predicted; of those there are."""
+    goals = [(goal, [g.row for g in report.goals if g.goal == goal]) for goal in GOALS]
+    kinds = [(kind, [r for r in report.rows if r.quantity == kind]) for kind in QUANTITIES]
+    return [(str(kind), rows) for kind, rows in (*goals, *kinds) if rows]
+
+
+def _summary(kind: str, rows: list[Row]) -> tuple[str, ...]:
+    """One line for all rows of a kind."""
+    off = Counter(row.status for row in rows if not row.sure)
+    said = ", ".join(f"{count} {status}" for status, count in sorted(off.items()))
+    names, steps = {(row.node, row.parameter) for row in rows}, sorted({row.step for row in rows})
+    notices = [row.detects for row in rows if row.detects is not None]
+    far = max(rows, key=lambda row: row.excess if kind == GOALS[0] else abs(row.excess))
+    return (
+        "all of " + kind, f"{len(names)} of them", f"{steps[0]} to {steps[-1]}" if len(steps) > 1 else str(steps[0]),
+        "0" if kind in GOALS else "", "", f"furthest {far.excess:+.2f}",
+        f"{median(notices):.2f}" if notices else "-", said or f"{len(rows)} agree",
+    )  # fmt: skip
 
 
 def name(row: Row) -> str:
@@ -51,9 +80,10 @@ def _number(value: float | None, error: float | None) -> str:
 def title(report: VerificationFacts) -> str:
     """What was measured, in a line."""
     sizes = ", ".join(f"{size:g}" for size in report.measured_sizes or report.sizes)
-    counts = sorted({count * report.looks for count in report.seeds_by_size}, reverse=True)
-    seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(report.seeds_used)
-    return f"{report.graph}, {report.optimizer}: sizes {sizes}; {seeds} seeds, {report.steps} steps"
+    counts = sorted(set(report.seeds_by_size), reverse=True)
+    seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(report.seeds)
+    twice = "" if report.looks < 2 else f", looked at twice ({report.seeds_used} seeds in all)"
+    return f"{report.graph}, {report.optimizer}: sizes {sizes}; {seeds} seeds{twice}, {report.steps} steps"
 
 
 def caption(report: VerificationFacts) -> str:
@@ -62,6 +92,7 @@ def caption(report: VerificationFacts) -> str:
     lines = [
         "slope: over all sizes ± its standard error; judged: with the slope of the larger sizes, ± the interval;",
         "would notice: the excess over the predicted size that would be called wrong in 95 of 100 cases",
+        *(f"{goal}: {WORDS[goal]}" for goal in GOALS),
         f"base learning rate {report.rate}",
         f"the loss rose above its start in some runs: {rose}" if rose else "the loss never rose above its start",
     ]
@@ -85,5 +116,4 @@ def _sure(report: VerificationFacts) -> list[str]:
             f"an excess of {report.typical:.2f} would have been noticed in half of the quantities, one of 0.5 in "
             f"{half:.0%}; bluntest: {quantity} {node}{via} ({worst:.2f})"
         ]
-    verdict = report.summary
-    return [*lines, verdict + (f"; {report.advice}" if report.advice else "")]
+    return lines

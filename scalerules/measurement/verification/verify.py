@@ -21,8 +21,10 @@ from scalerules.solution.solution import Solution
 
 from ..trainers import training
 from .edge import Rate, rises, stable_rate
+from .goals import Table, judge_goals
 from .judge import Key, Row, far_above, judge, measured
 from .predicted import peak_sizes, predicted_sizes, pulled, slow_names
+from .reading import Reading
 from .report import Report
 from .runs import Look, Runs, belong, few_samples, silent, usable
 from .slopes import Samples
@@ -137,14 +139,16 @@ class _Verification:
         report.rows, report.interrupted = self._judge(runs), not whole
         if looks < 2 or report.interrupted or far_above(report.rows) or report.verdict is True:
             return
-        if any(r.excess < 0 and r.status in ("wrong", "undecided") for r in report.rows):
+        if any(r.excess < 0 and r.status in ("wrong", "undecided") for r in self._all_rows()):
             gentle, whole = self._measure(report.rate.value * GENTLE, 0, 1)
             self._merge_gentle(gentle)
-        below = all(r.excess < 0 for r in report.wrong)  # of few seeds: too few to see what it tends to
+        below = all(
+            r.excess < 0 for r in (*report.wrong, *(g.row for g in report.failed))
+        )  # of few seeds: too few to see what it tends to
         if whole and report.conclusion != "agrees" and below and report.seeds > 1:
             more, whole = self._measure(report.rate.value, 1, 2)
             report.rows, report.looks = self._judge(runs | more), 2
-            if whole and any(r.excess < 0 and not r.sure for r in report.rows):
+            if whole and any(r.excess < 0 and not r.sure for r in self._all_rows()):
                 gentle, whole = self._measure(report.rate.value * GENTLE, 0, 2)
                 self._merge_gentle(gentle)
         report.interrupted = not whole
@@ -159,10 +163,18 @@ class _Verification:
 
     def _merge_gentle(self, runs: Runs) -> None:
         """What was measured too small takes the verdict of the gentler rate."""
+        kept = self.report.goals
         again = {row.key: row for row in self._judge(runs, keep=False)}
+        goals = {goal.key: goal for goal in self.report.goals}
         self.report.rows = [
             again.get(row.key, row) if row.excess < 0 and not row.sure else row for row in self.report.rows
         ]
+        self.report.goals = [
+            goals.get(goal.key, goal) if goal.row.excess < 0 and not goal.row.sure else goal for goal in kept
+        ]
+
+    def _all_rows(self) -> list[Row]:
+        return [*self.report.rows, *(goal.row for goal in self.report.goals)]
 
     def _judge(self, runs: Runs, keep: bool = True) -> list[Row]:
         """The rows of the sizes that were reached; with `keep`, their samples go to the report."""
@@ -182,6 +194,8 @@ class _Verification:
                 size: sum(rises(run.losses) for (_, at), run in runs.items() if at == size) for size in sizes
             }
         logs = [math.log(size / self.report.sizes[0]) / self.report.growth for size in sizes]
+        steps, silent = self.report.steps, self.report.silent
+        self.report.goals = judge_goals(Reading(self.graph), Table(table, logs, steps, silent))
         found = [measured(key, size, logs, samples[key]) for key, size in predicted.items()]
         peaks = peak_sizes(predicted, logs, pulled(samples, table))
         return judge(found, peaks, slow_names(self.graph, self.solution, predicted))

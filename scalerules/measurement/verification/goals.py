@@ -1,0 +1,177 @@
+"""What a user wants of a rule, measured without asking the engine: stable, learning, every parameter counts.
+
+Where the engine is wrong its predictions are wrong with it, and training agrees with them. These goals come from the
+structure of the graph alone (`reading.py`); each is a row with the size 0, judged on one side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from statistics import median
+from typing import Any, Literal
+
+from .judge import ALLOWANCE, Key, Measured, Row, above, below, measured
+from .reading import Reading
+from .slopes import ASSUMED, Samples, peak
+
+Wanted = Literal["stable", "learning", "counts"]
+GOALS: tuple[Wanted, ...] = ("stable", "learning", "counts")
+WORDS: Mapping[Wanted, str] = {
+    "stable": "values that are read by what is not linear, and outputs, do not grow",
+    "learning": "they change by size 0, with training and with the inputs",
+    "counts": "putting any one parameter back to its start changes what it feeds by size 0",
+}
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One goal at one node: a row whose `predicted` is what is wanted, 0."""
+
+    goal: Wanted
+    row: Row
+
+    @property
+    def key(self) -> tuple[Wanted, Key]:
+        """The goal and what was measured."""
+        return self.goal, self.row.key
+
+    def to_dict(self) -> dict[str, object]:
+        """The goal as JSON data."""
+        data = self.row.to_dict()
+        return {"goal": self.goal, "wanted": data.pop("predicted"), **data}
+
+
+Cells = Callable[[Any], float | None]
+"""A number of a run; None where there is nothing to measure."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The runs that were made, by seed and size (None: not run), and the logarithms of the sizes."""
+
+    runs: Sequence[Sequence[Any]]
+    logs: Sequence[float]
+    steps: int
+    silent: Sequence[str]
+
+    def samples(self, cell: Cells) -> Samples | None:
+        """A number of every run; None where none of them has it."""
+        rows = [[None if run is None else cell(run) for run in row] for row in self.runs]
+        there = [x for row, runs in zip(rows, self.runs, strict=True) for x, run in zip(row, runs, strict=True) if run]
+        return None if not there or any(x is None for x in there) else rows
+
+    def reached(self, key: Key) -> Cells:
+        """The size of a quantity; not a number where training did not get there."""
+        first = (key[0], key[1], 1, key[3])
+        return lambda run: run.rms.get(key, math.nan if first in run.rms or key[0] in ("counts", "data") else None)
+
+
+def judge_goals(graph_reading: Reading, table: Table) -> list[Goal]:
+    """Every goal with its verdict."""
+    reading = graph_reading
+    low = [*_learning(reading, table), *_counting(reading, table)]
+    high = list(_stable(reading, table))
+    noises: dict[str, list[float]] = {}
+    for _, m, _ in (*low, *high):
+        if m.slope is not None and m.slope.freedom:
+            noises.setdefault(m.key[0], []).append(m.slope.noise)
+    typical = {quantity: median(values) for quantity, values in noises.items()}
+    count = max(1, sum(m.slope is not None for _, m, _ in (*low, *high)))
+    judged: list[Goal] = []
+    for goal, m, allowance in (*high, *low):
+        row = m.row(typical.get(m.key[0], ASSUMED**2), count)
+        judged.append(Goal(goal, _verdict(row, goal, allowance)))
+    return judged
+
+
+def _verdict(row: Row, goal: Wanted, allowance: float) -> Row:
+    if row.status != "agrees":
+        return row if goal == "stable" else replace(row, status="agrees", why="")  # divergence is told once
+    if row.slope is None:
+        if goal == "stable" or row.somewhere:
+            return row
+        return replace(row, status="missing", why="it does not move at all")
+    return (above(row) or row) if goal == "stable" else below(row, row, allowance)
+
+
+Found = tuple[Wanted, Measured, float]
+"""A goal, what was measured for it, and how far below 0 it may be measured."""
+
+
+def _stable(reading: Reading, table: Table) -> Iterator[Found]:
+    for node in sorted(reading.judged):
+        if reading.beside_itself(node):
+            continue
+        for step in range(table.steps + 1):
+            key: Key = ("change" if step else "value", node, step, None)
+            if node not in reading.trained and step:
+                continue
+            samples = table.samples(table.reached(key))
+            if samples is not None:
+                yield "stable", measured(key, Fraction(0), table.logs, samples), 0.0
+
+
+def _learning(reading: Reading, table: Table) -> Iterator[Found]:
+    for node in sorted(reading.judged):
+        beside = _share(node) if reading.beside_itself(node) else None
+        if node in reading.trained:
+            changes = [("change", node, step, None) for step in range(1, table.steps + 1)]
+            yield from _peak("learning", changes, table, beside, ALLOWANCE)
+        yield from _peak("learning", [("data", node, table.steps, None)], table, beside, ALLOWANCE)
+
+
+def _counting(reading: Reading, table: Table) -> Iterator[Found]:
+    for parameter, reader in reading.uses():
+        if parameter in table.silent or not _moves(parameter, table):
+            continue
+        nodes, mixed = reading.first_judged(reader)
+        found: list[Samples] = []
+        for node in sorted(nodes):
+            cell = table.reached(("counts", node, table.steps, parameter))
+            beside = _share(node) if reading.beside_itself(node) else None
+            samples = table.samples(_divided(cell, beside))
+            if samples is not None:
+                found.append(samples)
+        if found:
+            key: Key = ("counts", reader, table.steps, parameter)
+            yield "counts", _low(key, table, peak(found), found[0]), ALLOWANCE if mixed else 0.0
+
+
+def _moves(parameter: str, table: Table) -> bool:
+    """Whether a parameter has a gradient in any run: what the loss does not depend on cannot count."""
+    keys: list[Key] = [("gradient", parameter, step, None) for step in range(1, table.steps + 1)]
+    return any(run.rms.get(key) for row in table.runs for run in row if run for key in keys)
+
+
+def _peak(goal: Wanted, keys: Iterable[Key], table: Table, beside: Cells | None, allowance: float) -> Iterator[Found]:
+    steps = {key: table.samples(_divided(table.reached(key), beside)) for key in keys}
+    found = {key: samples for key, samples in steps.items() if samples is not None}
+    if found:
+        key, first = next(iter(found.items()))
+        yield goal, _low(key, table, peak(found.values()), first), allowance
+
+
+def _low(key: Key, table: Table, samples: Samples, first: Samples) -> Measured:
+    return measured(key, Fraction(0), table.logs, samples, first)
+
+
+def _share(node: str) -> Cells:
+    """The size of a value at the start: what only norms read matters beside itself."""
+    return lambda run: run.rms.get(("value", node, 0, None))
+
+
+def _divided(cell: Cells, beside: Cells | None) -> Cells:
+    """A number as a part of all that is there, what was there and what came."""
+    if beside is None:
+        return cell
+
+    def share(run: Any) -> float | None:
+        size, whole = cell(run), beside(run)
+        if size is None or whole is None or not size:
+            return size
+        return size / math.hypot(size, whole)
+
+    return share

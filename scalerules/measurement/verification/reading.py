@@ -1,0 +1,165 @@
+"""Where a graph is read by what is not linear, from its structure alone: there, and at the outputs, sizes matter.
+
+A size that only linear operations read is a matter of writing: another factor makes up for it. Nothing here asks what
+was derived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from scalerules.architecture.graph import Graph
+from scalerules.ops.node import Node
+
+LINEAR = frozenset(
+    {"einsum", "mean", "add", "residual", "scale", "identity", "negative", "rearrange", "reshape", "concat", "slice",
+     "window", "shift", "rfft", "irfft", "complex", "parts", "repeat"}
+)  # fmt: skip
+"""Operations that are linear in each operand (not in a value that they read twice)."""
+FREE_OF_SIZE = frozenset({"rms_norm", "layer_norm", "top_k"})
+"""Operations that see only how large parts are beside each other."""
+DRIVEN = frozenset({0, 3, 4})
+"""The operands of a scan that it is linear in: what drives it, and how the state is written and read."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The readers of every value of a graph, through repeats, and what follows from them."""
+
+    graph: Graph
+
+    @cached_property
+    def nodes(self) -> dict[str, Node]:
+        """Every node by name, those in the bodies of repeats too."""
+        return dict(self.graph.walk())
+
+    @cached_property
+    def sources(self) -> dict[str, list[tuple[str, ...]]]:
+        """What each input of a node stands for: a stream is what enters its repeat, or the block before."""
+        streams: dict[str, tuple[str, ...]] = {}
+        for name, node in self.graph.nodes.items():
+            for inner in node.body or {}:
+                streams[inner] = (*self._whole(node.inputs[0]), str(node.result))
+            del name
+        return {
+            name: [streams[name] if source == "stream" else self._whole(source) for source in node.inputs]
+            for name, node in self.nodes.items()
+            if node.op != "repeat"
+        }
+
+    def _whole(self, name: str) -> tuple[str, ...]:
+        """A repeat is read as the result of its body."""
+        node = self.graph.nodes.get(name)
+        return (str(node.result),) if node is not None and node.op == "repeat" else (name,)
+
+    @cached_property
+    def read_by(self) -> dict[str, list[tuple[str, int]]]:
+        """The nodes that read a node, and as which operand."""
+        found: dict[str, list[tuple[str, int]]] = {name: [] for name in self.nodes}
+        for name, inputs in self.sources.items():
+            for k, group in enumerate(inputs):
+                for source in group:
+                    found[source].append((name, k))
+        return found
+
+    @cached_property
+    def outputs(self) -> frozenset[str]:
+        """The nodes whose values the loss reads."""
+        return frozenset(name for output in self.graph.outputs for name in self._whole(output))
+
+    def _reached(self, starts: Collection[str]) -> frozenset[str]:
+        """These nodes and all that depend on them."""
+        found, queue = set(starts), list(starts)
+        while queue:
+            new = [reader for reader, _ in self.read_by[queue.pop()] if reader not in found]
+            found.update(new)
+            queue += new
+        return frozenset(found)
+
+    @cached_property
+    def with_data(self) -> frozenset[str]:
+        """The nodes that depend on an input."""
+        return self._reached([name for name, node in self.nodes.items() if node.op == "input"])
+
+    @cached_property
+    def trained(self) -> frozenset[str]:
+        """The nodes that depend on a trained parameter."""
+        parameters = self.graph.parameters
+        return self._reached(
+            [n for n, node in self.nodes.items() if any(parameters[p].trained for p in node.parameters)]
+        )
+
+    def _linear(self, reader: str, k: int) -> bool:
+        """Whether a node is linear in its `k`-th operand."""
+        node, inputs = self.nodes[reader], self.sources[reader]
+        if node.op == "scan":
+            return k in DRIVEN
+        twice = sum(bool(set(group) & set(inputs[k])) for group in inputs) > 1
+        return node.op in LINEAR and not (twice and node.op == "einsum")
+
+    def _unlinear(self, name: str) -> list[str]:
+        """The readers of a node that are not linear in it."""
+        return [reader for reader, k in self.read_by[name] if not self._linear(reader, k)]
+
+    @cached_property
+    def judged(self) -> frozenset[str]:
+        """The nodes with data that something not linear reads, and the outputs."""
+        return frozenset(n for n in self.with_data if (n in self.outputs or self._unlinear(n)) and self._is_value(n))
+
+    def _is_value(self, name: str) -> bool:
+        return self.nodes[name].op not in ("input", "top_k", "repeat")
+
+    def beside_itself(self, name: str) -> bool:
+        """Whether only the parts of a value beside each other matter: all that read it not linearly are norms."""
+        readers = self._unlinear(name)
+        return name not in self.outputs and all(self.nodes[reader].op in FREE_OF_SIZE for reader in readers)
+
+    def first_judged(self, name: str) -> tuple[frozenset[str], bool]:
+        """The first judged nodes from a node on; and whether another matrix stands before all of them.
+
+        A value computed from parameters alone is a weight: whatever reads it is passed.
+        """
+        found, direct, seen, queue = set[str](), False, {name}, [(name, False)]
+        while queue:
+            at, behind = queue.pop()
+            if at in self.judged:
+                found.add(at)
+                direct = direct or not behind
+                continue
+            for reader, k in self.read_by[at]:
+                if reader not in seen and (at not in self.with_data or self._linear(reader, k)):
+                    seen.add(reader)
+                    queue.append((reader, behind or self._mixes(reader)))
+        return frozenset(found), not direct
+
+    def _mixes(self, name: str) -> bool:
+        """Whether a node multiplies what it reads with something else and sums."""
+        node = self.nodes[name]
+        return node.op == "scan" or (node.op == "einsum" and len(node.operands) > 1)
+
+    def uses(self) -> Iterator[tuple[str, str]]:
+        """Every trained parameter with each node that reads it."""
+        for name, node in self.nodes.items():
+            for parameter in dict.fromkeys(node.parameters):
+                if self.graph.parameters[parameter].trained:
+                    yield parameter, name
+
+    @cached_property
+    def frozen(self) -> dict[str, frozenset[str]]:
+        """By parameter the nodes at which it is seen what the parameter contributes."""
+        found: dict[str, set[str]] = {}
+        for parameter, reader in self.uses():
+            found.setdefault(parameter, set()).update(self.first_judged(reader)[0])
+        return {parameter: frozenset(nodes) for parameter, nodes in found.items()}
+
+    @cached_property
+    def data_grow(self) -> bool:
+        """Whether an input has more entries as a scale grows (not more kinds of tokens): a mean over them has less."""
+        for node in self.nodes.values():
+            if node.op == "input":
+                axes = (node.axes or [])[: -1 if node.kind == "tokens" else None]
+                if any(self.graph.lengths[axis].scales for axis in axes):
+                    return True
+        return False
