@@ -110,7 +110,7 @@ class VerificationFacts:
     def power(self) -> dict[Name, float]:
         """By quantity, node and parameter the excess that some step would have noticed, in 95 of 100 cases."""
         best: dict[Name, float] = {}
-        for row in self.rows:
+        for row in self.rows or [goal.row for goal in self.goals]:
             if row.predicted is not None and row.detects is not None:
                 name = (row.quantity, row.node, row.parameter)
                 best[name] = min(row.detects, best.get(name, row.detects))

@@ -69,19 +69,17 @@ class Table:
         return lambda run: run.rms.get(key, math.nan if first in run.rms or key[0] in ("counts", "data") else None)
 
 
-def judge_goals(graph_reading: Reading, table: Table) -> list[Goal]:
+def judge_goals(reading: Reading, table: Table) -> list[Goal]:
     """Every goal with its verdict."""
-    reading = graph_reading
-    low = [*_learning(reading, table), *_counting(reading, table)]
-    high = list(_stable(reading, table))
+    found = [*_stable(reading, table), *_learning(reading, table), *_counting(reading, table)]
     noises: dict[str, list[float]] = {}
-    for _, m, _ in (*low, *high):
+    for _, m, _ in found:
         if m.slope is not None and m.slope.freedom:
             noises.setdefault(m.key[0], []).append(m.slope.noise)
     typical = {quantity: median(values) for quantity, values in noises.items()}
-    count = max(1, sum(m.slope is not None for _, m, _ in (*low, *high)))
+    count = max(1, sum(m.slope is not None for _, m, _ in found))
     judged: list[Goal] = []
-    for goal, m, allowance in (*high, *low):
+    for goal, m, allowance in found:
         row = m.row(typical.get(m.key[0], ASSUMED**2), count)
         judged.append(Goal(goal, _verdict(row, goal, allowance)))
     return judged
@@ -137,7 +135,10 @@ def _counting(reading: Reading, table: Table) -> Iterator[Found]:
                 found.append(samples)
         if found:
             key: Key = ("counts", reader, table.steps, parameter)
-            yield "counts", _low(key, table, peak(found), found[0]), ALLOWANCE if mixed else 0.0
+            top = _low(key, table, peak(found), found[0])
+            yield "counts", top, ALLOWANCE if mixed else 0.0
+            if not any(map(reading.beside_itself, nodes)):
+                yield "stable", top, 0.0
 
 
 def _moves(parameter: str, table: Table) -> bool:
