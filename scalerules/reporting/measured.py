@@ -34,7 +34,7 @@ def measured_as(data: Data) -> str:
     last = {_name(row): row["step"] for row in sorted(rows, key=lambda row: int(row["step"]))}
     shown = [row for row in rows if _status(row) != "agrees" or row["step"] == last[_name(row)]]
     wrong = sum(not row["agrees"] for row in rows)
-    refuted = verification.refuted
+    refuted = cast("list[str]", data.get("refuted", []))
     verdict = f"{wrong} of {len(rows)} slopes disagree" if wrong else "Agrees" if data["verdict"] else "Undecided"
     verdict = f"Not reached: {', '.join(refuted)}. {verdict}" if refuted else verdict
     style = "bad" if wrong or refuted else "good" if data["verdict"] else "open"
