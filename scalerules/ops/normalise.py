@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from scalerules.terms.contraction import contract, explicit
 from scalerules.terms.merging import largest, merged, relative
-from scalerules.terms.pieces import Operand
+from scalerules.terms.pieces import Labels, Operand, axis_name
 from scalerules.terms.term import Term
 
 from .elementwise import Elementwise
@@ -16,6 +16,11 @@ from .functions import Shape
 from .law import Point
 from .registry import register, with_axis
 from .site import Site
+
+
+def told(site: Site) -> Labels:
+    """The label that a node works along, where it grows: of two axes of one name (queries and keys) the last."""
+    return tuple(label for label in site.result if axis_name(label) == site.node.axis)[-1:]
 
 
 class Norm:
@@ -37,10 +42,10 @@ class Norm:
     def _linear(self, at: Point, site: Site, operands: Sequence[Operand], v: list[Term]) -> list[Term]:
         direct = self._divided(v, operands, at, site)
         y = at.once(site.key, operands[0], lambda: self.value(at, site, operands))
-        gone = [label for label in site.result if label.partition("|")[0] == site.node.axis]
+        gone = told(site)
         left = tuple(label for label in site.result if label not in gone)
         along = contract(at, [(site.result, [y]), (site.result, [direct])], left)
-        shift = tuple((("growth", label.partition("|")[0]), Fraction(-1)) for label in gone)
+        shift = tuple((("growth", axis_name(label)), Fraction(-1)) for label in gone)
         along = shifted(along, -sum(at.ticks(label) for label in gone), shift)
         radial = contract(at, [(site.result, [y]), (left, [along])], site.result)
         return merged([*direct, *radial], at.reach)
@@ -59,8 +64,8 @@ class Softmax(Elementwise):
         return self._spread(at, site, super()._derivative(at, site, operands))
 
     def _spread(self, at: Point, site: Site, terms: list[Term]) -> list[Term]:
-        over = [label for label in site.result if label.partition("|")[0] == site.node.axis]
-        shift = tuple((("growth", label.partition("|")[0]), Fraction(-1)) for label in over)
+        over = told(site)
+        shift = tuple((("growth", axis_name(label)), Fraction(-1)) for label in over)
         return shifted(terms, -sum(at.ticks(label) for label in over), shift) if over else terms
 
 

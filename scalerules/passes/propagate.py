@@ -19,8 +19,8 @@ from scalerules.optimizers.law import Optimizer
 from scalerules.sizes.lengths import Direction
 from scalerules.terms.contraction import explicit
 from scalerules.terms.merging import largest, merged
-from scalerules.terms.pieces import Operand, Outer, Piece
-from scalerules.terms.term import Step, Symbol, Term
+from scalerules.terms.pieces import Operand, Outer, Piece, axis_name
+from scalerules.terms.term import SUMMABLE, Step, Symbol, Term
 
 from .events import Alignments, Event, Run, root_mean_square
 from .masks import masked, root
@@ -100,7 +100,7 @@ class _Propagation:
     def forward(self) -> None:
         for site in self.plan.sites:
             if site.op == "input":
-                terms = [Term(0, tuple(self.at.bit("data", site.key, i) for i in range(len(site.result))))]
+                terms = [self._data(site)]
             else:
                 terms = self.laws[site.op].value(self.at, site, self._operands(site, self.initial))
             self._because(terms, "forward", site)
@@ -333,6 +333,13 @@ class _Propagation:
         self.result.events.append(
             Event(kind, site.name, self.time, top, ticks, parameter, judged, first, site.key, discount, tuple(terms))
         )
+
+    def _data(self, site: Site) -> Term:
+        """Data: entries of size 0, random along every axis; of tokens one along the last axis, and zeros beside it."""
+        signs = [self.at.bit("data", site.key, i) for i in range(len(site.result))]
+        if site.node.kind == "tokens" and site.result and axis_name(site.result[-1]) == (site.node.axes or [""])[-1]:
+            return Term(0, (*signs[:-1], 0), profile=(*(0,) * (len(signs) - 1), SUMMABLE))
+        return Term(0, tuple(signs))
 
     def _output_gradient(self, site: Site) -> Term:
         """The loss is a mean over the growing axes of an output."""
