@@ -249,7 +249,8 @@ def slopes(function: str, size: float) -> tuple[float, float]:
     """Measured exponents of the root mean square of f(x) and of its mean over the width, x Gaussian of this size."""
     rng = torch.Generator().manual_seed(0)
     f = {"identity": lambda x: x, "negative": torch.neg, "leaky_relu": torch.nn.functional.leaky_relu,
-         "negative_exp": lambda x: -x.exp(), "relu_squared": lambda x: x.relu().square()}.get(function)  # fmt: skip
+         "negative_exp": lambda x: -x.exp(), "relu_squared": lambda x: x.relu().square(),
+         "some_function": torch.sigmoid, "some_function_through_zero": torch.nn.functional.gelu}.get(function)  # fmt: skip
     f = f or getattr(torch, function, None) or getattr(torch.nn.functional, function)
     widths = [2**9, 2**15]
     whole: list[float] = []

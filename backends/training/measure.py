@@ -17,6 +17,7 @@ from torch import Tensor
 from scalerules.architecture.ends import first, last
 from scalerules.architecture.graph import Graph
 from scalerules.architecture.uses import matrix, uses
+from scalerules.measurement.verification.judge import Key
 from scalerules.optimizers.law import RADIUS
 from scalerules.optimizers.symbolic import Facts
 
@@ -29,8 +30,6 @@ from .reads import read_by
 __all__ = ["OPTIMIZERS", "Measurement", "Setting", "Trial", "Watched", "gradients", "losses", "measure", "optimizer",
            "orthogonal", "settings", "step"]  # fmt: skip
 
-Key = tuple[str, str, int, str | None]
-"""What was measured: (quantity, node, step, parameter for an own contribution)."""
 
 NOISE = 2e-6
 """Differences below this part of the value are rounding in float32 and count as zero."""

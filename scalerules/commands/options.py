@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from scalerules.architecture.graph import Graph
     from scalerules.derivation.derive import Solution
 
-PARAMETRIZATIONS = ("standard", "ntk", "mean-field", "mup")
 
 Repeated = Parameter(negative="", show_default=False)
 
@@ -125,6 +124,8 @@ class Question:
 
     def sizes_given(self) -> Any:
         """None, the name of a parametrization, or what the file says: `{"h1": {"init": {"width": "-1/2"}}}`."""
+        from scalerules.derivation.parametrizations import PARAMETRIZATIONS
+
         if self.given is None or self.given in PARAMETRIZATIONS:
             return self.given
         if not Path(self.given).is_file():

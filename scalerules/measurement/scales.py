@@ -10,19 +10,29 @@ from scalerules.solution.solution import Solution
 
 
 def leading_scale(solution: Solution) -> str:
-    """The first scale that grows along the direction of a solution."""
-    return next(name for name, growth in solution.direction.items() if growth)
+    """The first scale that grows along the direction of a solution. Raises `ScaleRulesError` where none does."""
+    for name, growth in solution.direction.items():
+        if growth:
+            return name
+    raise ScaleRulesError("no scale of the solution grows", hint="derive it with a growing scale")
 
 
 def scale_values(
-    graph: Graph, solution: Solution, sizes: Sequence[float] | None, base: float | None
+    graph: Graph,
+    solution: Solution,
+    sizes: Sequence[float] | None,
+    base: float | None = None,
+    what: str = "no drift can be found over",
 ) -> tuple[dict[str, float], dict[float, dict[str, float]]]:
-    """The value of every scale at the base, and by the size of the first that grows. Raises `ScaleRulesError`."""
+    """The value of every scale at the base, and by the size of the first that grows.
+
+    Without `base` the smallest size is the base. Raises `ScaleRulesError` for fewer than two sizes; `what`: what for.
+    """
     leading, bases = leading_scale(solution), graph.base_sizes()
     growth = float(solution.direction[leading])
     chosen = sorted({float(size) for size in sizes or [bases[leading] * factor for factor in (1, 2, 4, 8)]})
     if len(chosen) < 2 or chosen[0] <= 0:
-        raise ScaleRulesError(f"no drift can be found over the sizes {list(sizes or [])}", hint="two or more, above 0")
+        raise ScaleRulesError(f"{what} the sizes {list(sizes or [])}", hint="two or more, above 0")
     start = chosen[0] if base is None else float(base)
     if not start > 0:
         raise ScaleRulesError(f"the base size cannot be {start:g}", hint="give one above 0")

@@ -29,7 +29,7 @@ from .facts import judged
 from .plan import Plan, grid
 from .report import TransferReport
 from .store import Job, Outcome, Store
-from .workers import Progress, fitted, weight, work
+from .workers import Remaining, fitted, weight, work
 
 __all__ = ["TransferReport", "transfer"]
 
@@ -108,7 +108,7 @@ def _sweep(
     report: TransferReport, curves: list[Curve], plan: Plan, store: str | Path | None, jobs: int | None, progress: bool
 ) -> None:
     """Makes runs until the plan is content, then judges; Ctrl-C ends it early."""
-    began, shown = time.monotonic(), Progress(progress)
+    began, shown = time.monotonic(), Remaining(progress)
     with closing(Store(store)) as kept:
         try:
             while True:

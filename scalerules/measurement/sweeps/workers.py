@@ -15,6 +15,7 @@ from typing import Any
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.working import note
 
+from ..footprint import step_cost
 from ..trainers import training
 from .store import Job, Outcome, Store
 
@@ -36,7 +37,9 @@ def fitted(graph: Graph, data: Any, axes: Mapping[str, int]) -> tuple[Graph, Any
     return source.fitted(graph, axes), source
 
 
-def work(jobs: Iterable[Job], store: Store, progress: Progress, processes: int | None) -> Iterator[tuple[Job, Outcome]]:
+def work(
+    jobs: Iterable[Job], store: Store, progress: Remaining, processes: int | None
+) -> Iterator[tuple[Job, Outcome]]:
     """Every run with its outcome, those that the store has first; each is in the store before it is returned."""
     missing: list[Job] = []
     for job in jobs:
@@ -86,7 +89,7 @@ def _engine_given() -> bool:
     return not isinstance(backend, found.LokyBackend) or jobs not in (None, 1)
 
 
-class Progress:
+class Remaining:
     """How many runs are done and how long the rest will take, told to the line of `working`.
 
     The time that is left is reckoned from what the finished runs cost, each weighed by its size.
@@ -123,7 +126,5 @@ def _time(seconds: float) -> str:
 
 
 def weight(job: Job) -> float:
-    """About how long a run takes, next to others: parameter entries, and something for every operation."""
-    lengths = {axis: length.value(job.sizes) for axis, length in job.graph.lengths.items()}
-    entries = sum(math.prod(lengths[axis] for axis in job.graph.shape_of(name)) for name in job.graph.parameters)
-    return job.steps * (entries + 1e5)
+    """About how long a run takes, next to others."""
+    return job.steps * step_cost(job.graph, job.sizes)

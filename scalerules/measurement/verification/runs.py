@@ -16,6 +16,7 @@ from scalerules.errors import ScaleRulesError, UnknownName, short
 from scalerules.measurement.progress import Progress
 from scalerules.solution.solution import Solution
 
+from ..footprint import step_cost
 from ..trainers import trainer, training
 from .reading import Reading
 
@@ -24,8 +25,6 @@ SAMPLES = 16
 1/sqrt(N) beside the independent ones, so a large batch hides for many sizes what is aligned."""
 WORTH_PROCESSES = 4e9
 """Parameter entries times passes below which starting processes costs more than it saves."""
-OVERHEAD = 1e5
-"""What a run costs whatever its size, in parameter entries."""
 
 
 Runs = dict[tuple[int, float], Any]
@@ -121,7 +120,7 @@ class Look:
 
     def __call__(self, lr: float, seeds: Mapping[float, Iterable[int]]) -> tuple[Runs, bool]:
         tasks = [Task(size, list(seeds[size]), scales) for size, scales in self.scales.items()]
-        costs = {task.size: self._cost(task) for task in tasks}
+        costs = {task.size: step_cost(self.graph, task.scales) for task in tasks}
         total = sum(costs[task.size] * len(task.seeds) for task in tasks)
         worth = (os.cpu_count() or 1) if total * (self.steps + 1) > WORTH_PROCESSES else 1
         jobs = 1 if self.device != "cpu" else self.jobs or worth
@@ -137,12 +136,6 @@ class Look:
 
     def _call(self, lr: float) -> Callable[[Task], tuple[Any, ...]]:
         return lambda task: (self.graph, self.solution, self.base, task, lr, self.steps, self.device)
-
-    def _cost(self, task: Task) -> float:
-        """What a run costs, in parameter entries."""
-        lengths = {axis: length.value(task.scales) for axis, length in self.graph.lengths.items()}
-        shapes = [self.graph.shape_of(name) for name in self.graph.parameters]
-        return OVERHEAD + sum(math.prod(lengths[axis] for axis in shape) for shape in shapes)
 
 
 def _results(

@@ -19,6 +19,7 @@ from scalerules.measurement.footprint import check_fits
 from scalerules.optimizers.own import STEPS
 from scalerules.solution.solution import Solution
 
+from ..scales import scale_values
 from ..trainers import training
 from .edge import Rate, rises, stable_rate
 from .goals import Table, judge_goals
@@ -74,7 +75,8 @@ def verify(
     training("optimizer_steps").trainable(solution.optimizer)
     jobs = 1 if solution.optimizer.partition("(")[0] in STEPS else jobs  # what is registered is known to this process
     device, graph, started = usable(device), few_samples(graph), time.monotonic()
-    scales = _scale_values(graph, solution, sizes)
+    _, at = scale_values(graph, solution, sizes, what="cannot fit slopes to")
+    scales = {int(size) if size.is_integer() else size: values for size, values in at.items()}
     counts = _seed_counts(scales, seeds, steps)
     base = next(iter(scales.values()))
     check_fits(graph, scales.values())
@@ -92,23 +94,6 @@ def verify(
         verification.run(looks)
     report.seconds = time.monotonic() - started
     return report
-
-
-def _scale_values(graph: Graph, solution: Solution, sizes: Sequence[float] | None) -> dict[float, dict[str, float]]:
-    """The value of every scale, by the size of the first one; the base size first."""
-    growing = {name: growth for name, growth in solution.direction.items() if growth}
-    if not growing:
-        raise ScaleRulesError("no scale of the solution grows", hint="derive it with a growing scale")
-    leading, bases = next(iter(growing)), graph.base_sizes()
-    chosen = sorted({float(size) for size in sizes or [bases[leading] * factor for factor in (1, 2, 4, 8)]})
-    if len(chosen) < 2 or chosen[0] <= 0:
-        raise ScaleRulesError(f"cannot fit slopes to the sizes {list(sizes or [])}", hint="give two or more, above 0")
-    result: dict[float, dict[str, float]] = {}
-    for size in chosen:
-        ratio = (size / chosen[0]) ** (1 / float(growing[leading]))
-        values = {name: bases[name] * ratio ** float(growing.get(name, 0)) for name in graph.scales}
-        result[int(size) if size.is_integer() else size] = values | {leading: size}
-    return result
 
 
 def _seed_counts(scales: Mapping[float, object], seeds: int | Sequence[int], steps: int) -> list[int]:
