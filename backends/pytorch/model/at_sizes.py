@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scalerules.architecture.graph import Graph
+from scalerules.boundary.amounts import positive
 from scalerules.errors import ScaleRulesError, UnknownName
 from scalerules.sizes.exponents import Exponents
 from scalerules.solution.solution import Solution
@@ -34,11 +35,12 @@ class Sizes:
         for name in (*base, *sizes):
             if name not in scales and name not in solution.scales:
                 raise UnknownName("scale", name, scales, where=f"graph {solution.graph!r}")
+        for name in (*base, *sizes):
             if name not in base or name not in sizes:
                 lacks = "sizes" if name in base else "base"
                 raise ScaleRulesError(f"{lacks}= has no value for it", where=f"scale {name!r}", hint="give both")
-            if min(base[name], sizes[name]) <= 0:
-                raise ScaleRulesError("is not a positive number", where=f"scale {name!r}")
+            for value in (base[name], sizes[name]):
+                positive(value, f"scale {name!r}:")
             if name not in solution.scales and base[name] != sizes[name]:
                 hint = f"derive(graph, scales={{{name!r}: 1, ...}})"
                 raise ScaleRulesError("changes, but the solution holds it fixed", where=f"scale {name!r}", hint=hint)

@@ -28,7 +28,6 @@ Places = Mapping[str, str | Sequence[str]]
 """Node -> dotted paths (`*` allowed) of attributes that hold its factor, or of modules whose output it multiplies."""
 
 
-
 @dataclass(frozen=True)
 class Multiply:
     """A forward hook: the output of a module (the first tensor of several) times a number.

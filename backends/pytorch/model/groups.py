@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -178,8 +179,6 @@ class Groups(list[Group]):
 
     def to_json(self) -> str:
         """The groups as JSON text."""
-        import json
-
         return json.dumps(self.to_dict(), indent=1) + "\n"
 
     def to_yaml(self) -> str:

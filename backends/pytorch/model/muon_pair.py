@@ -45,9 +45,10 @@ class Pair(Optimizer):
             param_group.setdefault(name, value)
         super().add_param_group(param_group)
         try:
+            take, options = self.kinds[kind]
+            alone = take([param_group], **options)  # its checks are made of groups that it starts with
             if part is None:
-                take, options = self.kinds[kind]
-                self.parts[kind] = take([param_group], **options)
+                self.parts[kind] = alone
             else:
                 part.add_param_group(param_group)
         except Exception:

@@ -74,8 +74,12 @@ class Receiver:
 
     def default(self, name: str) -> Any:
         """What an argument is, given or by default; None where the class has none of that name."""
+        return self.options.get(name, self.written(name))
+
+    def written(self, name: str) -> Any:
+        """What stands as the default of an argument in the class; None where there is none."""
         known = self.arguments.get(name)
-        return self.options.get(name, None if known is None or known.default is known.empty else known.default)
+        return None if known is None or known.default is known.empty else known.default
 
     def takes(self, name: str) -> bool:
         """Whether the class has an argument of that name (or takes any)."""

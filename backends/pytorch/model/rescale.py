@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scalerules.architecture.uses import fan_in
@@ -14,7 +15,7 @@ from .at_sizes import ModelWarning, Sizes
 from .match import Follower, Matched, Names, bare
 from .sharded import constant, fill, root_mean_square, spread, whole
 from .weight_norm import weight_norms
-from .weight_parts import part_of, region
+from .weight_parts import part_of, region, weight_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,12 +28,16 @@ Reference = Mapping[str, float]
 def rescale(model: Module, matched: Matched, at: Sizes, reference: Reference | None) -> None:
     """Multiplies every random parameter so that its std is that of the base size times `ratio**init`.
 
-    Constants stay, and so does what the graph declares as zeros, ones or a fixed structure.
+    Constants stay, and so does what the graph declares as zeros, ones or a fixed structure. Layers that the reference
+    lacks keep the model's own profile over layers: they are multiplied as those of the same rule that it has.
     """
     kept: list[str] = []
     normed = weight_norms(model)
     factors: dict[str, float] = {}
-    for name, follower in sorted(matched.items(), key=lambda item: item[1].part == "magnitude"):
+    known = Known(reference)
+    late = {name for name, follower in matched.items() if follower.part == "magnitude"}
+    for name in sorted(matched, key=lambda name: (name in late, not known.has(name))):
+        follower = matched[name]
         if follower.part == "magnitude":  # of the weight that the direction stands for: both alike
             follower.parameter.mul_(factors.get(normed[name].weight, 1.0))
             continue
@@ -46,7 +51,7 @@ def rescale(model: Module, matched: Matched, at: Sizes, reference: Reference | N
             drawn = not constant(values)
             if drawn and kind in ("zeros", "ones"):
                 kept.append(name)
-            found.append(_factor(at, name, rule, values, reference, is_gain) if drawn and kind == "normal" else 1.0)
+            found.append(_factor(at, name, rule, values, known, is_gain) if drawn and kind == "normal" else 1.0)
         _multiply(follower, found, at)
         if follower.part == "direction":
             factors[normed[name].weight] = found[0]
@@ -90,14 +95,39 @@ def check_growth(model: Module, reference: Module, names: Names, at: Sizes) -> N
                 raise ScaleRulesError(what, where=f"parameter {name!r}", hint=hint)
 
 
-def _factor(at: Sizes, name: str, rule: str, parameter: Tensor, reference: Reference | None, is_gain: bool) -> float:
+@dataclass
+class Known:
+    """The std at the base size by name, and over the model's own std those of the layers that have one, by rule."""
+
+    stds: Reference | None
+    ratios: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+
+    def has(self, name: str) -> bool:
+        """Whether there is one of this very parameter, or of one of its parts."""
+        return self.stds is not None and any(weight_of(key) in (name, bare(name)) for key in self.stds)
+
+    def ratio(self, name: str, rule: str, own: float) -> float | None:
+        """The std at the base size over `own`; None where nothing is known."""
+        if self.stds is None or own == 0:
+            return None
+        for key in (name + part_of(rule), bare(name) + part_of(rule)):
+            if key in self.stds:
+                self.ratios.setdefault(rule, []).append(self.stds[key] / own)
+                return self.ratios[rule][-1]
+        if rule in self.ratios:
+            return math.sqrt(sum(ratio**2 for ratio in self.ratios[rule]) / len(self.ratios[rule]))
+        return self.stds[rule] / own if rule in self.stds else None
+
+
+def _factor(at: Sizes, name: str, rule: str, parameter: Tensor, known: Known, is_gain: bool) -> float:
     """What a parameter is multiplied with; of a weight norm's magnitude (`is_gain`) the mean counts, not the std."""
     exponent = at.factor(at.solution.parameters[rule].init)
-    if reference is not None:
-        for known in (name + part_of(rule), bare(name) + part_of(rule), rule):
-            if known in reference:
-                return reference[known] * exponent / (root_mean_square(parameter) if is_gain else spread(parameter))
-        raise ScaleRulesError("is not in reference=", where=f"parameter {name!r}", hint=f"{rule!r}: std covers it too")
+    if known.stds is not None:
+        ratio = known.ratio(name, rule, root_mean_square(parameter) if is_gain else spread(parameter))
+        if ratio is None:
+            hint = f"{rule!r}: std covers it too"
+            raise ScaleRulesError("is not in reference=", where=f"parameter {name!r}", hint=hint)
+        return ratio * exponent
     if at.graph is None:
         what = "how the model's own initialisation changes with its size is not known without the graph"
         raise ScaleRulesError(what, hint="give graph=..., or reference=...")

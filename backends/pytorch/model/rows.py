@@ -109,7 +109,7 @@ def _epsilons(tuned: dict[str, Any], factor: dict[str, Any], given: Any, receive
     if not isinstance(given, tuple):
         tuned["eps"], factor["eps"] = given, first
         return
-    own = receiver.default("eps") if receiver is not None else (None, None)
+    own = receiver.written("eps") if receiver is not None else (None, None)
     if isinstance(own, tuple) and cast("tuple[Any, ...]", own)[0] is None:
         first = math.sqrt(first)
     if receiver is not None and receiver.default("eps") is None and receiver.takes("eps1"):

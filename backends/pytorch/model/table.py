@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -52,29 +53,25 @@ def _number(value: Any) -> Any:
 
 
 def yaml_text(data: object, indent: int = 0) -> str:
-    """YAML of plain data, in the form that both YAML 1.1 and 1.2 read alike: strings quoted, floats with a point."""
+    """YAML of plain data, in the form that YAML 1.1 and 1.2 read alike: strings quoted, floats with a point."""
     pad = "  " * indent
-    if isinstance(data, dict) and data:
-        return "".join(
-            f"{pad}{_scalar(key)}:{_value(value, indent)}" for key, value in cast("dict[str, Any]", data).items()
-        )
-    if isinstance(data, list) and data:
+    if isinstance(data, dict):
+        entries = cast("dict[str, Any]", data).items()
+        return "".join(f"{pad}{_scalar(key)}:{_value(value, indent)}" for key, value in entries)
+    if isinstance(data, list):
         return "".join(f"{pad}-{_value(value, indent)}" for value in cast("list[Any]", data))
     return f"{pad}{_scalar(data)}\n"
 
 
-def _value(value: object, indent: int) -> str:
-    is_open = isinstance(value, (dict, list)) and bool(cast("dict[str, Any] | list[Any]", value))
-    return "\n" + yaml_text(cast("object", value), indent + 1) if is_open else f" {_scalar(cast('object', value))}\n"
+def _value(value: Any, indent: int) -> str:
+    if isinstance(value, (dict, list)) and value:
+        return "\n" + yaml_text(cast("object", value), indent + 1)
+    return f" {_scalar(value)}\n"
 
 
-def _scalar(value: object) -> str:
-    """A key or a value: `1e-08` is a string in YAML 1.1, `1.0e-08` a number everywhere."""
-    if isinstance(value, float):
-        mantissa, e, exponent = repr(value).partition("e")
-        return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{exponent}" if e else repr(value)
-    if isinstance(value, str):
-        import json
-
-        return json.dumps(value)
-    return {None: "null", True: "true", False: "false"}.get(cast("Any", value), str(value)) if not value else str(value)
+def _scalar(value: Any) -> str:
+    """JSON's form, which YAML reads; but `1e-08` is a string in YAML 1.1, and `1.0e-08` a number everywhere."""
+    text = json.dumps(value)
+    if isinstance(value, float) and "e" in text and "." not in text:
+        text = text.replace("e", ".0e")
+    return text

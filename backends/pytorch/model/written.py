@@ -19,7 +19,7 @@ def written(
     placed: Mapping[str, list[str]], made: Made,
 ) -> str:  # fmt: skip
     """The tuned numbers and those of every group, what is set in the forward pass, and what could not be."""
-    sizes = ", ".join(f"{scale} {_short(made.base[scale])} -> {_short(size)}" for scale, size in made.sizes.items())
+    sizes = ", ".join(f"{scale} {_from_to(made.base[scale], size)}" for scale, size in made.sizes.items())
     taker = f" for {made.receiver.name}" if made.receiver is not None else ""
     lines = [f"{made.graph or 'rules'}, {made.optimizer}{taker}: {sizes}; {made.decay} weight decay"]
     lines += _table(groups, rows)
@@ -52,7 +52,11 @@ def _change(row: Row, key: str) -> str:
     """The tuned number, and where it differs the one here."""
     if key not in row.tuned:
         return "-"
-    before, after = _short(row.tuned[key]), _short(row.numbers[key])
+    return _from_to(row.tuned[key], row.numbers[key])
+
+
+def _from_to(base: Any, here: Any) -> str:
+    before, after = _short(base), _short(here)
     return before if before == after else f"{before} -> {after}"
 
 
