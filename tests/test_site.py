@@ -13,10 +13,16 @@ from docs.site import navigation
 from docs.site.answers import answer
 from docs.site.architectures import architecture_pages
 from docs.site.checks import check
+from docs.site.fresh import mirror, rows
+from docs.site.gauges import gauge_pages
 from docs.site.navigation import SiteError, settings
+from docs.site.operations import operation_pages
 from docs.site.page import Page
 from docs.site.question import Asked, asked_of
+from docs.site.reference import reference_pages
 from docs.site.sources import with_sources
+from scalerules.ops.forms import Mean
+from scalerules.ops.registry import OPS
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +108,52 @@ def test_a_missing_bundled_file_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(building, "BUNDLED", {"site.css": tmp_path})
     with pytest.raises(SiteError, match="site.css: the site needs this file"):
         building._write([], tmp_path / "pages")
+
+
+@pytest.mark.parametrize(
+    "op, index, forward, change",
+    [
+        ("einsum", 0, "x + W + n/2", "dx + W + n/2"),  # a fresh matrix: the root of what is summed over
+        ("einsum", 1, "W + x + n", "W + dx + n/2"),  # its change by that vector: aligned
+        ("mean", 0, "x - n/2", "dx - n/2"),
+        ("tanh", 0, "x", "dx"),
+        ("rsqrt", 0, "-x/2", "-3 x/2 + dx"),
+        ("softmax", 1, "max(x, 0)", "max(dx, x + dx)"),
+    ],
+)
+def test_laws_on_fresh_symbols(op, index, forward, change):
+    row = list(rows(OPS[op]))[index]
+    assert (row.forward, row.change) == (forward, change)
+
+
+def test_a_matrix_and_its_transpose_have_an_aligned_part():
+    assert mirror().forward == "max(x + 2 W + n/2 + m/2, x + 2 W + m)"
+
+
+def test_a_changed_law_changes_the_pages_of_its_operations_alone(monkeypatch):
+    before = {page.path: page.text for page in operation_pages()}
+    assert {f"operations/{name}.md" for name in OPS} < set(before)
+    monkeypatch.setattr(Mean, "_divided", lambda self, at, site, terms: terms)
+    after = {page.path: page.text for page in operation_pages()}
+    assert [path for path in after if after[path] != before[path]] == ["operations/mean.md"]
+
+
+def test_the_reference_has_every_public_name_and_command():
+    python, commands = (page.text for page in reference_pages())
+    assert all(f"\n## {name}\n" in python for name in sr.__all__)
+    assert "\n## scalerules derive\n" in commands and "--optimizer" in commands
+    assert "None: None" not in python and "<class" not in python
+
+
+def test_the_page_of_an_optimizer_holds_its_formula_and_rules():
+    from docs.site.optimizers import _page
+    from scalerules.optimizers.table import OPTIMIZERS
+
+    text = _page(OPTIMIZERS["muon"]).text
+    assert "return orthogonal(m / (norm(m) + eps))" in text and "fan_in^(-1/2) fan_out^(-1/2)" in text
+    assert f"| {sr.derive('mlp', optimizer='muon')['h1'].lr} |" in text
+
+
+def test_the_page_of_a_gauge_says_what_it_moves():
+    text = next(page.text for page in gauge_pages() if page.path == "gauges/ntk.md")
+    assert "| `h1` | **1** (plain: width^(-1/2)) | **width^(-1/2)** (plain: 1) |" in text

@@ -16,10 +16,14 @@ from scalerules.reporting import page as report_page
 from .answers import answers
 from .architectures import architecture_pages
 from .checks import Checked, check
+from .gauges import gauge_pages
 from .navigation import SiteError, settings
+from .operations import operation_pages
+from .optimizers import optimizer_pages
 from .page import Page
 from .places import ASSETS, BUILD, DOCS
 from .question import asked_of
+from .reference import reference_pages
 from .sources import with_sources
 
 BUNDLED = {
@@ -31,8 +35,11 @@ SHIM = "https://unpkg.com/iframe-worker/shim"
 
 
 def build(folder: Path = BUILD, only: Sequence[str] = (), jobs: int = 2) -> Checked:
-    """Builds the site in `folder`/site. `only`: the architectures that get a page (all). Raises `SiteError`."""
-    names = tuple(only) or tuple(catalogue())
+    """Builds the site in `folder`/site. `only`: the architectures that get a page (all), beside the perceptron.
+
+    Raises `SiteError`.
+    """
+    names = tuple(name for name in catalogue() if not only or name in (*only, "mlp"))
     pages = with_sources(every_page(names, folder, jobs))
     config = settings(pages)
     _write(pages, folder / "pages")
@@ -45,7 +52,8 @@ def build(folder: Path = BUILD, only: Sequence[str] = (), jobs: int = 2) -> Chec
 def every_page(names: Sequence[str], folder: Path, jobs: int) -> list[Page]:
     """The guides as they are, and what the engine makes."""
     asked = [one for name in names for one in asked_of(name)]
-    return [*guides(), *architecture_pages(names, answers(asked, folder / "answers", jobs))]
+    made = [*operation_pages(), *optimizer_pages(), *gauge_pages(), *reference_pages()]
+    return [*guides(), *architecture_pages(names, answers(asked, folder / "answers", jobs)), *made]
 
 
 def guides() -> list[Page]:
