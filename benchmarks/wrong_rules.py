@@ -2,8 +2,8 @@
 
     python -m benchmarks.wrong_rules [WORD ...] [--factors 1,2,4,8] [--json FILE]
 
-None of them clashed, and training agreed with what was predicted of most, for predictions were wrong in the same way. So
-nothing is predicted here: what refutes them is what is wanted of any rule. The rule that is derived today stands beside.
+None of them clashed, and training agreed with what was predicted of most, for predictions were wrong in the same way.
+So nothing is predicted here: what refutes them is what is wanted of any rule. What is derived today stands beside.
 """
 
 from __future__ import annotations
