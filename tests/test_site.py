@@ -157,3 +157,10 @@ def test_the_page_of_an_optimizer_holds_its_formula_and_rules():
 def test_the_page_of_a_gauge_says_what_it_moves():
     text = next(page.text for page in gauge_pages() if page.path == "gauges/ntk.md")
     assert "| `h1` | **1** (plain: width^(-1/2)) | **width^(-1/2)** (plain: 1) |" in text
+
+
+def test_the_lines_of_the_comparison_are_counted():
+    text = (building.DOCS / "comparison.md").read_text(encoding="utf-8")
+    stated = [int(number) for number in re.findall(r"^\| .*? \| (\d+) \| \d+ \|", text, re.MULTILINE)]
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert stated == [sum(bool(line.strip()) for line in block.splitlines()) for block in blocks] != []

@@ -16,6 +16,7 @@ from scalerules.reporting import page as report_page
 from .answers import answers
 from .architectures import architecture_pages
 from .checks import Checked, check
+from .coverage import coverage_page
 from .gauges import gauge_pages
 from .navigation import SiteError, settings
 from .operations import operation_pages
@@ -52,7 +53,7 @@ def build(folder: Path = BUILD, only: Sequence[str] = (), jobs: int = 2) -> Chec
 def every_page(names: Sequence[str], folder: Path, jobs: int) -> list[Page]:
     """The guides as they are, and what the engine makes."""
     asked = [one for name in names for one in asked_of(name)]
-    made = [*operation_pages(), *optimizer_pages(), *gauge_pages(), *reference_pages()]
+    made = [*operation_pages(), *optimizer_pages(), *gauge_pages(), *reference_pages(), coverage_page(names)]
     return [*guides(), *architecture_pages(names, answers(asked, folder / "answers", jobs)), *made]
 
 
