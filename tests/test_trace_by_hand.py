@@ -137,3 +137,33 @@ def test_an_irrational_constant_can_be_read_back() -> None:
 
     length = Length((Monomial(Fraction(2**0.5), (("width", Fraction(-1, 2)),)),))
     assert parse_length(str(length)).value({"width": 16.0}) == pytest.approx(length.value({"width": 16.0}), rel=1e-11)
+
+
+class Dispatched(nn.Module):
+    """Rows that a mask chooses pass through an expert; `how` they are chosen and put back."""
+
+    def __init__(self, width: int, how: str) -> None:
+        super().__init__()
+        self.how, self.read, self.expert = how, nn.Linear(5, width), nn.Linear(width, width)
+        self.out = nn.Linear(width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, mask = self.read(x), x[:, 0] > 2
+        y = torch.zeros_like(h)
+        if self.how == "where":
+            chosen = torch.where(mask)[0]
+            return self.out(y.index_add(0, chosen, torch.tanh(self.expert(h[chosen]))))
+        if self.how == "branch" and not x.sum() > -1e9:
+            return self.out(h)
+        y[mask] = torch.tanh(self.expert(h[mask])) * float(x.max())
+        return self.out(y)
+
+
+@pytest.mark.parametrize(
+    ("how", "note"), [("where", "rows are chosen"), ("mask", "rows are"), ("branch", "depends on")]
+)
+def test_rows_and_branches_that_values_choose(how: str, note: str) -> None:
+    graph = sr.trace(lambda width: Dispatched(width, how), WIDTH, rows(6, 5))
+    assert any(note in each and "test_trace_by_hand.py" in each for each in graph.notes)
+    rule = sr.derive(graph, optimizer="adamw")["expert.weight"]
+    assert (str(rule.init), str(rule.lr)) == ("width^(-1/2)", "width^-1")

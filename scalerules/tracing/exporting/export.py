@@ -30,7 +30,8 @@ from scalerules.boundary.guard import Endless, guarded, said
 from scalerules.errors import ScaleRulesError
 
 from .library_kernels import whole_kernels
-from .program import Trace, read, short_path
+from .measured_values import measuring, short_path
+from .program import Trace, read
 
 Sizes: TypeAlias = Mapping[str, int]
 
@@ -106,6 +107,10 @@ def trace(
     """
     failures: list[tuple[str, Exception]] = []
     for built in (way,) if way else WAYS:
+        if not way and built != "values" and failures and not _same_failure(failures) and by_data(failures[0][1]):
+            continue
+        if not way and built == "values" and not any(by_data(error) for _, error in failures):
+            continue
         for mode in ("as built", "evaluation"):
             try:
                 with quiet():
@@ -141,8 +146,10 @@ def _traced(
             context = WAYS[built]()
             with context:
                 model = module_of(make_model, sizes)
-            if built == "real":
+            if built in ("real", "values"):
                 _check_size(model)
+            if built == "values":
+                torch.manual_seed(0)
             with torch.device("cpu"):
                 args, kwargs = as_call(call_with(make_inputs, sizes))
         except Exception as error:
@@ -150,21 +157,25 @@ def _traced(
             raise
         for path, members in cut.items():
             _shorten(model, path, members)
-        notes: list[str] = []
+        notes, lines = list[str](), list[str]()
         if mode == "evaluation":
             evaluation(model)
             notes.append("traced in evaluation mode (normalisation over batches as in training)")
         args, kwargs = _moved(built, context, args, kwargs)
         if built == "fake":
             stack.enter_context(context)
-        stack.enter_context(whole_kernels())
+        if built == "values":
+            lines = stack.enter_context(measuring())
+        else:
+            stack.enter_context(whole_kernels())
         stack.enter_context(without_looking())
         model.register_forward_hook(_plain_output)
         stack.enter_context(torch.no_grad())
         program = torch.export.export(model, args, kwargs, strict=False).run_decompositions({})
         number_views(program.graph)
         found = read(model, program, dict(sizes), built)
-    found.notes += notes
+    decided = [f"{line}: depends on values, traced as the given inputs decide it" for line in dict.fromkeys(lines)]
+    found.notes += [*notes, *decided]
     return found
 
 
@@ -234,14 +245,24 @@ def _fake() -> AbstractContextManager[Any]:
     return FakeTensorMode(allow_non_fake_inputs=True)
 
 
-WAYS: dict[str, Callable[[], AbstractContextManager[Any]]] = {"meta": _meta, "fake": _fake, "real": nullcontext}
+def _seeded() -> AbstractContextManager[Any]:
+    torch.manual_seed(0)
+    return nullcontext()
+
+
+WAYS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "meta": _meta,
+    "fake": _fake,
+    "real": nullcontext,
+    "values": _seeded,
+}
 
 
 def _moved(built: str, context: Any, args: Any, kwargs: Any) -> Any:
     """The inputs as the same kind of tensors as the weights."""
 
     def move(leaf: Any) -> Any:
-        if not isinstance(leaf, torch.Tensor) or built == "real":
+        if not isinstance(leaf, torch.Tensor) or built in ("real", "values"):
             return leaf
         return leaf.to("meta") if built == "meta" else context.from_tensor(leaf)
 
@@ -274,7 +295,7 @@ def cannot_trace(sizes: Sizes, failures: list[tuple[str, Exception]]) -> ScaleRu
     """The most telling of the failures, with what the user can do about it."""
     at = ", ".join(f"{name}={value}" for name, value in sizes.items())
     building = [e for _, e in failures if getattr(e, "_while_building", False)]
-    real = [e for built, e in failures if built == "real"] or [e for _, e in failures]
+    real = [e for built, e in failures if built in ("real", "values")] or [e for _, e in failures]
     error = next((e for e in real if e not in building), real[-1])
     first = re.sub(r"\s+", " ", str(error).strip().split("\n\n")[0])[:300] or type(error).__name__
     place = _place(error)
@@ -291,9 +312,17 @@ def cannot_trace(sizes: Sizes, failures: list[tuple[str, Exception]]) -> ScaleRu
     )
 
 
+_BY_DATA = r"data-?dependent|\.item\(\)|Could not (guard|extract)|Cannot copy out of meta|Undecided|unbacked"
+
+
+def by_data(error: Exception) -> bool:
+    """Whether it was raised because only the data could decide something."""
+    return re.search(_BY_DATA, f"{type(error).__name__}: {error}", re.I) is not None
+
+
 def _advice(error: Exception) -> str:
     text = f"{type(error).__name__}: {error}"
-    if re.search(r"data-?dependent|\.item\(\)|Could not guard|Cannot copy out of meta", text, re.I):
+    if by_data(error):
         return "its control flow depends on the values of a tensor; pass an option that avoids it, or wrap that part"
     if re.search(r"pytree|Cache|flatten", text):
         return "it returns or takes an object that torch does not know; use_cache=False, or return_dict=True, may help"

@@ -19,6 +19,8 @@ import numpy as np
 
 from scalerules.sizes.lengths import Length, Monomial
 
+from .measured_values import Decided
+
 Column: TypeAlias = tuple[float, ...]
 Powers: TypeAlias = tuple[tuple[str, Fraction], ...]
 
@@ -115,6 +117,8 @@ class Laws:
 
     def law(self, column: Column, last: bool = False) -> Length | None:
         """The law of a column, or None; `last`: all monomials are learnt, so sums and rounding may be tried too."""
+        if any(isinstance(value, Decided) for value in column):
+            column = (int(column[0]),) * len(column)
         key = (column, last)
         if key not in self._fits:
             self._fits[key] = self._law(column, last)

@@ -18,6 +18,8 @@ from torch.utils import _pytree as pytree
 from scalerules.errors import ScaleRulesError
 from scalerules.tracing.record import Ref, references
 
+from .measured_values import number, short_path
+
 _FORGOTTEN = frozenset(
     {
         "aten._assert_tensor_metadata.default",
@@ -92,6 +94,8 @@ class Trace:
     """Loops over time of which only the first steps are kept (`loops.Loop`)."""
     cut: tuple[int, int] | None = None
     """How the inputs were cut (`brief.Cut`)."""
+    chosen: set[str] = field(default_factory=set[str])
+    """Lengths that data decide, already noted."""
 
 
 def read(model: nn.Module, program: Any, sizes: dict[str, int], built: str) -> Trace:
@@ -172,8 +176,12 @@ def _read_step(node: Any, refs: dict[str, Any], found: Trace, prefix: str = "", 
         _read_flex(node, refs, found)
         return
     value = node.meta.get("val")
+    if isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool, bool, int, float)):
+        refs[node.name] = number(value)
+        return
     values: list[Any] = list(value) if isinstance(value, (tuple, list)) else [value]
-    shapes = tuple(tuple(v.shape) if isinstance(v, torch.Tensor) else () for v in values)
+    shapes = tuple(_shape(v) if isinstance(v, torch.Tensor) else () for v in values)
+    _note_choice(node, values, found)
     dtypes = tuple(_dtype(v.dtype) if isinstance(v, torch.Tensor) else type(v).__name__ for v in values)
     args = tuple(_plain(arg, refs) for arg in node.args)
     kwargs = {key: _plain(arg, refs) for key, arg in node.kwargs.items() if not isinstance(arg, _LAYOUT)}
@@ -181,6 +189,19 @@ def _read_step(node: Any, refs: dict[str, Any], found: Trace, prefix: str = "", 
     name, place = prefix + str(node.name), within or node
     refs[node.name] = Ref(name)
     found.steps.append(Step(name, target, args, kwargs, shapes, dtypes, _stack(place), _source(place)))
+
+
+def _note_choice(node: Any, values: list[Any], found: Trace) -> None:
+    """Says where rows are chosen by values: the first call with a length that only data decide."""
+    lengths = [length for v in values if isinstance(v, torch.Tensor) for length in v.shape]
+    symbols = {str(length) for length in lengths if isinstance(length, torch.SymInt)} - found.chosen
+    if symbols:
+        found.chosen |= symbols
+        found.notes.append(f"{_source(node)}: rows are chosen by values, traced as if all could be")
+
+
+def _shape(value: torch.Tensor) -> tuple[int, ...]:
+    return tuple(number(length) if isinstance(length, torch.SymInt) else length for length in value.shape)
 
 
 def _read_flex(node: Any, refs: dict[str, Any], found: Trace) -> None:
@@ -287,6 +308,8 @@ def _plain(value: Any, refs: dict[str, Any]) -> Any:
         return _dtype(value)
     if isinstance(value, _LAYOUT):
         return None
+    if isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool)):
+        return number(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return str(value)
@@ -313,11 +336,6 @@ def _source(node: Any) -> str:
     frames = _FRAME.findall(node.meta.get("stack_trace") or "")
     mine = [frame for frame in frames if "/torch/" not in frame[0]] or frames
     return f"{short_path(mine[-1][0])}:{mine[-1][1]} {mine[-1][2].strip()}" if mine else ""
-
-
-def short_path(file: str) -> str:
-    """A file from the folder of its package on."""
-    return re.sub(r".*/(site-packages|python3\.\d+)/", "", file)
 
 
 def _input_paths(program: Any) -> dict[str, str]:
@@ -349,7 +367,7 @@ def _read_outputs(program: Any, refs: dict[str, Any], found: Trace) -> None:
         if isinstance(value, torch.fx.Node) and isinstance(value.meta.get("val"), torch.Tensor):
             seen = value.meta["val"]
             text = re.sub(r"\['(\w+)'\]", r".\1", pytree.keystr(path)).lstrip(".") or "output"
-            found.outputs.append(Tensor(value.name, tuple(seen.shape), _dtype(seen.dtype), text, ref=refs[value.name]))
+            found.outputs.append(Tensor(value.name, _shape(seen), _dtype(seen.dtype), text, ref=refs[value.name]))
 
 
 def _drop_dead(found: Trace) -> None:

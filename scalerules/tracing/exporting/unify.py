@@ -267,7 +267,11 @@ def _fitted(made: list[Skeleton], laws: Laws, counts: list[tuple[int, ...]]) -> 
         )
         for w in base.trace.weights
     )
-    numbers = [_numbers([each.trace.steps[each.kept[place]] for each in made], laws) for place in range(len(base.kept))]
+    by_data = base.trace.built == "values"
+    numbers = [
+        _numbers([each.trace.steps[each.kept[place]] for each in made], laws, by_data)
+        for place in range(len(base.kept))
+    ]
     shapes = [
         tuple(
             shape(each, base.trace.steps[base.kept[place]].name)
@@ -314,8 +318,11 @@ def _constant(values: list[float | None], laws: Laws) -> Initial:
     return Initial("constant", known[0], {scale: float(power) for scale, power in law.monomials[0].powers}, known[0])
 
 
-def _numbers(steps: list[Step], laws: Laws) -> tuple[Any, Any, tuple[str, ...]]:
-    """Arguments with a `Length` where a number varies, and the places where no law was found."""
+def _numbers(steps: list[Step], laws: Laws, by_data: bool) -> tuple[Any, Any, tuple[str, ...]]:
+    """Arguments with a `Length` where a number varies, and the places where no law was found.
+
+    `by_data`: data decide some numbers, and those have no law and are no sizes.
+    """
     missing: list[str] = []
 
     def fit(values: tuple[Any, ...], where: str) -> Any:
@@ -329,6 +336,8 @@ def _numbers(steps: list[Step], laws: Laws) -> tuple[Any, Any, tuple[str, ...]]:
         law = laws.law(values, last=True)
         if law is None and any(isinstance(value, float) for value in values):
             law = laws.leading(values)
+        if law is None and by_data and isinstance(first, float):
+            return first
         if law is None:
             missing.append(where)
         return law

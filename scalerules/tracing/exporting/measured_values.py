@@ -1,0 +1,138 @@
+"""Numbers that data decide: how many rows a mask chooses, which branch a value takes.
+
+Where rows are chosen, as many as could be are taken to be: `nonzero` of six entries has six, at all sizes and for all
+data, so no branch is left out because nothing happened to choose it. Every other number, a condition or an `item()`,
+is what it is on the inputs that were given (`measuring`), and is not a size: it is that of the first trace.
+"""
+
+# torch's own annotations are partial: what comes out of it is taken as Any.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+import sympy  # pyright: ignore[reportMissingTypeStubs]
+import torch
+from torch.utils import _pytree as pytree
+
+MANY = 2**31
+"""A bound from which on a whole number counts as unbounded."""
+
+
+class Undecided(Exception):
+    """A number is decided by data, and no data were given."""
+
+
+class Decided(int):
+    """A whole number that data decided."""
+
+
+@contextmanager
+def measuring() -> Generator[list[str]]:
+    """Inside, exports of a real module on real inputs carry the entries along, and conditions are decided by them.
+
+    Yields the lines of the user's program that ask for such a decision.
+    """
+    import torch._functorch.config as config
+    from torch._subclasses import meta_utils
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+    told, lines = ShapeEnv._log_real_tensor_propagation, list[str]()
+    copied = meta_utils._safe_copy
+
+    def copy(to: torch.Tensor, entries: torch.Tensor | None) -> None:
+        if entries is not None:  # torch leaves the entries of parameters out
+            to.copy_(entries.detach())
+
+    def tell(*_: object) -> None:
+        frames = [f for f in traceback.extract_stack() if not re.search("/torch/|/scalerules/", f.filename)]
+        if frames:
+            lines.append(f"{short_path(frames[-1].filename)}:{frames[-1].lineno} {frames[-1].line}")
+
+    setattr(ShapeEnv, "_log_real_tensor_propagation", tell)  # noqa: B010
+    setattr(meta_utils, "_safe_copy", copy)  # noqa: B010
+    try:
+        with config.patch(fake_tensor_propagate_real_tensors=True), _choosing_all():
+            yield lines
+    finally:
+        setattr(ShapeEnv, "_log_real_tensor_propagation", told)  # noqa: B010
+        setattr(meta_utils, "_safe_copy", copied)  # noqa: B010
+
+
+_CHOOSING = ("nonzero.default", "where.default", "masked_select.default", "index.Tensor", "_unsafe_index.Tensor",
+             "index_put.default", "index_put_.default", "_index_put_impl_.default", "_unsafe_index_put.default",
+             "masked_scatter.default", "masked_scatter_.default")  # fmt: skip
+
+
+@contextmanager
+def _choosing_all() -> Generator[None]:
+    """Inside, what chooses by a mask of real entries chooses all of them."""
+    overloads = [getattr(getattr(torch.ops.aten, name), kind) for name, kind in (n.split(".") for n in _CHOOSING)]
+    kept = [overload._op for overload in overloads]
+    for overload, run in zip(overloads, kept, strict=True):
+        overload._op = _with_all(run, overload is torch.ops.aten.nonzero.default)
+    try:
+        yield
+    finally:
+        for overload, run in zip(overloads, kept, strict=True):
+            overload._op = run
+
+
+def _with_all(run: Callable[..., Any], any_dtype: bool) -> Callable[..., Any]:
+    def chosen(value: Any) -> Any:
+        mask = isinstance(value, torch.Tensor) and (any_dtype or value.dtype == torch.bool)
+        return torch.ones_like(value, dtype=torch.bool) if mask else value
+
+    def op(*args: Any, **kwargs: Any) -> Any:
+        tensors = [each for each in pytree.tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor)]
+        if all(type(each) in (torch.Tensor, torch.nn.Parameter) for each in tensors):
+            args, kwargs = pytree.tree_map(chosen, (args, kwargs))
+        return run(*args, **kwargs)
+
+    return op
+
+
+def _most(env: Any, symbol: Any) -> int | None:
+    """As many rows as a mask can choose; None of a number that is not bounded so."""
+    bounds = env.var_to_range.get(symbol)
+    if bounds is None or bounds.lower != 0 or not bounds.upper.is_number or not bounds.upper < MANY or bounds.upper < 2:
+        return None
+    return int(bounds.upper)
+
+
+def number(value: Any) -> Any:
+    """What an export calculates with outside of tensors, as a plain number. Raises `Undecided` where only data know it.
+
+    All sizes of an export are fixed: it comes from data, and unless it counts rows that a mask could choose it is
+    `Decided`.
+    """
+    if not isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool)):
+        return _decided(value)
+    expression, env = value.node.expr, value.node.shape_env
+    counts = {symbol: _most(env, symbol) for symbol in expression.free_symbols}
+    known = {symbol: sympy.Integer(most) for symbol, most in counts.items() if most is not None}
+    known.update(env.real_tensor_prop_unbacked_vals)
+    found = expression.xreplace(known).xreplace(known)
+    if found.free_symbols:
+        raise Undecided(f"only the data decide what {expression} is")
+    if isinstance(value, torch.SymBool):
+        return bool(found)
+    plain = float(found) if isinstance(value, torch.SymFloat) else int(found)
+    return plain if counts and None not in counts.values() else _decided(plain)
+
+
+def _decided(value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    return Decided(value) if isinstance(value, int) else value
+
+
+def short_path(file: str) -> str:
+    """A file from the folder of its package on."""
+    return re.sub(r".*/(site-packages|python3\.\d+)/", "", file)
