@@ -76,7 +76,7 @@ def test_the_installation_is_complete():
     for name in ("scalerules.graphs.mlp", "scalerules.backends", "scalerules.ops.contract", "scalerules.catalogue"):
         assert importlib.util.find_spec(name) is not None
     scripts = importlib.metadata.entry_points(group="console_scripts", name="scalerules")
-    assert {script.value for script in scripts} == {"scalerules.commands.main:main"}
+    assert {script.value for script in scripts} == {"scalerules.__main__:main"}
 
 
 @pytest.mark.skipif("SCALERULES_FROM_WHEEL" not in os.environ, reason="only where CI tests the wheel")
