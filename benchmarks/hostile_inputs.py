@@ -20,7 +20,7 @@ FILES = {
     "leaves.py": "import os\ndef build(): os._exit(0)\n",
     "forks.py": "import os\nimport scalerules as sr\ndef build():\n    os.fork()\n    return sr.graph('mlp')\n",
     "recurses.py": "def build(): return build()\n",
-    "takes.py": "def build():\n    held = []\n    while True: held.append(bytearray(10**9))\n",
+    "takes.py": "def build(): return bytearray(10**13)\n",
     "nothing.py": "def build(): pass\n",
     "wrong.py": "def build(:\n",
     "closes.py": "import os\nimport scalerules as sr\ndef build():\n    os.close(1)\n    return sr.graph('mlp')\n",

@@ -9,6 +9,7 @@ Every line of `hostile_inputs.py` is run by a shell in a folder with its files. 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 import tempfile
@@ -42,13 +43,14 @@ class Row:
 
     @property
     def message(self) -> str:
-        """The last line of standard error."""
-        return (self.said.strip().splitlines() or ["(the result)"])[-1]
+        """The last line of standard error that does not say how far the work is."""
+        lines = [line for line in self.said.strip().splitlines() if not re.fullmatch(r"scalerules: .*, \d+ s", line)]
+        return (lines or ["(the result)"])[-1]
 
     @property
     def off(self) -> str:
         """What is wrong with it; empty where nothing is."""
-        own = [line for line in self.said.splitlines() if line.startswith("scalerules: ") and "warning" not in line]
+        own = [line for line in self.said.splitlines() if re.match(r"scalerules: (?!warning)(?!.*, \d+ s$)", line)]
         wrong = {
             "traceback": "Traceback" in self.said,
             f"status {self.status}": self.status not in (0, 1, 2, 130),
