@@ -14,7 +14,7 @@ from scalerules.boundary.files import folder as _folder
 from .common import Asked, AskedToTrain, GraphName, Output, _figure, _figure_or_page, command, ended, rich_text, warn
 from .options import Question, Repeated, Trained, numbers, whole_numbers
 from .output import write
-from .training_options import compared, lengths, place
+from .training_options import compared, lengths, own_loop, place
 
 
 @command
@@ -127,6 +127,7 @@ def transfer(
     seeds: Annotated[int, Parameter(help="Runs per rate.")] = 3,
     data: Annotated[str, Parameter(help="What to train on: text, digits, or auto: what fits the graph.")] = "auto",
     axis: Annotated[tuple[str, ...], Repeated, Parameter(help="NAME=LENGTH of an axis that does not grow.")] = (),
+    over: Annotated[str, Parameter(help="Of a training loop of your own: the number that is swept.")] = "lr",
     store: Annotated[str | None, Parameter(help="Keeps every run; by default GRAPH.transfer.sqlite here.")] = None,
     jobs: Annotated[int, Parameter(help="Processes.")] = 1,
     quiet: Annotated[bool, Parameter(negative="", help="No progress.")] = False,
@@ -139,12 +140,14 @@ def transfer(
 ) -> int:
     """Trains the architecture on real data at several sizes and rates, and says how the best rate moves with the size.
 
+    GRAPH may be a training loop of your own, FILE:FUNCTION with train(lr, seed, rule, **sizes) -> loss.
     Every finished run is kept: the same command goes on where it was stopped. Ends with status 1 if the rule does not
     transfer. Needs the extra torch.
 
     For example:
       scalerules transfer transformer --sizes 32,64,128,256 --plot transfer.svg
       scalerules transfer mamba --compare isolated,standard --seeds 2 --steps 60
+      scalerules transfer mytrain.py:train --optimizer adamw --sizes 64,128,256
     """
     from scalerules.measurement import transfer as swept
 
@@ -153,11 +156,13 @@ def transfer(
         positive(base, "--base")
     whole(seeds, "--seeds", 1, MOST_SEEDS)
     whole(jobs, "--jobs", 1, MOST_JOBS)
-    built, solution = question.solve(graph)
+    own = own_loop(graph)
+    built, solution = question.solve(own[1] if own else graph)
     warn(solution.warnings)
     report = swept(
-        built, solution, chosen, rates, base=base, compare=compared(question, built, compare), seeds=seeds,
-        steps=question.steps, data=data, axes=fixed, store=place(store, built.name), jobs=jobs, progress=not quiet,
+        own[0] if own else built, solution, chosen, rates, base=base, compare=compared(question, built, compare),
+        seeds=seeds, steps=question.steps, data=data, axes=fixed, over=over, store=place(store, built.name), jobs=jobs,
+        progress=not quiet,
     )  # fmt: skip
     text = {"json": report.to_json, "md": report.to_markdown, "table": lambda: rich_text(report.to_table())}[format]()
     try:

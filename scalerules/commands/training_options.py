@@ -30,6 +30,28 @@ def compared(question: Trained, graph: Graph, names: str) -> dict[str, str | Sol
     return found
 
 
+def own_loop(text: str) -> tuple[Any, str] | None:
+    """The training function that `mytrain.py:train` names, and the graph in its file; None for what names a graph.
+
+    The graph is what `build()` of the same file returns, or what its `make_model` is traced to.
+    """
+    from scalerules.catalogue.user_code import existing_file, imported, loaded
+    from scalerules.measurement.sweeps.own import is_training
+
+    place, _, name = text.rpartition(":")
+    if not place or not name.isidentifier():
+        return None
+    module = loaded(existing_file(place)) if place.endswith(".py") else imported(place)
+    train = getattr(module, name, None)
+    if not is_training(train):
+        return None
+    for factory in ("build", "make_model"):
+        if callable(getattr(module, factory, None)):
+            return train, f"{place}:{factory}"
+    hint = "add build(), which returns a Graph, or make_model(**sizes) with make_inputs and scales"
+    raise ScaleRulesError("says nothing of what its rules are derived from", file=place, hint=hint)
+
+
 def lengths(texts: Sequence[str]) -> dict[str, int]:
     """The lengths of `--axis batch=16`. Raises `ScaleRulesError`."""
     found: dict[str, int] = {}

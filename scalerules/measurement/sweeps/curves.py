@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .optimum import Drift, Optimum
+from .own import OwnJob
 from .plan import Plan
 from .store import Job, Outcome
 
@@ -20,7 +21,7 @@ class Curve:
 
     rule: str
     size: float
-    job: Job
+    job: Job | OwnJob
     outcomes: dict[float, dict[int, Outcome]] = field(default_factory=dict[float, dict[int, Outcome]])
 
     @property
@@ -31,7 +32,7 @@ class Curve:
             for lr, found in self.outcomes.items()
         }
 
-    def missing(self, plan: Plan) -> list[Job]:
+    def missing(self, plan: Plan) -> list[Job | OwnJob]:
         """The runs that this curve needs next."""
         return [replace(self.job, lr=lr, seed=seed) for lr, seed in plan.missing(self.losses)]
 

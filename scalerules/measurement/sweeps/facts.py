@@ -34,6 +34,8 @@ class SweepFacts:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     interrupted: bool = False
+    over: str = "lr"
+    """What is swept: the rate, or another number of a training loop of one's own."""
 
     @property
     def verdict(self) -> bool:

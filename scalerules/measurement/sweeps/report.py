@@ -19,7 +19,7 @@ class TransferReport(SweepFacts):
         return {
             "graph": self.graph, "optimizer": self.optimizer, "scale": self.scale, "sizes": self.sizes,
             "seeds": self.seeds, "seeds_used": self.seeds_used, "steps": self.steps, "data": self.data,
-            "schedule": self.schedule, "grid_step": 2**STEP,
+            "schedule": self.schedule, "over": self.over, "grid_step": 2**STEP,
             "rules": [
                 {"rule": rule} | drift_data(self.drifts.get(rule))
                 | {"rows": [row_data(row) for row in self.rows if row.rule == rule]}

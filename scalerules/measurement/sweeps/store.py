@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from scalerules.architecture.graph import Graph
 from scalerules.sizes.exponents import Exponents
@@ -50,12 +50,29 @@ class Job:
         """The hash of everything that the result depends on: exponents enter as the numbers that they give here."""
         facts = {
             "revision": REVISION, "graph": self.graph.to_dict(), "optimizer": self.solution.optimizer,
-            "numbers": _numbers(self.solution, self.sizes, self.base), "sizes": _floats(self.sizes),
-            "base": _floats(self.base), "lr": f"{self.lr:.12g}", "seed": self.seed, "steps": self.steps,
+            "numbers": numbers_of(self.solution, self.sizes, self.base), "sizes": texts(self.sizes),
+            "base": texts(self.base), "lr": f"{self.lr:.12g}", "seed": self.seed, "steps": self.steps,
             "data": getattr(self.data, "name", repr(self.data)), "schedule": self.schedule,
             "weight_decay": f"{self.weight_decay:.12g}",
         }  # fmt: skip
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+class AnyJob(Protocol):
+    """A run: of a graph, or of a training loop of one's own. `lr` is the value of what is swept."""
+
+    @property
+    def graph(self) -> Graph: ...
+    @property
+    def sizes(self) -> Mapping[str, float]: ...
+    @property
+    def lr(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def key(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -71,11 +88,12 @@ class Outcome:
     seconds: float
 
 
-def _floats(values: Mapping[str, float]) -> dict[str, str]:
+def texts(values: Mapping[str, float]) -> dict[str, str]:
+    """Values of scales in the form in which a run is known by them."""
     return {name: f"{value:.12g}" for name, value in values.items()}
 
 
-def _numbers(solution: Solution, sizes: Mapping[str, float], base: Mapping[str, float]) -> dict[str, list[str]]:
+def numbers_of(solution: Solution, sizes: Mapping[str, float], base: Mapping[str, float]) -> dict[str, list[str]]:
     """By what every number of the base size is multiplied."""
     ratios = {scale: sizes[scale] / base[scale] for scale in sizes}
 
@@ -104,7 +122,7 @@ class Store:
         now = time.time()
         self._kept.write("INSERT INTO starts VALUES (?, ?)", [(key, now) for key in keys])
 
-    def add(self, job: Job, outcome: Outcome) -> None:
+    def add(self, job: AnyJob, outcome: Outcome) -> None:
         """Keeps the outcome of a run; it is on the disk when this returns."""
         said = {"graph": job.graph.name, "sizes": dict(job.sizes), "lr": job.lr, "seed": job.seed, "steps": job.steps}
         loss = outcome.loss if math.isfinite(outcome.loss) else None

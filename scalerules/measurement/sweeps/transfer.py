@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, MOST_SEEDS, pos
 from scalerules.boundary.working import working
 from scalerules.catalogue.graphs import graph as load
 from scalerules.derivation.derive import derive
-from scalerules.errors import UnknownName
+from scalerules.errors import ScaleRulesError, UnknownName
 from scalerules.measurement.footprint import check_fits
 from scalerules.measurement.scales import leading_scale, scale_values
 from scalerules.measurement.verification.runs import belong
@@ -26,9 +27,10 @@ from scalerules.solution.solution import Solution
 from .compared import Compared, rules
 from .curves import Curve
 from .facts import judged
+from .own import Train, name_of, own_job
 from .plan import Plan, grid
 from .report import TransferReport
-from .store import Job, Outcome, Store
+from .store import AnyJob, Job, Outcome, Store
 from .workers import Remaining, fitted, weight, work
 
 __all__ = ["TransferReport", "transfer"]
@@ -37,7 +39,7 @@ SCHEDULES = ("linear", "constant")
 
 
 def transfer(
-    graph: Graph | str,
+    graph: Graph | str | Train,
     solution: Solution | None = None,
     sizes: Sequence[float] | None = None,
     lrs: Sequence[float] | None = None,
@@ -50,6 +52,7 @@ def transfer(
     axes: Mapping[str, int] | None = None,
     schedule: str = "linear",
     weight_decay: float = 0.0,
+    over: str = "lr",
     store: str | Path | None = None,
     jobs: int | None = None,
     progress: bool = True,
@@ -66,6 +69,11 @@ def transfer(
     run: the same call goes on there after any kind of end. `jobs` processes make the runs, or the engine that joblib
     was told to use. Ctrl-C returns what is done so far.
 
+    In place of the graph a training loop of one's own: `train(lr, seed, rule, **sizes)` returns the loss, where
+    `rule.apply(model, lr=lr, ...)` sets a model up and gives the optimizer's groups, and `sizes` are the values of the
+    scales. The argument of the rule may have any name. `over` names another number that is swept, `train(lr_beside,
+    seed, rule, ...)`; the grid stands in `lrs` then too. Data, steps, schedule and decay are the loop's own.
+
     Raises `MissingExtra` without torch, `ScaleRulesError` for sizes, rates or data that do not fit.
     """
     whole(seeds, "seeds", 1, MOST_SEEDS)
@@ -78,6 +86,17 @@ def transfer(
         several(lrs, "lrs", 1, LARGEST_RATE)
     if base is not None:
         positive(base, "base")
+    if callable(graph) and not isinstance(graph, Graph):
+        given = {"data": data, "axes": axes, "schedule": schedule, "weight_decay": weight_decay}
+        for name in (name for name, value in given.items() if value and value not in ("auto", "linear")):
+            raise ScaleRulesError(f"{name}= is the training loop's own", hint="train(lr, seed, rule, **sizes)")
+        own = of_own(graph, solution, sizes, grid(lrs), base, compare, seeds, over)
+        with working(f"training by {own[0].graph}", progress):
+            _sweep(*own, Plan(own[0].lrs, tuple(range(seeds))), store, jobs, progress)
+        return own[0]
+    if over != "lr":
+        hint = "a training loop of your own sweeps what it likes: transfer(train, solution, over=...)"
+        raise ScaleRulesError(f"a graph is trained over the rate, not over {over!r}", hint=hint)
     if isinstance(graph, str):
         graph = load(graph)
     if solution is None:
@@ -104,6 +123,31 @@ def transfer(
     return report
 
 
+def of_own(
+    train: Train, solution: Solution | None, sizes: Sequence[float] | None, lrs: tuple[float, ...] | None,
+    base: float | None, compare: Compared, seeds: int, over: str,
+) -> tuple[TransferReport, list[Curve]]:  # fmt: skip
+    """The empty report and the curves of a training loop of one's own. Raises `ScaleRulesError`."""
+    graph = getattr(solution, "architecture", None)
+    if solution is None or not isinstance(graph, Graph):
+        hint = "transfer(train, sr.derive(graph, optimizer='adamw'), ...)"
+        raise ScaleRulesError("a training loop needs the solution that it trains by, with its graph", hint=hint)
+    found = rules(graph, solution, compare)
+    start, scales = scale_values(graph, solution, sizes, base)
+    job = own_job(train, over, graph, solution, start)
+    curves = [
+        Curve(name, size, replace(job, solution=rule, sizes=values))
+        for size, values in scales.items()
+        for name, rule in found.items()
+    ]
+    report = TransferReport(
+        graph=graph.name, optimizer=solution.optimizer, rules=list(found), sizes=list(scales),
+        scale=leading_scale(solution), seeds=seeds, steps=0, data=f"by {name_of(train)}()", schedule="its own",
+        lrs=lrs, over=over,
+    )  # fmt: skip
+    return report, curves
+
+
 def _sweep(
     report: TransferReport, curves: list[Curve], plan: Plan, store: str | Path | None, jobs: int | None, progress: bool
 ) -> None:
@@ -128,7 +172,7 @@ def _sweep(
     report.seconds, report.runs_made = time.monotonic() - began, shown.count
 
 
-def _take(report: TransferReport, owners: Sequence[Curve], job: Job, outcome: Outcome) -> None:
+def _take(report: TransferReport, owners: Sequence[Curve], job: AnyJob, outcome: Outcome) -> None:
     report.cpu_seconds += outcome.seconds
     for curve in owners:
         curve.outcomes.setdefault(job.lr, {})[job.seed] = outcome

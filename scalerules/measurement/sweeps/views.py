@@ -18,8 +18,8 @@ def table(report: SweepFacts) -> Any:
     from rich.table import Table
 
     view = Table(title=_title(report), caption=said(report), title_justify="left", caption_justify="left")
-    for heading in _HEADINGS:
-        view.add_column(heading.format(scale=report.scale), justify="left" if heading == "rule" else "right")
+    for heading in _headings(report):
+        view.add_column(heading, justify="left" if heading == "rule" else "right")
     for rule in report.rules:
         for row in (row for row in report.rows if row.rule == rule):
             view.add_row(*_cells(row))
@@ -29,13 +29,14 @@ def table(report: SweepFacts) -> Any:
 
 def markdown(report: SweepFacts) -> str:
     """The same as a Markdown table, with the drifts below it."""
-    headings = [heading.format(scale=report.scale) for heading in _HEADINGS]
+    headings = _headings(report)
     lines = [_line(headings), _line(["---", *["---:"] * (len(headings) - 1)])]
     lines += [_line(_cells(row)) for row in report.rows]
     return "\n".join(lines) + "\n\n" + "".join(f"* {line}\n" for line in said(report).splitlines())
 
 
-_HEADINGS = ("rule", "{scale}", "best rate", "log2", "loss", "runs", "diverged")
+def _headings(report: SweepFacts) -> list[str]:
+    return ["rule", report.scale, f"best {number(report)}", "log2", "loss", "runs", "diverged"]
 
 
 def _line(cells: list[str] | tuple[str, ...]) -> str:
@@ -53,20 +54,22 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _title(report: SweepFacts) -> str:
     sizes = ", ".join(f"{size:g}" for size in report.sizes)
-    how = f"{report.steps} steps on {report.data}, {report.seeds_used} seeds"
+    how = f"{report.steps} steps on {report.data}" if report.steps else report.data
+    how = f"{how}, {report.seeds_used} seeds"
     return f"{report.graph}, {report.optimizer}: {report.scale} {sizes}; {how}"
 
 
 def said(report: SweepFacts) -> str:
     """What was found, a line per rule, the verdict last."""
-    lines = [f"{rule}: {_moves(report.drifts.get(rule))}" for rule in report.rules]
+    lines = [f"{rule}: {_moves(report, report.drifts.get(rule))}" for rule in report.rules]
     first, drift = report.rules[0], report.drifts.get(report.rules[0])
     if report.verdict and drift is not None:
         sure = abs(drift.steps) + 2 * drift.error < LIMIT
         doubt = "" if sure else f"; two standard errors reach beyond {LIMIT:g}"
-        lines.append(f"the best rate of {first} transfers: it moves by less than {LIMIT:g} grid steps{doubt}")
+        said = f"the best {number(report)} of {first} transfers"
+        lines.append(f"{said}: it moves by less than {LIMIT:g} grid steps{doubt}")
     else:
-        lines.append(f"that the best rate of {first} transfers is not shown")
+        lines.append(f"that the best {number(report)} of {first} transfers is not shown")
     runs = sum(row.runs for row in report.rows)
     lines.append(f"{runs} runs, {report.cpu_seconds / 60:.1f} minutes of processor time")
     if report.interrupted:
@@ -74,12 +77,17 @@ def said(report: SweepFacts) -> str:
     return "\n".join(lines)
 
 
-def _moves(drift: Drift | None) -> str:
+def _moves(report: SweepFacts, drift: Drift | None) -> str:
     if drift is None:
         return "fewer than two optima were located"
     factor = 2 ** (drift.steps / 2)
-    return (f"the best rate moves by {drift.steps:+.2f} ± {drift.error:.2f} grid steps of sqrt(2) per doubling "
-            f"(a factor of {factor:.2f})")  # fmt: skip
+    moves = f"moves by {drift.steps:+.2f} ± {drift.error:.2f} grid steps of sqrt(2) per doubling"
+    return f"the best {number(report)} {moves} (a factor of {factor:.2f})"
+
+
+def number(report: SweepFacts) -> str:
+    """What is swept, in words."""
+    return "rate" if report.over == "lr" else report.over
 
 
 def plot(report: SweepFacts, path: str) -> None:
@@ -106,7 +114,7 @@ def plot(report: SweepFacts, path: str) -> None:
         moves = f"{drift.steps:+.2f} ± {drift.error:.2f} steps of √2 per doubling" if drift else "not located"
         axes.set_title(f"{rule}: {moves}", fontsize=10)
         axes.set_xscale("log", base=2)
-        axes.set_xlabel("learning rate at the base size")
+        axes.set_xlabel("learning rate at the base size" if report.over == "lr" else report.over)
     panels[0].set_ylabel("loss on held-out data")
     panels[0].set_ylim(*_limits(report))
     handles, labels = panels[0].get_legend_handles_labels()

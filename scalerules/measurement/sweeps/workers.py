@@ -17,15 +17,16 @@ from scalerules.boundary.working import note
 
 from ..footprint import step_cost
 from ..trainers import training
-from .store import Job, Outcome, Store
+from .own import OwnJob
+from .store import AnyJob, Outcome, Store
 
 QUIET_FOR = 2.0
 """Seconds before it is reckoned how long the rest will take."""
 
 
-def run(job: Job) -> tuple[Job, Outcome]:
+def run(job: AnyJob) -> tuple[AnyJob, Outcome]:
     """One run, in whatever process."""
-    return job, training("sweep_run").run(job)
+    return job, job.run() if isinstance(job, OwnJob) else training("sweep_run").run(job)
 
 
 def fitted(graph: Graph, data: Any, axes: Mapping[str, int]) -> tuple[Graph, Any]:
@@ -38,10 +39,10 @@ def fitted(graph: Graph, data: Any, axes: Mapping[str, int]) -> tuple[Graph, Any
 
 
 def work(
-    jobs: Iterable[Job], store: Store, progress: Remaining, processes: int | None
-) -> Iterator[tuple[Job, Outcome]]:
+    jobs: Iterable[AnyJob], store: Store, progress: Remaining, processes: int | None
+) -> Iterator[tuple[AnyJob, Outcome]]:
     """Every run with its outcome, those that the store has first; each is in the store before it is returned."""
-    missing: list[Job] = []
+    missing: list[AnyJob] = []
     for job in jobs:
         known = store.get(job.key)
         if known is None:
@@ -56,13 +57,13 @@ def work(
             yield job, outcome
 
 
-def _noted(jobs: Iterable[Job], store: Store) -> Iterator[Job]:
+def _noted(jobs: Iterable[AnyJob], store: Store) -> Iterator[AnyJob]:
     for job in jobs:
         store.start([job.key])
         yield job
 
 
-def _results(jobs: Iterator[Job], processes: int | None) -> Generator[tuple[Job, Outcome]]:
+def _results(jobs: Iterator[AnyJob], processes: int | None) -> Generator[tuple[AnyJob, Outcome]]:
     engine = _engine_given()
     if not engine and processes in (None, 1):
         for job in jobs:
@@ -101,13 +102,13 @@ class Remaining:
         self.count = self.total = 0
         self.weight = self.weights = 0.0
 
-    def more(self, jobs: Iterable[Job]) -> None:
+    def more(self, jobs: Iterable[AnyJob]) -> None:
         """These runs are still to be made."""
         found = list(jobs)
         self.total += len(found)
         self.weights += sum(weight(job) for job in found)
 
-    def done(self, job: Job) -> None:
+    def done(self, job: AnyJob) -> None:
         """A run has finished."""
         self.count += 1
         self.weight += weight(job)
@@ -125,6 +126,6 @@ def _time(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def weight(job: Job) -> float:
+def weight(job: AnyJob) -> float:
     """About how long a run takes, next to others."""
     return job.steps * step_cost(job.graph, job.sizes)
