@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -389,3 +390,19 @@ def test_logits_over_the_tokens_that_are_read_get_cross_entropy() -> None:
     assert sr.trace(Language, WIDTH, ids, loss="mse").loss == "mse"
     with pytest.raises(sr.ScaleRulesError, match="unknown loss 'hinge'"):
         sr.trace(Language, WIDTH, ids, loss="hinge")  # type: ignore[arg-type]
+
+
+def test_a_factory_that_seeds_itself_still_draws() -> None:
+    """Its values are the same at every call, and yet are random: they are no ones."""
+
+    def make(width: int) -> nn.Module:
+        torch.manual_seed(3)
+        random.seed(3)
+        model = nn.Sequential(nn.Linear(5, width, bias=False), nn.ReLU(), nn.Linear(width, 3, bias=False))
+        model[0].weight = nn.Parameter(torch.tensor([[random.gauss(0, 1) for _ in range(5)] for _ in range(width)]))
+        return model
+
+    before = torch.manual_seed, random.seed
+    graph = sr.trace(make, WIDTH, vectors)
+    assert {parameter.init for parameter in graph.parameters.values()} == {"normal"}
+    assert (torch.manual_seed, random.seed) == before

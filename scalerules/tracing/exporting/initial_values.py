@@ -112,16 +112,34 @@ def _array(tensor: torch.Tensor) -> Array:
 
 @contextmanager
 def _seeded(seed: int) -> Generator[None]:
-    """With the three generators that modules draw from at `seed`; afterwards they are what they were."""
+    """With the three generators that modules draw from at `seed`; afterwards they are what they were.
+
+    A factory that seeds them itself would draw the same numbers at every seed, and what is random would look fixed: its
+    own seeds are moved along.
+    """
     python, numpy = random.getstate(), np.random.get_state()
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
+    owners: list[tuple[Any, str]] = [(torch, "manual_seed"), (random, "seed"), (np.random, "seed")]
+    plain = [(owner, name, getattr(owner, name)) for owner, name in owners]
+    for _, _, function in plain:
+        function(seed)
+    for owner, name, function in plain:
+        setattr(owner, name, _moved(function, seed))
     try:
         yield
     finally:
+        for owner, name, function in plain:
+            setattr(owner, name, function)
         random.setstate(python)
         np.random.set_state(numpy)
+
+
+def _moved(seeding: Callable[..., Any], by: int) -> Callable[..., Any]:
+    """A function that seeds, with whole numbers moved."""
+
+    def moved(value: Any = None, *rest: Any, **more: Any) -> Any:
+        return seeding(value + by if isinstance(value, int) else value, *rest, **more)
+
+    return moved
 
 
 def _initial(weight: Weight, copies: list[Values], others: Mapping[str, tuple[float, list[Values]]]) -> Initial:
