@@ -27,6 +27,7 @@ from scalerules.measurement.verification.runs import few_samples
 from scalerules.measurement.verification.slopes import fit, tends
 from scalerules.measurement.verification.verify import verify
 from scalerules.ops.node import Node
+from scalerules.tracing import trace
 
 pytest.importorskip("torch")
 SIZES = [32, 64, 128, 256]
@@ -366,9 +367,7 @@ def test_rates_at_once_find_the_edge_that_single_runs_find() -> None:
         assert losses == pytest.approx(training.losses(program, trial), rel=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("optimizer", "powers"), [("adam", (-7, -6, -5, -4, -3)), ("sgd", (-12, -7, -3, 0, 5, 19))]
-)
+@pytest.mark.parametrize(("optimizer", "powers"), [("adam", (-7, -6, -5, -4, -3)), ("sgd", (-12, -7, -3, 0, 5, 19))])
 def test_the_edge_is_found_wherever_it_lies(optimizer, powers) -> None:
     from scalerules.measurement.verification.edge import edge_of
 
@@ -447,7 +446,10 @@ def test_divergence_is_wrong_and_no_crash() -> None:
         ({"sizes": [64]}, "sizes [64]: at least 2 different numbers are needed"),
         ({"seeds": 0}, "seeds 0 is not a whole number from 1 to 10000"),
         ({"seeds": [4, 2]}, "2 numbers of seeds for 4 sizes (one number for all, or one for each size)"),
-        ({"seeds": [1, 1, 2, 4]}, "more seeds at a larger size: [1, 1, 2, 4] (the same number, or fewer, such as 8,4,2,2)"),
+        (
+            {"seeds": [1, 1, 2, 4]},
+            "more seeds at a larger size: [1, 1, 2, 4] (the same number, or fewer, such as 8,4,2,2)",
+        ),
     ],
 )
 def test_mistakes_are_messages(options, text) -> None:
@@ -474,6 +476,41 @@ def test_nodes_of_one_number_for_each_copy_are_measured() -> None:
     report = verify(graph, derive(graph, optimizer="adamw"), sizes=[16, 32, 64, 128], seeds=4, progress=False)
     assert {row.node for row in report.rows if row.quantity == "gradient"} >= {"last", "offset"}
     assert not report.wrong
+
+
+def test_a_module_with_one_output_and_a_bias_agrees() -> None:
+    """A weight of one entry has no standard deviation: it keeps its own size."""
+    import torch
+    from torch import nn
+
+    graph = trace(
+        lambda width: nn.Sequential(nn.Linear(5, width), nn.Tanh(), nn.Linear(width, 1)),
+        scales={"width": (32, 48, 64)}, inputs=lambda width: torch.randn(8, 5),
+    )  # fmt: skip
+    report = verify(graph, derive(graph, optimizer="adamw"), sizes=SIZES, seeds=2, progress=False)
+    assert report.verdict is True, said(report)
+
+
+def test_a_product_of_data_is_measured_behind_the_factor_that_it_is_given() -> None:
+    """The module has no factor there: the call is multiplied, so what it returns stands behind it."""
+    import torch
+    from torch import nn
+
+    class Towers(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(5, width), nn.Linear(4, width)
+
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            return torch.einsum("b n, c n -> b c", torch.tanh(self.a(x)), torch.tanh(self.b(y)))
+
+    def inputs(width: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.randn(6, 5), torch.randn(6, 4)
+
+    graph = trace(Towers, scales={"width": (32, 48, 64)}, inputs=inputs)
+    assert "einsum.factor" in graph.live.nodes and "einsum" not in graph.live.nodes
+    report = verify(graph, derive(graph, optimizer="adamw"), sizes=SIZES, seeds=2, progress=False)
+    assert not report.wrong and not report.refuted, said(report)
 
 
 def test_what_torch_refuses_is_a_message_about_the_node() -> None:

@@ -145,9 +145,9 @@ class LiveProgram(Program):
         found = {name: self._stacked(name, own) for name in self.live.weights}
         for name, value in found.items():
             rule = self.solution.parameters.get(name)
-            if self.graph.parameters[name].init == "normal" and rule is not None and float(value.std()):
+            if self.graph.parameters[name].init == "normal" and rule is not None and _spread(value):
                 std = self._base_std[name] * rule.init.change(self.ratios)
-                found[name] = value * (std / float(value.std()))
+                found[name] = value * (std / _spread(value))
         return found
 
     @cached_property
@@ -157,7 +157,7 @@ class LiveProgram(Program):
         for seed in SEEDS:
             own = dict(at.module(seed, self.base).named_parameters(remove_duplicate=False))
             for name in self.live.weights:
-                found.setdefault(name, []).append(float(at._stacked(name, own).std()))
+                found.setdefault(name, []).append(_spread(at._stacked(name, own)))
         return {name: math.fsum(values) / len(values) for name, values in found.items()}
 
     def _stacked(self, name: str, own: Mapping[str, Tensor]) -> Tensor:
@@ -345,6 +345,11 @@ class LiveProgram(Program):
             made(reader, path)
             found[reader.name] = sorted({*(n for n in path if path[n]), reader}, key=order.__getitem__)
         return found
+
+
+def _spread(value: Tensor) -> float:
+    """The standard deviation of the entries; of a single one, which has none, its size."""
+    return float(value.std()) if value.numel() > 1 else float(value.abs().max())
 
 
 def silent(program: LiveProgram) -> list[str]:

@@ -52,6 +52,7 @@ def live(writer: Writer, shown: Mapping[str, str], make_model: Callable[..., Any
     weights: dict[str, tuple[Piece, ...]] = {}
     factors: dict[str, tuple[str, tuple[str, ...]]] = {}
     readers: dict[tuple[str, str], tuple[str, ...]] = {}
+    behind: dict[str, str] = {}
     for key, made in writer.found.nodes.items():
         if made.op in ("stream", "repeat") or made.call is None:
             continue
@@ -60,11 +61,16 @@ def live(writer: Writer, shown: Mapping[str, str], make_model: Callable[..., Any
             nodes[name] = _copies(writer, made, shown[key])
         if made.op == "scale" and made.fields.get("free"):
             factors[name] = (str(made.fields.get("factor", 1)), _copies(writer, made, made.call.name))
+            front = made.operands[0]
+            if key not in shown and isinstance(front, str) and shown.get(front) == made.call.name:
+                behind[writer.name(front)] = name
         for source in made.operands:
             if isinstance(source, Part):
                 parameter = writer.part(source, made)
                 readers[name, parameter] = _copies(writer, made, made.call.name)
                 weights.setdefault(parameter, _pieces(writer, made, source))
+    # a call that is multiplied where the module has no factor returns what stands behind the factor
+    nodes = {behind.get(name, name): calls for name, calls in nodes.items()}
     return Live(make_model, inputs, nodes, weights, factors, readers)
 
 
