@@ -160,10 +160,31 @@ class Dispatched(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("how", "note"), [("where", "rows are chosen"), ("mask", "rows are"), ("branch", "depends on")]
+    ("how", "note"), [("where", "rows are chosen"), ("mask", "depends on values"), ("branch", "depends on values")]
 )
 def test_rows_and_branches_that_values_choose(how: str, note: str) -> None:
     graph = sr.trace(lambda width: Dispatched(width, how), WIDTH, rows(6, 5))
     assert any(note in each and "test_trace_by_hand.py" in each for each in graph.notes)
     rule = sr.derive(graph, optimizer="adamw")["expert.weight"]
     assert (str(rule.init), str(rule.lr)) == ("width^(-1/2)", "width^-1")
+
+
+class Field(nn.Module):
+    """The derivative of a network by its inputs."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(2, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.requires_grad_(True)
+        return torch.autograd.grad(self.net(x).sum(), x, create_graph=True)[0]
+
+
+def test_a_derivative_inside_of_forward_is_a_computation() -> None:
+    graph = sr.trace(Field, WIDTH, rows(4, 2))
+    assert set(graph.parameters) == {name for name, _ in Field(16).named_parameters() if name != "net.4.bias"}
+    readers = [node for node in graph.nodes.values() if "net.2.weight" in node.parameters]
+    assert [node.equation for node in readers] == ["d4 net, net_3 net -> d4 net_3", "d4 net_3, net_3 net -> d4 net"]

@@ -29,6 +29,7 @@ from torch.utils import _pytree as pytree
 from scalerules.boundary.guard import Endless, guarded, said
 from scalerules.errors import ScaleRulesError
 
+from .derivatives import needs_derivative, with_derivative
 from .library_kernels import whole_kernels
 from .measured_values import measuring, short_path
 from .program import Trace, read
@@ -171,12 +172,22 @@ def _traced(
         stack.enter_context(without_looking())
         model.register_forward_hook(_plain_output)
         stack.enter_context(torch.no_grad())
-        program = torch.export.export(model, args, kwargs, strict=False).run_decompositions({})
+        program = _exported(model, args, kwargs).run_decompositions({})
         number_views(program.graph)
         found = read(model, program, dict(sizes), built)
     decided = [f"{line}: depends on values, traced as the given inputs decide it" for line in dict.fromkeys(lines)]
     found.notes += [*notes, *decided]
     return found
+
+
+def _exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    try:
+        return torch.export.export(model, args, kwargs, strict=False)
+    except Exception as error:
+        if not needs_derivative(error):
+            raise
+    with_derivative(model, args, kwargs)
+    return torch.export.export(model, args, kwargs, strict=False)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Atom, Constant, Part, Result, Value
 
 from ..fixed_entries import fixed_entries
-from ..state import Lowering, as_length, number, operation
+from ..state import Lowering, as_length, copies, number, operation
 from ..table import lowers
 
 LETTERS = "abcdefghijklmnopqrstuvw"
@@ -23,12 +23,14 @@ def contracted(
     short: str | None = None,
 ) -> Value:
     """An einsum with a letter per dimension; a fixed matrix must not be summed with over an axis that grows."""
+    if (weight := _times_ones(lowering, operands, result)) is not None:
+        return weight
     ready: list[tuple[Value, Sequence[str]]] = []
     for operand, letters in operands:
         if isinstance(operand, Constant):
             grown = [x for x, length in zip(letters, operand.shape, strict=True) if length is None or length.scales]
             summed = any(letter not in result for letter in grown)
-            if summed and operand.number is None and fixed_entries(lowering, operand) is None:
+            if summed and operand.number is None and _entries(lowering, operand) is None:
                 raise lowering.sketch.unknown(
                     "a fixed matrix is multiplied along an axis that grows; what it does is not known"
                 )
@@ -46,6 +48,31 @@ def contracted(
 
 
 Labelled: TypeAlias = "tuple[Value | Constant, Sequence[str]]"
+
+
+def _entries(lowering: Lowering, constant: Constant) -> Value | None:
+    return fixed_entries(lowering.record, lowering.sketch, lowering.fixed, constant)
+
+
+def _times_ones(
+    lowering: Lowering, operands: Sequence[tuple[Value | Constant, Sequence[str]]], result: Sequence[str]
+) -> Value | None:
+    """A value times equal entries, where nothing is summed but axes of length 1: its copies, and no contraction.
+
+    A weight that is multiplied by ones stays a weight: the derivative of a network begins like that.
+    """
+    values = [(each, letters) for each, letters in operands if isinstance(each, Value)]
+    ones = [(each, letters) for each, letters in operands if isinstance(each, Constant)]
+    if len(values) != 1 or len(ones) != 1 or not isinstance(ones[0][0].number, (int, float)) or not ones[0][0].number:
+        return None
+    (value, letters), (constant, others) = values[0], ones[0]
+    lengths = dict(zip(others, constant.shape, strict=True))
+    kept = dict(zip(letters, value.dims, strict=True))
+    if any(kept[letter] for letter in letters if letter not in result):
+        return None
+    if any(letter not in result and letter not in kept and lengths[letter] != ONE for letter in others):
+        return None
+    return value.at([kept.get(x) or copies(lengths.get(x, ONE), lowering.sketch) for x in result])
 
 
 def _parts_of_join(
@@ -139,11 +166,8 @@ def addmm(lowering: Lowering, call: Call) -> Result:
     bias, a, b = (lowering.arg(call, i) for i in range(3))
     right = ["i", "o"] if _rank(b) == 2 else ["i"]
     made = contracted(lowering, [(a, ["b", "i"]), (b, right)], ["b", "o"] if _rank(b) == 2 else ["b"], _short(call))
-    return biased(
-        lowering,
-        lowering.sketch.scale(made, as_length(lowering.arg(call, 4, "alpha", 1)) or as_length(1), "scale"),
-        bias,
-    )  # type: ignore[arg-type]
+    factor = as_length(lowering.arg(call, 4, "alpha", 1)) or ONE
+    return biased(lowering, lowering.sketch.scale(made, factor, "scale"), bias)  # type: ignore[arg-type]
 
 
 @lowers("baddbmm")

@@ -1,0 +1,45 @@
+"""A derivative inside of `forward`, as the computation that it is.
+
+An export happens in front of autograd and cannot follow it. Where a module calls `torch.autograd.grad`, it is traced
+once behind autograd (`make_fx`), where a derivative is calls like any others: these take the place of its `forward`.
+"""
+
+# torch's own annotations are partial: what comes out of it is taken as Any.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def needs_derivative(error: Exception) -> bool:
+    """Whether it was raised because autograd was asked for a derivative that it had not followed."""
+    return re.search(r"does not require grad|have been used in the graph", str(error)) is not None
+
+
+def with_derivative(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Replaces the module's `forward`, for these inputs, by the calls that it and its derivatives make."""
+    from torch._decomp import decomposition_table  # pyright: ignore[reportPrivateImportUsage]
+    from torch.func import functional_call
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    def weights() -> dict[str, Any]:
+        return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+    def computed(given: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return functional_call(model, given, args, kwargs)
+
+    backward = {op: rule for op, rule in decomposition_table.items() if "backward" in str(op)}
+    with torch.enable_grad():
+        traced = make_fx(computed, decomposition_table=backward)(weights(), args, kwargs)
+    traced.graph.eliminate_dead_code()
+    traced.recompile()
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return traced(weights(), args, kwargs)
+
+    model.forward = forward
