@@ -20,7 +20,7 @@ from scalerules.catalogue.graphs import graph as catalogue
 from scalerules.derivation.derive import derive
 from scalerules.errors import MissingExtra, ScaleRulesError
 from scalerules.measurement.verification.judge import Measured, Row, judge, measured, student
-from scalerules.measurement.verification.predicted import late_names
+from scalerules.measurement.verification.predicted import late_names, slow_names
 from scalerules.measurement.verification.reading import Reading
 from scalerules.measurement.verification.report import Report
 from scalerules.measurement.verification.runs import few_samples
@@ -280,6 +280,27 @@ def test_what_is_wanted_of_any_rule_is_measured_without_a_prediction(wrong, refu
     assert report.verdict is (not refuted)
     if refuted:
         assert "every prediction holds" in report.headline and sorted(refuted)[0] in report.headline
+
+
+@pytest.mark.slow
+def test_nothing_is_left_on_the_table_where_that_is_asked() -> None:
+    """The output could start half a power larger: all else is reached either way."""
+    graph = catalogue("mlp")
+    small = unpredicted(graph, output={"init": "-3/2"})
+    assert verify(graph, small, sizes=SIZES, seeds=2, progress=False).refuted == []
+    report = verify(graph, small, sizes=SIZES, seeds=2, progress=False, maximal=True)
+    assert report.refuted == ["maximal"] and [(g.row.quantity, g.row.node) for g in report.failed] == [
+        ("init", "output")
+    ]
+    assert verify(graph, unpredicted(graph), sizes=SIZES, seeds=2, progress=False, maximal=True).refuted == []
+
+
+def test_a_value_that_only_a_bias_carries_may_start_small() -> None:
+    g = Builder("head", axes={"batch": 8, "in": 4, "n": "width", "out": 3})
+    g.parameter("b", "out")
+    dots = g.dense("W", g.tanh(g.dense("first", g.input("x", "batch in"), "n in")), "out n")
+    graph = g.build(g.node("y", "add", dots, parameters=("b",), equation="b o, o -> b o"))
+    assert slow_names(graph, derive(graph, optimizer="adamw"), {}) == {("value", "y", None): 0.5}
 
 
 def test_where_a_graph_is_read_by_what_is_not_linear() -> None:

@@ -27,6 +27,9 @@ def verify(
     seed: Annotated[int, Parameter(help="The first seed.")] = 0,
     lr: Annotated[float | None, Parameter(help="The base learning rate; without it the edge is searched for.")] = None,
     device: Annotated[str, Parameter(help="Where to train: cpu, cuda.")] = "cpu",
+    maximal: Annotated[
+        bool, Parameter(negative="", help="Asks also whether any size could be half a power larger.")
+    ] = False,
     every: Annotated[bool, Parameter(name=("--all", "--every"), negative="", help="Show every row.")] = False,
     quiet: Annotated[bool, Parameter(negative="", help="No progress.")] = False,
     plot: Annotated[
@@ -57,7 +60,7 @@ def verify(
     warn(solution.warnings)
     report = verified(
         built, solution, sizes=chosen, seeds=counts if len(counts) > 1 else counts[0], steps=question.steps, lr=lr,
-        progress=not quiet, device=device, seed=seed,
+        progress=not quiet, device=device, seed=seed, maximal=maximal,
     )  # fmt: skip
     try:
         write(ended(report.to_json() if format == "json" else rich_text(report.to_table(every))), output)

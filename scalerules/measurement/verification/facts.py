@@ -70,8 +70,14 @@ class VerificationFacts:
         return sorted((g for g in self.goals if not g.row.agrees), key=lambda g: -abs(g.row.excess))
 
     @property
+    def asked(self) -> list[Wanted]:
+        """The goals that were measured."""
+        measured = {goal.goal for goal in self.goals}
+        return [goal for goal in GOALS if goal in measured]
+
+    @property
     def refuted(self) -> list[Wanted]:
-        """Which of `stable`, `learning`, `counts` failed, whatever the engine predicts."""
+        """Which of `stable`, `learning`, `counts` (and `maximal`) failed, whatever the engine predicts."""
         failed = {goal.goal for goal in self.failed}
         return [goal for goal in GOALS if goal in failed]
 
@@ -93,7 +99,7 @@ class VerificationFacts:
             return f"does not agree. {goals}; {rows}{hint}"
         if self.verdict is None:
             return f"undecided. {len(self.open)} open of {len(self.rows) + len(self.goals)}; {self.advice}"
-        return f"agrees. Reached: {', '.join(GOALS)}; all of {len(self.rows)} predictions hold"
+        return f"agrees. Reached: {', '.join(self.asked)}; all of {len(self.rows)} predictions hold"
 
     @property
     def wrong(self) -> list[Row]:

@@ -17,12 +17,14 @@ from .judge import ALLOWANCE, Key, Measured, Row, above, below, measured
 from .reading import Reading
 from .slopes import ASSUMED, Samples, peak
 
-Wanted = Literal["stable", "learning", "counts"]
-GOALS: tuple[Wanted, ...] = ("stable", "learning", "counts")
+Wanted = Literal["stable", "learning", "counts", "maximal"]
+GOALS: tuple[Wanted, ...] = ("stable", "learning", "counts", "maximal")
+"""What is measured of every rule; `maximal` only where it is asked for."""
 WORDS: Mapping[Wanted, str] = {
     "stable": "values that are read by what is not linear, and outputs, do not grow",
     "learning": "they change by size 0, with training and with the inputs",
     "counts": "putting any one parameter back to its start changes what it feeds by size 0",
+    "maximal": "each rate and each initial size, half a power larger, fails",
 }
 
 

@@ -23,13 +23,14 @@ def slow_names(graph: Graph, solution: Solution, predicted: Mapping[Key, Fractio
     coherence alone brings to its size at initialisation (tied tables: one of all logits), and what waits for something
     else to move, stands behind a smaller size, `lower`; so does what such a gradient moves. What starts after the first
     step and still rises then (keys, where queries start at zero) has two small constants, its own and that of what it
-    waits for.
+    waits for. A value to which only a bias gives its size may have a bias that starts small.
     """
     read = {(name, parameter) for name, node in graph.walk() for parameter in node.parameters}
     slow: dict[Name, float] = {
         ("own", node, parameter): ALLOWANCE for _, node, _, parameter in predicted if (node, parameter) not in read
     }
     slow |= {name: 2 * ALLOWANCE for name in late_names(predicted)}
+    slow |= _carried_by_biases(graph, solution)
     for p in solution.sizes:
         if p.lower is None or p.size is None:
             continue
@@ -38,6 +39,17 @@ def slow_names(graph: Graph, solution: Solution, predicted: Mapping[Key, Fractio
         for name in ((p.quantity, p.node, p.parameter), *behind):
             slow[name] = max(gap, slow.get(name, 0.0))
     return slow
+
+
+def _carried_by_biases(graph: Graph, solution: Solution) -> dict[Name, float]:
+    """By how much a value would be smaller without the initial value of a bias: that may be small beside the rest."""
+    values = {p.node: p.size for p in solution.sizes if p.quantity == "value" and p.size is not None}
+    found: dict[Name, float] = {}
+    for name, node in graph.walk():
+        sizes = [values[source] for source in node.inputs if source in values]
+        if node.op == "add" and node.parameters and sizes and name in values and max(sizes) < values[name]:
+            found["value", name, None] = float(values[name] - max(sizes))
+    return found
 
 
 def late_names(predicted: Mapping[Key, Fraction | None]) -> list[Name]:

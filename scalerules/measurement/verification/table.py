@@ -82,7 +82,8 @@ def title(report: VerificationFacts) -> str:
     sizes = ", ".join(f"{size:g}" for size in report.measured_sizes or report.sizes)
     counts = sorted(set(report.seeds_by_size), reverse=True)
     seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(report.seeds)
-    twice = "" if report.looks < 2 else f", looked at twice ({report.seeds_used} seeds in all)"
+    times = {1: "", 2: "twice", 3: "three times"}[report.looks]
+    twice = f", looked at {times} ({report.seeds_used} seeds in all)" if times else ""
     return f"{report.graph}, {report.optimizer}: sizes {sizes}; {seeds} seeds{twice}, {report.steps} steps"
 
 
@@ -92,7 +93,7 @@ def caption(report: VerificationFacts) -> str:
     lines = [
         "slope: over all sizes ± its standard error; judged: with the slope of the larger sizes, ± the interval;",
         "would notice: the excess over the predicted size that would be called wrong in 95 of 100 cases",
-        *(f"{goal}: {WORDS[goal]}" for goal in GOALS),
+        *(f"{goal}: {WORDS[goal]}" for goal in report.asked),
         f"base learning rate {report.rate}",
         f"the loss rose above its start in some runs: {rose}" if rose else "the loss never rose above its start",
     ]

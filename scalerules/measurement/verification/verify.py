@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, positive, seeds_of, several, whole
@@ -22,8 +23,9 @@ from scalerules.solution.solution import Solution
 from ..scales import scale_values
 from ..trainers import training
 from .edge import Rate, rises, stable_rate
-from .goals import Table, judge_goals
+from .goals import Goal, Table, judge_goals
 from .judge import Key, Row, far_above, judge, measured
+from .maximal import larger
 from .predicted import peak_sizes, predicted_sizes, pulled, slow_names
 from .reading import Reading
 from .report import Report
@@ -46,7 +48,8 @@ def verify(
     jobs: int | None = None,
     device: str = "cpu",
     seed: int = 0,
-    looks: int = 2,
+    looks: int = 3,
+    maximal: bool = False,
 ) -> Report:
     """Trains `graph` with the numbers of `solution` and compares measured slopes with `solution.sizes`.
 
@@ -54,8 +57,10 @@ def verify(
     grow with it as the direction says. By default 1, 2, 4 and 8 times the graph's own base. `seeds` is a number of
     runs for every size, or one for each: wide networks average by themselves and need fewer. `lr` is the base learning
     rate, by default 0.4 of the largest that is stable at the base size. Where nothing is surely wrong and something
-    is open, it looks again with twice the seeds (`looks` 1: it does not). `device` is torch's name of one; `seed` the
-    first seed. Ctrl-C returns what was measured until then.
+    is open, it looks again with twice the seeds, and with four times where something is still open that may grow
+    (`looks` 1: it does not). `maximal` asks as well whether each rate and initial size, half a power larger, fails: one
+    more run of all sizes for each. `device` is torch's name of one; `seed` the first seed. Ctrl-C returns what was
+    measured until then.
 
     Raises `MissingExtra` without torch, `ScaleRulesError` for sizes or seeds that no slope can be fitted to, and for a
     device that is not there.
@@ -64,7 +69,7 @@ def verify(
     seeds_of(seeds, "seeds")
     whole(steps, "steps")
     whole(seed, "seed", 0)
-    whole(looks, "looks", 1, 2)
+    whole(looks, "looks", 1, 3)
     if lr is not None:
         positive(lr, "lr", LARGEST_RATE)
     if jobs is not None:
@@ -92,8 +97,20 @@ def verify(
     )
     with working(f"measuring {graph.name}", progress):
         verification.run(looks)
+    if maximal and report.verdict is not False and not report.interrupted:
+        with working(f"measuring larger rules of {graph.name}", progress):
+            report.goals += larger(solution, report, lambda rule: _goals_of(verification, rule))
     report.seconds = time.monotonic() - started
     return report
+
+
+def _goals_of(verification: _Verification, rule: Solution) -> list[Goal]:
+    """The goals of another rule of the same graph, at one look."""
+    found, report = verification, verification.report
+    blank = replace(report, rows=[], goals=[], samples={})
+    other = _Verification(blank, found.graph, rule, replace(found.look, solution=rule, progress=False), found.seed)
+    other.run(1)
+    return blank.goals
 
 
 def _seed_counts(scales: Mapping[float, object], seeds: int | Sequence[int], steps: int) -> list[int]:
@@ -127,15 +144,17 @@ class _Verification:
         if any(r.excess < 0 and r.status in ("wrong", "undecided") for r in self._all_rows()):
             gentle, whole = self._measure(report.rate.value * GENTLE, 0, 1)
             self._merge_gentle(gentle)
-        below = all(
-            r.excess < 0 for r in (*report.wrong, *(g.row for g in report.failed))
-        )  # of few seeds: too few to see what it tends to
-        if whole and report.conclusion != "agrees" and below and report.seeds > 1:
-            more, whole = self._measure(report.rate.value, 1, 2)
-            report.rows, report.looks = self._judge(runs | more), 2
+        off = [*report.wrong, *(goal.row for goal in report.failed)]
+        below = all(row.excess < 0 for row in off)  # of few seeds: too few to see what it tends to
+        while whole and report.conclusion != "agrees" and below and report.seeds > 1 and report.looks < looks:
+            seen = 2 ** (report.looks - 1)
+            more, whole = self._measure(report.rate.value, seen, 2 * seen)
+            runs |= more
+            report.rows, report.looks = self._judge(runs), report.looks + 1
             if whole and any(r.excess < 0 and not r.sure for r in self._all_rows()):
-                gentle, whole = self._measure(report.rate.value * GENTLE, 0, 2)
+                gentle, whole = self._measure(report.rate.value * GENTLE, 0, 2 * seen)
                 self._merge_gentle(gentle)
+            below = any(row.excess > 0 for row in report.open)  # what is surely off, or too small, stays so
         report.interrupted = not whole
 
     def _measure(self, lr: float, start: int, stop: int) -> tuple[Runs, bool]:
