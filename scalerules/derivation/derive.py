@@ -19,6 +19,7 @@ from .damping import DECAYS, Decaying
 from .parametrizations import Given
 from .question import Alignment, graph_given, problem_of
 from .rates import Tied, groups_of, radii, tie
+from .story import Story
 from .writer import _Writer
 
 __all__ = ["Solution", "derive"]
@@ -76,7 +77,8 @@ def derive(
             raise clash_of(problem, failure) from None
         note("writing down why")
         kept = cast("Decaying | None", decay)
-        return _Writer(problem, solved, mode, chosen.name, bound, kept, uphill).solution()
+        solution = _Writer(problem, solved, mode, chosen.name, bound, kept, uphill).solution()
+    return replace(solution, story=Story(problem, solved, bound, kept or "time-scale").written)
 
 
 def _initial_only(problem: Problem) -> Problem:

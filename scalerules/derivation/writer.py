@@ -14,18 +14,17 @@ from scalerules.derivation.gauges.unit import constants
 from scalerules.ops.site import Held
 from scalerules.optimizers.law import RADIUS
 from scalerules.optimizers.powers import GRADIENT, TOGETHER
-from scalerules.passes.events import Event
 from scalerules.sizes.exponents import Exponents
 from scalerules.sizes.vectors import Vector
-from scalerules.solution.rule import Explanation, Line, Predicted, Quantity, Rule
+from scalerules.solution.rule import Explanation, Predicted, Quantity, Rule
 from scalerules.solution.solution import Solution
-from scalerules.solving.equations import UNKNOWNS, Equation, Vectors, vector_of
+from scalerules.solving.equations import UNKNOWNS, Equation, vector_of
 from scalerules.solving.problem import Problem, Solved
-from scalerules.terms.term import Symbol, Term
+from scalerules.terms.term import Symbol
 
 from .cone import cone_of
 from .damping import DECAYS, Decaying, Tuning, clipping_said, divided, global_norm
-from .explanations import MOST_LINES, because, sentence_of, when
+from .explanations import sentence_of
 from .predictions import sizes_of
 from .rates import Radii
 
@@ -212,7 +211,7 @@ class _Writer:
             elif equation is None:
                 found.append(Explanation(kind, size, "No equation asks for less."))
             else:
-                found.append(Explanation(kind, size, sentence_of(equation), self._steps(equation.event)))
+                found.append(Explanation(kind, size, sentence_of(equation)))
         event = self.gradients.get(name)
         if event is not None and self.problem.optimizer.eps:
             gradient = self._gradient(name)
@@ -221,32 +220,8 @@ class _Writer:
             if size is not None and size != gradient:
                 said = f"Epsilon grows as what it is added to, which the law makes of the gradient, of size {gradient}."
             if size is not None:
-                found.append(Explanation("eps", str(size), said, self._steps(event)))
+                found.append(Explanation("eps", str(size), said))
         return tuple(found)
-
-    def _steps(self, event: Event) -> tuple[Line, ...]:
-        """The steps nearest to the event that it was computed from, the first one first."""
-        found: dict[tuple[str, int, str], Term] = {}
-        sums: dict[tuple[str, int, str], dict[str, Fraction]] = {}
-        queue = [event.term] if event.term else []
-        while queue and len(found) < MOST_LINES:
-            term = queue.pop(0)
-            if term.step is not None:
-                key = (term.step.stage, term.step.time, term.step.node)
-                found.setdefault(key, term)
-                growths = {name: share for (kind, name), share in term.shift if kind == "growth"}
-                sums[key] = {**growths, **sums.get(key, {})}
-            queue += sorted((*term.parents, *term.minus), key=lambda parent: -parent.size)
-        order = {site.name: index for index, site in reversed(list(enumerate(self.run.plan.sites)))}
-        lines = sorted(found.items(), key=lambda item: when(item[1], order))
-        return tuple(
-            Line(stage, time, node, self._size_text(term), because(term, sums[stage, time, node]))
-            for (stage, time, node), term in lines
-        )
-
-    def _size_text(self, term: Term) -> str:
-        vectors: Vectors = self.solved.vectors
-        return str(exponents_of(vector_of(term.form, vectors, self.run, self.scales), self.scales))
 
     def _sizes(self) -> list[Predicted]:
         """Every predicted size, with the smaller one that finite sizes may show."""

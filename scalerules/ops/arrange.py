@@ -9,7 +9,7 @@ from scalerules.errors import GraphError
 from scalerules.terms.contraction import explicit
 from scalerules.terms.merging import largest, merged, relative
 from scalerules.terms.pieces import Labels, Operand
-from scalerules.terms.term import Term
+from scalerules.terms.term import Raised, Term
 
 from .elementwise import Elementwise, powers
 from .forms import fitted
@@ -115,8 +115,9 @@ class Power(Elementwise):
         if top is None:
             return []
         terms = [*powers(at, relative(x), "generic", False, constant=False), Term(0, (0,) * len(site.result))]
-        shift = tuple((symbol, power * share) for symbol, share in top.form.items())
-        return merged([t.derived(size=t.size + int(power * top.size), shift=shift) for t in terms], at.reach)
+        whole = Raised(top, power)
+        whole.degree = 0  # the factor is the same for every term
+        return merged([t.derived(size=t.size + int(power * top.size), parents=(t, whole)) for t in terms], at.reach)
 
 
 def _axes_of_constant(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:

@@ -9,7 +9,7 @@ from scalerules.terms.contraction import explicit
 from scalerules.terms.merging import largest
 from scalerules.terms.pieces import Labels, Outer, Piece
 from scalerules.terms.point import Scope
-from scalerules.terms.term import Term, decayed
+from scalerules.terms.term import Raised, Term, decayed
 
 
 def traces(at: Scope, labels: Labels, factors: Sequence[tuple[Labels, tuple[Term, ...]]]) -> tuple[Term, Term]:
@@ -34,8 +34,7 @@ def raised(term: Term, degree: Fraction) -> Term:
         return term
     if degree == 0:
         return Term(0)
-    shift = tuple((symbol, value * degree) for symbol, value in term.form.items())
-    return Term(term.size * degree.numerator // degree.denominator, (), (), shift)
+    return Raised(term, degree)
 
 
 def entries(at: Scope, piece: Piece) -> Term | None:

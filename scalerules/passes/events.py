@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from scalerules.optimizers.law import Scaling
-from scalerules.terms.term import Symbol, Term
+from scalerules.terms.term import Step, Symbol, Term
 
 from .plan import Plan
 from .point import Point
@@ -51,6 +51,14 @@ class Event:
         return {symbol: value for symbol, value in form.items() if value}
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one application of a law gave: the step, and its terms, some of them passed on as they were."""
+
+    step: Step
+    terms: tuple[Term, ...]
+
+
 @dataclass
 class Run:
     """What `propagate` returns: the point, its plan, and the events in the order in which they happened."""
@@ -62,6 +70,8 @@ class Run:
     """What the updates of each parameter carry beside the normalised gradient, by name, in order."""
     sides: dict[str, tuple[Term, Term]] = field(default_factory=dict[str, tuple[Term, Term]])
     """The traces of the two factors of each parameter's curvature: of what it reads, and of the gradient behind it."""
+    told: list[Told] | None = None
+    """Every application of a law in order, where that was asked for."""
 
 
 def root_mean_square(at: Point, term: Term, labels: Sequence[str]) -> tuple[int, tuple[tuple[Symbol, Fraction], ...]]:

@@ -22,11 +22,14 @@ from scalerules.terms.merging import largest, merged
 from scalerules.terms.pieces import Operand, Outer, Piece, axis_name
 from scalerules.terms.term import SUMMABLE, Step, Symbol, Term
 
-from .events import Alignments, Event, Run, root_mean_square
+from .events import Alignments, Event, Run, Told, root_mean_square
 from .masks import masked, root
 from .plan import Plan
 from .point import Point
 from .unfolding import lower
+
+LOSS = "The loss is a mean over the growing axes of an output."
+GRADIENT = "The gradient of a parameter: the gradient of what it makes, times what it reads."
 
 
 def propagate(
@@ -39,14 +42,18 @@ def propagate(
     isolated: bool = False,
     until: Callable[[list[Event]], bool] | None = None,
     alignments: Alignments | None = None,
+    told: bool = False,
 ) -> Run:
     """Runs `steps` training steps of the calculus, or up to the first whose events `until` answers with True.
 
     `isolated`: one step, each parameter alone; its own contribution and, to first order, what it changes in the loss
     are judged, propagated changes are ignored. `alignments` prescribes, for the parameters it names, the exponents with
     which `dW x`, `W dx` and `dW dx` grow with the fan-in (Everett et al., arXiv 2407.05872); all others are derived.
+    `told`: the run keeps every application of a law, from which a derivation is written.
     """
-    return _Propagation(graph, plan, point, optimizer, isolated, alignments or {}).run(1 if isolated else steps, until)
+    passes = _Propagation(graph, plan, point, optimizer, isolated, alignments or {})
+    passes.result.told = [] if told else None
+    return passes.run(1 if isolated else steps, until)
 
 
 class _Propagation:
@@ -112,6 +119,7 @@ class _Propagation:
         for site in self.plan.sites:
             if site.key in self.plan.outputs:
                 gradients[site.key] = [self._output_gradient(site)]
+                self._tell(Step("loss gradient", self.time, site.name, LOSS, site.key, site.key), gradients[site.key])
         pieces: dict[str, list[Piece]] = {key: [] for key in self.plan.parameters}
         for site in reversed(self.plan.sites):
             d = gradients.get(site.key)
@@ -124,7 +132,7 @@ class _Propagation:
                         pieces[key].append(self._gradient(site, totals, k, d))
                 elif key in self._reaches:
                     terms = self.laws[site.op].pull(self.at, site, totals, k, d)
-                    self._because(terms, "backward", site)
+                    self._because(terms, "backward", site, key)
                     gradients[key] = merged([*gradients.get(key, []), *terms], self.at.reach)
         for key, parts in pieces.items():
             self._update(self.plan.parameters[key], parts)
@@ -280,8 +288,8 @@ class _Propagation:
         update, top, scaling = self.optimizer.update(self.at, held, parts, weights, sides)
         self.result.scalings.setdefault(held.name, []).append(scaling)
         labels = [f"{axis}|{i}" for i, axis in enumerate(held.axes)]
-        if top is not None and top.step is None:
-            top.step = Step("gradient", self.time, held.name, self.optimizer.reason)
+        if top is not None:
+            self._tell(Step("gradient", self.time, held.name, GRADIENT, held.key, held.key), [top])
         ticks, discount = root_mean_square(self.at, top, labels) if top else (0, ())
         ticks -= self.at.unchosen(held.chosen)
         density = self.at.density(held.name)
@@ -295,23 +303,29 @@ class _Propagation:
         if top is not None and arrived and held.name not in self.alignments:
             loss = self.optimizer.loss(self.at, held, top, scaling)
             loss = loss.derived(size=loss.size + density[0], shift=density[1]) if density[0] else loss
-            loss.step = Step("update", self.time, held.name, "An update times its own gradient: all entries agree.")
+            step = Step("loss", self.time, held.name, "An update times its own gradient: all entries agree.")
+            self._tell(replace(step, at=held.key, of=held.key), [loss])
             self.result.events.append(
                 Event("loss", held.name, self.time, loss, loss.size, held.name, site=held.key, terms=(loss,))
             )
         for piece in update:
+            step = Step("update", self.time, held.name, self.optimizer.reason, held.key, held.key)
             if isinstance(piece, Outer):
-                piece.factor.step = Step("update", self.time, held.name, self.optimizer.reason)
+                self._tell(replace(step, stage="factor"), [piece.factor])
             else:
-                for term in piece:
-                    term.step = Step("update", self.time, held.name, self.optimizer.reason)
+                self._tell(step, piece)
         self.change[held.key].extend(update)
 
-    def _because(self, terms: list[Term], stage: str, site: Site) -> None:
-        step = Step(stage, self.time, site.name, self.reasons[site.op])
+    def _because(self, terms: list[Term], stage: str, site: Site, of: str | None = None) -> None:
+        self._tell(Step(stage, self.time, site.name, self.reasons[site.op], site.key, of or site.key), terms)
+
+    def _tell(self, step: Step, terms: Sequence[Term]) -> None:
+        """Notes of every term that is new where it comes from."""
         for term in terms:
             if term.step is None:
                 term.step = step
+        if self.result.told is not None:
+            self.result.told.append(Told(step, tuple(terms)))
 
     def _record(
         self,
@@ -364,7 +378,7 @@ class _Propagation:
         else:
             terms = [Term(0, zero, ramp=init == "log_range" and last_grows)]
         for term in terms:
-            term.step = Step("parameter", 0, held.name, "The initial value of the parameter.")
+            term.step = Step("parameter", 0, held.name, "The initial value of the parameter.", held.key, held.key)
         return terms
 
 

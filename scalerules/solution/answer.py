@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
+from typing import Any
 
 from scalerules.architecture.block_names import of_block
 from scalerules.architecture.graph import Graph
 from scalerules.errors import UnknownName
 from scalerules.sizes.exponents import Exponents
 
+from .derivation import Derivation
 from .rule import Constant, Explanation, Predicted, Rule
 
 
@@ -34,6 +37,31 @@ class Answer:
     architecture: Graph | None = field(default=None, repr=False, compare=False)
     constants: Mapping[str, Constant] = field(default_factory=dict[str, Constant])
     """In the gauge `unit`: the constant factors of every operation at the base size, by node."""
+    told: Derivation | None = field(default=None, repr=False, compare=False)
+    """The derivation, where it was read with the solution."""
+    story: Callable[[], Derivation] | None = field(default=None, repr=False, compare=False)
+    """What writes the derivation when it is asked for."""
+
+    @cached_property
+    def derivation(self) -> Derivation | None:
+        """The passes, conditions and order of solving; None of a solution that was changed by hand, or of version 1."""
+        return self.told if self.story is None else self.story()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: the derivation itself, not what writes it."""
+        return {**vars(self), "told": self.derivation, "story": None}
+
+    def __len__(self) -> int:
+        return len(self.parameters)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.parameters)
+
+    def __contains__(self, parameter: object) -> bool:
+        return parameter in self.parameters
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self.parameters)
 
     def __repr__(self) -> str:
         scales = ", ".join(self.scales)

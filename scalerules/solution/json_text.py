@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from scalerules.boundary.json_parts import Part, parse
+from scalerules.errors import ScaleRulesError
 from scalerules.sizes.exponents import Exponents
 
 from .answer import Answer
-from .rule import SIZES, VERSION, Constant, Explanation, Line, Predicted, Quantity, Rule, vars_of
+from .derivation_json import derivation_of, plain
+from .rule import SIZES, VERSION, Constant, Explanation, Predicted, Quantity, Rule
 
 Scales = tuple[str, ...]
 Reader = Callable[[Part, Scales], Any]
+SHORT, DEEP = 100, 3
+"""What has at most so many characters, or stands so deep, is written on one line."""
 
 
 def fields_of(text: str) -> dict[str, Any]:
@@ -21,8 +26,42 @@ def fields_of(text: str) -> dict[str, Any]:
     scales = whole.at("scales").texts()
     fields = {name: read(whole.at(name), scales) for name, read in REQUIRED.items()}
     given = {"multipliers": whole.at("multipliers", {}), **whole.entries()}
+    if "derivation" in given:
+        given["told"] = given.pop("derivation")
     fields |= {name: read(given[name], scales) for name, read in OPTIONAL.items() if name in given}
+    if "told" in fields:
+        follows(whole.value)
     return {"scales": scales, **fields}
+
+
+def follows(data: Any) -> None:
+    """Raises `ScaleRulesError` with the first row, condition or number of a solution's data that does not follow."""
+    from .checker import failures
+
+    try:
+        wrong = next(failures(data), None)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        wrong = f"something that it needs is not there: {error}"
+    if wrong is not None:
+        raise ScaleRulesError(f"this derivation does not hold: {wrong}", hint="derive again, and do not edit the file")
+
+
+def text_of(data: Any) -> str:
+    """Plain data as JSON, with what is short or deep inside on one line."""
+    return _lines(data, 0) + "\n"
+
+
+def _lines(value: Any, depth: int) -> str:
+    flat = json.dumps(value)
+    if not isinstance(value, dict | list) or not value or (depth and len(flat) <= SHORT) or depth >= DEEP:
+        return flat
+    indent = "  " * (depth + 1)
+    if isinstance(value, dict):
+        items = cast(dict[str, Any], value).items()
+        parts = [f"{indent}{json.dumps(key)}: {_lines(item, depth + 1)}" for key, item in items]
+        return "{\n" + ",\n".join(parts) + f"\n{indent[2:]}}}"
+    parts = [indent + _lines(item, depth + 1) for item in cast(list[Any], value)]
+    return "[\n" + ",\n".join(parts) + f"\n{indent[2:]}]"
 
 
 def written(answer: Answer) -> dict[str, Any]:
@@ -55,14 +94,11 @@ def written(answer: Answer) -> dict[str, Any]:
             for p in answer.sizes
         ],
         "explanations": {
-            name: [
-                {"quantity": e.quantity, "size": e.size, "equation": e.equation}
-                | {"steps": [vars_of(line) for line in e.steps]}
-                for e in explanations
-            ]
+            name: [{"quantity": e.quantity, "size": e.size, "equation": e.equation} for e in explanations]
             for name, explanations in answer.explanations.items()
         },
         **({"constants": {n: c.to_dict() for n, c in answer.constants.items()}} if answer.constants else {}),
+        **({"derivation": plain(answer.derivation, answer.parameters)} if answer.derivation is not None else {}),
         "version": VERSION,
     }
 
@@ -134,17 +170,7 @@ def _predicted(part: Part, _: Scales) -> Predicted:
 
 
 def _explanation(part: Part, scales: Scales) -> Explanation:
-    return Explanation(
-        part.at("quantity").text(), part.at("size").text(), part.at("equation").text(),
-        _all(_line)(part.at("steps", ()), scales),
-    )  # fmt: skip
-
-
-def _line(part: Part, _: Scales) -> Line:
-    return Line(
-        part.at("stage").text(), part.at("time").whole(), part.at("node").text(), part.at("size").text(),
-        part.at("because").text(),
-    )  # fmt: skip
+    return Explanation(part.at("quantity").text(), part.at("size").text(), part.at("equation").text())
 
 
 REQUIRED: Mapping[str, Reader] = {
@@ -165,5 +191,6 @@ OPTIONAL: Mapping[str, Reader] = {
     "sizes": _all(_predicted),
     "explanations": _each(_all(_explanation)),
     "constants": _each(_constant),
+    "told": derivation_of,
 }
 """What is empty where it is not there."""

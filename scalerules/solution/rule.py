@@ -16,24 +16,12 @@ Quantity = Literal["value", "gradient", "own", "change"]
 
 
 @dataclass(frozen=True)
-class Line:
-    """One step of an explanation: the pass, after how many updates, the node, the size there, and the reason."""
-
-    stage: str
-    time: int
-    node: str
-    size: str
-    because: str
-
-
-@dataclass(frozen=True)
 class Explanation:
-    """Why one size of a parameter (or a multiplier) is what it is: the equation that determines it and its steps."""
+    """Why one size of a parameter (or a multiplier) is what it is, in a sentence."""
 
     quantity: str
     size: str
     equation: str
-    steps: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,9 +75,4 @@ class Predicted:
     lower: Fraction | None = None
 
 
-VERSION = 1
-
-
-def vars_of(line: Line) -> dict[str, Any]:
-    """The fields of a line."""
-    return {"stage": line.stage, "time": line.time, "node": line.node, "size": line.size, "because": line.because}
+VERSION = 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,13 +9,16 @@ from typing import Any
 from scalerules.architecture.block_names import of_block
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.exact import exact
-from scalerules.errors import UnknownName
+from scalerules.errors import ScaleRulesError, UnknownName
 from scalerules.sizes.exponents import Exponents
 
 from . import views
 from .answer import Answer
-from .json_text import fields_of, written
+from .json_text import fields_of, follows, text_of, written
+from .latex import latex
+from .markdown import markdown
 from .rule import SIZES
+from .tree import explained
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,33 +29,42 @@ class Solution(Answer):
         return self.to_table()
 
     def explain(self, parameter: str) -> str:
-        """The steps from which the sizes of a parameter (or a solved multiplier) follow, as text."""
+        """Why the numbers of a parameter are what they are: the conditions that gave them and the rows above, as text.
 
+        Also of a solved multiplier, of any node (the sizes of its value, gradient and change), of a row or a condition.
+        """
         found = [] if parameter in self.explanations else of_block(parameter, self.explanations)
-        return views.explained(self, found[0] if len(found) == 1 else parameter)
+        return explained(self, found[0] if len(found) == 1 else parameter)
 
     def to_markdown(self) -> str:
-        """Table, numbered steps, assumptions and warnings, as Markdown."""
-
-        return views.markdown(self)
+        """Table, derivation, assumptions and warnings, as Markdown."""
+        return markdown(self)
 
     def to_latex(self) -> str:
-        """The table as LaTeX."""
-
-        return views.latex(self)
+        """The table and the derivation as LaTeX."""
+        return latex(self)
 
     def to_table(self) -> str:
         """The table for a terminal."""
-
         return views.table(self)
 
     def to_json(self) -> str:
         """The solution as JSON (see the interface): exponents as exact fractions in strings."""
-        return json.dumps(written(self), indent=2) + "\n"
+        return text_of(written(self))
 
     def to_dict(self) -> dict[str, Any]:
         """The solution as plain data."""
         return written(self)
+
+    def check(self) -> None:
+        """Checks the derivation with the independent checker (`scalerules/solution/checker.py`).
+
+        Raises `ScaleRulesError` with the first row, condition or number that does not follow, or where there is none.
+        """
+        if self.derivation is None:
+            what = "this solution has no derivation: it was changed by hand, or written by an earlier version"
+            raise ScaleRulesError(what, where=f"graph {self.graph!r}", hint="derive again")
+        follows(written(self))
 
     @staticmethod
     def from_json(text: str, architecture: Graph | None = None) -> Solution:
@@ -63,7 +74,10 @@ class Solution(Answer):
     def changed(
         self, parameter: str | None = None, multipliers: Mapping[str, Any] | None = None, **sizes: Any
     ) -> Solution:
-        """A copy with other exponents, `solution.changed("h1", lr={"width": 0})`; predicted sizes stay."""
+        """A copy with other exponents, `solution.changed("h1", lr={"width": 0})`; predicted sizes stay.
+
+        It has no derivation: what is written by hand does not follow.
+        """
         parameters = dict(self.parameters)
         if parameter is not None:
             for size in sizes:
@@ -73,7 +87,8 @@ class Solution(Answer):
             name = self.name_of(parameter)
             parameters[name] = replace(self[name], **given)
         nodes = {node: _exponents(value, f"multiplier {node!r}") for node, value in (multipliers or {}).items()}
-        return replace(self, parameters=parameters, multipliers={**self.multipliers, **nodes})
+        given = {"parameters": parameters, "multipliers": {**self.multipliers, **nodes}}
+        return replace(self, **given, told=None, story=None)
 
 
 def _exponents(exponents: Mapping[str, Any], where: str) -> Exponents:

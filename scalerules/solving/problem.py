@@ -62,15 +62,16 @@ class Problem:
         return self.optimizer.normalised(self.plan.parameters.values())
 
     def run(
-        self, unknowns: Mapping[Symbol, Fraction], steps: int, until: Until | None = None, coherent: bool = True
-    ) -> Run:
-        """The calculus at one point of the unknowns."""
+        self, unknowns: Mapping[Symbol, Fraction], steps: int, until: Until | None = None, coherent: bool = True,
+        told: bool = False,
+    ) -> Run:  # fmt: skip
+        """The calculus at one point of the unknowns; `told`: with every application of a law."""
         point = Point(
             self.graph, self.direction, unknowns, self.optimizer.grain(self.plan.parameters.values()), coherent
         )
         return propagate(
             self.graph, self.plan, point, self.optimizer, steps,
-            isolated=self.isolated, until=until, alignments=self.alignments,
+            isolated=self.isolated, until=until, alignments=self.alignments, told=told,
         )  # fmt: skip
 
 

@@ -35,12 +35,17 @@ KEPT = 2
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One application of a law: in which pass (and after how many updates), at which node, and why."""
+    """One application of a law: in which pass (and after how many updates), at which node, and why.
+
+    `at` is the key of the site where the law was applied, `of` the key of the site or parameter that the result is of.
+    """
 
     stage: str
     time: int
     node: str
     reason: str
+    at: str = ""
+    of: str = ""
 
 
 class Term:
@@ -123,6 +128,17 @@ class Term:
 
     def __repr__(self) -> str:
         return f"Term({self.size}, {self.signs}{', log' if self.log else ''})"
+
+
+class Raised(Term):
+    """The size of another term to a power. Its form is a shift; `base` and `power` say where it comes from."""
+
+    __slots__ = ("base", "power")
+
+    def __init__(self, base: Term, power: Fraction) -> None:
+        shift = tuple((symbol, value * power) for symbol, value in base.form.items())
+        super().__init__(base.size * power.numerator // power.denominator, (), (), shift)
+        self.base, self.power = base, power
 
 
 @dataclass(frozen=True, slots=True)

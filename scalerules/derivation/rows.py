@@ -1,0 +1,424 @@
+"""From the terms of a run to the rows of a derivation: each application of a law once, from the rows it follows from.
+
+A law works in several moves; a row is the whole of one application, down to the terms that other applications gave.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from scalerules.architecture.graph import Graph
+from scalerules.ops.site import Site
+from scalerules.passes.events import Event, Run, Told
+from scalerules.sizes.exponents import Exponents
+from scalerules.solution.derivation import KINDS, STAGES, Linear, Row, Sum
+from scalerules.solving.equations import Vectors, vector_of
+from scalerules.terms.term import Raised, Symbol, Term
+
+Place = tuple[int, int]
+"""Where a term was told (the application), and its identity."""
+
+HALF = Fraction(1, 2)
+COMBINED = {"own": "change", "change": "change", "loss gradient": "backward"}
+
+
+def named(form: Mapping[Symbol, Fraction]) -> dict[str, Fraction]:
+    """A linear form of the calculus with the names of symbols that a derivation uses."""
+    return {f"{KINDS[kind]}_{name}": value for (kind, name), value in form.items() if value}
+
+
+@dataclass
+class _Law:
+    """What one application did: the terms that it took, with coefficients, what it added, and its sums."""
+
+    parents: list[tuple[Term, Fraction]]
+    adds: dict[Symbol, Fraction]
+    sums: list[Sum]
+    mirror: bool = False
+
+
+Follows = list[tuple["_Draft", Fraction]]
+
+
+@dataclass
+class _Draft:
+    """A row before the rows are numbered."""
+
+    told: Told
+    place: Place
+    follows: list[tuple[_Draft, Fraction]]
+    adds: dict[str, Fraction]
+    sums: tuple[Sum, ...]
+    law: str
+    term: Term
+    second: bool
+    name: str = ""
+    judged: bool = False
+    below: dict[str, Fraction] = field(default_factory=dict[str, Fraction])
+
+    @property
+    def key(self) -> object:
+        """Equal for rows that say the same, in whatever step."""
+        step = self.told.step
+        follows = tuple((id(draft), share) for draft, share in self.follows)
+        stage = "update" if step.stage == "factor" else step.stage
+        return (stage, step.of, step.at, follows, tuple(sorted(self.adds.items())), self.sums, self.law)
+
+
+class Rows:
+    """Drafts of rows, made as they are asked for; every one once."""
+
+    def __init__(self, graph: Graph, run: Run, vectors: Vectors, scales: Sequence[str]) -> None:
+        self.graph, self.run, self.vectors, self.scales = graph, run, vectors, scales
+        self.told = run.told or []
+        self.sites = {site.key: site for site in run.plan.sites}
+        self.reads = reads_of(run)
+        self.where: dict[int, list[int]] = {}
+        for index, told in enumerate(self.told):
+            for term in told.terms:
+                self.where.setdefault(id(term), []).append(index)
+        self.gradients = {(t.step.time, t.step.of): (i, t.terms[0]) for i, t in enumerate(self.told)
+                          if t.step.stage == "gradient"}  # fmt: skip
+        self.drafts: dict[Place, _Draft] = {}
+        self.distinct: dict[object, _Draft] = {}
+
+    # --- places ----------------------------------------------------------------------------------------------------
+
+    def place(self, term: Term, quantity: str, step: int, stages: Iterable[str]) -> Place | None:
+        """Where a term was last told as the one of this quantity, in this step or before."""
+        wanted = set(stages)
+        for index in reversed(self.where.get(id(term), ())):
+            told = self.told[index].step
+            if told.of == quantity and told.time <= step and told.stage in wanted:
+                return index, id(term)
+        return None
+
+    def _passed(self, term: Term, index: int) -> bool:
+        """Whether the application `index` reads an initial value from an operation that passed it on as it was."""
+        allowed = self.reads.get(self.told[index].step.at, ())
+        return any(i < index and self.told[i].step.of in allowed for i in self.where.get(id(term), ()))
+
+    def _source(self, term: Term, index: int) -> Place:
+        """Where the application `index` took a term from: from what it reads, if it was passed on there."""
+        step = self.told[index].step
+        allowed = self.reads.get(step.at, ())
+        for other in reversed(self.where[id(term)]):
+            if other < index and self.told[other].step.of in allowed:
+                return other, id(term)
+        return next(i for i in self.where[id(term)] if self.told[i].step == term.step), id(term)
+
+    def beside(self, run: Run) -> Rows:
+        """Rows of another run that are the same ones where they say the same."""
+        rows = Rows(self.graph, run, self.vectors, self.scales)
+        rows.distinct = self.distinct
+        return rows
+
+    def judge(self, place: Place, event: Event) -> None:
+        """Notes whether a row has to stay at most 0, and where its root mean square lies below its largest entries."""
+        draft = self.drafts[place]
+        draft.judged = draft.judged or (event.judged and event.kind != "gradient")
+        draft.below = named(dict(event.discount))
+
+    def news(self, place: Place) -> int:
+        """How many rows a place would need that are not there yet, or that are not the largest of their kind."""
+        _, sources = self._read(place)
+        return sum(1 + (source not in self.drafts) for source in sources
+                   if source not in self.drafts or self.drafts[source].second)  # fmt: skip
+
+    # --- rows ------------------------------------------------------------------------------------------------------
+
+    def draft(self, place: Place) -> _Draft:
+        """The row of a place, and those that it follows from."""
+        stack = [place]
+        laws: dict[Place, tuple[_Law, list[Place]]] = {}
+        while stack:
+            top = stack[-1]
+            if top in self.drafts:
+                stack.pop()
+                continue
+            if top not in laws:
+                laws[top] = self._read(top)
+            law, sources = laws[top]
+            missing = [source for source in sources if source not in self.drafts]
+            if missing:
+                stack.extend(missing)
+                continue
+            stack.pop()
+            made = self._drafted(top, law, [self.drafts[source] for source in sources])
+            kept = self.drafts[top] = self.distinct.setdefault(made.key, made)
+            if (made.told.step.time, top[0]) < (kept.told.step.time, kept.place[0]):
+                kept.told, kept.place = made.told, top
+        return self.drafts[place]
+
+    def _term(self, place: Place) -> Term:
+        return next(term for term in self.told[place[0]].terms if id(term) == place[1])
+
+    def _read(self, place: Place) -> tuple[_Law, list[Place]]:
+        """What an application did to give a term, and the places of the terms that it took."""
+        term, told = self._term(place), self.told[place[0]]
+        if term.step is not None and term.step.stage == "parameter":  # passed on as it was
+            return law_of(term, lambda _: False), []
+        if term.step != told.step:
+            return _Law([(term, Fraction(1))], {}, []), [self._source(term, place[0])]
+        law = law_of(term, lambda other: self._passed(other, place[0]))
+        sources = [self._source(parent, place[0]) for parent, _ in law.parents]
+        if told.step.stage == "factor":
+            gradient = self.gradients[told.step.time, told.step.of]
+            law.parents.insert(0, (gradient[1], Fraction(1)))
+            sources.insert(0, (gradient[0], id(gradient[1])))
+        return law, sources
+
+    def _drafted(self, place: Place, law: _Law, sources: list[_Draft]) -> _Draft:
+        term, told = self._term(place), self.told[place[0]]
+        follows = [(draft, share) for draft, (_, share) in zip(sources, law.parents, strict=True)]
+        adds = named(law.adds)
+        if told.step.stage not in ("factor", "update"):
+            follows, adds = _by_update(law, follows, adds)
+            follows = _counted(follows)
+        kept = any(t.size > term.size for t in told.terms)
+        return _Draft(told, place, follows, adds, _merged(law.sums), self._law(told, law), term, kept)
+
+    def _law(self, told: Told, law: _Law) -> str:
+        step = told.step
+        if step.stage in ("update", "factor", "gradient", "loss", "loss gradient"):
+            return step.stage if step.stage != "factor" else "update"
+        site = self.sites.get(step.at)
+        if site is not None and site.op in ("einsum", "residual", "add", "concat", "recurrence"):
+            name = "mirror" if law.mirror else {"einsum": "product", "recurrence": "recurrence"}.get(site.op, "sum")
+            return name
+        return site.op if site is not None else step.stage
+
+    def size(self, form: Mapping[Symbol, Fraction]) -> Exponents:
+        """The exponents of a linear form at the solution."""
+        vector = vector_of(form, self.vectors, self.run, self.scales)
+        return Exponents(dict(zip(self.scales, vector[1:], strict=True)))
+
+    def value(self, linear: Linear) -> Exponents:
+        """The exponents of growths, by the names that a derivation uses."""
+        return self.size({("growth" if name[0] == "g" else "scale", name[2:]): share for name, share in linear.items()})
+
+    def finished(self) -> tuple[Row, ...]:
+        """All rows that were asked for, in the order of training, numbered."""
+        drafts = sorted(self.distinct.values(), key=lambda d: (d.told.step.time, d.place[0]))
+        drafts = _ordered(drafts)
+        counts: Counter[str] = Counter()
+        for draft in drafts:
+            letter = STAGES[stage_of(draft)]
+            counts[letter] += 1
+            draft.name = f"{letter}{counts[letter]}"
+        return tuple(self._finished(draft) for draft in drafts)
+
+    def _finished(self, draft: _Draft) -> Row:
+        step = draft.told.step
+        return Row(
+            name=draft.name,
+            stage=stage_of(draft),  # pyright: ignore[reportArgumentType]
+            step=step.time,
+            quantity=said(step.of),
+            at=said(step.at),
+            operation=self._operation(draft),
+            law=draft.law,
+            sums=draft.sums + self._fixed(draft),
+            follows=tuple((other.name, share) for other, share in draft.follows),
+            adds=draft.adds,
+            size=self.size(form_of(draft)),
+            judged=draft.judged,
+            second=draft.second,
+            below=draft.below,
+        )
+
+    def _operation(self, draft: _Draft) -> str:
+        """The application as a formula: `W_h1 a1`, `dW_h1 a1`, `relu(h1)`."""
+        step = draft.told.step
+        site = self.sites.get(step.at)
+        if step.stage == "gradient":
+            return f"d loss/d {self._letter(step.of)}"
+        if site is None or step.stage in ("update", "factor", "loss"):
+            update = f"d {self._letter(step.of)}"
+            return update if step.stage != "loss" else f"gradient times {update}"
+        if step.stage == "loss gradient":
+            return "gradient of the loss"
+        moved = {d.told.step.of for d, _ in draft.follows if stage_of(d) in ("update", "own", "change")}
+        moved |= {key for key in site.parameters if f"c_{self.run.plan.parameters[key].name}" in draft.adds}
+        changes = step.stage in ("own", "change")
+        parts = [f"d {self._letter(key)}" if key in moved and changes else self._letter(key)
+                 for key in site.operands if step.stage != "backward" or key != step.of]  # fmt: skip
+        if step.stage == "backward":
+            there = f"d loss/d {said(site.key)}"
+            return " ".join([there, *parts]) if site.op == "einsum" else f"{site.op}' at {said(site.key)}"
+        if site.op == "einsum":
+            return " ".join(reversed(parts)) if len(parts) == 2 else " ".join(parts)
+        if site.op in ("add", "residual"):
+            return " + ".join(parts)
+        return f"{site.op}({', '.join(parts)})" if parts else site.op
+
+    def _letter(self, key: str) -> str:
+        """An operand in a formula: a parameter that is called like a node is written `W_h1`."""
+        return f"W_{said(key)}" if key.startswith("@") and said(key) in self.sites else said(key)
+
+    def _fixed(self, draft: _Draft) -> tuple[Sum, ...]:
+        """The axes that are summed over and do not grow."""
+        site = self.sites.get(draft.told.step.at)
+        if site is None or site.op != "einsum" or not site.node.equation or draft.law == "sum":
+            return ()
+        labels, result = site.node.labels()
+        axes = dict(self._axes(site, labels))
+        if draft.told.step.stage == "backward":
+            return ()
+        gone = dict.fromkeys(axes[w] for part in labels for w in part if w not in result and w in axes)
+        there = {each.axis for each in draft.sums}
+        growing = {axis for axis, growth in self.run.point.growths.items() if growth}
+        return tuple(Sum(axis, "fixed", Fraction(0)) for axis in gone if axis not in growing and axis not in there)
+
+    def _axes(self, site: Site, labels: Sequence[Sequence[str]]) -> Iterable[tuple[str, str]]:
+        try:
+            shapes = self.graph.operand_axes(site.name)
+        except KeyError:
+            return ()
+        return [pair for part, shape in zip(labels, shapes, strict=False) for pair in zip(part, shape, strict=False)]
+
+
+def reads_of(run: Run) -> dict[str, tuple[str, ...]]:
+    """For every operation and every parameter what its rows may follow from: itself, and what it reads."""
+    found = {site.key: (site.key, *site.operands) for site in run.plan.sites}
+    for key in run.plan.parameters:
+        around = [k for site in run.plan.sites if key in site.operands for k in found[site.key]]
+        found[key] = tuple(dict.fromkeys((key, *around)))
+    return found
+
+
+def stage_of(draft: _Draft) -> str:
+    """The kind of a row."""
+    return {"factor": "update", "loss gradient": "backward"}.get(draft.told.step.stage, draft.told.step.stage)
+
+
+def said(key: str) -> str:
+    """The name of a site or a parameter: the second copy of a repeated block has a dash."""
+    return key.removeprefix("@")
+
+
+def form_of(draft: _Draft) -> dict[Symbol, Fraction]:
+    """The size of a row in unknowns and growths: of an update, that of its entries."""
+    if draft.told.step.stage != "factor":
+        return draft.term.form
+    total = dict(draft.term.form)
+    for symbol, value in form_of(draft.follows[0][0]).items():
+        total[symbol] = total.get(symbol, Fraction(0)) + value
+    return {symbol: value for symbol, value in total.items() if value}
+
+
+def event_place(rows: Rows, event: Event, term: Term) -> Place | None:
+    """The place of a term of an event."""
+    stages = {"value": ("forward",), "gradient": ("gradient",), "own": ("own",), "change": ("own", "change"),
+              "loss": ("loss",)}[event.kind]  # fmt: skip
+    return rows.place(term, event.site, event.step, stages)
+
+
+def law_of(term: Term, passed: Callable[[Term], bool]) -> _Law:
+    """The whole of one application, down to the terms that others gave, or `passed` on: initial values of parameters."""
+    law = _Law([], {}, [])
+    stack: list[tuple[Term, Fraction, bool]] = [(term, Fraction(1), True)]
+    while stack:
+        top, share, first = stack.pop()
+        leaf = top.step is not None and top.step.stage == "parameter" and not passed(top)
+        if not first and top.step is not None and not leaf:
+            law.parents.append((top, share))
+            continue
+        if isinstance(top, Raised):
+            stack.append((top.base, share * top.power, False))
+            continue
+        for symbol, value in top.shift:
+            law.adds[symbol] = law.adds.get(symbol, Fraction(0)) + share * value
+            if symbol[0] == "growth" and share * value and not leaf:
+                law.sums.append(Sum(symbol[1], _how(top, share * value), share * value))
+        law.mirror = law.mirror or (bool(top.minus) and len(top.parents) == 4 and top.parents[2] is top.parents[3])
+        stack += [(parent, -share, False) for parent in reversed(top.minus)]
+        stack += [(parent, share, False) for parent in reversed(top.parents)]
+    return law
+
+
+def _how(term: Term, share: Fraction) -> str:
+    """What an axis does."""
+    if share < 0:
+        return "divided by"
+    falls = any(parent.profile for parent in term.parents)
+    if not falls and share == 1:
+        return "aligned"
+    if not falls and share == HALF:
+        return "independent"
+    return "decaying" if falls else "scaled"
+
+
+def _merged(sums: Iterable[Sum]) -> tuple[Sum, ...]:
+    total: dict[tuple[str, str], Fraction] = {}
+    for each in sums:
+        total[each.axis, each.how] = total.get((each.axis, each.how), Fraction(0)) + each.share
+    return tuple(Sum(axis, how, share) for (axis, how), share in total.items() if share)
+
+
+def _by_update(law: _Law, follows: Follows, adds: dict[str, Fraction]) -> tuple[Follows, dict[str, Fraction]]:
+    """The same row through the update of a parameter, where it is made of its own entries; else spelled out."""
+    made: Follows = []
+    factors = [draft for draft, _ in follows if draft.told.step.stage == "factor"]
+    rest = [(draft, share) for draft, share in follows if draft.told.step.stage != "factor"]
+    for update in factors:
+        gradient = update.follows[0][0]
+        taken = _without(rest, gradient.follows)
+        if taken is not None:
+            rest, adds = taken, _plus(adds, gradient.adds, -1)
+            law.sums += [Sum(each.axis, each.how, -each.share) for each in gradient.sums]
+            made.append((update, Fraction(1)))
+        else:
+            made += update.follows[1:]
+            adds = _plus(adds, update.adds, 1)
+            law.sums += update.sums
+    return made + rest, adds
+
+
+def _counted(follows: list[tuple[_Draft, Fraction]]) -> list[tuple[_Draft, Fraction]]:
+    """Every row once; what is taken and given back is left out."""
+    total: dict[int, tuple[_Draft, Fraction]] = {}
+    for draft, share in follows:
+        total[id(draft)] = (draft, share + total.get(id(draft), (draft, Fraction(0)))[1])
+    return [(draft, share) for draft, share in total.values() if share]
+
+
+def _without(
+    follows: list[tuple[_Draft, Fraction]], gone: Iterable[tuple[_Draft, Fraction]]
+) -> list[tuple[_Draft, Fraction]] | None:
+    rest = list(follows)
+    for draft, share in gone:
+        found = next((i for i, (d, s) in enumerate(rest) if d is draft and s == share), None)
+        if found is None:
+            return None
+        del rest[found]
+    return rest
+
+
+def _plus(adds: dict[str, Fraction], other: Linear, share: int) -> dict[str, Fraction]:
+    total = dict(adds)
+    for name, value in other.items():
+        total[name] = total.get(name, Fraction(0)) + share * value
+    return {name: value for name, value in total.items() if value}
+
+
+def _ordered(drafts: list[_Draft]) -> list[_Draft]:
+    """Every row after those that it follows from."""
+    done: set[int] = set()
+    ordered: list[_Draft] = []
+    for draft in drafts:
+        stack = [draft]
+        while stack:
+            top = stack[-1]
+            missing = [d for d, _ in top.follows if id(d) not in done]
+            if id(top) in done or not missing:
+                stack.pop()
+                if id(top) not in done:
+                    done.add(id(top))
+                    ordered.append(top)
+                continue
+            stack.extend(missing)
+    return ordered

@@ -1,0 +1,101 @@
+"""A solution as Markdown: the rules, what they follow from, every row once, with links from each to its cause."""
+
+from __future__ import annotations
+
+import re
+
+from .answer import Answer
+from .derivation import Derivation
+from .passes import Table, tables
+from .views import COLUMNS, further, heading, rows
+
+NAME = re.compile(r"\b[EFBGUCL]\d+\b")
+LEGEND = (
+    "A size is an exponent: `a_W` is that of the initial entries of `W`, `c_W` of its learning rate, `m_s` of a free "
+    "factor, `g_n` of the length of the axis `n` ({growths}). A row is one application of a law and follows from the "
+    "rows that it names: a sum over `n` aligned terms adds `g_n`, over independent ones `g_n/2`. Nothing may grow "
+    "(`<= 0`), and what each update contributes has to stay (`= 0`); the conditions that hold with equality give the "
+    "exponents. Words: `scalerules explain --glossary`."
+)
+
+
+def markdown(solution: Answer) -> str:
+    """Rules, conditions, passes, assumptions and warnings."""
+    derivation = solution.derivation
+    heads = [*COLUMNS, *further(solution)]
+    lines = [f"# {heading(solution)}", "", _line(["parameter", "shape", *heads]), "| --- " * (2 + len(heads)) + "|"]
+    causes = _causes(derivation) if derivation is not None else {}
+    for name, *cells in rows(solution):
+        lines.append(
+            _line(
+                [f"`{name}`", cells[0], *(_cause(causes, name, *pair) for pair in zip(heads, cells[1:], strict=True))]
+            )
+        )
+    if solution.multipliers:
+        lines += ["", "Multipliers that were solved for:", ""]
+        lines += [f"* `{n}`: {_cause(causes, n, 'mult', str(size))}" for n, size in solution.multipliers.items()]
+    if solution.constants:
+        lines += ["", "## Constant factors of the operations", "", *_constants(solution)]
+    if solution.cone:
+        lines += ["", "The rule holds where " + ", ".join(f"`{c}`" for c in solution.cone) + "."]
+    for title, texts in (("Assumptions", solution.assumptions), ("Warnings", solution.warnings)):
+        if texts:
+            lines += ["", f"## {title}", "", *(f"* {text}" for text in texts)]
+    if derivation is not None:
+        lines += ["", "## Derivation", "", _legend(derivation)]
+        for table in tables(derivation):
+            lines += ["", f"### {table.title}", "", *_table(table)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _legend(derivation: Derivation) -> str:
+    axes = {name: size for name, size in derivation.growths.items() if name.startswith("g_")}
+    used = {name for row in derivation.rows for name in row.adds}
+    said = ", ".join(f"`{name}` = {size}" for name, size in axes.items() if name in used)
+    return LEGEND.format(growths=said or "none grows")
+
+
+def _causes(derivation: Derivation) -> dict[str, str]:
+    """The condition or row behind every number, by symbol, or by parameter and number."""
+    found = {each.symbol: each.condition for each in derivation.solved if each.condition}
+    for name, forms in derivation.readings.items():
+        for number, form in forms.items():
+            first = next((part for part in form if part in derivation.by_name), None)
+            if first is not None and number not in ("init", "lr"):
+                found[f"{name} {number}"] = first
+    return found
+
+
+def _cause(causes: dict[str, str], name: str, number: str, text: str) -> str:
+    """A number that links to what it follows from."""
+    kind = {"init": "a", "lr": "c", "mult": "m"}.get(number)
+    target = causes.get(f"{kind}_{name}" if kind else f"{name} {number}")
+    return f"[{text}](#{target.lower()})" if target else text
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _table(table: Table) -> list[str]:
+    lines = [_line(list(table.heads)), "| --- " * len(table.heads) + "|"]
+    for name, *cells in table.rows:
+        anchor = f'<a id="{name.lower()}"></a>{name}' if name else ""
+        lines.append(_line([anchor, *(_linked(cell) for cell in cells)]))
+    return lines
+
+
+def _linked(text: str) -> str:
+    """Text in which every row or condition is a link to it."""
+    text = text.replace("|", "\\|").replace("*", "\\*")
+    return NAME.sub(lambda match: f"[{match[0]}](#{match[0].lower()})", text)
+
+
+def _constants(solution: Answer) -> list[str]:
+    """The table of the constants of the gauge `unit`."""
+    lines = ["| node | forward | backward |", "| --- | --- | --- |"]
+    for node, constant in solution.constants.items():
+        weights = "; ".join(f"stream {a:.4g}, branch {b:.4g}" for a, b in constant.weights)
+        backward = ", ".join(f"`{operand}` {factor:.4g}" for operand, factor in constant.backward.items())
+        lines.append(f"| `{node}` | {weights or f'{constant.forward:.4g}'} | {backward} |")
+    return lines

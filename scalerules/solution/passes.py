@@ -1,0 +1,117 @@
+"""The derivation as tables that every view prints: conditions in the order of solving, then one table for each pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from .derivation import Condition, Derivation, Row, written
+from .tree import said
+
+GLOSSARY = {
+    "size": "the exponent with which a typical entry grows: size 1/2 means that it grows like the root of the scale; "
+    "0 that it stays. The factor is the same as a power: width^(1/2), 1.",
+    "growth": "the size of the length of an axis, g_n for the axis n.",
+    "unknown": "what is solved for: a_W the size of the initial entries of W, c_W that of its learning rate, m_s that "
+    "of a free factor s.",
+    "aligned": "terms of a sum that have one sign in common, so that n of them make n times as much (size + g_n).",
+    "independent": "terms of a sum with signs of their own, so that n of them make the root of n (size + g_n/2).",
+    "fixed": "an axis that is summed over and does not grow.",
+    "mirror": "what a random matrix and its own transpose make together: an aligned sum that neither makes alone.",
+    "own contribution": "what the update of a parameter changes where it is read, dW x, without what others change.",
+    "value, change": "what a node is at the start, and by how much it has moved after so many steps.",
+    "stable": "values, changes and what an update changes in the loss have at most size 0: nothing grows.",
+    "maximal": "the own contribution of every parameter reaches size 0: no parameter is left behind.",
+    "joint": "all parameters move together, over several steps.",
+    "isolated": "one step, each parameter alone.",
+    "saddle": "a parameter whose own contribution is small at first and grows by a constant factor a step.",
+    "gauge": "where constant factors stand: in front of a parameter, or in its initial size and rate. The training run "
+    "is the same.",
+    "cone": "the directions, of several scales that grow together, in which the rule holds.",
+    "row": "one application of a law: F forward, B backward, G the gradient of a parameter, U its update, C a change, "
+    "L what an update changes in the loss.",
+    "condition": "E: what has to hold of a row, here with equality, so that it gives an unknown.",
+}
+"""What the words of a derivation mean."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a title, its column heads, and rows of cells; the first cell of a row is its name."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+ROW_HEADS = ("row", "quantity", "operation", "sums", "follows from", "size in symbols", "factor")
+CONDITION_HEADS = ("", "condition", "of", "in unknowns", "gives", "why")
+
+
+def tables(derivation: Derivation, everything: bool = False) -> Iterator[Table]:
+    """The conditions, then the passes: the rows that lead to them, or `everything`."""
+    yield conditions(derivation)
+    wanted = {row.name for row in derivation.rows} if everything else relevant(derivation)
+    groups: dict[str, list[Row]] = {}
+    for row in derivation.rows:
+        if row.name in wanted:
+            groups.setdefault(title(row), []).append(row)
+    order = {name: place for place, name in enumerate(("Forward", "backward", "gradients and updates", "changes"))}
+    for name in sorted(groups, key=lambda name: (groups[name][0].step, order.get(name.rpartition(": ")[2], 0))):
+        yield Table(name, ROW_HEADS, tuple(cells(row) for row in groups[name]))
+
+
+def title(row: Row) -> str:
+    """The table that a row stands in."""
+    if row.stage == "forward":
+        return "Forward, at initialisation"
+    part = {"backward": "backward", "own": "changes", "change": "changes"}.get(row.stage, "gradients and updates")
+    return f"Step {row.step}: {part}"
+
+
+def conditions(derivation: Derivation) -> Table:
+    """What gave every unknown, in the order of solving."""
+    rows: list[tuple[str, ...]] = []
+    for each in derivation.solved:
+        gives = f"{each.symbol} = {each.value}"
+        if each.condition is None:
+            rows.append(("", "", "", "", gives, each.why))
+            continue
+        condition = derivation[each.condition]
+        assert isinstance(condition, Condition)
+        row = derivation.row(condition.row)
+        sign = "<=" if condition.relation == "at most" else "="
+        form = f"{written(condition.form)} {sign} 0"
+        rows.append((condition.name, said(condition), f"{row.what}, {row.when}", form, gives, each.why))
+    return Table("Conditions that bind, in the order of solving", CONDITION_HEADS, tuple(rows))
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row as cells."""
+    sums = "; ".join(str(each) for each in row.sums)
+    if row.law in ("mirror",):
+        sums = f"mirror; {sums}"
+    follows = " ".join(dict.fromkeys(name for name, _ in row.follows))
+    quantity = f"{row.quantity}{' (a smaller term)' if row.second else ''}"
+    return (row.name, quantity, row.operation, sums, follows, written(row.linear), str(row.size))
+
+
+def relevant(derivation: Derivation) -> set[str]:
+    """The forward pass, and the rows that lead to a condition or to another number of a rule."""
+    names = {row.name for row in derivation.rows}
+    start = [condition.row for condition in derivation.conditions]
+    start += [
+        name for forms in derivation.readings.values() for form in forms.values() for name in form if name in names
+    ]
+    found = set[str]()
+    while start:
+        name = start.pop()
+        if name not in found:
+            found.add(name)
+            start += [parent for parent, _ in derivation.row(name).follows]
+    return found
+
+
+def glossary(width: int | None = None) -> Sequence[tuple[str, str]]:
+    """The words of a derivation with what they mean."""
+    return list(GLOSSARY.items())
