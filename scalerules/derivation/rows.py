@@ -318,7 +318,7 @@ def event_place(rows: Rows, event: Event, term: Term) -> Place | None:
 
 
 def law_of(term: Term, passed: Callable[[Term], bool]) -> _Law:
-    """The whole of one application, down to the terms that others gave, or `passed` on: initial values of parameters."""
+    """The whole of one application, down to the terms that others gave, or `passed` on (initial values)."""
     law = _Law([], {}, [])
     stack: list[tuple[Term, Fraction, bool]] = [(term, Fraction(1), True)]
     while stack:
