@@ -89,9 +89,9 @@ def test_every_derivation_and_predicted_size_is_there():
     graph = sr.graph("transformer")
     solution = sr.derive(graph, optimizer="adam")
     text = report(graph, solution)
-    for name, explanations in solution.explanations.items():
-        for explanation in explanations:
-            assert all(step.because.replace("'", "&#x27;") in text for step in explanation.steps), name
+    assert solution.derivation is not None and solution.derivation.conditions
+    for condition in solution.derivation.conditions:
+        assert f'<a id="row-{condition.name}"></a>' in text and f'<a id="row-{condition.row}"></a>' in text, condition
     last = [row for row in Page(text).cells if row and row[0] == "attention.W_Q"][-1]
     assert last[1:4] == ["\N{MINUS SIGN}3/2", "\N{MINUS SIGN}1", "\N{MINUS SIGN}1"], "gradient, steps 1 to 3"
 

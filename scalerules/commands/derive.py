@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from scalerules.errors import ScaleRulesError, UnknownName
+from cyclopts import Parameter
+
+from scalerules.errors import ScaleRulesError
 
 from .common import Asked, GraphName, Output, call_of, command, ended, warn
 from .options import Question
@@ -36,18 +38,36 @@ def derive(
 
 
 @command
-def explain(graph: GraphName, parameter: str, /, *more: str, question: Question = Asked, output: Output = None) -> int:
-    """Shows the steps from which the sizes of a parameter follow, each with its reason.
+def explain(
+    graph: Annotated[str | None, Parameter(help="A catalogue name, a path, or module:factory.")] = None,
+    /,
+    *names: str,
+    question: Question = Asked,
+    glossary: Annotated[bool, Parameter(negative="", help="What the words of a derivation mean.")] = False,
+    output: Output = None,
+) -> int:
+    """Shows why: the condition behind every number of a parameter, and the tree of rows above it.
+
+    NAMES are parameters, multipliers, nodes (the sizes of their value, gradient and change), rows (F3) or conditions
+    (E4); without any, the whole derivation, pass by pass.
 
     For example:
       scalerules explain mlp h1
       scalerules explain mamba W_B A_log --optimizer sgd
+      scalerules explain mlp a2
+      scalerules explain --glossary
     """
-    built, solution = question.solve(graph)
-    for name in (parameter, *more):
-        if name not in solution.explanations:
-            raise UnknownName("parameter", name, solution.explanations, where=f"graph {built.name!r}")
-    write("\n".join(ended(str(solution.explain(name))) for name in (parameter, *more)), output)
+    from scalerules.solution.passes import glossary as words
+    from scalerules.solution.terminal import defined, derived
+
+    if glossary:
+        write(defined(words()), output)
+        return 0
+    if graph is None:
+        raise ScaleRulesError("explain needs a graph", hint="scalerules explain mlp h1, or explain --glossary")
+    _, solution = question.solve(graph)
+    texts = [ended(solution.explain(name)) for name in names]
+    write("\n".join(texts) if texts else derived(solution), output)
     return 0
 
 

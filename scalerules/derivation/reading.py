@@ -187,5 +187,5 @@ def _reduced(
 
 def _why(equation: Equation) -> str:
     if equation.relation == "maximal":
-        return "Its own contribution is to reach size 0, and may not exceed it."
+        return "Its own contribution stays: not lost, and not growing."
     return "As large as this allows."

@@ -14,6 +14,7 @@ from typing import Any
 from scalerules.catalogue.graphs import catalogue, graph, headlines
 from scalerules.derivation import derive
 from scalerules.errors import ScaleRulesError
+from scalerules.solution import Solution
 
 FOLDER = "derivations"
 
@@ -53,14 +54,18 @@ def pages() -> Iterator[tuple[str, Page]]:
             yield name, page
 
 
-def texts() -> dict[str, str]:
-    """What the engine gives now: the text of every file by its path in the folder. Takes seconds."""
+def texts(wrong: list[str] | None = None) -> dict[str, str]:
+    """What the engine gives now: the text of every file by its path in the folder. Takes a minute.
+
+    `wrong` is filled with what the independent checker refuses.
+    """
     made: dict[str, str] = {}
     for name, page in pages():
         try:
-            made[f"{name}/{page.file}"] = derive(
-                graph(name, **page.build), optimizer=page.optimizer, **page.asked
-            ).to_markdown()
+            solution = derive(graph(name, **page.build), optimizer=page.optimizer, **page.asked)
+            made[f"{name}/{page.file}"] = solution.to_markdown()
+            if wrong is not None and (failure := _refused(solution)):
+                wrong.append(f"{FOLDER}/{name}/{page.file}: {failure}")
         except ScaleRulesError as clash:
             # Where the equations clash, the smallest clash is the result; a mistake is not.
             if clash.exit_status != 1:
@@ -68,6 +73,15 @@ def texts() -> dict[str, str]:
             made[f"{name}/{page.file}"] = f"# {name}, {page.optimizer}: no solution\n\n```text\n{clash}\n```\n"
     made["README.md"] = _index()
     return made
+
+
+def _refused(solution: Solution) -> str | None:
+    """What the independent checker refuses of a derivation, if anything."""
+    try:
+        solution.check()
+    except ScaleRulesError as error:
+        return error.what
+    return None
 
 
 def drift(folder: Path | None = None) -> list[str]:
@@ -80,14 +94,15 @@ def drift(folder: Path | None = None) -> list[str]:
         raise ScaleRulesError(
             f"there is no folder {FOLDER}/ here", where=str(Path.cwd()), hint="run in a checkout of the project"
         )
-    expected = {name: text.encode() for name, text in texts().items()}
+    wrong: list[str] = []
+    expected = {name: text.encode() for name, text in texts(wrong).items()}
     committed = {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*.md")}
     lines = [f"{FOLDER}/{name}: missing" for name in sorted(set(expected) - set(committed))]
     lines += [f"{FOLDER}/{name}: the engine does not make it" for name in sorted(set(committed) - set(expected))]
     for name in sorted(set(expected) & set(committed)):
         if expected[name] != committed[name]:
             lines.append(f"{FOLDER}/{name}: {_difference(committed[name].decode(), expected[name].decode())}")
-    return [*lines, "to write it again: scalerules check --write"] if lines else []
+    return [*wrong, *lines, *(["to write it again: scalerules check --write"] if lines else [])]
 
 
 def regenerate(folder: Path | None = None) -> list[str]:

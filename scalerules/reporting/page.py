@@ -15,11 +15,12 @@ from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
 from scalerules.measurement.verification.verify import Report
 from scalerules.sizes.exponents import Exponents
-from scalerules.solution.rule import SIZES, Explanation, Predicted
+from scalerules.solution.html import derivation_html, stories
+from scalerules.solution.rule import SIZES, Predicted
 from scalerules.solution.solution import Solution
 
 from .drawing import draw
-from .html import exponent, power, raised, table
+from .html import exponent, power, table
 
 DATA = Path(__file__).parent
 STYLES = ("report.css", "drawing.css")
@@ -127,24 +128,15 @@ def _graph(graph: Graph, solution: Solution) -> str:
 
 
 def _derivations(solution: Solution) -> str:
-    parts: list[str] = []
-    for name, explanations in solution.explanations.items():
-        if explanations:
-            said = "".join(f"<span>{e.quantity} {raised(e.size)}</span>" for e in explanations)
-            steps = "".join(_explanation(explanation) for explanation in explanations)
-            parts.append(f"<details><summary>{escape(name)} {said}</summary>{steps}</details>")
-    note = "Each size, the equation that determines it, and the steps that lead there. Open one to read them."
-    return f'<p class="note">{note}</p>{"".join(parts)}'
-
-
-def _explanation(explanation: Explanation) -> str:
-    items = "".join(
-        f'<li><b>{escape(step.node)}: {raised(step.size)}</b> <span class="where">{escape(step.stage)}'
-        f"{f', step {step.time}' if step.time else ''}</span><br>{escape(step.because)}</li>"
-        for step in explanation.steps
+    note = (
+        "Each number, the condition that gave it, and the rows that lead there. Open one to read them; below are all "
+        "passes, row by row."
     )
-    steps = f"<ol>{items}</ol>" if items else ""
-    return f"<h3>{explanation.quantity} = {raised(explanation.size)}</h3><p>{escape(explanation.equation)}</p>{steps}"
+    text = f'<p class="note">{note}</p>{stories(solution)}'
+    if solution.derivation is not None:
+        rows = derivation_html(solution.derivation)
+        text += f'<details><summary>All conditions and passes</summary><div class="scroll">{rows}</div></details>'
+    return text
 
 
 def _sizes(graph: Graph, solution: Solution) -> str:

@@ -4,28 +4,31 @@
 growing that must not; the unknowns from the conditions, solved by sympy; the numbers of the rules; the cone.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import sympy  # pyright: ignore[reportMissingTypeStubs]
 
 NUMBER = re.compile(r"-?\d{1,9}(/[1-9]\d{0,8})?")
+SHARES = {"aligned": Fraction(1), "independent": Fraction(1, 2)}
 Linear = dict[str, Fraction]
-SHARES = {"aligned": 1, "independent": Fraction(1, 2)}
+
+
+def number(text: Any) -> Fraction:
+    """An exact number."""
+    if not isinstance(text, str) or not NUMBER.fullmatch(text):
+        raise ValueError(f"{str(text)[:40]!r} is not an exact number")
+    return Fraction(text)
 
 
 def read(mapping: Mapping[str, str]) -> Linear:
-    """Exact numbers by name."""
-    for name, text in mapping.items():
-        if not isinstance(text, str) or not NUMBER.fullmatch(text):
-            raise ValueError(f"{name} is {str(text)[:40]!r}, not an exact number")
-    return {name: Fraction(text) for name, text in mapping.items() if Fraction(text)}
+    """Exact numbers by name, without those that are 0."""
+    return {name: number(text) for name, text in mapping.items() if number(text)}
 
 
 def total(*parts: tuple[Mapping[str, Fraction], Fraction | int]) -> Linear:
@@ -39,126 +42,102 @@ def total(*parts: tuple[Mapping[str, Fraction], Fraction | int]) -> Linear:
 
 def failures(data: Mapping[str, Any]) -> Iterator[str]:
     """What does not follow, the first thing first, each with the row, the condition or the number."""
-    story, direction = data["derivation"], read(data["direction"])
-    sizes = {each["symbol"]: read(each["value"]) for each in story["solved"]}
-    sizes |= {name: read(size) for name, size in story["growths"].items()}
-    forms, rows, judged = dict[str, Linear](), dict[str, Any](), dict[str, Linear]()
-
-    def value(form: Mapping[str, Fraction]) -> Linear:
-        return total(*((sizes[name], share) for name, share in form.items()))
-
-    def along(size: Linear) -> Fraction:
-        return sum((share * direction.get(scale, 0) for scale, share in size.items()), Fraction(0))
-
+    story, direction, forms, rows = data["derivation"], read(data["direction"]), dict[str, Linear](), dict[str, Any]()
+    sizes = {name: read(size) for name, size in story["growths"].items()}
+    sizes |= {each["symbol"]: read(each["value"]) for each in story["solved"]}
+    judged, seen = dict[str, Linear](), dict[str, Linear]()
     for row in story["rows"]:
-        name, adds = row["row"], read(row["adds"])
-        if name in rows or any(parent not in rows for parent, _ in row["follows"]):
+        name, adds, follows = row["row"], read(row["adds"]), [(p, number(share)) for p, share in row["follows"]]
+        if name in rows or any(parent not in rows for parent, _ in follows):
             yield f"row {name} follows from rows that do not stand before it"
             return
         if wrong := law(row, adds, rows, story["reads"]):
             yield f"row {name} does not follow by its law ({row['law']}): {wrong}"
-        forms[name] = total((adds, 1), *((forms[parent], Fraction(share)) for parent, share in row["follows"]))
-        sizes[name], rows[name] = read(row["size"]), row
-        if value(forms[name]) != sizes[name]:
+        forms[name], rows[name] = total((adds, 1), *((forms[parent], share) for parent, share in follows)), row
+        sizes[name] = read(row["size"])
+        if value(forms[name], sizes) != sizes[name]:
             yield f"row {name} does not follow: its rows and its law do not add up to the size {row['size']}"
+        seen[name] = total((sizes[name], 1), (value(read(row.get("below", {})), sizes), 1))
         if row.get("judged"):
-            judged[name] = total((sizes[name], 1), (value(read(row.get("below", {}))), 1))
-            if along(judged[name]) > 0:
+            judged[name] = seen[name]
+            if value(seen[name], direction) > 0:
                 yield f"row {name} grows, and has to stay"
     gives = {each["condition"]: each["symbol"] for each in story["solved"]}
     for each in story["conditions"]:
         name, row, form = each["name"], rows[each["row"]], read(each["form"])
-        if form != total((forms[row["row"]], 1), (read(each["adds"]), 1)) or value(form):
+        if form != total((forms[row["row"]], 1), (read(each["adds"]), 1)) or value(form, sizes):
             yield f"condition {name} is not what its row {row['row']} says, or does not hold with equality"
         bounds = {"at most": form.get(gives.get(name, ""), 0) > 0, "reaches": row["pass"] == "own"}
         if not bounds[each["relation"]] or name not in gives or row["pass"] in ("backward", "gradient", "update"):
             yield f"condition {name} does not bound {gives.get(name)}"
     yield from solved(story, sizes)
-    yield from numbers(data, story, value)
+    yield from rules(data, story, sizes)
     yield from cone(data["cone"], judged, direction)
     for each in data["sizes"]:
-        key = " ".join(
-            str(each[part]) for part in ("quantity", "node", "step", "parameter") if each.get(part, "") != ""
-        )
-        row = rows.get(story["shown"].get(key, ""))
-        seen = row and along(total((sizes[row["row"]], 1), (value(read(row.get("below", {}))), 1)))
-        apart = Fraction(story.get("apart", {}).get(key, 0))
-        if each["size"] is not None and (seen is None or read({"": each["size"]}).get("", 0) != seen + apart):
-            yield f"the size of {key} is not that of row {story['shown'].get(key)}"
+        key = " ".join(str(each[part]) for part in ("quantity", "node", "step", "parameter") if part in each)
+        size, row = each["size"], story["shown"].get(key, "")
+        apart = number(story.get("apart", {}).get(key, "0"))
+        if size is not None and (row not in rows or number(size) != value(seen[row], direction) + apart):
+            yield f"the size of {key} is not that of row {row}"
+
+
+def value(form: Mapping[str, Fraction], sizes: Mapping[str, Any]) -> Any:
+    """The exponents of a linear form; of exponents, the size along a direction (its growths as numbers)."""
+    if all(isinstance(size, Fraction) for size in sizes.values()):
+        return sum((share * sizes.get(name, 0) for name, share in form.items()), Fraction(0))
+    return total(*((sizes[name], share) for name, share in form.items()))
 
 
 def law(row: Mapping[str, Any], adds: Linear, rows: Mapping[str, Any], reads: Mapping[str, list[str]]) -> str | None:
     """What is wrong with one application of a law, if anything."""
-    around, sums = reads[row["at"]], [(axis, how, read({axis: share}).get(axis, 0)) for axis, how, share in row["sums"]]
-    if total(*(({f"g_{axis}": share}, 1) for axis, _, share in sums)) != {
-        n: s for n, s in adds.items() if n[:2] == "g_"
-    }:
+    around, sums = reads[row["at"]], [(axis, how, number(share)) for axis, how, share in row["sums"]]
+    if total(*(({f"g_{axis}": s}, 1) for axis, _, s in sums)) != {n: s for n, s in adds.items() if n[:2] == "g_"}:
         return "the growths that it adds are not its sums"
     for axis, how, share in sums:
-        if (
-            how in SHARES
-            and (share <= 0 or share % SHARES[how])
-            or share * (how == "fixed")
-            or share * (how == "divided by") > 0
-        ):
+        wrong = how in SHARES and (share <= 0 or share % SHARES[how])
+        if wrong or share * (how == "fixed") or share * (how == "divided by") > 0:
             return f"a sum over {axis} that is {how} does not give {share}"
-    for parent, share in row["follows"]:
-        read({parent: share})
+    for parent, _ in row["follows"]:
         late = rows[parent]["step"] > row["step"] or row["pass"] == "forward" != rows[parent]["pass"]
         if late or rows[parent]["of"] not in around:
             return f"{row['at']} does not read {rows[parent]['of']} there ({parent})"
     for name in adds:
         if name[:2] in ("a_", "c_") and not {name[2:], name[2:] + "'"} & set(around):
             return f"{row['at']} does not read {name[2:]}"
-    if row["law"] == "input" and (row["follows"] or adds):
-        return "data has the size 0"
-    return (
-        "it has no rate"
-        if row["law"] == "update" and not any(n[:2] == "c_" and s == 1 for n, s in adds.items())
-        else None
-    )
+    rate = any(name[:2] == "c_" and share == 1 for name, share in adds.items())
+    return "it has no rate" if row["law"] == "update" and not rate else None
 
 
 def solved(story: Mapping[str, Any], sizes: Mapping[str, Linear]) -> Iterator[str]:
-    """The unknowns, from the conditions alone."""
-    forms = {each["name"]: read(each["form"]) for each in story["conditions"]}
-    order = {each["symbol"]: each["condition"] for each in story["solved"]}
-    given = {
-        name: total(({name: Fraction(1)}, 1), ({f"s_{k}": v for k, v in sizes[name].items()}, -1)) for name in order
-    }
-    rows = [forms[condition] if condition else given[name] for name, condition in order.items()]
-    sums = [
-        sympy.Add(*(sympy.Rational(v.numerator, v.denominator) * sympy.Symbol(n) for n, v in row.items()))
-        for row in rows
-    ]
+    """The unknowns, from the conditions alone; those that no condition gives are taken as they are stated."""
+    forms, order = {each["name"]: read(each["form"]) for each in story["conditions"]}, dict[str, Linear]()
+    for name, condition in ((each["symbol"], each["condition"]) for each in story["solved"]):
+        given = {name: Fraction(-1), **{f"s_{scale}": share for scale, share in sizes[name].items()}}
+        order[name] = forms[condition] if condition else given
+    exact = [{n: sympy.Rational(v.numerator, v.denominator) for n, v in form.items()} for form in order.values()]
+    sums = [sympy.Add(*(share * sympy.Symbol(name) for name, share in form.items())) for form in exact]
     found = list(sympy.linsolve(sums, [sympy.Symbol(name) for name in order]))
     if not found or any(str(symbol) in order for part in found[0] for symbol in part.free_symbols):
         yield "the conditions do not give the unknowns"
         return
     for name, expression in zip(order, found[0], strict=True):
-        shares = {
-            str(symbol): Fraction(str(share)) for symbol, share in expression.as_coefficients_dict().items() if share
-        }
-        if (
-            set(shares) - set(sizes)
-            or total(*((sizes[symbol], share) for symbol, share in shares.items())) != sizes[name]
-        ):
+        shares = {str(symbol): Fraction(str(s)) for symbol, s in expression.as_coefficients_dict().items() if s}
+        if set(shares) - set(sizes) or value(shares, sizes) != sizes[name]:
             yield f"the unknown {name} is not what the conditions give"
 
 
-def numbers(data: Mapping[str, Any], story: Mapping[str, Any], value: Callable[[Linear], Linear]) -> Iterator[str]:
+def rules(data: Mapping[str, Any], story: Mapping[str, Any], sizes: Mapping[str, Linear]) -> Iterator[str]:
     """The numbers of the rules, from what they are read from."""
     for name, rule in data["parameters"].items():
-        moved = {number: read(size) for number, size in story.get("moved", {}).get(name, {}).items()}
-        for number, form in story["readings"][name].items():
-            size = {**rule.get("dampings", {}), **rule}.get(number)
-            if size is not None and read(size) != total((value(read(form)), 1), (moved.get(number, {}), 1)):
-                yield f"the {number} of {name} is not what the derivation gives"
-        start = moved.get("init", {})
-        if total((read(rule["mult"]), 1), (start, 1)) or (start and data["gauge"] == "plain"):
+        moved = {which: read(size) for which, size in story.get("moved", {}).get(name, {}).items()}
+        for which, form in story["readings"][name].items():
+            size = {**rule.get("dampings", {}), **rule}.get(which)
+            if size is not None and read(size) != total((value(read(form), sizes), 1), (moved.get(which, {}), 1)):
+                yield f"the {which} of {name} is not what the derivation gives"
+        if total((read(rule["mult"]), 1), (moved.get("init", {}), 1)) or ("init" in moved and data["gauge"] == "plain"):
             yield f"the multiplier of {name} is not taken from its initial size"
     for name, size in data["multipliers"].items():
-        if value({f"m_{name}": Fraction(1)}) != read(size):
+        if sizes[f"m_{name}"] != read(size):
             yield f"the multiplier {name} is not what the derivation gives"
 
 
@@ -166,16 +145,11 @@ def cone(texts: list[str], judged: Mapping[str, Linear], direction: Linear) -> I
     """The directions in which no row grows."""
     bounds: dict[str, Linear] = {}
     for text in texts:
-        parts = [
-            (part.split("*"), sign)
-            for side, sign in zip(text.split(" <= "), (1, -1), strict=True)
-            for part in side.split(" + ")
-        ]
-        bounds[text] = total(
-            *(({part[-1]: read({text: (["1"] + part)[-2]})[text]}, sign) for part, sign in parts if part != ["0"])
-        )
-        same = any(implies(size, bounds[text]) and implies(bounds[text], size) for size in judged.values())
-        if not same or sum(share * direction.get(scale, 0) for scale, share in bounds[text].items()) > 0:
+        sides = [[part.split("*") for part in side.split(" + ") if part != "0"] for side in text.split(" <= ")]
+        left, right = (total(*(({part[-1]: number((["1"] + part)[-2])}, 1) for part in side)) for side in sides)
+        bound = bounds[text] = total((left, 1), (right, -1))
+        same = any(implies(size, bound) and implies(bound, size) for size in judged.values())
+        if not same or value(bound, direction) > 0:
             yield f"the cone {text} is that of no row"
     for name, size in judged.items():
         if any(share > 0 for share in size.values()) and not any(implies(bound, size) for bound in bounds.values()):
@@ -190,7 +164,4 @@ def implies(b: Linear, a: Linear) -> bool:
 
 
 if __name__ == "__main__":
-    with open(sys.argv[1], encoding="utf-8") as file:
-        found = list(failures(json.load(file)))
-    print("\n".join(found) or "every row follows")
-    sys.exit(bool(found))
+    print("\n".join(failures(json.loads(Path(sys.argv[1]).read_text("utf-8")))) or "every row follows")

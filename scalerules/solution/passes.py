@@ -112,6 +112,6 @@ def relevant(derivation: Derivation) -> set[str]:
     return found
 
 
-def glossary(width: int | None = None) -> Sequence[tuple[str, str]]:
+def glossary() -> Sequence[tuple[str, str]]:
     """The words of a derivation with what they mean."""
     return list(GLOSSARY.items())

@@ -14,6 +14,7 @@ from scalerules.sizes.exponents import Exponents
 
 from . import views
 from .answer import Answer
+from .html import html
 from .json_text import fields_of, follows, text_of, written
 from .latex import latex
 from .markdown import markdown
@@ -47,6 +48,13 @@ class Solution(Answer):
     def to_table(self) -> str:
         """The table for a terminal."""
         return views.table(self)
+
+    def to_html(self) -> str:
+        """The table and, folded, the derivation, as HTML."""
+        return html(self)
+
+    def _repr_html_(self) -> str:
+        return html(self)
 
     def to_json(self) -> str:
         """The solution as JSON (see the interface): exponents as exact fractions in strings."""

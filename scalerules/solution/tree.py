@@ -10,6 +10,7 @@ from scalerules.errors import UnknownName
 
 from .answer import Answer
 from .derivation import Condition, Derivation, Row, Solved, written
+from .views import heading
 
 HALF = Fraction(1, 2)
 
@@ -84,7 +85,7 @@ def explained(solution: Answer, name: str) -> str:
         lines = _single(derivation, name)
     else:
         lines = _quantities(solution, derivation, name)
-    return "\n".join(lines) + "\n"
+    return "\n".join([f"{name} in {heading(solution)}", "", *lines]) + "\n"
 
 
 def _without(solution: Answer, name: str) -> str:
@@ -104,7 +105,10 @@ def _numbers(solution: Answer, derivation: Derivation, name: str) -> list[str]:
     for number in derivation.readings.get(name, {}):
         if number not in ("init", "lr"):
             lines += [*_read(solution, derivation, name, number), ""]
-    return lines[:-1] if lines and not lines[-1] else lines
+    if solution.gauge != "plain" and name in solution.parameters:
+        rule = solution[name]
+        lines += [f"In the gauge {solution.gauge}: init {rule.init}, mult {rule.mult}, lr {rule.lr}.", ""]
+    return lines[:-1]
 
 
 def _unknown(derivation: Derivation, number: str, solved: Solved) -> list[str]:
