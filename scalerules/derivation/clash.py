@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from scalerules.errors import Clash
 from scalerules.passes.events import Event
+from scalerules.solution.derivation import written
+from scalerules.solving.equations import Equation, unknowns_of, value_of
 from scalerules.solving.problem import Problem, Unsolvable
-from scalerules.terms.term import Term
+from scalerules.terms.term import Symbol, Term
 
+from .rows import named
 from .writer import exponents_of
 
 
 def clash_of(problem: Problem, failure: Unsolvable) -> Clash:
     """The clash in words: each equation with the size that was reached, and what would resolve it."""
-    equations = [f"{e.words} ({_origin(e.event)})" for e in failure.clash]
+    equations = [f"{e.words}: {_inequality(e)} ({_origin(e.event)})" for e in failure.clash]
     remedies: list[str] = []
     for symbol in problem.given:
         remedies.append(f"do not give the {symbol[0]} of {symbol[1]!r}")
@@ -28,12 +33,49 @@ def clash_of(problem: Problem, failure: Unsolvable) -> Clash:
         remedies.append("hold a scale fixed")
     if problem.isolated:
         remedies.append("derive in the mode 'joint'")
-    return Clash(f"graph {problem.graph.name!r}", equations, list(dict.fromkeys(remedies)) or ["another architecture"])
+    where, ways = f"graph {problem.graph.name!r}", list(dict.fromkeys(remedies)) or ["another architecture"]
+    return Clash(where, equations, ways, _total(problem, failure))
+
+
+def _inequality(equation: Equation) -> str:
+    """An equation in unknowns and growths."""
+    return f"{written(named(equation.form))} {'>=' if equation.relation == 'maximal' else '<='} 0"
+
+
+def _total(problem: Problem, failure: Unsolvable) -> str | None:
+    """The sum of the equations in which every unknown cancels and that cannot hold; None where it is not found."""
+    import sympy  # pyright: ignore[reportMissingTypeStubs]
+
+    signs = [-1 if e.relation == "maximal" else 1 for e in failure.clash]
+    known, scales = dict(problem.given), list(problem.direction)
+    forms = [{s: sign * v for s, v in e.form.items()} for e, sign in zip(failure.clash, signs, strict=True)]
+    unknowns = list(dict.fromkeys(s for form in forms for s in unknowns_of(form) if s not in known))
+    rows = [[sympy.Rational(str(form.get(symbol, 0))) for form in forms] for symbol in unknowns]
+    ways = sympy.Matrix(len(rows), len(forms), lambda i, j: rows[i][j]).nullspace()
+    if len(ways) != 1:
+        return None
+    shares = [Fraction(str(share)) for share in ways[0]]
+    shares = [share / min(abs(s) for s in shares if s) for share in shares]
+    rest: dict[Symbol, Fraction] = {}
+    for form, share in zip(forms, shares, strict=True):
+        for symbol, value in form.items():
+            rest[symbol] = rest.get(symbol, Fraction(0)) + share * value
+    if value_of(rest, known, failure.run, scales) < 0:
+        shares, rest = [-share for share in shares], {symbol: -value for symbol, value in rest.items()}
+    free = [e.event.kind == "value" for e in failure.clash]  # values start at size 0: equalities
+    if any(share < 0 and not equal for share, equal in zip(shares, free, strict=True)):
+        return None
+    size = value_of(rest, known, failure.run, scales)
+    pairs = zip(shares, signs, strict=True)
+    counts = {f"({number})": share * sign for number, (share, sign) in enumerate(pairs, 1) if share}
+    parts = dict(sorted(counts.items(), key=lambda part: part[1] < 0))
+    left = written(named({symbol: value for symbol, value in rest.items() if value}))
+    return f"{written(parts)} says that {left} <= 0, and it is {size}" if size > 0 else None
 
 
 def _origin(event: Event) -> str:
     steps = [t.step for t in line_of(event.term) if t.step is not None] if event.term else []
-    places = list(dict.fromkeys(f"{s.stage} at {s.node!r}" for s in steps))
+    places = list(dict.fromkeys(f"{'update' if s.stage == 'factor' else s.stage} at {s.node!r}" for s in steps))
     return "from " + " <- ".join(places[:4]) if places else "exactly zero"
 
 

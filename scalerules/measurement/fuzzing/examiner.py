@@ -129,7 +129,10 @@ class Examiner:
     def _derived(self, graph: Graph) -> Solution | Outcome:
         try:
             with cpu_limit(DERIVE_LIMIT):
-                return self.rule(graph, optimizer=self.optimizer)
+                solution = self.rule(graph, optimizer=self.optimizer)
+            if solution.derivation is not None:  # what was changed by hand has none
+                solution.check()
+            return solution
         except _TooSlow:
             return Outcome("slow", f"deriving takes more than {DERIVE_LIMIT:g} s")
         except Clash as clash:

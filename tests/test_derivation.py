@@ -1,0 +1,211 @@
+"""Derivations: rows that follow, conditions that give the unknowns, trees, tables, and the checker that trusts nothing."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import pickle
+import random
+import re
+import shutil
+import subprocess
+import time
+from fractions import Fraction
+from functools import cache
+
+import pytest
+import sympy
+
+import scalerules as sr
+from scalerules.errors import ScaleRulesError, UnknownName
+from scalerules.solution import Solution
+from scalerules.solution.checker import failures
+from scalerules.solution.derivation import written
+
+
+@cache
+def solution(name: str = "mlp", optimizer: str = "adam", **asked) -> Solution:
+    return sr.derive(name, optimizer=optimizer, progress=False, **asked)
+
+
+def test_the_hidden_layer_in_three_lines():
+    derivation = solution().derivation
+    assert derivation is not None
+    found = {each.symbol: each for each in derivation.solved}
+    assert [str(found[s].value) for s in ("a_h1", "c_h1", "a_output")] == ["width^(-1/2)", "width^-1", "width^-1"]
+    start = derivation[str(found["a_h1"].condition)]
+    assert (start.relation, written(start.form)) == ("at most", "a_input + a_h1 + g_n/2")
+    row = derivation.row(start.row)
+    assert (row.quantity, row.operation, [str(s) for s in row.sums]) == ("h1", "W_h1 a1", ["n: independent 1/2"])
+    readout = derivation.row(derivation[str(found["a_output"].condition)].row)
+    assert (readout.operation, [str(s) for s in readout.sums]) == ("W_output d a3", ["n: aligned 1"])
+
+
+def test_sizes_are_sympy_expressions_and_conditions_relations():
+    derivation = solution().derivation
+    row = next(row for row in derivation if row.quantity == "h1")
+    assert row.symbols == sympy.Symbol("a_h1") + sympy.Symbol("F3") + sympy.Symbol("g_n") / 2
+    assert isinstance(derivation["E1"].sympy, sympy.Le) and isinstance(derivation["E5"].sympy, sympy.Eq)
+    assert len(derivation) == len(list(derivation)) == len(derivation.rows)
+
+
+def narrow_and_wide():
+    g = sr.Builder("fans", axes={"batch": 16, "in": 8, "n": "wide", "m": "wide*deep", "out": 4})
+    h = g.dense("first", g.input("x", "batch in"), "n in")
+    return g.build(g.dense("last", g.gelu(g.dense("second", g.gelu(h), "m n")), "out m"))
+
+
+TRUE = [
+    ("mlp", "sgd", {}),
+    ("mlp", "muon", {}),
+    ("mlp", "lamb", {}),
+    ("mlp", "adam", {"gauge": "ntk"}),
+    ("mlp", "sgd", {"gauge": "table8"}),
+    ("mlp", "sgd", {"given": {"output": {"init": "-1/2"}}, "lazy": True}),
+    ("mlp", "adam", {"mode": "isolated"}),
+    ("mlp", "sgd(clip=fixed)", {}),
+    ("mlp", "adamw", {"tied": "all"}),
+    ("lora", "sgd", {}),
+    (narrow_and_wide, "sgd", {"scales": {"wide": 1, "deep": "1/2"}}),
+]
+
+
+@pytest.mark.parametrize(("graph", "optimizer", "asked"), TRUE)
+def test_the_checker_confirms_what_the_engine_derives(graph, optimizer, asked):
+    graph = graph if isinstance(graph, str) else graph()
+    found = sr.derive(graph, optimizer=optimizer, progress=False, **asked)
+    found.check()
+    again = Solution.from_json(found.to_json())
+    assert again.derivation == found.derivation and again == found
+
+
+def corrupted(data: dict, rng: random.Random) -> tuple[str, dict]:
+    """A copy with one thing changed, and what."""
+    data = copy.deepcopy(data)
+    story, scale = data["derivation"], next(iter(data["direction"]))
+    kind = rng.choice(["size", "parent", "condition", "exponent", "cone", "adds", "sum", "unknown"])
+    other = str(Fraction(rng.choice([-3, -2, -1, 1, 2, 3, 5]), rng.choice([1, 2, 3])))
+
+    def changed(mapping: dict[str, str], key: str) -> None:
+        mapping[key] = other if Fraction(mapping.get(key, "0")) != Fraction(other) else str(Fraction(other) + 1)
+
+    row = rng.choice(story["rows"])
+    if kind == "size":
+        changed(row["size"], scale)
+    elif kind == "parent":
+        row = rng.choice([row for row in story["rows"] if row["follows"]])
+        link = rng.choice(row["follows"])
+        link[0] = rng.choice([r["row"] for r in story["rows"] if r["row"] != link[0]])
+    elif kind == "condition":
+        changed(condition := rng.choice(story["conditions"])["form"], rng.choice(list(condition)))
+    elif kind == "exponent":
+        number = rng.choice(["init", "lr", "mult", "wd"])
+        changed(data["parameters"][rng.choice(list(data["parameters"]))][number], scale)
+    elif kind == "cone":
+        data["cone"] = data["cone"][1:] if data["cone"] and rng.random() < 0.5 else [*data["cone"], f"{scale} <= 0"]
+    elif kind == "adds":
+        changed(row["adds"], rng.choice([*row["adds"], next(iter(story["growths"]))]))
+    elif kind == "sum":
+        row = rng.choice([row for row in story["rows"] if any(share != "0" for _, _, share in row["sums"])])
+        rng.choice([s for s in row["sums"] if s[2] != "0"])[2] = "7/5"
+    else:
+        changed(rng.choice(story["solved"])["value"], scale)
+    return kind, data
+
+
+@pytest.mark.parametrize(("name", "optimizer"), [("mlp", "adam"), ("lora", "sgd")])
+def test_every_corruption_is_caught(name, optimizer):
+    data = solution(name, optimizer).to_dict()
+    rng, caught = random.Random(0), dict[str, int]()
+    for _ in range(100):
+        kind, wrong = corrupted(data, rng)
+        assert next(failures(wrong), None), (kind, wrong)
+        caught[kind] = caught.get(kind, 0) + 1
+    assert len(caught) == 8
+
+
+@pytest.mark.parametrize("number", ["1e999999999", "9" * 5000, "1/0", "NaN", "0.1", ""])
+def test_a_tampered_file_is_refused_with_its_row_whatever_numbers_stand_in_it(number):
+    data = solution().to_dict()
+    data["derivation"]["rows"][3]["size"]["width"] = number
+    started = time.monotonic()
+    with pytest.raises(ScaleRulesError, match="derivation does not hold"):
+        Solution.from_json(json.dumps(data))
+    assert time.monotonic() - started < 5  # a second, on a machine that has nothing else to do
+    data["derivation"]["rows"][3]["size"]["width"] = "1/2"
+    with pytest.raises(ScaleRulesError, match="row F4 does not follow"):
+        Solution.from_json(json.dumps(data))
+
+
+def test_what_was_changed_by_hand_has_no_derivation_and_a_file_of_version_1_still_loads():
+    other = solution().changed("h1", lr={"width": 0})
+    assert other.derivation is None
+    with pytest.raises(ScaleRulesError, match="has no derivation"):
+        other.check()
+    data = json.loads(other.to_json()) | {"version": 1}
+    data["explanations"]["h1"][0]["steps"] = [{"stage": "forward", "time": 0, "node": "x", "size": "1", "because": "."}]
+    assert Solution.from_json(json.dumps(data)) == other
+    assert "derive again" in other.explain("h1")
+
+
+def test_pickled_it_keeps_its_derivation():
+    assert pickle.loads(pickle.dumps(solution())).derivation == solution().derivation
+
+
+TREES = [
+    ("mlp", "output", ["W_output d a3", "[n: aligned 1]", "held by E6"], 5),
+    ("transformer", "attention.scores", ["[head: aligned 1]", "held by"], 6),
+]
+
+
+@pytest.mark.parametrize(("name", "of", "words", "most"), TREES)
+def test_a_tree_has_every_row_once_and_is_short(name, of, words, most):
+    text = solution(name).explain(of)
+    tree = "\n".join(itertools.takewhile(bool, text.splitlines()[2:]))
+    assert all(word in tree for word in words), tree
+    assert len(tree.splitlines()) <= most
+    names = [re.match(r"\s+([A-Z]\d+)", line)[1] for line in tree.splitlines()[1:]]
+    assert len(set(names)) == len(names)
+    assert "Half a power more, and the change of" in text
+
+
+def test_nodes_rows_and_conditions_are_explained_and_the_nearest_name_is_told():
+    found = solution()
+    assert "the value of a2 at initialisation: 1" in found.explain("a2") and "the gradient at a2" in found.explain("a2")
+    assert found.explain("F4").startswith("F4 in mlp") and "E5" in found.explain("E5")
+    with pytest.raises(UnknownName, match="did you mean 'h1'"):
+        found.explain("h11")
+
+
+def test_a_solution_is_like_a_mapping_and_shows_itself_in_a_notebook():
+    found = solution()
+    assert len(found) == 4 and list(found) == ["input", "h1", "h2", "output"] and "h1" in found
+    assert found._ipython_key_completions_() == list(found)
+    page = found._repr_html_()
+    assert 'href="#row-F3"' in page and "width<sup>" in page
+
+
+def test_a_page_links_every_number_to_its_cause():
+    text = solution().to_markdown()
+    anchors = set(re.findall(r'<a id="(\w+)">', text))
+    assert set(re.findall(r"\(#(\w+)\)", text)) <= anchors
+    assert len(text.splitlines()) < 100
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ["tectonic", "pdflatex"])), reason="needs a TeX engine")
+def test_the_latex_compiles(tmp_path):
+    body = solution().to_latex()
+    text = "\\documentclass{article}\\usepackage{longtable}\\begin{document}\\footnotesize\n" + body + "\\end{document}\n"
+    (tmp_path / "page.tex").write_text(text)
+    engine = next(filter(None, map(shutil.which, ["tectonic", "pdflatex"])))
+    options = [] if "tectonic" in engine else ["-interaction=nonstopmode", "-halt-on-error"]
+    subprocess.run([engine, *options, "page.tex"], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_the_latex_is_balanced():
+    body = solution().to_latex()
+    assert body.count(r"\begin{longtable}") == body.count(r"\end{longtable}") >= 4
+    plain = re.sub(r"\\[\\{}_#%&$]", "", body)
+    assert plain.count("{") == plain.count("}") and plain.count("$") % 2 == 0
+    assert r"\frac{1}{2} g_{\mathrm{n}}" in body
