@@ -51,7 +51,8 @@ def test_sizes_are_sympy_expressions_and_conditions_relations():
 
 
 def narrow_and_wide():
-    g = sr.Builder("fans", axes={"batch": 16, "in": 8, "n": "wide", "m": "wide*deep", "out": 4})
+    axes = {"batch": 16, "in": 8, "n": "wide", "m": "wide*deep", "out": 4}
+    g = sr.Builder("fans", scales={"wide": 1, "deep": 1}, sizes={"wide": 64, "deep": 8}, axes=axes)
     h = g.dense("first", g.input("x", "batch in"), "n in")
     return g.build(g.dense("last", g.gelu(g.dense("second", g.gelu(h), "m n")), "out m"))
 

@@ -93,23 +93,22 @@ def _rule(rule: Rule) -> Data:
 
 
 def _edges(solution: Solution) -> dict[str, Mapping[str, str]]:
-    """By node: the sizes of its value at the start, of its change, of its gradient where a step names one."""
+    """By node: the sizes of its value at the start, of its change, of its gradient where a row has one."""
     found: dict[str, dict[str, str]] = {}
     for predicted in solution.sizes:
         if predicted.quantity in ("value", "change"):
             name = "start" if predicted.quantity == "value" else "changed"
             found.setdefault(predicted.node, {})[name] = "zero" if predicted.size is None else str(predicted.size)
-    for explanations in solution.explanations.values():
-        for step in (step for explanation in explanations for step in explanation.steps):
-            if step.stage == "backward":
-                found.setdefault(step.node, {})["backward"] = step.size
+    for row in solution.derivation or ():
+        if row.stage == "backward" and not row.second:
+            found.setdefault(row.quantity, {}).setdefault("backward", str(row.size))
     return dict(found)
 
 
 def _copies(solution: Solution) -> dict[str, str]:
     """The rules as they are copied from the page: the table in two notations, as data, as code where there is some."""
     data = json.loads(solution.to_json())
-    rules = {name: data[name] for name in data if name not in ("sizes", "explanations")}
+    rules = {name: data[name] for name in data if name not in ("sizes", "explanations", "derivation")}
     copies = {
         "Markdown": solution.to_markdown().partition("\n## ")[0].rstrip() + "\n",
         "LaTeX": solution.to_latex().partition("\\begin{itemize}")[0].rstrip() + "\n",

@@ -5,22 +5,26 @@ One function, so that another form of the derivation changes this file only.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from scalerules.solution.solution import Solution
+from scalerules.solution.tree import sections
+
+WIDE = re.compile(r" {2,}")
+"""Between the columns of a tree."""
 
 
 def story(solution: Solution, name: str) -> list[dict[str, Any]]:
-    """The sizes of a parameter or a solved multiplier, each with its equation and the steps that lead to it."""
+    """The sizes of a parameter or a solved multiplier, each with its equation and the rows that lead to it."""
+    derivation = solution.derivation
+    told = sections(solution, derivation, name) if derivation is not None else {}
     return [
         {
             "quantity": explanation.quantity,
             "size": explanation.size,
             "equation": explanation.equation,
-            "steps": [
-                f"{step.stage}{f', step {step.time}' if step.time else ''}, {step.node}: {step.size}. {step.because}"
-                for step in explanation.steps
-            ],
+            "steps": [WIDE.sub(" \N{MIDDLE DOT} ", line.strip()) for line in told.get(explanation.quantity, [])[1:]],
         }
         for explanation in solution.explanations.get(name, ())
     ]

@@ -98,17 +98,25 @@ def _without(solution: Answer, name: str) -> str:
 
 def _numbers(solution: Answer, derivation: Derivation, name: str) -> list[str]:
     lines: list[str] = []
-    for symbol, number in ((f"m_{name}", "mult"), (f"a_{name}", "init"), (f"c_{name}", "lr")):
-        solved = derivation.of(symbol)
-        if solved is not None:
-            lines += [*_unknown(derivation, number, solved), ""]
-    for number in derivation.readings.get(name, {}):
-        if number not in ("init", "lr"):
-            lines += [*_read(solution, derivation, name, number), ""]
+    for section in sections(solution, derivation, name).values():
+        lines += [*section, ""]
     if solution.gauge != "plain" and name in solution.parameters:
         rule = solution[name]
         lines += [f"In the gauge {solution.gauge}: init {rule.init}, mult {rule.mult}, lr {rule.lr}.", ""]
     return lines[:-1]
+
+
+def sections(solution: Answer, derivation: Derivation, name: str) -> dict[str, list[str]]:
+    """By number of a parameter or a multiplier: a sentence, then the lines of its tree."""
+    found: dict[str, list[str]] = {}
+    for symbol, number in ((f"m_{name}", "mult"), (f"a_{name}", "init"), (f"c_{name}", "lr")):
+        solved = derivation.of(symbol)
+        if solved is not None:
+            found[number] = _unknown(derivation, number, solved)
+    for number in derivation.readings.get(name, {}):
+        if number not in ("init", "lr"):
+            found[number] = _read(solution, derivation, name, number)
+    return found
 
 
 def _unknown(derivation: Derivation, number: str, solved: Solved) -> list[str]:
@@ -117,11 +125,11 @@ def _unknown(derivation: Derivation, number: str, solved: Solved) -> list[str]:
         return [f"{number} = {solved.value}. {solved.why}"]
     condition = derivation[solved.condition]
     assert isinstance(condition, Condition)
-    head = f"{number} = {solved.value} by {condition.name}: {condition.words}. {reason(derivation, condition, solved)}"
+    head = f"{number} = {solved.value} by {condition.name}: {condition.words}."
     earlier = frozenset(_before(derivation, solved))
-    terms = [f"  {condition.name}  {said(condition)}, which is {written(condition.form)} "
-             f"{'<=' if condition.relation == 'at most' else '='} 0"]  # fmt: skip
-    return [head, *terms, *drawn(derivation, branches(derivation, condition.row, earlier))]
+    sign, more = "<=" if condition.relation == "at most" else "=", reason(derivation, condition, solved)
+    line = f"  {condition.name}  {said(condition)}, which is {written(condition.form)} {sign} 0. {more}"
+    return [head, line, *drawn(derivation, branches(derivation, condition.row, earlier))]
 
 
 def _before(derivation: Derivation, solved: Solved) -> Iterator[str]:
@@ -145,7 +153,7 @@ def reason(derivation: Derivation, condition: Condition, solved: Solved) -> str:
     row = derivation.row(condition.row)
     scales = next(iter(derivation.growths.values())).fractions if derivation.growths else {}
     grows = " ".join(f"{scale}^({share})" if share != 1 else scale for scale in list(scales)[:1])
-    return f"{solved.why} Half a power more, and the {row.what} grows like {grows}."
+    return f"Half a power more, and the {row.what} grows like {grows}."
 
 
 def drawn(derivation: Derivation, lines: Iterator[Branch]) -> list[str]:
