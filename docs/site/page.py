@@ -22,7 +22,8 @@ def titled(title: str, *parts: str) -> str:
 
 def raw(html: str) -> str:
     """HTML that Markdown leaves as it is: one block without empty lines."""
-    return f'<div class="sr">{html}</div>'.replace("\n\n", "\n&#10;")
+    named = html.replace("<table>", '<table class="sr-table">')  # the theme wraps and restyles those without a class
+    return f'<div class="sr">{named}</div>'.replace("\n\n", "\n&#10;")
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

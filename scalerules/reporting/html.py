@@ -36,4 +36,5 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], style: str = "") 
     head = "".join(f"<th>{cell}</th>" for cell in heads)
     lines = ("".join(c if c.startswith(("<td", "<th")) else f"<td>{c}</td>" for c in row) for row in rows)
     body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f'<div class="scroll {style}"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    whole = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll {style}" tabindex="0">{whole}</div>'  # what scrolls has to be reached by the keyboard

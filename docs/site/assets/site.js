@@ -1,6 +1,10 @@
 // The page of an architecture: shows the answer that the switches name, its stories, the sizes of an edge, factors.
 const block = document.getElementById("sr-data");
 if (block) page(JSON.parse(block.textContent));
+// What the theme makes scrollable has to be reached by the keyboard too; it wraps tables after this script has run.
+addEventListener("load", () => setTimeout(() => {
+  for (const frame of document.querySelectorAll(".md-typeset__scrollwrap, .scroll")) frame.tabIndex = 0;
+}));
 
 function make(tag, text, attributes = {}) {
   const element = document.createElement(tag);
@@ -93,8 +97,8 @@ function page(data) {
   }
 
   function grid(answer, heads, rows, names) {
-    const frame = make("div", undefined, { class: "sr-scroll", tabindex: "0", role: "region", "aria-label": "rules" });
-    const table = make("table");
+    const frame = make("div", undefined, { class: "sr-scroll", tabindex: "0", role: "region", "aria-label": `${heads[0]}s` });
+    const table = make("table", undefined, { class: "sr-table" });
     const head = make("tr");
     for (const name of heads) head.append(make("th", name, { scope: "col", title: data.asked[name] || "" }));
     table.append(make("thead"), make("tbody"));
