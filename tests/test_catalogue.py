@@ -79,8 +79,13 @@ def test_heads_that_get_more_need_no_scores_that_get_smaller_and_heads_that_get_
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize("name", catalogue())
 def test_what_a_graph_predicts_is_measured(name, optimizer):
-    report = sr.verify(sr.graph(name), derived(name, optimizer), sizes=SIZES, progress=False)
-    assert report.verdict, [(r.key, r.predicted, r.estimate, r.why) for r in report.wrong]
+    solution = derived(name, optimizer)
+    report = sr.verify(sr.graph(name), solution, sizes=SIZES, progress=False)
+    assert not report.wrong, [(r.key, r.predicted, r.estimate, r.why) for r in report.wrong]
+    if any("saddle" in warning for warning in solution.warnings):  # it is said that a parameter stays behind at first
+        assert set(report.refuted) <= {"counts"}
+    else:
+        assert report.verdict, [(g.goal, g.row.key, g.row.estimate, g.row.why) for g in report.failed] or report.open
 
 
 def exponents(solution: Solution, size: str, scale: str) -> dict[str, Fraction]:

@@ -93,7 +93,7 @@ class VerificationFacts:
             goals = f"not reached: {', '.join(self.refuted)}" if self.refuted else "every goal is reached"
             rows = f"{len(self.wrong)} of {len(self.rows)} predictions fail" if self.wrong else "every prediction holds"
             hint = {
-                (True, False): ": the engine predicted the wrong thing, and the rule does it",
+                (True, False): ": training is as predicted, and not as it should be",
                 (False, True): ": training is as it should be, and not as predicted",
             }.get((bool(self.refuted), bool(self.wrong)), "")
             return f"does not agree. {goals}; {rows}{hint}"
