@@ -87,7 +87,8 @@ class Stopped:
         report = self.read(file, when) if file.exists() else None
         if "Traceback" in said:
             self.wrong.append(f"{when}: {said[-300:]}")
-        if status == -signal.SIGINT and said.endswith("scalerules: interrupted\n"):
+        told = said.endswith("scalerules: interrupted\n") or report is not None
+        if status == -signal.SIGINT and told:
             status = 130  # where Ctrl-C came inside exec(), Python ends itself by the signal; a shell says 130 of both
         if status in (0, 1):
             self.found[f"{how.name}: ended before"] += 1

@@ -53,3 +53,12 @@ def test_what_is_not_wanted_is_not_shown(stream):
         note("nothing")
         time.sleep(0.15)
     assert stream.getvalue() == ""
+
+
+def test_what_quiet_work_calls_is_quiet_too(stream):
+    with redirect_stderr(stream), working("fuzzing", False), working("deriving"):
+        time.sleep(0.15)
+    assert stream.getvalue() == ""
+    with redirect_stderr(stream), working("deriving"):
+        time.sleep(0.15)
+    assert "deriving" in stream.getvalue()

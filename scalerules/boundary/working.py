@@ -57,14 +57,23 @@ class _Line:
 
 
 _current: _Line | None = None
+_quiet = 0
+"""How many are at work that shall not be shown: what they call is not, either."""
 
 
 @contextmanager
 def working(what: str, wanted: bool = True) -> Generator[None]:
     """Shows `what` while the work inside takes its time; inside other shown work it only changes what is said."""
-    global _current
+    global _current, _quiet
     if _current is not None and not wanted:
         yield
+        return
+    if not wanted or _quiet:
+        _quiet += 1
+        try:
+            yield
+        finally:
+            _quiet -= 1
         return
     if _current is not None:
         line = _current
@@ -75,7 +84,7 @@ def working(what: str, wanted: bool = True) -> Generator[None]:
             line.said = before
         return
     stream: TextIO | None = sys.stderr
-    if not wanted or stream is None:  # pyright: ignore[reportUnnecessaryComparison]
+    if stream is None:  # pyright: ignore[reportUnnecessaryComparison]
         yield
         return
     line = _current = _Line(what, stream)
