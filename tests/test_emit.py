@@ -63,7 +63,7 @@ def every_op() -> Graph:
                g.identity(parameters=("B_fixed",), name="B"), g.identity(parameters=("C_fixed",), name="C"),
                discretisation="bilinear")  # fmt: skip
     for op in ("negative", "abs", "leaky_relu", "elu", "mish", "relu_squared", "square", "sin", "cos", "erf", "sigmoid",
-               "exp", "relu"):  # fmt: skip
+               "exp", "relu", "some_function", "some_function_through_zero"):  # fmt: skip
         z = g.node(f"{op}.value", "add", g.node(op, op, g.scale(f"half.{op}", z, 0.5)), z)
         z = g.node(f"{op}.norm", "rms_norm", z, axis="n")
     g.parameter("per_time", "time n")

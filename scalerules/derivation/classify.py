@@ -225,6 +225,8 @@ def _unstable(run: Run, grows: Grows) -> tuple[Unstable, ...]:
     for event in run.events:
         if event.kind == "gradient" or (first is not None and event.step > first):
             continue
+        if event.kind == "loss" and tainted:
+            continue  # what an update changes in the loss follows from the value that grows
         if any(key in tainted for key in reads.get(event.site, ())):
             tainted.add(event.site)
             continue

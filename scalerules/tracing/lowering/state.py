@@ -141,9 +141,13 @@ class Lowering:
 
     def constant(self, constant: Constant) -> Value:
         """A constant as a value: entries that are data, or a fixed number of size 0, copied along its axes."""
-        if (entries := fixed_entries(self.record, self.sketch, self.fixed, constant)) is not None:
+        if (entries := self.entries_of(constant)) is not None:
             return entries
         return self.sketch.constant().at([copies(length, self.sketch) for length in constant.shape])
+
+    def entries_of(self, constant: Constant) -> Value | None:
+        """The entries of a constant as data; None where they are not known or nothing of it grows."""
+        return fixed_entries(self.record, self.sketch, self.fixed, constant)
 
     def dim(self, value: Any, rank: int) -> int:
         """A dimension counted from the front."""

@@ -180,7 +180,7 @@ class Writer:
                 "nodes": {self.name(n): self.node(m) for n, m in nodes.items() if m.body is None},
                 "outputs": [self.name(n) for n in self.found.outputs],
                 "loss": self.found.loss,
-                "sizes": {scale: float(value) for scale, value in self.record.sizes().items()},
+                "sizes": {scale: float(value) for scale, value in self.record.sizes().items() if scale in scales},
             }
         )
 
