@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -217,16 +217,22 @@ def _global_rate(problem: Problem, unknowns: Mapping[Symbol, Fraction], grows: G
 
 
 def _unstable(run: Run, grows: Grows) -> tuple[Unstable, ...]:
-    """The quantities that grow first, where they begin to."""
+    """The quantities that grow first, where they begin to.
+
+    What an update changes in the loss follows from the values: it is named where none of them grows.
+    """
+    values = _first(run, [event for event in run.events if event.kind != "loss"], grows)
+    return values or _first(run, run.events, grows)
+
+
+def _first(run: Run, events: Sequence[Event], grows: Grows) -> tuple[Unstable, ...]:
     found: dict[tuple[str, str], Unstable] = {}
     first: int | None = None
     reads = {site.key: site.inputs for site in run.plan.sites}
     tainted: set[str] = set()
-    for event in run.events:
+    for event in events:
         if event.kind == "gradient" or (first is not None and event.step > first):
             continue
-        if event.kind == "loss" and tainted:
-            continue  # what an update changes in the loss follows from the value that grows
         if any(key in tainted for key in reads.get(event.site, ())):
             tainted.add(event.site)
             continue

@@ -26,8 +26,12 @@ def judged_sites(sites: list[Site]) -> list[Site]:
             reader.op == "scale" or (law_of(reader.op).passes and scaled(reader)) for reader in readers[site.key]
         )
 
+    def free(site: Site) -> bool:
+        """Whether one of the multipliers that it is read through is free, views between them or not."""
+        return any(reader.node.free or (reader.op != "scale" and free(reader)) for reader in readers[site.key])
+
     def open_(site: Site) -> bool:
         own = any(uses[key] == 1 for key in site.parameters)
-        return scaled(site) and (not own or not any(reader.node.free for reader in readers[site.key]))
+        return scaled(site) and (not own or not free(site))
 
     return [replace(site, judged=False, carries=True) if open_(site) else site for site in sites]
