@@ -120,16 +120,18 @@ SOME, SOME_THROUGH_ZERO = STAND_INS = "some_function", "some_function_through_ze
 def named(values: Sequence[float]) -> str:
     """The function that has these values at `POINTS` up to a factor above 0; if there is none, one that is like it.
 
-    Like it: of the same shape; a multiple of x is the `identity`.
+    Like it: of the same shape. A multiple of x, of whatever sign, is the `identity`: no size shows the sign.
     """
+    shape = shape_of(values)
+    if shape.degree == 1 and shape.parity == "odd":
+        return "identity"
     for name, function in FUNCTIONS.items():
         if name not in STAND_INS and _multiple(values, function.values):
             return name
-    shape = shape_of(values)
     if shape.degree == 2:
         return "square" if shape.parity == "even" else "relu_squared"
     if shape.degree == 1:
-        return {"odd": "identity", "even": "abs", "generic": "relu"}[shape.parity]
+        return "abs" if shape.parity == "even" else "relu"
     if shape.parity == "odd":
         return "tanh"
     if shape.parity == "even":
