@@ -188,3 +188,20 @@ def test_a_derivative_inside_of_forward_is_a_computation() -> None:
     assert set(graph.parameters) == {name for name, _ in Field(16).named_parameters() if name != "net.4.bias"}
     readers = [node for node in graph.nodes.values() if "net.2.weight" in node.parameters]
     assert [node.equation for node in readers] == ["d4 net, net_3 net -> d4 net_3", "d4 net_3, net_3 net -> d4 net"]
+
+
+class Named(nn.Module):
+    """Parts that are called like what an exported module has of its own."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.code, self.graph = nn.Linear(5, width), nn.Linear(width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.graph(torch.tanh(self.code(x)))
+
+
+def test_names_that_the_exporter_has_itself() -> None:
+    graph = sr.trace(Named, WIDTH, rows(4, 5))
+    assert set(graph.parameters) == {name for name, _ in Named(16).named_parameters()}
+    assert graph.record is not None and graph.record.calls[0].stack[-1] == ("code", "Linear")

@@ -172,12 +172,36 @@ def _traced(
         stack.enter_context(without_looking())
         model.register_forward_hook(_plain_output)
         stack.enter_context(torch.no_grad())
-        program = _exported(model, args, kwargs).run_decompositions({})
+        held = Held(model) if clashes(model) else model
+        program = _exported(held, args, kwargs).run_decompositions({})
         number_views(program.graph)
-        found = read(model, program, dict(sizes), built)
+        found = read(model, program, dict(sizes), built, "" if held is model else HOLDER)
     decided = [f"{line}: depends on values, traced as the given inputs decide it" for line in dict.fromkeys(lines)]
     found.notes += [*notes, *decided]
     return found
+
+
+HOLDER = "held_module"
+"""The name of a module inside of the one that is exported in its place."""
+
+
+class Held(nn.Module):
+    """A module around another one, whose own names the exporter cannot hold (`code`, `graph`): inside they are free."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.add_module(HOLDER, module)
+        self.train(module.training)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes."""
+        return getattr(self, HOLDER)(*args, **kwargs)
+
+
+def clashes(model: nn.Module) -> bool:
+    """Whether a part of the module is called like something that exported modules have of their own."""
+    own = {*model._modules, *model._parameters, *model._buffers}
+    return bool(own & (set(dir(torch.fx.GraphModule)) - set(dir(nn.Module))))
 
 
 def _exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

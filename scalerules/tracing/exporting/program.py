@@ -98,8 +98,13 @@ class Trace:
     """Lengths that data decide, already noted."""
 
 
-def read(model: nn.Module, program: Any, sizes: dict[str, int], built: str) -> Trace:
-    """The trace that an exported program of `model` holds. Raises `ScaleRulesError` on a scan over no steps."""
+def read(model: nn.Module, program: Any, sizes: dict[str, int], built: str, holder: str = "") -> Trace:
+    """The trace that an exported program of `model` holds. Raises `ScaleRulesError` on a scan over no steps.
+
+    `holder` is what the model is called in the module that was exported in its place, if one was.
+    """
+    if holder:
+        _without_holder(program, f"{holder}.")
     owners = {name: type(module).__name__ for name, module in model.named_modules()}
     names, weights = _weights(model, owners)
     refs: dict[str, Any] = {}
@@ -122,6 +127,19 @@ def read(model: nn.Module, program: Any, sizes: dict[str, int], built: str) -> T
     _read_outputs(program, refs, found)
     _drop_dead(found)
     return found
+
+
+def _without_holder(program: Any, prefix: str) -> None:
+    """Gives weights and modules the names that they have without the module around them."""
+    for spec in program.graph_signature.input_specs:
+        if isinstance(spec.target, str):
+            spec.target = spec.target.removeprefix(prefix)
+    for node in program.graph.nodes:
+        stack = list(node.meta.get("nn_module_stack", {}).items())[1:]
+        if stack:
+            paths = {key: (str(path), kind) for key, (path, kind) in stack}
+            bare = {key: ("" if p == prefix[:-1] else p.removeprefix(prefix), kind) for key, (p, kind) in paths.items()}
+            node.meta["nn_module_stack"] = bare
 
 
 def _weights(model: nn.Module, owners: dict[str, str]) -> tuple[dict[str, str], dict[str, Tensor]]:

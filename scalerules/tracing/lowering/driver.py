@@ -22,6 +22,10 @@ assert families
 SILENT = ("_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range_for_size", "sym_size")
 
 
+FAULTS = (TypeError, ValueError, LookupError, AttributeError, AssertionError, ArithmeticError, RecursionError)
+"""What a function of the table raises where a call is none of those that it was written for."""
+
+
 def lowered(record: Record, sketch: Sketch, unfolded: frozenset[str] = frozenset()) -> Lowering:
     """Lowers the calls of a record in order; loops named in `unfolded` step by step."""
     lowering = Lowering(record, sketch, lower, unfolded)
@@ -61,3 +65,9 @@ def _lower(lowering: Lowering, name: str, call: Call) -> Result:
         if error.where is None:
             error.where = place(call)
         raise
+    except FAULTS as error:
+        said = f"{type(error).__name__}: {error}".strip(": ")
+        raise Unknown(
+            f"this operation is read in a way that tracing does not follow ({said})", where=place(call),
+            hint="write this line with other operations, or report it with the line",
+        ) from error  # fmt: skip
