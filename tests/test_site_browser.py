@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 import scalerules as sr
+from docs.site.answers import answer
+from docs.site.question import asked_of
 
 BROWSER = os.environ.get("SCALERULES_BROWSER") or shutil.which("chromium") or shutil.which("chromium-browser")
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser test needs playwright")
@@ -108,7 +110,8 @@ def test_a_cell_and_an_edge_open(site, browser):
     page.locator(".sr-figure.whole .sr-hit").nth(3).click(force=True)
     assert "at the start" in page.locator(".sr-edge").inner_text()
     page.select_option(".sr-node", "attention.scores")
-    assert "width^(-3/2)" in page.locator(".sr-edge").inner_text()
+    sizes = answer(asked_of("transformer")[0])["edges"]["attention.scores"]
+    assert page.locator(".sr-edge dd").all_inner_texts()[1:] == [sizes[when] for when in ("start", "backward", "changed")]
     assert page.locator(".edge.chosen").count() > 0
 
 

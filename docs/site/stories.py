@@ -24,7 +24,13 @@ def story(solution: Solution, name: str) -> list[dict[str, Any]]:
             "quantity": explanation.quantity,
             "size": explanation.size,
             "equation": explanation.equation,
-            "steps": [WIDE.sub(" \N{MIDDLE DOT} ", line.strip()) for line in told.get(explanation.quantity, [])[1:]],
+            "steps": [_step(line) for line in told.get(explanation.quantity, [])[1:]],
         }
         for explanation in solution.explanations.get(name, ())
     ]
+
+
+def _step(line: str) -> str:
+    """A line of the tree: its depth as spaces in front, its columns with dots between."""
+    text = line.lstrip()
+    return " " * (len(line) - len(text)) + WIDE.sub(" \N{MIDDLE DOT} ", text.rstrip())

@@ -146,7 +146,7 @@ function page(data) {
     if (!known.length) frame.append(make("p", untold(size)));
     for (const one of known) {
       frame.append(make("p", `${one.quantity} = ${one.size}. ${one.equation}`));
-      const list = make("ol");
+      const list = make("ul", undefined, { class: "sr-tree" });
       for (const step of one.steps) list.append(make("li", data.texts[step]));
       frame.append(list);
     }
