@@ -61,6 +61,11 @@ class Asked:
         patterns = (unruled,) if isinstance(unruled, str) else tuple(unruled)
         return cls(rate, beside, decay, damping, means, receiver, float(number(RADIUS, rho)), patterns)
 
+    @property
+    def decays(self) -> bool:
+        """Whether there is any weight decay."""
+        return any(float(value) for value in self.weight_decay.values.values())
+
     def check(self, names: Iterable[str]) -> None:
         """Raises `ScaleRulesError` for a pattern that fits none of these names."""
         listed = list(names)

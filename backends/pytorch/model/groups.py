@@ -209,7 +209,7 @@ def groups_of(rows: Mapping[str, Row], matched: Matched) -> list[Group]:
         if key not in found:
             group: Group = {"params": [], "names": [], **row.numbers}
             if row.kind is not None:
-                group |= {"optimizer": row.kind}
+                group |= {"optimizer": row.kind, "use_muon": row.kind == MUON}  # the word of other packages
             if row.parts:
                 group["parts"] = row.parts
             found[key] = group

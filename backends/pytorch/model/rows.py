@@ -150,7 +150,9 @@ def _of_rule(at: Sizes, name: str, rule: str, follower: Follower, asked: Asked) 
     exponents, parameter, law = at.solution.parameters[rule], follower.parameter, law_at(at)
     factor: dict[str, Any] = {
         "lr": at.factor(exponents.lr),
-        "weight_decay": at.factor(decay_exponents(at, rule, exponents, asked.receiver)),
+        "weight_decay": at.factor(
+            decay_exponents(at, rule, exponents, asked.receiver) if asked.decays else exponents.wd
+        ),
         "eps": at.factor(exponents.eps),
     }
     factor |= {key: at.factor(exponents.dampings[key]) for key in ("eps2", RADIUS) if key in exponents.dampings}
