@@ -16,8 +16,9 @@ import torch
 from scalerules.backends.pytorch.source.emit import Groups
 from test_apply import Net, quiet, rules
 from torch import nn
-from torch.distributed import checkpoint
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn import functional
@@ -67,7 +68,7 @@ def saved(index: int, port: int, folder: str) -> None:
             optimizer = set_up(model, law).optimizer(take)
             losses = steps(model, optimizer, 0, 2)
             state, moments = get_state_dict(model, optimizer)
-            checkpoint.save({"model": state, "optimizer": moments}, checkpoint_id=f"{folder}/{law}")
+            save({"model": state, "optimizer": moments}, checkpoint_id=f"{folder}/{law}")
             torch.save(losses, f"{folder}/{law}.{index}.pt")
     finally:
         torch.distributed.destroy_process_group()
@@ -101,6 +102,6 @@ def test_two_processes_save_and_one_goes_on(folder: Path, law: str) -> None:
     model = Net(WIDTH, seed=9)
     optimizer = set_up(model, law).optimizer(KINDS[law])
     state, moments = get_state_dict(model, optimizer)
-    checkpoint.load({"model": state, "optimizer": moments}, checkpoint_id=str(folder / law))
+    load({"model": state, "optimizer": moments}, checkpoint_id=str(folder / law))
     set_state_dict(model, optimizer, model_state_dict=state, optim_state_dict=moments)
     assert steps(model, optimizer, 2, 2) == pytest.approx(alone[2:], rel=1e-5)

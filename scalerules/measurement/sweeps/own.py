@@ -79,8 +79,8 @@ class OwnJob:
 
     def run(self) -> Outcome:
         """Calls the function. Raises `ScaleRulesError` with its arguments, file and line where it fails."""
-        sizes = {scale: int(value) if float(value).is_integer() else value for scale, value in self.sizes.items()}
-        given = {self.over: self.lr, "seed": self.seed, self.rule: RuleAt(self.solution, self.base, sizes)}
+        sizes, base = _whole(self.sizes), _whole(self.base)
+        given = {self.over: self.lr, "seed": self.seed, self.rule: RuleAt(self.solution, base, sizes)}
         began = time.process_time()
         try:
             loss = self.train(**given, **_taken(self.train, sizes))
@@ -91,6 +91,11 @@ class OwnJob:
             raise _failed(error, self.train, shown) from error
         value = value if math.isfinite(value) else math.inf
         return Outcome(value, not math.isfinite(value), (), time.process_time() - began)
+
+
+def _whole(sizes: Mapping[str, float]) -> dict[str, float]:
+    """Values of scales, whole ones as a module wants them."""
+    return {scale: int(value) if float(value).is_integer() else value for scale, value in sizes.items()}
 
 
 def own_job(train: Train, over: str, graph: Graph, solution: Solution, base: Mapping[str, float]) -> OwnJob:
