@@ -84,7 +84,7 @@ class OwnJob:
         began = time.process_time()
         try:
             loss = self.train(**given, **_taken(self.train, sizes))
-            value = float(loss)
+            value = float(loss.detach() if hasattr(loss, "detach") else loss)
         except Exception as error:
             values = {self.over: self.lr, "seed": self.seed, **sizes}
             shown = ", ".join(f"{name}={value:g}" for name, value in values.items())
