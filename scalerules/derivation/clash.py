@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 from scalerules.errors import Clash
 from scalerules.passes.events import Event
@@ -50,8 +51,9 @@ def _total(problem: Problem, failure: Unsolvable) -> str | None:
     known, scales = dict(problem.given), list(problem.direction)
     forms = [{s: sign * v for s, v in e.form.items()} for e, sign in zip(failure.clash, signs, strict=True)]
     unknowns = list(dict.fromkeys(s for form in forms for s in unknowns_of(form) if s not in known))
-    rows = [[sympy.Rational(str(form.get(symbol, 0))) for form in forms] for symbol in unknowns]
-    ways = sympy.Matrix(len(rows), len(forms), lambda i, j: rows[i][j]).nullspace()
+    algebra: Any = sympy
+    entries = [algebra.Rational(str(form.get(symbol, 0))) for symbol in unknowns for form in forms]
+    ways: list[Any] = algebra.Matrix(len(unknowns), len(forms), entries).nullspace()
     if len(ways) != 1:
         return None
     shares = [Fraction(str(share)) for share in ways[0]]

@@ -75,7 +75,7 @@ class Rows:
         self.graph, self.run, self.vectors, self.scales = graph, run, vectors, scales
         self.told = run.told or []
         self.sites = {site.key: site for site in run.plan.sites}
-        self.reads = reads_of(run)
+        self.reads: dict[str, tuple[str, ...]] = reads_of(run)
         self.where: dict[int, list[int]] = {}
         for index, told in enumerate(self.told):
             for term in told.terms:
@@ -283,7 +283,7 @@ class Rows:
 
 def reads_of(run: Run) -> dict[str, tuple[str, ...]]:
     """For every operation and every parameter what its rows may follow from: itself, and what it reads."""
-    found = {site.key: (site.key, *site.operands) for site in run.plan.sites}
+    found: dict[str, tuple[str, ...]] = {site.key: (site.key, *site.operands) for site in run.plan.sites}
     for key in run.plan.parameters:
         around = [k for site in run.plan.sites if key in site.operands for k in found[site.key]]
         found[key] = tuple(dict.fromkeys((key, *around)))

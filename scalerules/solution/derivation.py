@@ -17,7 +17,7 @@ from scalerules.errors import UnknownName
 from scalerules.sizes.exponents import Exponents
 
 if TYPE_CHECKING:
-    import sympy
+    import sympy  # pyright: ignore[reportMissingTypeStubs]
 
 Linear = Mapping[str, Fraction]
 """A linear form: coefficients by symbol, or by the name of a row."""
@@ -174,12 +174,16 @@ class Derivation:
 
     def value(self, linear: Linear) -> Exponents:
         """The exponents of a linear form in symbols and rows."""
-        scales = next(iter(self.growths.values())).fractions if self.growths else {}
-        total = dict.fromkeys(scales, Fraction(0))
+        total = dict.fromkeys(self.scales, Fraction(0))
         for name, share in linear.items():
             for scale, exponent in self.values[name].fractions.items():
                 total[scale] += share * exponent
         return Exponents(total)
+
+    @property
+    def scales(self) -> list[str]:
+        """What grows."""
+        return list(next(iter(self.growths.values()))) if self.growths else []
 
     @cached_property
     def values(self) -> Mapping[str, Exponents]:
@@ -219,7 +223,7 @@ def expression(linear: Linear) -> sympy.Expr:
     import sympy  # pyright: ignore[reportMissingTypeStubs]
 
     parts = (sympy.Rational(v.numerator, v.denominator) * sympy.Symbol(name) for name, v in linear.items())
-    return cast("sympy.Expr", sympy.Add(*parts))
+    return sympy.Add(*parts)
 
 
 def written(linear: Linear) -> str:

@@ -151,8 +151,7 @@ def reason(derivation: Derivation, condition: Condition, solved: Solved) -> str:
     """Why it is not more: what grows then."""
     share = condition.form.get(solved.symbol, Fraction(0)) * HALF
     row = derivation.row(condition.row)
-    scales = next(iter(derivation.growths.values())).fractions if derivation.growths else {}
-    grows = " ".join(f"{scale}^({share})" if share != 1 else scale for scale in list(scales)[:1])
+    grows = " ".join(f"{scale}^({share})" if share != 1 else scale for scale in derivation.scales[:1])
     return f"Half a power more, and the {row.what} grows like {grows}."
 
 

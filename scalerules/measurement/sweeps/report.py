@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from scalerules.measurement.notebook import shown
+
 from . import views
 from .curves import drift_data, row_data
 from .facts import SweepFacts
@@ -42,6 +44,9 @@ class TransferReport(SweepFacts):
         """The table as Markdown."""
 
         return views.markdown(self)
+
+    def _repr_html_(self) -> str:
+        return shown(self.to_table())
 
     def plot(self, path: str) -> None:
         """Draws the loss over the rate, a panel per rule and a line per size, the optimum marked."""

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from scalerules.boundary.files import replaced
+from scalerules.measurement.notebook import shown
 
 from .facts import VerificationFacts
 from .figure import plot
@@ -39,6 +40,9 @@ class Report(VerificationFacts):
         """A rich table: the verdict, what is wrong or open, a line for each kind of quantity; `every`: each row."""
 
         return table(self, every)
+
+    def _repr_html_(self) -> str:
+        return shown(self.to_table())
 
     def plot(self, path: str) -> None:
         """Draws measured sizes over the scale, divided by the predicted power: what agrees is level.
