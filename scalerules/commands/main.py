@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 """What a system says of a disk that takes no more."""
 
+WHOLE = ("--steps", "--seed", "--seeds", "--graphs", "--jobs")
+"""Options that count."""
+
 HELP = """Derives how initialisation, multipliers and learning rates scale with width, depth, state size.
 
 GRAPH is a name of the catalogue (scalerules list), a path to .py, .yaml or .json, or module:factory.
@@ -89,6 +92,7 @@ def _run(arguments: list[str]) -> int:
 
     app = application()
     arguments = _joined(arguments)
+    _check_whole(arguments)
     try:
         command, bound, *_ = app.parse_args(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
@@ -101,6 +105,14 @@ def _run(arguments: list[str]) -> int:
     with reserved(), limits(), working(shown, not bound.arguments.get("quiet")):
         status: Any = command(*bound.args, **bound.kwargs)
     return status if isinstance(status, int) else 0
+
+
+def _check_whole(arguments: Sequence[str]) -> None:
+    """Raises `ScaleRulesError` for a number of things that is no whole number: the parser would round it."""
+    words = [part for text in arguments for part in (text.split("=", 1) if text.startswith("--") else [text])]
+    for option, text in zip(words, words[1:], strict=False):
+        if option in WHOLE and re.fullmatch(r"[-+]?\d*\.\d*", text):
+            raise ScaleRulesError(f"{option} {text} is not a whole number")
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:
