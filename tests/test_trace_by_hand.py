@@ -205,3 +205,23 @@ def test_names_that_the_exporter_has_itself() -> None:
     graph = sr.trace(Named, WIDTH, rows(4, 5))
     assert set(graph.parameters) == {name for name, _ in Named(16).named_parameters()}
     assert graph.record is not None and graph.record.calls[0].stack[-1] == ("code", "Linear")
+
+
+class Unread(nn.Module):
+    """Rows chosen by a mask, beside a layer that nothing reads."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.chosen, self.unread = Dispatched(width, "where"), nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.chosen(x)
+
+
+def test_check_lists_what_was_fixed_and_what_has_no_rule(capsys: pytest.CaptureFixture[str]) -> None:
+    sr.trace(Unread, WIDTH, rows(6, 5), check=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines[:3]] == ["fixed", "no rule", "no rule"]
+    assert lines[1] == "no rule: unread.weight is trained, and no output depends on it"
+    sr.trace(Named, WIDTH, rows(4, 5), check=True)
+    assert capsys.readouterr().out == "nothing was guessed, fixed or left out\n"

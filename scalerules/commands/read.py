@@ -64,9 +64,14 @@ def trace(
     *,
     scale: Annotated[tuple[str, ...], Parameter(negative="", help="NAME=VALUES, such as width=32,48,64.")] = (),
     format: Literal["yaml", "json", "record"] = "yaml",
+    check: Annotated[
+        bool, Parameter(negative="", help="List guesses, fixed branches, weights without a rule.")
+    ] = False,
     output: Output = None,
 ) -> int:
     """Traces a torch module, unedited, and writes its graph; `record` shows the traced calls with symbolic sizes.
+
+    `--check` writes instead what was guessed, which branches were fixed, and which parameters have no rule.
 
     `factory(width=32)` builds the module, `make_inputs(width=32)` of the same file returns what it is called with.
     What was left out or could not be set is said on standard error. Needs the extra torch.
@@ -81,6 +86,14 @@ def trace(
     from .options import traced_at
 
     graph = load(factory, trace=traced_at(scale) or None)
+    if check and isinstance(graph, Traced):
+        from scalerules.tracing.dry_run import dry_run
+
+        write(
+            ended("\n".join(dry_run(graph, graph.record, graph.notes) or ["nothing was guessed, fixed or left out"])),
+            output,
+        )
+        return 0
     if isinstance(graph, Traced):
         warn(graph.notes)
     if format == "record":

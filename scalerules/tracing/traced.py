@@ -61,6 +61,7 @@ def trace(
     measure: bool = True,
     loss: Literal["mse", "cross_entropy"] | None = None,
     progress: bool = True,
+    check: bool = False,
 ) -> Traced:
     """The graph of what `make_model(**sizes)` computes on `inputs(**sizes)`.
 
@@ -68,7 +69,8 @@ def trace(
     the one that grows by default. No weights are allocated for tracing; `measure` False also leaves out the small real
     copies in which the initial values are looked at. `loss` is what `verify` trains with; by default that of the
     module itself, cross-entropy where it returns an entry for every token of a table, and else mean squares.
-    `progress`: what takes more than two seconds says so on standard error.
+    `progress`: what takes more than two seconds says so on standard error. `check` prints what was guessed, which
+    branches were fixed, and which parameters have no rule (`dry_run`).
 
     Raises `MissingExtra` without torch, and `ScaleRulesError` where the module cannot be traced or an operation is not
     known, with the operation, the module's path and the source line.
@@ -82,7 +84,12 @@ def trace(
     if loss not in (None, "mse", "cross_entropy"):
         raise UnknownName("loss", str(loss), ["mse", "cross_entropy"])
     with working(f"tracing {getattr(make_model, '__name__', 'the module')}", progress):
-        return graph_of(record(make_model, scales, inputs, measure=measure), make_model, inputs, loss)
+        graph = graph_of(record(make_model, scales, inputs, measure=measure), make_model, inputs, loss)
+    if check:
+        from .dry_run import dry_run
+
+        print("\n".join(dry_run(graph, graph.record, graph.notes) or ["nothing was guessed, fixed or left out"]))
+    return graph
 
 
 def graph_of(

@@ -1,0 +1,42 @@
+"""What a user should look at before trusting a traced graph: guesses, branches that were fixed, weights without a rule.
+
+`scalerules trace --check` and `sr.trace(..., check=True)` print it; nothing is derived for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scalerules.architecture.graph import Graph
+from scalerules.ops.functions import STAND_INS
+
+from .record import Record
+
+CHOSEN = ("rows are chosen by values", "depends on values")
+
+
+def dry_run(graph: Graph, record: Record | None, notes: Sequence[str]) -> list[str]:
+    """A line for each thing that was guessed, fixed or left out; empty where the graph is all that the module does."""
+    guessed = [
+        f"guessed: {name} is some function of what it reads, its own law is not known"
+        for name, node in graph.nodes.items()
+        if node.op in STAND_INS
+    ]
+    fixed = [f"fixed: {note}" for note in notes if any(text in note for text in CHOSEN)]
+    weights = record.weights if record is not None else ()
+    ruled = {name for weight in weights if weight.name in graph.parameters for name in (weight.name, *weight.aliases)}
+    folded = [name for name in graph.parameters if "*" in name]
+    left = [w.name for w in weights if w.trained and w.name not in ruled and not _in_fold(w.name, folded)]
+    others = [f"note: {note}" for note in notes if not any(text in note for text in CHOSEN)]
+    return [*guessed, *fixed, *(f"no rule: {name} is trained, and no output depends on it" for name in left), *others]
+
+
+def _in_fold(name: str, folded: list[str]) -> bool:
+    """Whether a name is one of `layers.*.weight`."""
+    parts = name.split(".")
+    stars = [each.split(".") for each in folded if each.count(".") + 1 == len(parts)]
+    return any(all(_stands_for(a, b) for a, b in zip(star, parts, strict=True)) for star in stars)
+
+
+def _stands_for(part: str, name: str) -> bool:
+    return part == name or (part == "*" and name.isdigit())
