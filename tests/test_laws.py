@@ -186,6 +186,16 @@ def test_products_add_profiles():
     assert term.profile == (SUMMABLE,)
 
 
+def test_a_profile_stays_on_its_axis_beside_a_flat_factor():
+    """Found by mutation: one factor alone decays, along an axis of both or of its own."""
+    same = contract(AT, [(I, vector(A, profile=(1,))), (I, vector(A))], I)
+    assert [(t.size, t.profile) for t in same] == [(0, (1,))]
+    outer = contract(AT, [(I, vector(A, profile=(1,))), (O, vector(B))], (*I, *O))
+    assert [(t.size, t.signs, t.profile) for t in outer] == [(0, (A, B), (1, 0))]
+    turned = contract(AT, [(O, vector(B)), (I, vector(A, profile=(1,)))], (*O, *I))
+    assert [t.profile for t in turned] == [(0, 1)]
+
+
 def test_an_outer_product_need_not_be_multiplied_out():
     """`dW x` with `dW = d x'^T`, kept as its factors, has the terms of the matrix multiplied out."""
     update = Outer(((O, tuple(vector(B)[0])), (I, tuple(vector(A)[0]))), (*O, *I), Term(-UNIT))
