@@ -24,3 +24,9 @@ def density(graph: Graph, parameter: str, sizes: Mapping[str, float]) -> float:
     """The part of the entries of a parameter that its static mask keeps; 1 where it has none."""
     text = graph.parameters[parameter].density
     return 1.0 if text is None else min(1.0, graph.length(text, parameter).value(sizes))
+
+
+def start(graph: Graph, parameter: str, sizes: Mapping[str, float]) -> float:
+    """What the fixed initial entries of a parameter are multiplied with; 1 where nothing is said."""
+    text = graph.parameters[parameter].factor
+    return 1.0 if text is None else graph.length(text, parameter).value(sizes)

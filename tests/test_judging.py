@@ -85,3 +85,132 @@ def test_a_look_up_reads_one_row_of_a_growing_vocabulary(optimizer: str) -> None
     solution = sr.derive(g.build(g.dense("W3", g.gelu(g.dense("W2", h, "n n")), "out n")), optimizer=optimizer)
     assert exponents(solution, "E") == (0, Fraction(1, 2) if optimizer == "muon" else 0)
     assert exponents(solution, "W2") == exponents(solution, "W3") == (0, 0)
+
+
+def small_gain(factor: str | None) -> sr.Graph:
+    """A gain behind a hidden layer that starts at a factor."""
+    g = sr.Builder("small", axes=AXES)
+    h = g.gelu(g.dense("W1", g.input("x", "batch in"), "n in"))
+    h = g.gelu(g.gain("gain", g.dense("W2", h, "n n"), "n", factor=factor), name="a2")
+    return g.build(g.dense("W3", h, "out n"))
+
+
+@pytest.mark.parametrize(("optimizer", "lr", "gain"), [("adamw", "-1/2", "-1/2"), ("sgd", "1", "0")])
+def test_a_constant_that_depends_on_a_size_is_made_up_for_by_the_layer_in_front(
+    optimizer: str, lr: str, gain: str
+) -> None:
+    solution = sr.derive(small_gain("n^(-1/2)"), optimizer=optimizer)
+    assert exponents(solution, "W2") == (0, Fraction(lr))
+    assert exponents(solution, "gain") == (Fraction(-1, 2), Fraction(gain))
+    plain = sr.derive(small_gain(None), optimizer=optimizer)
+    assert exponents(solution, "W1") == exponents(plain, "W1")
+    assert exponents(solution, "W3") == exponents(plain, "W3")
+
+
+def test_a_constant_that_depends_on_a_size_is_trained_and_emitted_as_such() -> None:
+    graph = sr.Graph.model_validate(small_gain("n^(-1/2)").to_dict())
+    solution = sr.derive(graph, optimizer="adamw")
+    assert sr.verify(graph, solution, sizes=[64, 128, 256], seeds=1, progress=False).verdict is not False
+    namespace: dict[str, object] = {}
+    exec(compile(sr.emit(solution), "emitted.py", "exec"), namespace)
+    model = namespace["Model"](width=256)  # type: ignore[operator]
+    namespace["init_"](model)  # type: ignore[operator]
+    gain = dict(model.named_parameters())["gain"]
+    assert gain.unique().tolist() == [1 / 16]
+
+
+@pytest.mark.parametrize("init", ["normal", "zeros"])
+def test_only_fixed_entries_have_a_factor(init: str) -> None:
+    g = sr.Builder("wrong", axes=AXES)
+    g.parameter("W", "out n", init, factor="n^(-1/2)")
+    with pytest.raises(sr.ScaleRulesError, match="has a factor and init"):
+        g.build(g.einsum("y", "b n, o n -> b o", g.input("x", "batch n"), parameters=("W",)))
+
+
+def routed(free: bool, between: bool = False) -> sr.Graph:
+    """A mixture of layers by a softmax, perhaps with a free factor behind its router, and an identity in between."""
+    g = sr.Builder("routed", axes={**AXES, "experts": 4})
+    h = g.gelu(g.dense("W1", g.input("x", "batch in"), "n in"))
+    scores = g.dense("W_router", h, "experts n")
+    scores = g.node("same", "identity", scores) if between else scores
+    scores = g.scale("factor", scores, free=True) if free else scores
+    g.parameter("W2", "experts n n")
+    h = g.einsum("h2", "b n, b e, e m n -> b m", h, g.softmax(scores, axis="experts", name="w"), parameters=("W2",))
+    return g.build(g.dense("W3", g.gelu(h, name="a2"), "out n"))
+
+
+@pytest.mark.parametrize("between", [False, True])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_free_factor_behind_a_parameter_that_stands_alone_is_no_freedom(optimizer: str, between: bool) -> None:
+    plain = sr.derive(routed(False), optimizer=optimizer)
+    solution = sr.derive(routed(True, between), optimizer=optimizer)
+    assert solution.multipliers["factor"]["width"] == 0
+    assert [exponents(solution, n) for n in solution.parameters] == [exponents(plain, n) for n in plain.parameters]
+
+
+def test_no_term_of_a_sum_is_left_behind_to_make_room_for_another() -> None:
+    """A learnt vector of fixed size passes through the layer that reads the data, and both are added."""
+    g = sr.Builder("start", axes=AXES)
+    x = g.input("x", "batch in")
+    g.parameter("start", "in")
+    g.parameter("read", "n in")
+    first = g.tanh(g.einsum("first", "i, o i -> o", parameters=("start", "read")), name="a1")
+    data = g.einsum("data", "b i, o i -> b o", x, parameters=("read",))
+    second = g.einsum("second", "i, o i -> o", first, parameters=(g.parameter("mix", "n n"),))
+    both = g.node("both", "add", data, second, equation="b o, o -> b o")
+    solution = sr.derive(g.build(g.dense("W3", g.tanh(both, name="a2"), "out n")), optimizer="adamw")
+    assert exponents(solution, "start") == exponents(solution, "read") == (0, 0)
+
+
+def test_a_tied_table_beside_positions_keeps_its_size_and_the_readout_has_the_factor() -> None:
+    g = sr.Builder("masked", axes={"batch": 4, "time": 7, "words": 19, "n": "width"})
+    tokens, places = g.input("tokens", "batch time words", "tokens"), g.input("places", "time time", "tokens")
+    g.parameter("table", "words n")
+    g.parameter("positions", "time n")
+    words = g.einsum("word", "b t v, v n -> b t n", tokens, parameters=("table",))
+    place = g.einsum("place", "t p, p n -> t n", places, parameters=("positions",))
+    h = g.rms_norm(g.node("both", "add", words, place, equation="b t n, t n -> b t n"), axis="n", name="norm")
+    h = g.relu(g.dense("mix", h, "n n", "b t"))
+    logits = g.bias("b", g.einsum("read", "b t n, v n -> b t v", h, parameters=("table",)), "words")
+    solution = sr.derive(g.build(g.scale("logits", logits, free=True)), optimizer="adamw")
+    assert exponents(solution, "table") == exponents(solution, "positions") == (0, 0)
+    assert solution.multipliers["logits"]["width"] == -1
+
+
+def hidden(make: str) -> sr.Graph:
+    """A perceptron whose hidden matrix is computed from parameters in one of several ways."""
+    g = sr.Builder(make, axes={**AXES, "k": "width/4", "m": "width"})
+    h = g.gelu(g.dense("W1", g.input("x", "batch in"), "n in"))
+    if make == "product":
+        g.parameter("L", "m k"), g.parameter("R", "k n")
+        w = g.einsum("W", "o k, k i -> o i", parameters=("L", "R"))
+    elif make == "view":
+        g.parameter("U", "n m")
+        w = g.node("W", "rearrange", parameters=("U",), axes="m n", equation="i o -> o i")
+    elif make == "gains":
+        g.parameter("U", "m n"), g.parameter("gain", "m", "ones")
+        w = g.einsum("W", "o i, o -> o i", parameters=("U", "gain"))
+    else:
+        g.parameter("U", "m n")
+        w = g.node("W", "rms_norm", parameters=("U",), axis="n")
+    return g.build(g.dense("W3", g.gelu(g.einsum("h", "b i, o i -> b o", h, w), name="a2"), "out m"))
+
+
+@pytest.mark.parametrize(
+    ("make", "optimizer", "rules"),
+    [
+        ("product", "adamw", {"L": ("-1/2", -1), "R": ("-1/2", -1)}),
+        ("product", "sgd", {"L": ("-1/2", 0), "R": ("-1/2", 0)}),
+        ("view", "adamw", {"U": ("-1/2", -1)}),
+        ("view", "sgd", {"U": ("-1/2", 0)}),
+        ("gains", "adamw", {"U": ("-1/2", -1), "gain": (0, 0)}),
+        ("gains", "sgd", {"U": ("-1/2", 0), "gain": (0, 1)}),
+    ],
+)
+def test_a_weight_may_be_computed_before_data_meet_it(make: str, optimizer: str, rules: dict[str, tuple]) -> None:
+    solution = sr.derive(hidden(make), optimizer=optimizer)
+    assert {name: exponents(solution, name) for name in rules} == {
+        name: (Fraction(init), Fraction(lr)) for name, (init, lr) in rules.items()
+    }
+    assert exponents(solution, "W1") == (0, 0 if optimizer == "adamw" else 1)
+    assert exponents(solution, "W3") == (-1, -1)

@@ -22,7 +22,7 @@ from scalerules.errors import GraphError
 from scalerules.ops import OPS
 from scalerules.ops.node import Node
 
-from ..base_values import density, natural_std
+from ..base_values import density, natural_std, start
 from .call import Call, Run, Scope, Swap
 from .operations import SCAN_PARTS, TABLE
 
@@ -109,6 +109,7 @@ class Program:
             value = torch.randn(shape, generator=generator, dtype=self.dtype).mul_(std)
             part = density(self.graph, name, self.sizes)
             return value if part == 1 else value * (torch.rand(shape, generator=generator) < part)
+        factor *= start(self.graph, name, self.base)
         if kind in ("zeros", "ones"):
             return torch.full(shape, 0.0 if kind == "zeros" else factor, dtype=self.dtype)
         numbers = torch.arange(1, shape[-1] + 1, dtype=self.dtype)

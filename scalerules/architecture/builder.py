@@ -49,10 +49,14 @@ class Builder:
         return self.node(name, "input", axes=axes, kind=kind)
 
     def parameter(
-        self, name: str, axes: str, init: str = "normal", trained: bool = True, density: str | float | None = None
-    ) -> str:
-        """Declares a parameter; it is read by naming it in a node. `density`: the part that a static mask keeps."""
-        data = {"axes": axes, "init": init, "trained": trained, "density": density}
+        self, name: str, axes: str, init: str = "normal", trained: bool = True, density: str | float | None = None,
+        factor: str | float | None = None,
+    ) -> str:  # fmt: skip
+        """Declares a parameter; it is read by naming it in a node.
+
+        `density`: the part that a static mask keeps; `factor`: what fixed initial entries are multiplied with.
+        """
+        data = {"axes": axes, "init": init, "trained": trained, "density": density, "factor": factor}
         self.parameters[name] = Parameter.model_validate(data)
         return name
 
@@ -82,9 +86,9 @@ class Builder:
         self.parameter(name, axes, init, density=density)
         return self.einsum(name, f"{batch} i, o i -> {batch} o", x, parameters=(name,))
 
-    def gain(self, name: str, x: str, axis: str, batch: str = "b") -> str:
-        """A trained gain, ones at first, along the last axis of `x`."""
-        self.parameter(name, axis, "ones")
+    def gain(self, name: str, x: str, axis: str, batch: str = "b", factor: str | float | None = None) -> str:
+        """A trained gain, ones at first (times a factor), along the last axis of `x`."""
+        self.parameter(name, axis, "ones", factor=factor)
         return self.einsum(name, f"{batch} i, i -> {batch} i", x, parameters=(name,))
 
     def bias(self, name: str, x: str, axis: str) -> str:

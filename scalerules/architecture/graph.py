@@ -77,6 +77,7 @@ class Graph(_Data):
         for name, parameter in self.parameters.items():
             self._known_axes(parameter.axes, f"parameter {name!r}")
             self._check_density(parameter, f"parameter {name!r}")
+            self._check_factor(parameter, f"parameter {name!r}")
         self._check_nodes(self.nodes, outer={}, repeat=None)
         used = {p for node in self.walk() for p in node[1].parameters}
         for name in self.parameters:
@@ -172,6 +173,16 @@ class Graph(_Data):
         if not 0 < part <= 1:
             hint = "a density is above 0 and at most 1; name the base size of its scale in `sizes`"
             raise GraphError(f"has the density {part:g} at the base size", where=where, hint=hint)
+
+    def _check_factor(self, parameter: Parameter, where: str) -> None:
+        if parameter.factor is None:
+            return
+        if parameter.init in ("normal", "zeros"):
+            hint = "only ones, range and log_range have one; what is random has an init that is derived"
+            raise GraphError(f"has a factor and init {parameter.init!r}", where=where, hint=hint)
+        at_base = self.length(parameter.factor, where).value(self.base_sizes())
+        if not 0 < at_base < math.inf:
+            raise GraphError(f"has the factor {at_base:g} at the base size", where=where, hint="a factor is above 0")
 
     def _check_nodes(self, nodes: Mapping[str, Node], outer: Mapping[str, object], repeat: str | None) -> None:
         if sum(1 for _ in walk(nodes)) > MAX_NODES:

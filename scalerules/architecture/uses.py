@@ -26,22 +26,38 @@ class Use:
     lookup: bool
 
 
-def uses(graph: Graph, parameter: str) -> list[Use]:
-    """How each einsum uses a parameter, in the order of the graph."""
+def uses(graph: Graph, parameter: str, through_views: bool = False) -> list[Use]:
+    """How each einsum uses a parameter (or a view of it, too), in the order of the graph."""
     nodes = dict(graph.walk())
+    views = _views(nodes, parameter) if through_views else {}
     found: list[Use] = []
     for name, node in nodes.items():
-        if parameter in node.parameters and node.op == "einsum":
+        read = [k for k, source in enumerate(node.operands) if source == parameter or source in views]
+        if read and node.op == "einsum":
             operands, result = node.labels()
-            at = len(node.inputs) + node.parameters.index(parameter)
+            at = read[0]
+            places = views.get(node.operands[at], range(len(operands[at])))
             others = {label for i, part in enumerate(operands) if i != at for label in part}
-            labels = list(enumerate(operands[at]))
+            labels = list(zip(places, operands[at], strict=True))
             chosen = chosen_labels(node, nodes)
             summed = tuple(i for i, label in labels if label not in result and label not in chosen)
             brought = tuple(i for i, label in labels if label in result and label not in others)
             lookup = any(nodes[source].kind == "tokens" for source in node.inputs if source in nodes)
             found.append(Use(name, summed, brought, lookup))
     return found
+
+
+def _views(nodes: Mapping[str, Node], parameter: str) -> dict[str, list[int]]:
+    """The nodes that are a parameter with its axes in another order: for each of their axes that of the parameter."""
+    views: dict[str, list[int]] = {}
+    for name, node in nodes.items():
+        if node.op != "rearrange" or not (node.operands[0] == parameter or node.operands[0] in views):
+            continue
+        (before,), after = node.labels()
+        if sorted(before) == sorted(after):
+            places = views.get(node.operands[0], list(range(len(before))))
+            views[name] = [places[before.index(label)] for label in after]
+    return views
 
 
 def chosen_labels(node: Node, nodes: Mapping[str, Node]) -> set[str]:
@@ -57,7 +73,8 @@ def _op(nodes: Mapping[str, Node], name: str) -> str | None:
 
 def fan_in(graph: Graph, parameter: str, sizes: Mapping[str, float]) -> int:
     """The number of terms in the largest sum that the parameter stands in, at these sizes; 1 for a look-up."""
-    return max([1, *(count(graph, parameter, use.summed, sizes) for use in uses(graph, parameter) if not use.lookup)])
+    found = [use for use in uses(graph, parameter, through_views=True) if not use.lookup]
+    return max([1, *(count(graph, parameter, use.summed, sizes) for use in found)])
 
 
 def count(graph: Graph, parameter: str, positions: Iterable[int], sizes: Mapping[str, float]) -> int:

@@ -61,8 +61,7 @@ class _Writer:
             parameters=self._normed({name: self._rule(name) for name in self.graph.parameters}),
             multipliers={
                 name: exponents_of(vector, self.scales)
-                for (kind, name), vector in self.solved.vectors.items()
-                if kind == "mult"
+                for name, vector in ((name, self.solved.vectors["mult", name]) for name in self._multipliers())
             },
             direction=dict(problem.direction),
             cone=() if self.solved.everywhere else cone_of(self.run, self.solved.vectors, self.scales),
@@ -101,7 +100,8 @@ class _Writer:
         return global_norm(rules, {n: self._gradient(n) for n in trained}, counts, self.problem.direction)
 
     def _multipliers(self) -> list[str]:
-        return [name for kind, name in self.solved.vectors if kind == "mult"]
+        """The free factors in the order of the graph."""
+        return [name for name, _ in self.graph.walk() if ("mult", name) in self.solved.vectors]
 
     def _vector(self, kind: str, name: str) -> Exponents:
         vector = self.solved.vectors.get((kind, name))
@@ -118,9 +118,7 @@ class _Writer:
         dampings = self.tuning.dampings(held, name, gradient)
         rule = Rule(
             shape=self.graph.shape_of(name),
-            init=exponents_of(self.solved.vectors["init", name], self.scales)
-            if ("init", name) in self.solved.vectors
-            else self.zero,
+            init=self._start(name),
             mult=self.zero,
             lr=lr,
             eps=dampings.pop("eps", self.zero),
@@ -140,6 +138,13 @@ class _Writer:
             self.graph.parameters[name].init == "normal", len(axes), exponents_of(grows, self.scales), by.update
         )  # noqa: E501
         return self._with_radius(regauged(rule, shape, gauge_of(self.gauge), by.update, by.decay, by.dampings), name)
+
+    def _start(self, name: str) -> Exponents:
+        """How the initial entries grow: as solved for, or as a factor says."""
+        if ("init", name) in self.solved.vectors:
+            return exponents_of(self.solved.vectors["init", name], self.scales)
+        form = dict(self.run.point.start(name)[1])
+        return exponents_of(vector_of(form, {}, self.run, self.scales), self.scales)
 
     def _with_radius(self, rule: Rule, name: str) -> Rule:
         """The rule with the radius of its perturbation, if there is one."""

@@ -39,7 +39,7 @@ def fitted(at: Scope, terms: list[Term], labels: Labels, wanted: Labels) -> list
 
 def shifted(terms: list[Term], ticks: int, shift: Shift) -> list[Term]:
     """Every term times a constant factor."""
-    return [term.derived(size=term.size + ticks, shift=shift) for term in terms]
+    return [term.derived(size=term.size + ticks, shift=shift, matrix=term.matrix) for term in terms]
 
 
 class Contraction:

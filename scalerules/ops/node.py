@@ -26,12 +26,14 @@ class Parameter(_Data):
     the last axis: `range` (1, 2, 3, ...), `log_range` (log 1, log 2, ...).
     `density`: a static random mask keeps this part of the entries (a number, or a product of axes and scales such as
     `"density"`), the others are zero for good; the std is that of the entries that are kept.
+    `factor`: what fixed initial entries are multiplied with (a number, or a product such as `"width^(-1/2)"`).
     """
 
     axes: Axes
     init: Literal["normal", "zeros", "ones", "range", "log_range"] = "normal"
     trained: bool = True
     density: str | float | None = None
+    factor: str | float | None = None
 
 
 class Node(_Data):

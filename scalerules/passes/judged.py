@@ -2,36 +2,102 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from scalerules.ops.registry import law_of
-from scalerules.ops.site import Site
+from scalerules.ops.site import Held, Site
+
+JOINING = ("add", "concat")
+"""Operations that put values together, each as large as it is."""
 
 
-def judged_sites(sites: list[Site]) -> list[Site]:
-    """A value that is read only through a multiplier is judged behind it.
+def judged_sites(sites: list[Site], gains: Collection[str] = ()) -> list[Site]:
+    """The sites, of which a value that is read only through a multiplier is judged behind it.
 
-    A free one that stands right behind a parameter of its own is left to what comes behind.
+    A free multiplier behind a parameter of its own is no freedom: the value in front of it is judged too. `gains`: keys
+    of parameters whose initial entries are a fixed factor that depends on a size.
     """
-    readers: dict[str, list[Site]] = {}
-    uses: dict[str, int] = {}
+    maps = _Maps(sites, gains)
+    return [replace(site, judged=False, carries=True) if maps.open(site) else site for site in sites]
+
+
+def idle_factors(
+    sites: list[Site], parameters: Mapping[str, Held], solved_for: Collection[str]
+) -> dict[str, frozenset[str]]:
+    """The free multipliers that are no freedom, each with the parameters that stand in front of it alone.
+
+    `solved_for`: the names of the parameters whose initial size, or whose rate where they start at zero, is open.
+    """
+    maps, found = _Maps(sites), dict[str, frozenset[str]]()
+    keys = {key for key, held in parameters.items() if held.name in solved_for}
     for site in sites:
-        for key in site.inputs:
-            readers.setdefault(key, []).append(site)
-        for key in site.parameters:
-            uses[key] = uses.get(key, 0) + 1
+        alone = maps.alone(site, keys) if site.node.free and site.op == "scale" else ()
+        if alone:
+            found[site.name] = frozenset(parameters[key].name for key in alone)
+    return found
 
-    def scaled(site: Site) -> bool:
-        return site.key in readers and all(
-            reader.op == "scale" or (law_of(reader.op).passes and scaled(reader)) for reader in readers[site.key]
+
+class _Maps:
+    """What reads each site, and how often each parameter is read."""
+
+    def __init__(self, sites: list[Site], gains: Collection[str] = ()) -> None:
+        self.gains = gains
+        self.readers: dict[str, list[Site]] = {}
+        self.uses: dict[str, int] = {}
+        self.sites = {site.key: site for site in sites}
+        for site in sites:
+            for key in site.inputs:
+                self.readers.setdefault(key, []).append(site)
+            for key in site.parameters:
+                self.uses[key] = self.uses.get(key, 0) + 1
+
+    def open(self, site: Site) -> bool:
+        """Whether a value is judged behind what reads it."""
+        factors = self._factors(site)
+        if factors is None:
+            return False
+        if not any(factor.node.free for factor, _ in factors) or self._tied(site):
+            return True
+        return not any(joined for _, joined in factors) and not any(self.uses[key] == 1 for key in site.parameters)
+
+    def _factors(self, site: Site, joined: bool = False) -> list[tuple[Site, bool]] | None:
+        """The multipliers through which a value is read, and whether a sum lies between; None where it is read else."""
+        found: list[tuple[Site, bool]] = []
+        for reader in self.readers.get(site.key, ()):
+            if reader.op == "scale" or self._gain(reader):
+                found.append((reader, joined))
+                continue
+            joins = reader.op in JOINING
+            behind = self._factors(reader, joined or joins) if joins or law_of(reader.op).passes else None
+            if not behind:
+                return None
+            found += behind
+        return found or None
+
+    def alone(self, site: Site, solved_for: Collection[str]) -> frozenset[str]:
+        """The parameters of which a value is linear in one, whatever they are; none where a part of it has none."""
+        law, nothing = law_of(site.op), frozenset[str]()
+        own = frozenset(key for key in site.parameters if self.uses[key] == 1 and key in solved_for)
+        if law.multilinear:
+            return own
+        if not law.passes and site.op not in ("scale", *JOINING):
+            return nothing
+        parts = [self._alone_for(key, solved_for) for key in site.inputs]
+        return own.union(*parts) if all(parts) and len(own) == len(site.parameters) else nothing
+
+    def _alone_for(self, key: str, solved_for: Collection[str]) -> frozenset[str]:
+        """The same of a value that nothing else reads."""
+        return self.alone(self.sites[key], solved_for) if len(self.readers[key]) == 1 else frozenset()
+
+    def _gain(self, site: Site) -> bool:
+        """Whether a site multiplies one value with gains that start at a fixed factor, and sums nothing."""
+        alone = law_of(site.op).multilinear and len(site.inputs) == 1 and set(site.parameters) <= set(self.gains)
+        return alone and set(site.labels[0]) <= set(site.result)
+
+    def _tied(self, site: Site) -> bool:
+        """Whether a parameter of the value, or of a sum that it is, is read elsewhere too."""
+        inputs = site.inputs if site.op in JOINING else ()
+        return any(self.uses[key] > 1 for key in site.parameters) or any(
+            key in self.sites and self._tied(self.sites[key]) for key in inputs
         )
-
-    def free(site: Site) -> bool:
-        """Whether one of the multipliers that it is read through is free, views between them or not."""
-        return any(reader.node.free or (reader.op != "scale" and free(reader)) for reader in readers[site.key])
-
-    def open_(site: Site) -> bool:
-        own = any(uses[key] == 1 for key in site.parameters)
-        return scaled(site) and (not own or not free(site))
-
-    return [replace(site, judged=False, carries=True) if open_(site) else site for site in sites]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from scalerules.ops.site import Held, Site
@@ -12,11 +12,17 @@ from scalerules.terms.pieces import axis_name
 
 @dataclass(frozen=True)
 class Plan:
-    """The sites in order, the parameters by key, and the keys of the outputs."""
+    """The sites in order, the parameters by key, and the keys of the outputs.
+
+    `weights`: keys of the sites without data that are weights. `idle`: free factors that are no freedom, each with the
+    names of the parameters that stand in front of it alone.
+    """
 
     sites: tuple[Site, ...]
     parameters: Mapping[str, Held]
     outputs: tuple[str, ...]
+    weights: frozenset[str] = frozenset()
+    idle: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
 
     @cached_property
     def _inner(self) -> frozenset[str]:

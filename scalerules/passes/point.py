@@ -90,10 +90,16 @@ class Point:
 
     def density(self, parameter: str) -> tuple[int, Shift]:
         """The exponent of the part of the entries that a static mask keeps of a parameter."""
-        text = self.graph.parameters[parameter].density
+        return self._length(self.graph.parameters[parameter].density, parameter)
+
+    def start(self, parameter: str) -> tuple[int, Shift]:
+        """The exponent of what the fixed initial entries of a parameter are multiplied with."""
+        return self._length(self.graph.parameters[parameter].factor, parameter)
+
+    def _length(self, text: str | float | None, where: str) -> tuple[int, Shift]:
         if text is None:
             return 0, ()
-        leading = self.graph.length(text, parameter).leading(self.direction)
+        leading = self.graph.length(text, where).leading(self.direction)
         shift = tuple((("scale", scale), power) for scale, power in leading.powers)
         return int(leading.growth(self.direction) * self.per_unit), shift
 

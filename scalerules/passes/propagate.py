@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 from scalerules.architecture.graph import Graph
 from scalerules.ops.law import Law
@@ -174,7 +175,7 @@ class _Propagation:
 
     def _total(self, key: str) -> list[Piece]:
         parts = [*self.initial[key], *self.change[key]]
-        if key in self.plan.parameters or not self.change[key]:
+        if key in self.plan.parameters or key in self.plan.weights or not self.change[key]:
             return parts
         known = self._totals.get(key)
         if known is None or known[0] is not self.change[key]:
@@ -360,6 +361,11 @@ class _Propagation:
         shift = tuple((("growth", label.partition("|")[0]), Fraction(-1)) for label in site.result)
         return Term(-sum(self.at.ticks(label) for label in site.result), (0,) * len(site.result), (), shift)
 
+    def _fixed(self, held: Held, signs: tuple[int, ...], **fields: Any) -> Term:
+        """Initial entries that agree in sign, times the factor that a parameter has."""
+        size, shift = self.at.start(held.name)
+        return Term(size, signs, (), shift, **fields)
+
     def _initial(self, held: Held) -> list[Term]:
         init = self.graph.parameters[held.name].init
         zero = (0,) * len(held.axes)
@@ -374,9 +380,9 @@ class _Propagation:
             matrix = held.key if len(held.axes) > 1 else None
             terms = [Term(size, tuple(bit for _ in held.axes), (), shift, matrix=matrix)]
         elif init == "range" and last_grows:
-            terms = [Term(0, zero, profile=(*zero[:-1], -2))]
+            terms = [self._fixed(held, zero, profile=(*zero[:-1], -2))]
         else:
-            terms = [Term(0, zero, ramp=init == "log_range" and last_grows)]
+            terms = [self._fixed(held, zero, ramp=init == "log_range" and last_grows)]
         for term in terms:
             term.step = Step("parameter", 0, held.name, "The initial value of the parameter.", held.key, held.key)
         return terms

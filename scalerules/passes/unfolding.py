@@ -17,9 +17,10 @@ from scalerules.ops.node import Node
 from scalerules.ops.site import Chosen, Held, Site
 from scalerules.terms.pieces import Labels, axis_name
 
-from .judged import judged_sites
+from .judged import idle_factors, judged_sites
 from .plan import Plan
 from .routing import choices, chosen_only
+from .weights import through_weights, weights_of
 
 COPIES = ("", "'")
 
@@ -28,14 +29,26 @@ def lower(graph: Graph, growing: frozenset[str]) -> Plan:
     """The plan of a graph in which the axes `growing` grow."""
     plan = _Lowering(chosen_only(graph), growing)
     plan.body(plan.graph.nodes, {}, "", None)
-    sites = judged_sites(plan.sites)
-    parameters = plan.parameters
+    weights = weights_of(plan.sites)
+    opened, parameters = through_weights(plan.sites, plan.parameters, weights)
+    gains = {key for key, held in plan.parameters.items() if graph.parameters[held.name].factor is not None}
+    sites = [
+        replace(site, judged=False, carries=True) if site.key in weights else site
+        for site in judged_sites(opened, gains)
+    ]
     if routed := choices(graph):
         axes = {name: graph.axes_of(name) for name, _ in graph.walk()}
         held = {name: data.axes for name, data in graph.parameters.items()}
         sites = [replace(site, chosen=_among(axes.get(site.name, ()), routed)) for site in sites]
         parameters = {key: replace(h, chosen=_among(held[h.name], routed)) for key, h in parameters.items()}
-    return Plan(tuple(sites), parameters, tuple(plan.keys[name] for name in graph.outputs))
+    outputs = tuple(plan.keys[name] for name in graph.outputs)
+    return Plan(tuple(sites), parameters, outputs, weights, idle_factors(sites, parameters, _solved_for(graph)))
+
+
+def _solved_for(graph: Graph) -> frozenset[str]:
+    """The parameters of which something is solved for that a factor behind them could stand in."""
+    open_ = {name for name, held in graph.parameters.items() if held.init == "normal"}
+    return frozenset(open_ | {name for name, held in graph.parameters.items() if held.init == "zeros" and held.trained})
 
 
 def _among(axes: Sequence[str], routed: Mapping[str, str]) -> Chosen:

@@ -13,8 +13,9 @@ from math import inf
 
 from scalerules.boundary.working import note
 from scalerules.ops.registry import law_of
-from scalerules.ops.site import Site
+from scalerules.ops.site import Held, Site
 from scalerules.passes.events import Event, Run
+from scalerules.passes.plan import depth_allowance
 from scalerules.passes.point import Point
 from scalerules.sizes.vectors import Vector
 from scalerules.terms.term import Symbol
@@ -25,6 +26,9 @@ from .programme import Infeasible, Programme
 
 ROUNDS = 30
 """Rounds of running and solving, beside one for every parameter (a long chain is set link by link)."""
+
+AIMS = ("own", "full", "least")
+"""What is made large beside the unknowns: own contributions, those inside a block, the least term of a sum."""
 
 AGAIN = 2
 """Attempts after a clash: an equation that was true on the way there may have had a part in it, and be wrong there."""
@@ -46,9 +50,10 @@ def solve_along(problem: Problem) -> Solved:
 class _Solver:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.graph, self.direction, self.given = problem.graph, problem.direction, dict(problem.given)
+        self.graph, self.direction = problem.graph, problem.direction
         self.scales = list(problem.direction)
         self.plan = problem.plan
+        self.given: Vectors = {**self._idle(), **problem.given}
         self._sites = {site.key: site for site in self.plan.sites}
         self.depths = problem.depths
         self.kept: dict[str, Equation] = {}
@@ -58,7 +63,10 @@ class _Solver:
         self.vectors: Vectors = {**self.upper, **self.unmet, **self.given}
 
     def _variables(self) -> tuple[Vectors, dict[Symbol, int]]:
-        """Upper bounds in their order: own contributions, initial sizes of hidden values, multipliers, other sizes."""
+        """Upper bounds in their order.
+
+        Own contributions, the least term of a sum, initial sizes of hidden values, multipliers, other sizes.
+        """
         lengths = self.graph.lengths.values()
         top = max((length.growth(self.direction) for length in lengths), default=Fraction(1))
         free = {name for name, node in self.graph.walk() if node.free}
@@ -87,9 +95,10 @@ class _Solver:
         natural = self._natural()
         first = {("init", name): natural.get(("init", name), size(top)) for name in inits if name in hidden_}
         upper: Vectors = {}
+        least: Vectors = {("least", "sum"): size(0)} if self._summands() else {}
         if self.problem.isolated:  # initial sizes of hidden values follow from the values at initialisation alone
-            upper.update(first)
-        upper.update(own)
+            upper.update(least | first)
+        upper.update(own | least)
         joins = {multiplier.name for _, multiplier in self.depths.values() if multiplier is not None} & free
         if joins:  # what depth allows is used for depth only: initial sizes and the multipliers of the sum come first
             upper.update(first)
@@ -107,27 +116,59 @@ class _Solver:
         count = len(upper)
         return upper, {symbol: 1000 ** (count - index) for index, symbol in enumerate(upper)}
 
-    def _natural(self) -> Vectors:
-        """Of what reads a free factor linearly: the initial size at which it passes sizes on.
+    def _idle(self) -> Vectors:
+        """Free factors that parameters in front of them take up, unless these are given or depth asks for it."""
+        joins = {multiplier.name for _, multiplier in depth_allowance(self.plan).values() if multiplier is not None}
+        fixed = {name for kind, name in self.problem.given if kind in ("init", "lr")}
+        idle = [name for name, alone in self.plan.idle.items() if name not in joins and not fixed.intersection(alone)]
+        return {("mult", name): (Fraction(0),) * (1 + len(self.scales)) for name in idle}
 
-        Only the product of the two has an effect, and the factor is what should not be smaller than it has to be. A
+    def _natural(self) -> Vectors:
+        """Of what reads a free factor linearly, and of the matrices of a product: the size at which they pass sizes on.
+
+        Only the product has an effect, and the factor is what should not be smaller than it has to be. A
         vector of weights that is read through a matrix of weights alone (a learnt query) is like a value: of size 0.
         """
         point, reached = Point(self.graph, self.direction, {}), set[str]()
         found: Vectors = {}
         growths = point.constants(tuple(self.scales))
+
+        def even(held: Held) -> Vector:
+            """The initial size at which a sum over the fan-in is as large as what is summed."""
+            shares = ((Fraction(0),) * (1 + len(self.scales)), *(growths["growth", axis] for axis in held.fan_in))
+            return tuple(-sum(part, Fraction(0)) / 2 for part in zip(*shares, strict=True))
+
         for site in self.plan.sites:
             if law_of(site.op).multilinear and not site.inputs and len(site.parameters) > 1:
                 for held in (self.plan.parameters[key] for key in site.parameters):
                     if held.axes and set(held.fan_in) == set(held.axes):
                         found["init", held.name] = (Fraction(0),) * (1 + len(self.scales))
+            factors = [held for held in (self.plan.parameters[key] for key in site.parameters) if held.matrix]
+            if law_of(site.op).multilinear and site.inputs and len(factors) > 1:
+                found.update({("init", held.name): even(held) for held in factors})
             if not (site.node.free or (_linear(site) and any(key in reached for key in site.inputs))):
                 continue
             reached.add(site.key)
             for held in (self.plan.parameters[key] for key in site.parameters if not site.node.free):
-                shares = ((Fraction(0),) * (1 + len(self.scales)), *(growths["growth", axis] for axis in held.fan_in))
-                found["init", held.name] = tuple(-sum(part, Fraction(0)) / 2 for part in zip(*shares, strict=True))
+                found["init", held.name] = even(held)
         return found
+
+    def _summands(self) -> list[str]:
+        """The sites whose values are added up with others, to one with a growing axis; sums over depth are apart."""
+        sums = [site for site in self.plan.sites if site.op in ("add", "residual") and not site.joins]
+        return [key for site in sums if len(site.operands) > 1 and self.plan.hidden(site) for key in site.inputs]
+
+    def _least(self, run: Run) -> dict[str, Inequality]:
+        """No term of a sum is left behind to make room for another one: the least of them is to be large."""
+        if ("least", "sum") not in self.upper:
+            return {}
+        starts = {event.site: event for event in run.events if event.kind == "value" and event.term is not None}
+        events = [starts[key] for key in dict.fromkeys(self._summands()) if key in starts]
+        return {
+            f"least {event.site}": self._opposite(event.form, ("least", "sum"), run)
+            for event in events
+            if any(symbol in self.upper for symbol in event.form)
+        }
 
     def _before_hidden(self) -> set[str]:
         """The sites that a value with a growing axis depends on."""
@@ -157,7 +198,7 @@ class _Solver:
         named: dict[Hashable, Equation] = {**self.kept, **self.cycles, **self._maximal(run)}
         binding = [named[name] for name in programme.binding() if name in named]
         short = {name: -vector[0] for (kind, name), vector in self.vectors.items() if kind == "own" and vector[0] < 0}
-        vectors = {symbol: vector for symbol, vector in self.vectors.items() if symbol[0] not in ("own", "full")}
+        vectors = {symbol: vector for symbol, vector in self.vectors.items() if symbol[0] not in AIMS}
         solved = Solved(vectors, run, binding, short)
         if short and not self.problem.lazy:
             blocking = [k for name in short for k in (f"maximal {name}", *programme.blocked_by(("own", name)))]
@@ -282,7 +323,7 @@ class _Solver:
         stable, maximal = {**self.kept, **self.cycles}, self._maximal(run)
         bounded = {s for equation in stable.values() for s, value in equation.form.items() if value > 0}
         upper = {
-            s: bound if s in bounded or s[0] in ("own", "full") or self.vectors[s] >= bound else self.vectors[s]
+            s: bound if s in bounded or s[0] in AIMS or self.vectors[s] >= bound else self.vectors[s]
             for s, bound in self.upper.items()
         }
         rows = {name: self._inequality(name, equation, run) for name, equation in stable.items()}
@@ -291,6 +332,7 @@ class _Solver:
             rows[name] = self._opposite(equation.form, ("own", parameter), run)
             if ("full", parameter) in self.upper:
                 rows[f"full {name}"] = self._opposite(equation.event.form, ("full", parameter), run)
+        rows.update(self._least(run))
         programme = Programme(upper, self.weights)  # type: ignore[arg-type]
         try:
             _satisfy(programme, rows)

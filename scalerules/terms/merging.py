@@ -20,7 +20,8 @@ def relative(terms: Sequence[Term]) -> list[Term]:
     if top is None:
         return []
     high = top.size, top.log
-    return [t.derived(size=t.size - top.size, minus=(t if (t.size, t.log) == high else top,)) for t in terms]
+    over = [(t, t if (t.size, t.log) == high else top) for t in terms]
+    return [t.derived(size=t.size - top.size, minus=(by,), matrix=t.matrix) for t, by in over]
 
 
 def rank(term: Term) -> tuple[int, int]:

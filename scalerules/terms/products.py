@@ -80,7 +80,9 @@ def products(
     for (signs_key, profile), (size, ta, tb, mirror, log) in best.items():
         shares = [(axis_name(x), _sum_law(at, ta, tb, i, j, g)[1]) for (i, j, x), g in zip(sums, growths, strict=True)]
         shift = tuple((("growth", axis), share) for axis, share in shares if share)
-        terms.append(Term(size, signs_key, (ta, tb), shift, profile=profile, mirror=mirror, log=log - ta.log - tb.log))
+        fresh = next((x.matrix for x, y, lx in ((ta, tb, la), (tb, ta, lb)) if lx == result and not any(y.signs)), None)
+        more = log - ta.log - tb.log
+        terms.append(Term(size, signs_key, (ta, tb), shift, (), profile, mirror, fresh, more))
     return merged(terms, at.reach)
 
 

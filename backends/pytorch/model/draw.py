@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from scalerules.errors import ScaleRulesError
 
-from ...base_values import natural_std
+from ...base_values import natural_std, start
 from .at_sizes import Sizes
 from .match import Follower, Matched, bare
 from .sharded import constant, fill, root_mean_square
@@ -92,13 +92,16 @@ def _start(
     key = bare(name) + part_of(rule)
     given = known.get(key, known.get(rule))
     declared = at.graph.parameters[rule].init if at.graph is not None else None
+    growth = at.factor(at.solution.parameters[rule].init)
     if given is not None and given.numel() > 1 and constant(given):
-        return _full(like, float(given.flatten()[0]))
+        fixed = declared not in (None, "normal")
+        return _full(like, float(given.flatten()[0]) * (growth if fixed else 1.0))
+    times = start(at.graph, rule, at.base) * growth if at.graph is not None else 1.0
     if declared in ("zeros", "ones"):
-        return _full(like, float(declared == "ones"))
+        return _full(like, times if declared == "ones" else 0.0)
     if declared in ("range", "log_range"):
         row = torch.arange(1.0, like.shape[-1] + 1, device=like.device)
-        return (row.log() if declared == "log_range" else row).expand(like.shape).contiguous()
+        return ((row.log() if declared == "log_range" else row) * times).expand(like.shape).contiguous()
     generator = torch.Generator(like.device).manual_seed(seed_of(seed, key))
     dtype = torch.complex64 if like.is_complex() else torch.float32
     normal = torch.randn(like.shape, generator=generator, device=like.device, dtype=dtype)

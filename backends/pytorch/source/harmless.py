@@ -50,7 +50,7 @@ class Harmless:
             "parameters": {
                 self.parameters[name]: {
                     "axes": self._axes(p.axes), "init": p.init, "trained": p.trained,
-                    "density": self._factor(p.density),
+                    "density": self._factor(p.density), "factor": self._factor(p.factor),
                 }
                 for name, p in old.parameters.items()
             },

@@ -18,6 +18,7 @@ from scalerules.optimizers.own import torch_class
 from scalerules.sizes.exponents import Exponents
 from scalerules.solution.rule import Rule
 
+from ...base_values import start as at_base
 from ..python_text import commented, fractions, item, law, number, quoted, scaled, shown
 from .model import Writer
 from .reasons import logarithm, reason
@@ -127,10 +128,11 @@ def _initial(w: Writer, name: str) -> list[str]:
         because = [*reason(w.solution, name, "init"), *logarithm(w.solution, name, "init")] if rule is not None else []
         why = "; ".join([_sum(w, name, terms), *changes, *because])
     elif parameter.init in ("zeros", "ones"):
-        start, why = {"zeros": "0.0", "ones": "1.0"}[parameter.init], ""
+        start, why = "0.0" if parameter.init == "zeros" else repr(at_base(w.graph, name, w.base)), ""
     else:
         numbers = f"torch.arange(1.0, model.lengths[{quoted(parameter.axes[-1])}] + 1)"
         start = numbers + (".log()" if parameter.init == "log_range" else "")
+        start += f" * {at_base(w.graph, name, w.base)!r}" if parameter.factor is not None else ""
         why = f"{'log 1, log 2, ...' if parameter.init == 'log_range' else '1, 2, ...'} along {parameter.axes[-1]}"
     code = scaled(start, exponents, w.scale)
     return [*(commented(f"{name}: {why.strip()}", 8) if why else []), *item(f"{quoted(name)}: ", code, ",", 8)]

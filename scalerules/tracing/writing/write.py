@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from scalerules.architecture.graph import Graph
@@ -206,6 +207,7 @@ class Writer:
     def parameter(self, part: Part) -> Parameter:
         """A weight as the graph has it."""
         data: dict[str, Any] = {"axes": [self.axis(a) for a in part.slots], "init": initial(part.weight)}
+        data |= {"factor": growth} if (growth := factor(part.weight, data["init"])) else {}
         return Parameter.model_validate(data if part.weight.trained else data | {"trained": False})
 
     def node(self, made: Made) -> Node:
@@ -260,6 +262,12 @@ class Writer:
         return f"{left} -> {' '.join(words[x] for x in made.result)}"
 
 
+MOST_PARTS = 6
+"""The largest denominator of a power of a scale that is read off initial values."""
+CLEAR = 0.02
+"""How far a power may be off such a fraction."""
+
+
 def initial(weight: Weight) -> str:
     """What the module does to a weight, as the engine's kinds of initial values."""
     found = weight.initial
@@ -273,3 +281,12 @@ def initial(weight: Weight) -> str:
     if found.kind == "normal" and found.value is not None and abs(found.mean) > abs(found.value) and not matrix:
         return "ones"  # entries that agree in sign
     return "normal"
+
+
+def factor(weight: Weight, kind: str) -> str | None:
+    """What fixed entries are multiplied with where they depend on a size, as a product of powers of scales."""
+    if kind in ("normal", "zeros"):
+        return None
+    powers = {scale: Fraction(power).limit_denominator(MOST_PARTS) for scale, power in weight.initial.exponents.items()}
+    clear = {s: p for s, p in powers.items() if p and abs(float(p) - weight.initial.exponents[s]) < CLEAR}
+    return "*".join(f"{scale}^({power})" for scale, power in clear.items()) or None
