@@ -7,6 +7,7 @@ from fractions import Fraction
 import pytest
 
 import scalerules as sr
+from scalerules.architecture.uses import fan_in, uses
 
 AXES = {"batch": 16, "in": 8, "n": "width", "out": 4}
 
@@ -214,3 +215,13 @@ def test_a_weight_may_be_computed_before_data_meet_it(make: str, optimizer: str,
     }
     assert exponents(solution, "W1") == (0, 0 if optimizer == "adamw" else 1)
     assert exponents(solution, "W3") == (-1, -1)
+
+
+def test_a_node_may_be_called_like_a_parameter_that_it_reads() -> None:
+    """Traced graphs do: an einsum that reads the node `b` does not read the parameter `b`."""
+    g = sr.Builder("names", axes=AXES)
+    h = g.bias("b", g.dense("W1", g.input("x", "batch in"), "n in"), "n")
+    graph = g.build(g.dense("W3", h, "out n"))
+    assert uses(graph, "b") == []
+    assert [use.node for use in uses(graph, "W3")] == ["W3"]
+    assert fan_in(hidden("view"), "U", {"width": 64}) == 64

@@ -32,11 +32,13 @@ def uses(graph: Graph, parameter: str, through_views: bool = False) -> list[Use]
     views = _views(nodes, parameter) if through_views else {}
     found: list[Use] = []
     for name, node in nodes.items():
-        read = [k for k, source in enumerate(node.operands) if source == parameter or source in views]
+        read = [len(node.inputs) + k for k, source in enumerate(node.parameters) if source == parameter]
+        read += [k for k, source in enumerate(node.inputs) if source in views]
         if read and node.op == "einsum":
             operands, result = node.labels()
             at = read[0]
-            places = views.get(node.operands[at], range(len(operands[at])))
+            whole = list(range(len(operands[at])))
+            places = views[node.inputs[at]] if at < len(node.inputs) else whole
             others = {label for i, part in enumerate(operands) if i != at for label in part}
             labels = list(zip(places, operands[at], strict=True))
             chosen = chosen_labels(node, nodes)
@@ -51,11 +53,12 @@ def _views(nodes: Mapping[str, Node], parameter: str) -> dict[str, list[int]]:
     """The nodes that are a parameter with its axes in another order: for each of their axes that of the parameter."""
     views: dict[str, list[int]] = {}
     for name, node in nodes.items():
-        if node.op != "rearrange" or not (node.operands[0] == parameter or node.operands[0] in views):
+        of_view = node.inputs[:1] if node.op == "rearrange" else []
+        if node.op != "rearrange" or not (node.parameters == [parameter] or any(key in views for key in of_view)):
             continue
         (before,), after = node.labels()
         if sorted(before) == sorted(after):
-            places = views.get(node.operands[0], list(range(len(before))))
+            places = views[of_view[0]] if of_view else list(range(len(before)))
             views[name] = [places[before.index(label)] for label in after]
     return views
 
