@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
 import scalerules as sr
+from scalerules.errors import UnknownName
 
 HALF = Fraction(1, 2)
 
@@ -128,7 +130,8 @@ def bilinear() -> sr.Graph:
 def test_what_an_update_changes_in_the_loss_is_judged_as_in_deriving():
     graph = bilinear()
     rule = sr.derive(graph, optimizer="adamw")
-    given = {name: {"init": rule[name].init["width"], "lr": rule[name].lr["width"]} for name in rule.parameters}
+    given: dict[str, dict[str, Any]] = {
+        name: {"init": rule[name].init["width"], "lr": rule[name].lr["width"]} for name in rule.parameters}
     assert sr.classify(graph, given, "adamw").stable
     given["W"]["init"] = "-1"
     found = sr.classify(graph, given, "adamw")
@@ -167,5 +170,5 @@ def test_the_edge_of_controlled_divergence(optimizer, rate, edge):
 
 
 def test_an_unknown_parametrization_is_refused_with_the_nearest():
-    with pytest.raises(sr.errors.UnknownName, match="did you mean 'standard'"):
+    with pytest.raises(UnknownName, match="did you mean 'standard'"):
         sr.classify("mlp", "standart")

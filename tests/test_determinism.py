@@ -14,6 +14,7 @@ import pytest
 
 import scalerules as sr
 from scalerules.architecture.builder import Builder
+from scalerules.errors import Clash
 
 # what is asked of each graph: a gauge of its own, a mode, two scales of which one is a depth
 ASKED: dict[str, dict[str, Any]] = {
@@ -54,7 +55,7 @@ def deep() -> sr.Graph:
 
 def clash() -> str:
     """A message of several equations."""
-    with pytest.raises(sr.errors.Clash) as caught:
+    with pytest.raises(Clash) as caught:
         sr.derive("mlp", given={"h1": {"init": "1"}})
     return str(caught.value)
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,7 +108,7 @@ def test_composes_with_a_derived_rule():
 
     solution = sr.derive("mlp", optimizer="adamw")
     sizes = {"input": (16, 128), "h1": (128, 128), "h2": (128, 128), "output": (128, 8)}
-    settings = {"lr": 3e-3, "weight_decay": 0.1}
+    settings: dict[str, Any] = {"lr": 3e-3, "weight_decay": 0.1}
     scaled = sr.empirical("lr-tokens", "wd-epochs").scaled(base=BASE, sizes=LARGE, **settings)
     plain, longer = (
         sr.apply(

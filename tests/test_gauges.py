@@ -9,6 +9,7 @@ import pytest
 
 import scalerules as sr
 from scalerules.derivation.gauges.gauge import GAUGES
+from scalerules.errors import UnknownName
 
 H = Fraction(1, 2)
 LAYERS = ("input", "h1", "h2", "output")
@@ -74,5 +75,5 @@ def test_a_gauge_read_back_is_the_same_parametrization(gauge, optimizer):
 def test_every_gauge_has_a_reason_and_a_source():
     for name, gauge in GAUGES.items():
         assert gauge.name == name and gauge.reason.endswith(".") and gauge.source
-    with pytest.raises(sr.errors.UnknownName, match="did you mean 'table9'"):
+    with pytest.raises(UnknownName, match="did you mean 'table9'"):
         sr.derive("mlp", gauge="table99")

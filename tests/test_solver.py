@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import scalerules as sr
 from scalerules.architecture.builder import Builder
 from scalerules.architecture.graph import Graph
+from scalerules.errors import Clash
 from scalerules.solving.programme import Infeasible, Programme
 
 # the simplex method
@@ -226,7 +227,7 @@ def test_what_is_given_is_kept_and_may_clash():
     kept = sr.derive("mlp", optimizer="adam", given={"output": {"init": "-3/2"}})
     assert kept["output"].init["width"] == Fraction(-3, 2)
     assert kept["h1"] == answer("mlp")["h1"]
-    with pytest.raises(sr.errors.Clash) as caught:
+    with pytest.raises(Clash) as caught:
         sr.derive("mlp", optimizer="adam", given={"output": {"init": "-1/2"}})
     asked = " ".join(caught.value.equations)
     assert "has size 0 at some step" in asked and "has size at most 0" in asked

@@ -529,6 +529,7 @@ def test_a_product_of_data_is_measured_behind_the_factor_that_it_is_given() -> N
         return torch.randn(6, 5), torch.randn(6, 4)
 
     graph = trace(Towers, scales={"width": (32, 48, 64)}, inputs=inputs)
+    assert graph.live is not None
     assert "einsum.factor" in graph.live.nodes and "einsum" not in graph.live.nodes
     report = verify(graph, derive(graph, optimizer="adamw"), sizes=SIZES, seeds=2, progress=False)
     assert not report.wrong and not report.refuted, said(report)

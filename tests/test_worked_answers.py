@@ -16,6 +16,7 @@ import pytest
 import scalerules as sr
 from scalerules.architecture.builder import Builder
 from scalerules.architecture.graph import Graph
+from scalerules.errors import Clash
 from scalerules.sizes.exponents import Exponents
 from scalerules.solution.solution import Solution
 
@@ -246,7 +247,7 @@ def test_the_adam_rate_of_the_scan_carries_a_logarithm():
 @pytest.mark.parametrize(("optimizer", "rate"), [("sgd", "width^(-1/2)"), ("adam", "width^-1 state^(-1/2)")])
 def test_euler_has_no_rate_that_serves_state_and_output(optimizer, rate):
     """With the Euler rule the state would move at full size only at a rate at which the output grows."""
-    with pytest.raises(sr.errors.Clash) as caught:
+    with pytest.raises(Clash) as caught:
         derived("mamba", optimizer, (("discretisation", "euler"),), "isolated", TWO_SCALES)
     named = [text for text in caught.value.equations if "'W_B'" in text]
     assert any("'ssm.state'" in text and "size 0 at some step" in text for text in named)

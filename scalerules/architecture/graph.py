@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 from scalerules.boundary.exact import exact
 from scalerules.errors import GraphError, UnknownName, hidden
 from scalerules.ops import OPS
-from scalerules.ops.node import Node, Parameter, _Data
+from scalerules.ops.node import Data, Node, Parameter
 from scalerules.ops.registry import like
 from scalerules.sizes.lengths import Length, parse_length
 
@@ -38,7 +38,7 @@ def _exact(value: object) -> object:
 Growths = Annotated[dict[str, Fraction], BeforeValidator(_exact)]
 
 
-class Graph(_Data):
+class Graph(Data):
     """An architecture: scales with the family's default direction, axes as products of them, parameters, nodes.
 
     Raises `GraphError` (or `UnknownName`, with the nearest valid name) when it is not well formed.

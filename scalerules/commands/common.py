@@ -29,12 +29,14 @@ def writable(_: object, file: str | None) -> None:
     destination(file)
 
 
-def _figure(_: object, file: str | None) -> None:
+def figure(_: object, file: str | None) -> None:
+    """Raises `ScaleRulesError` for a name that no figure can be written to."""
     if file is not None:
         drawable(file, pages=False)
 
 
-def _figure_or_page(_: object, file: str | None) -> None:
+def figure_or_page(_: object, file: str | None) -> None:
+    """Raises `ScaleRulesError` for a name that neither a figure nor a page can be written to."""
     if file is not None:
         drawable(file, pages=True)
 

@@ -20,7 +20,7 @@ from .parametrizations import Given
 from .question import Alignment, graph_given, problem_of
 from .rates import Tied, groups_of, radii, tie
 from .story import Story
-from .writer import _Writer
+from .writer import Writer
 
 __all__ = ["Solution", "derive"]
 
@@ -77,7 +77,7 @@ def derive(
             raise clash_of(problem, failure) from None
         note("writing down why")
         kept = cast("Decaying | None", decay)
-        solution = _Writer(problem, solved, mode, chosen.name, bound, kept, uphill).solution()
+        solution = Writer(problem, solved, mode, chosen.name, bound, kept, uphill).solution()
     return replace(solution, story=Story(problem, solved, bound, kept or "time-scale").written)
 
 

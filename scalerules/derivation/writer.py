@@ -34,7 +34,7 @@ def exponents_of(vector: Vector, scales: Sequence[str]) -> Exponents:
     return Exponents(dict(zip(scales, vector[1:], strict=True)))
 
 
-class _Writer:
+class Writer:
     """Turns what was solved into a `Solution`."""
 
     def __init__(

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 
-class _Data(BaseModel):
+class Data(BaseModel):
+    """Data of a graph: nothing but the fields that are named, checked when it is made."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -19,7 +21,7 @@ def _words(value: object) -> object:
 Axes = Annotated[list[str], BeforeValidator(_words)]
 
 
-class Parameter(_Data):
+class Parameter(Data):
     """A trained tensor. `axes` names its axes, without the depth axis of a repeat that it stands in.
 
     `init`: `normal` (independent entries whose std is derived), `zeros`, `ones`, or a fixed structure along
@@ -36,7 +38,7 @@ class Parameter(_Data):
     factor: str | float | None = None
 
 
-class Node(_Data):
+class Node(Data):
     """One elementary operation. Operands are `inputs` (nodes), then `parameters`.
 
     Which other fields an op takes is listed by `scalerules list ops`:

@@ -13,7 +13,7 @@ from scalerules.boundary.amounts import positive
 from scalerules.errors import ScaleRulesError, UnknownName, short
 
 if TYPE_CHECKING:
-    import sympy
+    import sympy  # pyright: ignore[reportMissingTypeStubs]
 
 
 @dataclass(frozen=True)

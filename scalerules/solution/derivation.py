@@ -210,6 +210,13 @@ class Derivation:
             raise UnknownName("row", name, [row.name for row in self.rows])
         return found
 
+    def condition(self, name: str) -> Condition:
+        """A condition by name."""
+        found = self[name]
+        if not isinstance(found, Condition):
+            raise UnknownName("condition", name, [condition.name for condition in self.conditions])
+        return found
+
     def of(self, symbol: str) -> Solved | None:
         """How an unknown was solved."""
         return next((each for each in self.solved if each.symbol == symbol), None)

@@ -10,8 +10,10 @@ from .state import Lowering, operation
 
 PRODUCTS = ("mul", "mm", "bmm", "matmul", "einsum", "dot", "mv", "outer", "linear")
 SUMS = ("add", "sub")
-KEEP = {name for name, function in FUNCTIONS.items() if function.shape.vanishes}
-KEEP |= {"chunk", "split", "split_with_sizes", "unbind", "cat", "stack", "div"}
+KEEP = {
+    *(name for name, function in FUNCTIONS.items() if function.shape.vanishes),
+    *("chunk", "split", "split_with_sizes", "unbind", "cat", "stack", "div"),
+}
 """Functions that are zero where all that they are computed from is zero."""
 
 
