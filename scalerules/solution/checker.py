@@ -102,7 +102,8 @@ def solved(story: Mapping[str, Any], sizes: Mapping[str, Linear]) -> Iterator[st
         given = {name: Fraction(-1), **{f"s_{scale}": share for scale, share in sizes[name].items()}}
         order[name] = forms[condition] if condition else given
     sums = [sum(algebra.Rational(str(s)) * algebra.Symbol(n) for n, s in f.items()) for f in order.values()]
-    found: list[Any] = list(algebra.linsolve(sums, list(map(algebra.Symbol, order)))) or [[algebra.Symbol("")] * len(order)]
+    unknowns: list[Any] = [algebra.Symbol(name) for name in order]
+    found: list[Any] = list(algebra.linsolve(sums, unknowns)) or [[algebra.Symbol("")] * len(order)]
     for name, expression in zip(order, found[0], strict=True):
         shares = {str(each): Fraction(str(s)) for each, s in expression.as_coefficients_dict().items() if s}
         if set(shares) - set(story["growths"]) or value(shares, sizes) != sizes[name]:
