@@ -23,14 +23,14 @@ SHORT, DEEP = 100, 3
 def fields_of(text: str) -> dict[str, Any]:
     """The fields of the solution that a text holds. Raises `ScaleRulesError` with the place of what is wrong."""
     whole = parse(text, "solution", VERSION)
-    if "derivation" in whole.entries():
-        follows(whole.value)
     scales = whole.at("scales").texts()
     fields = {name: read(whole.at(name), scales) for name, read in REQUIRED.items()}
     given = {"multipliers": whole.at("multipliers", {}), **whole.entries()}
     if "derivation" in given:
         given["told"] = given.pop("derivation")
     fields |= {name: read(given[name], scales) for name, read in OPTIONAL.items() if name in given}
+    if "derivation" in whole.entries():
+        follows(whole.value)
     return {"scales": scales, **fields}
 
 
