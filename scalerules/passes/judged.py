@@ -76,11 +76,14 @@ class _Maps:
         return found or None
 
     def alone(self, site: Site, solved_for: Collection[str]) -> frozenset[str]:
-        """The parameters of which a value is linear in one, whatever they are; none where a part of it has none."""
+        """The parameters of which a value is linear in one, whatever they are; none where a part of it has none.
+
+        A vector of weights alone (a learnt query) is a value itself, judged in front of the factor: it has none.
+        """
         law, nothing = law_of(site.op), frozenset[str]()
         own = frozenset(key for key in site.parameters if self.uses[key] == 1 and key in solved_for)
         if law.multilinear:
-            return own
+            return own if site.inputs else nothing
         if not law.passes and site.op not in ("scale", *JOINING):
             return nothing
         parts = [self._alone_for(key, solved_for) for key in site.inputs]
