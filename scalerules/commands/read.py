@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from .common import Output, command, ended, warn
-from .output import stream, write
+from .output import write as written
 
 
 @command
@@ -23,7 +23,7 @@ def list_(kind: Literal["graphs", "optimizers", "gauges", "ops", "backends", "fi
 
     rows = listing.LISTS[kind]()
     width = max((len(name) for name, _ in rows), default=0)
-    write("".join(f"{name:<{width}}  {text}".rstrip() + "\n" for name, text in rows), None)
+    written("".join(f"{name:<{width}}  {text}".rstrip() + "\n" for name, text in rows), None)
     return 0
 
 
@@ -53,7 +53,7 @@ def published(
     with Progress(len(only) or len(read(records).records), not quiet, "deriving") as advance:
         report = compare(records, only=only, advance=advance)
     method = {"table": report.to_table, "md": report.to_markdown, "json": report.to_json}[format]
-    write(ended(method()), output)
+    written(ended(method()), output)
     return 0 if report.verdict else 1
 
 
@@ -89,7 +89,7 @@ def trace(
     if check and isinstance(graph, Traced):
         from scalerules.tracing.dry_run import dry_run
 
-        write(
+        written(
             ended("\n".join(dry_run(graph, graph.record, graph.notes) or ["nothing was guessed, fixed or left out"])),
             output,
         )
@@ -97,9 +97,9 @@ def trace(
     if isinstance(graph, Traced):
         warn(graph.notes)
     if format == "record":
-        write(ended(str(graph.record if isinstance(graph, Traced) else graph)), output)
+        written(ended(str(graph.record if isinstance(graph, Traced) else graph)), output)
     else:
-        write(ended(graph.to_json() if format == "json" else graph.to_yaml()), output)
+        written(ended(graph.to_json() if format == "json" else graph.to_yaml()), output)
     return 0
 
 
@@ -118,5 +118,5 @@ def check(*, write: Annotated[bool, Parameter(negative="", help="Write the folde
             print(f"wrote {name}", file=sys.stderr)
         return 0
     drift = pages.drift()
-    print("\n".join(drift) if drift else "derivations/ is what the engine gives", file=stream())
+    written(ended("\n".join(drift) if drift else "derivations/ is what the engine gives"), None)
     return 1 if drift else 0
