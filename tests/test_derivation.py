@@ -132,7 +132,7 @@ def test_a_tampered_file_is_refused_with_its_row_whatever_numbers_stand_in_it(nu
     data = solution().to_dict()
     data["derivation"]["rows"][3]["size"]["width"] = number
     started = time.monotonic()
-    with pytest.raises(ScaleRulesError, match="derivation does not hold"):
+    with pytest.raises(ScaleRulesError, match=r"does not hold|derivation\.rows\.3\.size\.width: cannot read the exponent"):
         Solution.from_json(json.dumps(data))
     assert time.monotonic() - started < 5  # a second, on a machine that has nothing else to do
     data["derivation"]["rows"][3]["size"]["width"] = "1/2"
