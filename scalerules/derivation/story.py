@@ -109,7 +109,8 @@ class Story:
 
     def _growths(self, run: Run, rows: Rows) -> dict[str, Exponents]:
         constants = run.point.constants(tuple(self.problem.direction)).items()
-        return {_symbol(symbol): rows.size({symbol: Fraction(1)}) for symbol, vector in constants if any(vector) or symbol[0] == "scale"}
+        kept = [symbol for symbol, vector in constants if any(vector) or symbol[0] == "scale"]
+        return {_symbol(symbol): rows.size({symbol: Fraction(1)}) for symbol in kept}
 
     def _reads(self, rows: Rows) -> list[tuple[str, tuple[str, ...]]]:
         used = {draft.told.step.at for draft in rows.distinct.values()}
