@@ -130,7 +130,6 @@ class Builder:
 
     def __getattr__(self, op: str) -> Any:
         """`builder.relu(x)`: a node of the elementwise op `relu`, named after its input."""
-
         if op.startswith("_"):
             raise AttributeError(op)
         if op not in OPS:

@@ -156,7 +156,6 @@ class Graph(Data):
 
     def to_yaml(self) -> str:
         """The graph as YAML; `scalerules.graph` reads it back without loss."""
-
         return dump_yaml(self.to_dict())
 
     def _known_axes(self, axes: list[str], where: str) -> None:

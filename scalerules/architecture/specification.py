@@ -40,7 +40,6 @@ def from_document(document: Document) -> Graph:
 
 def invalid(error: ValidationError) -> ScaleRulesError:
     """The first message of pydantic as one of ours, with the nearest valid name where a name is not known."""
-
     first = _first(error)
     route: Route = tuple(first["loc"])
     where = _owner(route)

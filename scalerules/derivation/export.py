@@ -17,7 +17,6 @@ def emit(solution: Solution, to: str = "pytorch", *, graph: Graph | None = None)
 
     `graph` is needed where the solution does not carry it (after `Solution.from_json`).
     """
-
     if not isinstance(solution, Solution):  # pyright: ignore[reportUnnecessaryIsInstance]
         what = f"emit writes a solution, not {kind_of(solution)}"
         raise ScaleRulesError(what, hint="sr.emit(sr.derive(graph, optimizer='adam'))")

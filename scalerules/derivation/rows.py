@@ -22,7 +22,6 @@ Place = tuple[int, int]
 """Where a term was told (the application), and its identity."""
 
 HALF = Fraction(1, 2)
-COMBINED = {"own": "change", "change": "change", "loss gradient": "backward"}
 
 
 def named(form: Mapping[Symbol, Fraction]) -> dict[str, Fraction]:

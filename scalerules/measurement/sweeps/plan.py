@@ -88,7 +88,6 @@ def _window(at: float, reach: int) -> set[float]:
 
 def grid(lrs: Sequence[float] | None) -> tuple[float, ...] | None:
     """Given rates in order, each once. Raises `ScaleRulesError` for fewer than three, or what is no rate."""
-
     if lrs is None:
         return None
     found = tuple(sorted({float(lr) for lr in lrs}))

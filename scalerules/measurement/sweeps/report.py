@@ -37,12 +37,10 @@ class TransferReport(SweepFacts):
 
     def to_table(self) -> Any:
         """A rich table: the optimum of each rule at each size, and the drift."""
-
         return views.table(self)
 
     def to_markdown(self) -> str:
         """The table as Markdown."""
-
         return views.markdown(self)
 
     def _repr_html_(self) -> str:
@@ -50,5 +48,4 @@ class TransferReport(SweepFacts):
 
     def plot(self, path: str) -> None:
         """Draws the loss over the rate, a panel per rule and a line per size, the optimum marked."""
-
         views.plot(self, path)

@@ -146,7 +146,6 @@ Click a line or a row.</p>
 
 def page(report: VerificationFacts) -> str:
     """The page as text."""
-
     rows = [
         row.to_dict() | {"parameter": row.parameter, "why": row.why, "excess": round(row.excess, 4),
                          "level": level(report, row)}

@@ -38,7 +38,6 @@ class Report(VerificationFacts):
 
     def to_table(self, every: bool = False) -> Any:
         """A rich table: the verdict, what is wrong or open, a line for each kind of quantity; `every`: each row."""
-
         return table(self, every)
 
     def _repr_html_(self) -> str:
@@ -49,7 +48,6 @@ class Report(VerificationFacts):
 
         The ending says how: .html is one interactive page, anything else what matplotlib makes of it.
         """
-
         if path.lower().endswith((".html", ".htm")):
             replaced(path, page(self).encode("utf-8"))
         else:

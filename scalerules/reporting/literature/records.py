@@ -132,7 +132,6 @@ class Records:
 
     def graph(self, setting: Setting) -> Graph:
         """The graph of a setting: one of the file's own, a file beside it, or whatever the catalogue finds."""
-
         if setting.graph in self.graphs:
             if setting.options:
                 raise ScaleRulesError("takes no options", where=f"graph {setting.graph!r}", file=self.file)

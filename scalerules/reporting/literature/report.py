@@ -11,15 +11,12 @@ class Report(Comparison):
 
     def to_table(self) -> str:
         """The report for a terminal."""
-
         return views.table(self)
 
     def to_markdown(self) -> str:
         """The report as a page of the documentation."""
-
         return views.markdown(self)
 
     def to_json(self) -> str:
         """The report as JSON."""
-
         return views.to_json(self)

@@ -128,7 +128,6 @@ def _exponents(power: Mapping[str, Fraction], first: str, solution: Solution) ->
 
 def _moved(rule: Rule, mult: Exponents, optimizer: str) -> Rule:
     """A rule of the plain gauge in the one whose multiplier in front of the parameter is `mult`."""
-
     own = Gauge("own", "The printed multipliers.", "the record", lambda _rule, _shape: mult)
     by = in_general(law(optimizer), Facts(matrix=len(rule.shape) > 1))
     return regauged(rule, Shape(True, len(rule.shape), mult), own, by.update, by.decay, by.dampings)

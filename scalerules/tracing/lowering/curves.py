@@ -36,8 +36,6 @@ UNARY: dict[str, Formula] = {
 }
 """Elementwise functions that are defined for every number."""
 
-SMOOTH = {"clamp": "clamp", "clamp_min": "clamp", "clamp_max": "clamp", "threshold": "threshold"}
-
 
 def finite(samples: tuple[float, ...]) -> bool:
     """Whether a function is defined at all points."""

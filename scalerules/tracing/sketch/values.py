@@ -84,7 +84,6 @@ def _dimension(factors: Sequence[Factor]) -> str:
 
 def plus_(a: Length, b: Length) -> Length:
     """The sum of two lengths."""
-
     return plus(a, b)
 
 

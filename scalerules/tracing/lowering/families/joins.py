@@ -60,7 +60,6 @@ def joined(lowering: Lowering, values: Sequence[Value], dim: int, length: Length
 
 def _with_axis(lowering: Lowering, value: Value, dim: int) -> Value:
     """The value with an axis of its own along a dimension of length 1: a single entry beside others."""
-
     if value.dims[dim]:
         return value
     axis, slots = Axis(ONE), lowering.sketch.slots(value.source)

@@ -332,7 +332,6 @@ def choice(lowering: Lowering, call: Call) -> Result:
 @lowers("glu")
 def glu(lowering: Lowering, call: Call) -> Result:
     """One half times the sigmoid of the other."""
-
     value = lowering.value(call, 0)
     dim = lowering.dim(lowering.arg(call, 1, "dim", -1), len(value.dims))
     half = over(value.length(dim), fixed(2))

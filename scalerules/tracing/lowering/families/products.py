@@ -9,11 +9,8 @@ from scalerules.sizes.arithmetic import ONE, fixed, plus
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Atom, Constant, Part, Result, Value
 
-from ..fixed_entries import fixed_entries
 from ..state import Lowering, as_length, copies, number, operation
 from ..table import lowers
-
-LETTERS = "abcdefghijklmnopqrstuvw"
 
 
 def contracted(
@@ -30,7 +27,7 @@ def contracted(
         if isinstance(operand, Constant):
             grown = [x for x, length in zip(letters, operand.shape, strict=True) if length is None or length.scales]
             summed = any(letter not in result for letter in grown)
-            if summed and operand.number is None and _entries(lowering, operand) is None:
+            if summed and operand.number is None and lowering.entries_of(operand) is None:
                 raise lowering.sketch.unknown(
                     "a fixed matrix is multiplied along an axis that grows; what it does is not known"
                 )
@@ -48,10 +45,6 @@ def contracted(
 
 
 Labelled: TypeAlias = "tuple[Value | Constant, Sequence[str]]"
-
-
-def _entries(lowering: Lowering, constant: Constant) -> Value | None:
-    return fixed_entries(lowering.record, lowering.sketch, lowering.fixed, constant)
 
 
 def _times_ones(

@@ -81,7 +81,6 @@ def _mixed(lowering: Lowering, value: Value, wanted: Sequence[Length]) -> Value:
 
 def rearranged(lowering: Lowering, value: Value, wanted: Sequence[Length]) -> Value:
     """The value with the growing axes kept, in order, and new fixed ones."""
-
     value = lowering.sketch.real(value)
     slots = lowering.sketch.slots(value.source)
     growing = [atom for dim in value.dims for atom in dim if atom.axis.length.scales]

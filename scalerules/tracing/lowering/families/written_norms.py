@@ -21,7 +21,6 @@ POWERS = {Fraction(-1): "reciprocal", Fraction(1, 2): "sqrt", Fraction(-1, 2): "
 
 def raised(lowering: Lowering, value: Value, exponent: Fraction) -> Value:
     """A value to a fixed power."""
-
     if exponent == 1:
         return value
     if value.stat is not None and value.stat.kind in ("square", "sum", "variance"):
