@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from scalerules.late import late
 
 if TYPE_CHECKING:
     from scalerules.architecture.builder import Builder
@@ -63,13 +64,9 @@ _HOMES = {
     "transfer": "measurement",
     "verify": "measurement",
 }
-"""The package of every public name; it is imported when the name is first used, so `import scalerules` is quick."""
+"""The package of every public name."""
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = late(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

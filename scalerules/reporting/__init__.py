@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from scalerules.late import late
 
 if TYPE_CHECKING:
     from .literature.fits import empirical
@@ -13,10 +14,6 @@ if TYPE_CHECKING:
 __all__ = ["empirical", "published", "report"]
 
 _HOMES = {"empirical": "literature.fits", "published": "literature.published", "report": "page"}
-"""The module of each name; it is imported when the name is first used: torch and the plots take long to load."""
+"""The module of each name."""
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = late(__name__, _HOMES)
