@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from dataclasses import dataclass
 from fractions import Fraction
@@ -421,6 +422,30 @@ def test_control_flow_on_values_is_that_of_the_given_inputs() -> None:
 
     [note] = once(Peeking).notes
     assert "return x if x.sum() > 0 else -x" in note and "traced as the given inputs decide it" in note
+
+
+PEEKING = """\
+from torch import nn
+
+class Peeking(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.layer = nn.Linear(5, width)
+
+    def forward(self, x):
+        x = self.layer(x)
+        return x if x.sum() > 0 else -x
+"""
+
+
+@pytest.mark.parametrize("folder", ["scalerules", "torch"])
+def test_a_folder_of_the_users_may_be_called_as_a_library_is(folder, tmp_path, monkeypatch) -> None:
+    file = tmp_path / folder / f"peeking_in_{folder}.py"
+    file.parent.mkdir()
+    file.write_text(PEEKING)
+    monkeypatch.syspath_prepend(file.parent)
+    [note] = once(importlib.import_module(file.stem).Peeking).notes
+    assert f"{file.stem}.py:10 return x if x.sum() > 0 else -x" in note
 
 
 def test_a_factory_that_refuses_the_sizes() -> None:

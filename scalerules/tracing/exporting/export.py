@@ -31,8 +31,9 @@ from scalerules.errors import ScaleRulesError
 
 from .derivatives import needs_derivative, with_derivative
 from .library_kernels import whole_kernels
-from .measured_values import measuring, short_path
+from .measured_values import measuring
 from .program import Trace, read
+from .users_lines import is_users, short_path
 
 Sizes: TypeAlias = Mapping[str, int]
 
@@ -373,7 +374,7 @@ def _place(error: BaseException) -> str | None:
     place, traceback = None, error.__traceback__
     while traceback is not None:
         code = traceback.tb_frame.f_code
-        if "/torch/" not in code.co_filename and "/scalerules/tracing/" not in code.co_filename:
+        if is_users(code.co_filename):
             place = f"{short_path(code.co_filename)}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
     return place

@@ -11,7 +11,6 @@ is what it is on the inputs that were given (`measuring`), and is not a size: it
 
 from __future__ import annotations
 
-import re
 import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -20,6 +19,8 @@ from typing import Any
 import sympy  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from torch.utils import _pytree as pytree
+
+from .users_lines import is_users, short_path
 
 MANY = 2**31
 """A bound from which on a whole number counts as unbounded."""
@@ -51,7 +52,7 @@ def measuring() -> Generator[list[str]]:
             to.copy_(entries.detach())
 
     def tell(*_: object) -> None:
-        frames = [f for f in traceback.extract_stack() if not re.search("/torch/|/scalerules/", f.filename)]
+        frames = [f for f in traceback.extract_stack() if is_users(f.filename)]
         if frames:
             lines.append(f"{short_path(frames[-1].filename)}:{frames[-1].lineno} {frames[-1].line}")
 
@@ -131,8 +132,3 @@ def _decided(value: Any) -> Any:
     if isinstance(value, bool):
         return value
     return Decided(value) if isinstance(value, int) else value
-
-
-def short_path(file: str) -> str:
-    """A file from the folder of its package on."""
-    return re.sub(r".*/(site-packages|python3\.\d+)/", "", file)

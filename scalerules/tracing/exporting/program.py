@@ -18,7 +18,8 @@ from torch.utils import _pytree as pytree
 from scalerules.errors import ScaleRulesError
 from scalerules.tracing.record import Ref, references
 
-from .measured_values import number, short_path
+from .measured_values import number
+from .users_lines import is_users, short_path
 
 _FORGOTTEN = frozenset(
     {
@@ -352,7 +353,7 @@ _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in \S+\n\s*(?P
 def _source(node: Any) -> str:
     """The innermost line outside of torch that made a node: `transformers/models/llama/modeling_llama.py:243 code`."""
     frames = _FRAME.findall(node.meta.get("stack_trace") or "")
-    mine = [frame for frame in frames if "/torch/" not in frame[0]] or frames
+    mine = [frame for frame in frames if is_users(frame[0])] or frames
     return f"{short_path(mine[-1][0])}:{mine[-1][1]} {mine[-1][2].strip()}" if mine else ""
 
 
