@@ -24,15 +24,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-LAWS = ["tests/test_laws.py", "tests/test_arrange.py", "tests/test_worked_answers.py"]
+LAWS = ["ops/test_laws.py", "ops/test_arrange.py", "solving/test_worked_answers.py"]
 PARTS = {
-    "terms": ("scalerules/terms", [*LAWS, "tests/test_solver.py"]),
-    "ops": ("scalerules/ops", [*LAWS, "tests/test_graph.py", "tests/test_recurrences.py"]),
-    "optimizers": ("scalerules/optimizers", ["tests/test_optimizers.py", "tests/test_own_optimizers.py"]),
-    "equations": ("scalerules/solving/equations.py", ["tests/test_solver.py", "tests/test_worked_answers.py"]),
-    "judge": ("scalerules/measurement/verification/judge.py", ["tests/test_verify.py"]),
+    "terms": ("scalerules/terms", [*LAWS, "solving/test_solver.py"]),
+    "ops": ("scalerules/ops", [*LAWS, "architecture/test_graph.py", "backends/training/test_recurrences.py"]),
+    "optimizers": ("scalerules/optimizers", ["optimizers/test_optimizers.py", "optimizers/test_own_optimizers.py"]),
+    "equations": ("scalerules/solving/equations.py", ["solving/test_solver.py", "solving/test_worked_answers.py"]),
+    "judge": ("scalerules/measurement/verification/judge.py", ["measurement/test_verify.py"]),
 }
-"""What is changed, and the tests that should notice."""
+"""What is changed, and the tests (in `tests/`) that should notice."""
 LIMIT = 600
 """Seconds of CPU; a change that makes the tests run forever is noticed, too."""
 TURNED = {
@@ -169,7 +169,7 @@ class Laboratory:
         }
         command = [
             "bash", "-c", f'ulimit -t {LIMIT}; exec "$@"', "bash", sys.executable, "-m", "pytest", "-x", "-q",
-            "-p", "no:cacheprovider", "-n", "0", "-m", "not slow", *PARTS[part][1],
+            "-p", "no:cacheprovider", "-n", "0", "-m", "not slow", *(f"tests/{name}" for name in PARTS[part][1]),
         ]  # fmt: skip
         done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True)
         return done.returncode == 0

@@ -45,7 +45,7 @@ class Wrong:
 MLP = {"batch": 16, "in": 8, "n": "width", "out": 4}
 
 
-def perceptron(behind: str, factor: str) -> sr.Graph:
+def perceptron(behind: str | None = None, factor: str = "1/n") -> sr.Graph:
     """Three layers with a fixed factor behind one of them."""
     g = sr.Builder("perceptron", axes=MLP)
 

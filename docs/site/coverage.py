@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from .page import Page, table, titled
 from .places import DOCS, MEASURED, ROOT
 
-FOUND = "tests/fuzz_found"
+FOUND = "tests/measurement/fuzz_found"
 
 
 def coverage_page(names: Sequence[str]) -> Page:

@@ -1,7 +1,7 @@
 """Every elementary operation as one line of PyTorch: a table from the name of an op to the text that computes it.
 
 `operations.py` is the same table with tensors; a new op of `scalerules.ops` is one entry in each, and
-`tests/test_emit.py` checks that none is missing and that the two give the same numbers.
+`tests/backends/pytorch/test_emit.py` checks that none is missing and that the two give the same numbers.
 """
 
 from __future__ import annotations

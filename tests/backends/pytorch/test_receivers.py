@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import torch
+from residual_net import Net, quiet, rules, run
 from scalerules.backends.pytorch.model.receiver import Receiver
 from scalerules.backends.pytorch.source.emit import Groups
-from test_apply import Net, quiet, rules, run
 from torch.optim import lr_scheduler as schedules
 
 import scalerules as sr
@@ -21,7 +21,7 @@ from scalerules.errors import ScaleRulesError
 
 torch.set_num_threads(1)
 WIDE = {"width": 64}
-PAGE = Path(__file__).parent.parent / "docs" / "receivers.md"
+PAGE = Path(__file__).parents[3] / "docs" / "receivers.md"
 
 
 def table(heading: str) -> list[list[str]]:
@@ -78,7 +78,7 @@ def trained(take: Any, law: str, decay: str) -> None:
 
 
 def blocks() -> Any:
-    from test_apply import blocks_graph
+    from residual_net import blocks_graph
 
     return blocks_graph()
 

@@ -359,6 +359,6 @@ def test_emit_needs_no_torch() -> None:
         "from handmade import handmade\n"
         "assert 'class Model' in pytorch.emit(handmade(sr.graph('mamba')))"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr

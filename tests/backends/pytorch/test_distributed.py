@@ -6,22 +6,20 @@ one process, three steps of AdamW agree to rounding.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import socket
 import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from gloo import in_two_processes, joined
 from handmade import handmade
+from residual_net import BASE, Net, blocks_graph
 from scalerules.backends.pytorch.model.draw import seed_of
 from scalerules.backends.pytorch.model.match import bare
 from scalerules.backends.pytorch.model.sharded import is_sharded
 from scalerules.backends.pytorch.model.sharded import whole as gathered
 from scalerules.backends.pytorch.source.emit import Groups, apply
-from test_apply import BASE, Net, blocks_graph
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -112,13 +110,8 @@ def two_processes() -> dict[str, Any]:
 
 def rank(index: int, port: int, folder: str) -> None:
     """What each of the two processes does; its results go to a file."""
-    torch.set_num_threads(1)
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(index), WORLD_SIZE="2")
-    torch.distributed.init_process_group("gloo", rank=index, world_size=2)
-    try:
+    with joined(index, port):
         torch.save(two_processes(), f"{folder}/{index}.pt")
-    finally:
-        torch.distributed.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
@@ -126,19 +119,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What one process found, and what each of two found."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("ranks")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=rank, args=(index, port, str(folder)), daemon=True) for index in (0, 1)]
-    for process in processes:
-        process.start()
-    alone = one_process()
-    for process in processes:
-        process.join(SECONDS)
-        if process.is_alive():
-            process.kill()
-    assert [process.exitcode for process in processes] == [0, 0]
+    with in_two_processes(rank, folder, SECONDS):
+        alone = one_process()
     return [alone, *(torch.load(Path(folder) / f"{index}.pt") for index in (0, 1))]
 
 

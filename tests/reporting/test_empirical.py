@@ -16,7 +16,7 @@ import scalerules as sr
 from scalerules.commands.main import main
 from scalerules.reporting.literature.fits import Fit, fits
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 BASE = {"tokens": 25e9, "batch": 0.5e6, "parameters": 120e6, "compute": 5e17, "noise": 1e6}
 LARGE = {"tokens": 100e9, "batch": 2e6, "parameters": 120e6, "compute": 1e19, "noise": 1e6}
 BY_NAME = {fit.name: fit for fit in fits()}

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 from handmade import handmade
+from residual_net import BASE, Net, quiet, rules, run
 from scalerules.backends.pytorch.model.muon_pair import Pair
 from scalerules.backends.pytorch.source.emit import Groups
-from test_apply import BASE, Net, quiet, rules, run
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,

@@ -10,7 +10,7 @@ import pytest
 import scalerules as sr
 from scalerules.commands.main import main
 
-EXAMPLES = Path(__file__).parent.parent / "examples" / "optimizers"
+EXAMPLES = Path(__file__).parents[2] / "examples" / "optimizers"
 LAYERS = ("input", "h1", "output")
 WORDS = "from scalerules.optimizers import *\n"
 

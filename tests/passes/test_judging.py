@@ -7,22 +7,8 @@ from fractions import Fraction
 import pytest
 
 import scalerules as sr
+from benchmarks.wrong_rules import MLP, perceptron
 from scalerules.architecture.uses import fan_in, uses
-
-AXES = {"batch": 16, "in": 8, "n": "width", "out": 4}
-
-
-def layers(behind: str | None = None, factor: str = "1/n") -> sr.Graph:
-    """Three layers W1, W2, W3 with a fixed factor behind one of them."""
-    g = sr.Builder("layers", axes=AXES)
-
-    def layer(name: str, x: str, axes: str) -> str:
-        y = g.dense(name, x, axes)
-        return g.scale(f"{name}.scaled", y, factor) if name == behind else y
-
-    h = g.gelu(layer("W1", g.input("x", "batch in"), "n in"))
-    h = g.gelu(layer("W2", h, "n n"), name="a2")
-    return g.build(layer("W3", h, "out n"))
 
 
 def exponents(solution: sr.Solution, name: str, scale: str = "width") -> tuple[Fraction, Fraction]:
@@ -40,8 +26,8 @@ def gauged(init: Fraction, lr: Fraction, factor: Fraction, optimizer: str) -> tu
 @pytest.mark.parametrize("layer", ["W1", "W2", "W3"])
 def test_a_fixed_factor_behind_a_layer_is_a_gauge(layer: str, factor: str, optimizer: str) -> None:
     power = {"1/n": Fraction(-1), "n^(-1/2)": Fraction(-1, 2), "n^(1/2)": Fraction(1, 2)}[factor]
-    plain = sr.derive(layers(), optimizer=optimizer)
-    scaled = sr.derive(layers(layer, factor), optimizer=optimizer)
+    plain = sr.derive(perceptron(), optimizer=optimizer)
+    scaled = sr.derive(perceptron(layer, factor), optimizer=optimizer)
     for name in ("W1", "W2", "W3"):
         wanted = exponents(plain, name)
         assert exponents(scaled, name) == (gauged(*wanted, power, optimizer) if name == layer else wanted)
@@ -90,7 +76,7 @@ def test_a_look_up_reads_one_row_of_a_growing_vocabulary(optimizer: str) -> None
 
 def small_gain(factor: str | None) -> sr.Graph:
     """A gain behind a hidden layer that starts at a factor."""
-    g = sr.Builder("small", axes=AXES)
+    g = sr.Builder("small", axes=MLP)
     h = g.gelu(g.dense("W1", g.input("x", "batch in"), "n in"))
     h = g.gelu(g.gain("gain", g.dense("W2", h, "n n"), "n", factor=factor), name="a2")
     return g.build(g.dense("W3", h, "out n"))
@@ -122,7 +108,7 @@ def test_a_constant_that_depends_on_a_size_is_trained_and_emitted_as_such() -> N
 
 @pytest.mark.parametrize("init", ["normal", "zeros"])
 def test_only_fixed_entries_have_a_factor(init: str) -> None:
-    g = sr.Builder("wrong", axes=AXES)
+    g = sr.Builder("wrong", axes=MLP)
     g.parameter("W", "out n", init, factor="n^(-1/2)")
     with pytest.raises(sr.ScaleRulesError, match="has a factor and init"):
         g.build(g.einsum("y", "b n, o n -> b o", g.input("x", "batch n"), parameters=("W",)))
@@ -130,7 +116,7 @@ def test_only_fixed_entries_have_a_factor(init: str) -> None:
 
 def routed(free: bool, between: bool = False) -> sr.Graph:
     """A mixture of layers by a softmax, perhaps with a free factor behind its router, and an identity in between."""
-    g = sr.Builder("routed", axes={**AXES, "experts": 4})
+    g = sr.Builder("routed", axes={**MLP, "experts": 4})
     h = g.gelu(g.dense("W1", g.input("x", "batch in"), "n in"))
     scores = g.dense("W_router", h, "experts n")
     scores = g.node("same", "identity", scores) if between else scores
@@ -151,7 +137,7 @@ def test_a_free_factor_behind_a_parameter_that_stands_alone_is_no_freedom(optimi
 
 def test_no_term_of_a_sum_is_left_behind_to_make_room_for_another() -> None:
     """A learnt vector of fixed size passes through the layer that reads the data, and both are added."""
-    g = sr.Builder("start", axes=AXES)
+    g = sr.Builder("start", axes=MLP)
     x = g.input("x", "batch in")
     g.parameter("start", "in")
     g.parameter("read", "n in")
@@ -180,16 +166,18 @@ def test_a_tied_table_beside_positions_keeps_its_size_and_the_readout_has_the_fa
 
 def hidden(make: str) -> sr.Graph:
     """A perceptron whose hidden matrix is computed from parameters in one of several ways."""
-    g = sr.Builder(make, axes={**AXES, "k": "width/4", "m": "width"})
+    g = sr.Builder(make, axes={**MLP, "k": "width/4", "m": "width"})
     h = g.gelu(g.dense("W1", g.input("x", "batch in"), "n in"))
     if make == "product":
-        g.parameter("L", "m k"), g.parameter("R", "k n")
+        g.parameter("L", "m k")
+        g.parameter("R", "k n")
         w = g.einsum("W", "o k, k i -> o i", parameters=("L", "R"))
     elif make == "view":
         g.parameter("U", "n m")
         w = g.node("W", "rearrange", parameters=("U",), axes="m n", equation="i o -> o i")
     elif make == "gains":
-        g.parameter("U", "m n"), g.parameter("gain", "m", "ones")
+        g.parameter("U", "m n")
+        g.parameter("gain", "m", "ones")
         w = g.einsum("W", "o i, o -> o i", parameters=("U", "gain"))
     else:
         g.parameter("U", "m n")
@@ -219,7 +207,7 @@ def test_a_weight_may_be_computed_before_data_meet_it(make: str, optimizer: str,
 
 def test_a_node_may_be_called_like_a_parameter_that_it_reads() -> None:
     """Traced graphs do: an einsum that reads the node `b` does not read the parameter `b`."""
-    g = sr.Builder("names", axes=AXES)
+    g = sr.Builder("names", axes=MLP)
     h = g.bias("b", g.dense("W1", g.input("x", "batch in"), "n in"), "n")
     graph = g.build(g.dense("W3", h, "out n"))
     assert uses(graph, "b") == []

@@ -19,7 +19,7 @@ from scalerules.reporting.literature.published import published, stale
 from scalerules.reporting.literature.records import records
 from scalerules.reporting.literature.report import Report
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 IDS = [record.id for record in records().records]
 
 

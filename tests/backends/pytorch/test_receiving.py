@@ -13,10 +13,10 @@ import pytest
 import torch
 import yaml
 from handmade import handmade
+from residual_net import BASE, Net, blocks_graph, quiet, rules
 from scalerules.backends.pytorch.model.apply import ModelWarning
 from scalerules.backends.pytorch.model.receiver import Receiver
 from scalerules.backends.pytorch.source.emit import Groups, apply
-from test_apply import BASE, Net, blocks_graph, quiet, rules
 from torch import Tensor, nn
 
 import scalerules as sr

@@ -1,20 +1,18 @@
 """Sharded training with a distributed checkpoint: saved by two processes (gloo), resumed by one, the same losses.
 
-FSDP2 with AdamW and with Muon's pair, whose matrices are gathered for their step; a fused weight among them.
+FSDP2 with AdamW and with Muon's pair, whose matrices are gathered for their step.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from gloo import in_two_processes, joined
+from residual_net import Net, quiet, rules
 from scalerules.backends.pytorch.source.emit import Groups
-from test_apply import Net, quiet, rules
 from torch import nn
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
@@ -58,10 +56,7 @@ def one(law: str) -> list[float]:
 
 def saved(index: int, port: int, folder: str) -> None:
     """Two steps in each of two processes, kept as a distributed checkpoint."""
-    torch.set_num_threads(1)
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(index), WORLD_SIZE="2")
-    torch.distributed.init_process_group("gloo", rank=index, world_size=2)
-    try:
+    with joined(index, port):
         mesh = init_device_mesh("cpu", (2,))
         for law, take in KINDS.items():
             model = sharded(Net(WIDTH), mesh)
@@ -70,26 +65,14 @@ def saved(index: int, port: int, folder: str) -> None:
             state, moments = get_state_dict(model, optimizer)
             save({"model": state, "optimizer": moments}, checkpoint_id=f"{folder}/{law}")
             torch.save(losses, f"{folder}/{law}.{index}.pt")
-    finally:
-        torch.distributed.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where two processes have left their checkpoints."""
     place = tmp_path_factory.mktemp("checkpoints")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=saved, args=(index, port, str(place)), daemon=True) for index in (0, 1)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(SECONDS)
-        if process.is_alive():
-            process.kill()
-    assert [process.exitcode for process in processes] == [0, 0]
+    with in_two_processes(saved, place, SECONDS):
+        pass
     return place
 
 

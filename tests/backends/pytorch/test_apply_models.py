@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 from handmade import handmade, power
+from residual_net import BASE, Net, quiet, rules, run
 from scalerules.backends.pytorch.model.apply import ModelWarning
 from scalerules.backends.pytorch.model.forward_factors import Multiply
 from scalerules.backends.pytorch.model.muon_pair import Pair
 from scalerules.backends.pytorch.source.emit import Groups, apply
-from test_apply import BASE, Net, quiet, rules, run
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
