@@ -44,14 +44,14 @@ def _arranged(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where
 class Arrangement:
     """Entries go where their labels go; labels that are only on the left are merged into those only on the right."""
 
-    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
-        return self.push(at, site, operands, 0, operands[0])
+    def value(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        return self.push(point, site, operands, 0, operands[0])
 
-    def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
-        return _moved(at, explicit(at, v, site.labels[0]), site.labels[0], site.result)
+    def push(self, point: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
+        return _moved(point, explicit(point, v, site.labels[0]), site.labels[0], site.result)
 
-    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
-        return _moved(at, d, site.result, site.labels[0])
+    def pull(self, point: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+        return _moved(point, d, site.result, site.labels[0])
 
 
 def _word(label: str) -> str:
@@ -59,7 +59,7 @@ def _word(label: str) -> str:
     return label.partition("|")[2]
 
 
-def _moved(at: Point, terms: list[Term], labels: Labels, wanted: Labels) -> list[Term]:
+def _moved(point: Point, terms: list[Term], labels: Labels, wanted: Labels) -> list[Term]:
     """What is merged or split carries the sources of all its parts; a new axis is constant, one that is left is summed.
 
     (Summing happens only backward, where the forward pass had copied entries along an axis.)
@@ -69,7 +69,7 @@ def _moved(at: Point, terms: list[Term], labels: Labels, wanted: Labels) -> list
     gone = [i for i in range(len(labels)) if i not in place]
     if gone and None not in place:
         kept = tuple(label for i, label in enumerate(labels) if i not in gone)
-        return _moved(at, fitted(at, terms, labels, kept), kept, wanted)
+        return _moved(point, fitted(point, terms, labels, kept), kept, wanted)
     if labels == wanted:
         return terms
     moved: list[Term] = []
@@ -80,19 +80,19 @@ def _moved(at: Point, terms: list[Term], labels: Labels, wanted: Labels) -> list
         signs = tuple(together if i is None else term.signs[i] for i in place)
         profile = term.profile and tuple(0 if i is None else term.profile[i] for i in place)
         moved.append(term.derived(signs=signs, profile=profile if profile and any(profile) else None, mirror=None))
-    return merged(moved, at.reach)
+    return merged(moved, point.reach)
 
 
 class Constant:
     """A fixed number: entries of size 0 that agree in sign."""
 
-    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+    def value(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
         return [Term(0, (0,) * len(site.result))]
 
-    def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
+    def push(self, point: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
         return []
 
-    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+    def pull(self, point: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
         return []
 
 
@@ -103,21 +103,21 @@ class Power(Elementwise):
         super().__init__(Shape(vanishes=False, degree=1))
         self.power = power
 
-    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
-        return self._raised(at, site, operands, self.power)
+    def value(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        return self._raised(point, site, operands, self.power)
 
-    def _derivative(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
-        return self._raised(at, site, operands, self.power - 1)
+    def _derivative(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        return self._raised(point, site, operands, self.power - 1)
 
-    def _raised(self, at: Point, site: Site, operands: Sequence[Operand], power: Fraction) -> list[Term]:
-        x = fitted(at, explicit(at, operands[0], site.labels[0]), site.labels[0], site.result)
+    def _raised(self, point: Point, site: Site, operands: Sequence[Operand], power: Fraction) -> list[Term]:
+        x = fitted(point, explicit(point, operands[0], site.labels[0]), site.labels[0], site.result)
         top = largest(x)
         if top is None:
             return []
-        terms = [*powers(at, relative(x), "generic", False, constant=False), Term(0, (0,) * len(site.result))]
+        terms = [*powers(point, relative(x), "generic", False, constant=False), Term(0, (0,) * len(site.result))]
         whole = Raised(top, power)
         whole.degree = 0  # the factor is the same for every term
-        return merged([t.derived(size=t.size + int(power * top.size), parents=(t, whole)) for t in terms], at.reach)
+        return merged([t.derived(size=t.size + int(power * top.size), parents=(t, whole)) for t in terms], point.reach)
 
 
 def _axes_of_constant(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:

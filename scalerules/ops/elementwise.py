@@ -17,17 +17,17 @@ from .registry import register, same_axes
 from .site import Site
 
 
-def powers(at: Point, terms: list[Term], parity: str, homogeneous: bool, constant: bool) -> list[Term]:
+def powers(point: Point, terms: list[Term], parity: str, homogeneous: bool, constant: bool) -> list[Term]:
     """The terms of a function of `terms`: themselves (odd), products of pairs and a constant (even), or both.
 
     Pairs of a homogeneous function are as large as the smaller one of the two, those of a smooth one as the product.
     """
     kept = list(terms) if parity != "even" else []
     if parity != "odd" and terms:
-        kept += _pairs(sorted(terms, key=rank, reverse=True), homogeneous, at.reach)
+        kept += _pairs(sorted(terms, key=rank, reverse=True), homogeneous, point.reach)
         if constant:
             kept.append(Term(0, (0,) * len(terms[0].signs)))
-    return merged(kept, at.reach)
+    return merged(kept, point.reach)
 
 
 def _pairs(terms: list[Term], homogeneous: bool, reach: int) -> list[Term]:
@@ -56,9 +56,9 @@ def _pairs(terms: list[Term], homogeneous: bool, reach: int) -> list[Term]:
     ]
 
 
-def times(at: Point, labels: Labels, a: list[Term], b: list[Term]) -> list[Term]:
+def times(point: Point, labels: Labels, a: list[Term], b: list[Term]) -> list[Term]:
     """Entry by entry."""
-    return contract(at, [(labels, [a]), (labels, [b])], labels)
+    return contract(point, [(labels, [a]), (labels, [b])], labels)
 
 
 class Elementwise:
@@ -67,45 +67,45 @@ class Elementwise:
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
 
-    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+    def value(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
         f = self.shape
-        x, ramps = self._argument(at, site, operands)
+        x, ramps = self._argument(point, site, operands)
         if not x and not ramps and f.vanishes:
             return []
-        terms = powers(at, x, f.parity, f.homogeneous, constant=False)
+        terms = powers(point, x, f.parity, f.homogeneous, constant=False)
         if f.homogeneous and f.degree == 2:
             terms = _by_largest(terms, x)
         if not f.vanishes:
             terms.append(Term(0, (0,) * len(site.result)))
-        return merged(_ramped(terms, ramps), at.reach)
+        return merged(_ramped(terms, ramps), point.reach)
 
-    def derivative(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+    def derivative(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
         """Terms of f'(x)."""
-        return at.once(site.key, operands[0], lambda: self._derivative(at, site, operands))
+        return point.once(site.key, operands[0], lambda: self._derivative(point, site, operands))
 
-    def _derivative(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+    def _derivative(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
         f = self.shape
-        x, ramps = self._argument(at, site, operands)
+        x, ramps = self._argument(point, site, operands)
         parity = {"odd": "even", "even": "odd", "generic": "generic"}[f.parity]
         if f.homogeneous and f.degree == 2:  # the derivative is homogeneous of degree 1
-            return powers(at, x, "generic", True, constant=False)
+            return powers(point, x, "generic", True, constant=False)
         if f.homogeneous:
             x = relative(x)
-        terms = powers(at, x, parity, homogeneous=False, constant=False)
+        terms = powers(point, x, parity, homogeneous=False, constant=False)
         if parity != "odd":
             terms.append(Term(0, (0,) * len(site.result)))
-        return merged(_ramped(terms, ramps), at.reach)
+        return merged(_ramped(terms, ramps), point.reach)
 
-    def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
-        dx = fitted(at, explicit(at, v, site.labels[k]), site.labels[k], site.result)
-        return times(at, site.result, self.derivative(at, site, operands), dx)
+    def push(self, point: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
+        dx = fitted(point, explicit(point, v, site.labels[k]), site.labels[k], site.result)
+        return times(point, site.result, self.derivative(point, site, operands), dx)
 
-    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
-        return times(at, site.result, self.derivative(at, site, operands), d)
+    def pull(self, point: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+        return times(point, site.result, self.derivative(point, site, operands), d)
 
-    def _argument(self, at: Point, site: Site, operands: Sequence[Operand]) -> tuple[list[Term], list[Term]]:
+    def _argument(self, point: Point, site: Site, operands: Sequence[Operand]) -> tuple[list[Term], list[Term]]:
         """The terms of the argument, and apart from them those that grow like a logarithm of the index."""
-        x = fitted(at, explicit(at, operands[0], site.labels[0]), site.labels[0], site.result)
+        x = fitted(point, explicit(point, operands[0], site.labels[0]), site.labels[0], site.result)
         if not self.shape.exponential:
             return x, []
         return [t for t in x if not t.ramp], [t for t in x if t.ramp]

@@ -20,11 +20,11 @@ from .law import Point
 from .site import Site
 
 
-def fitted(at: Scope, terms: list[Term], labels: Labels, wanted: Labels) -> list[Term]:
+def fitted(scope: Scope, terms: list[Term], labels: Labels, wanted: Labels) -> list[Term]:
     """Summed over the labels that are not wanted, constant along those that are missing."""
     kept = tuple(label for label in wanted if label in labels)
     if kept != labels:
-        terms = contract(at, [(labels, [terms])], kept)
+        terms = contract(scope, [(labels, [terms])], kept)
     if kept == wanted:
         return terms
     place = [kept.index(label) if label in kept else None for label in wanted]
@@ -45,67 +45,66 @@ def shifted(terms: list[Term], ticks: int, shift: Shift) -> list[Term]:
 class Contraction:
     """einsum, over the labels of the site."""
 
-    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
-        return contract(at, list(zip(site.labels, operands, strict=True)), site.result)
+    def value(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        return contract(point, list(zip(site.labels, operands, strict=True)), site.result)
 
-    def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
-        return self.value(at, site, [v if i == k else operand for i, operand in enumerate(operands)])
+    def push(self, point: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
+        return self.value(point, site, [v if i == k else operand for i, operand in enumerate(operands)])
 
-    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+    def pull(self, point: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
         parts: list[tuple[Labels, Operand]] = [(site.result, [d])]
         parts += [(site.labels[i], operand) for i, operand in enumerate(operands) if i != k]
         known = {label for labels, _ in parts for label in labels}
         there = tuple(label for label in site.labels[k] if label in known)
-        return fitted(at, contract(at, parts, there), there, site.labels[k])
+        return fitted(point, contract(point, parts, there), there, site.labels[k])
 
 
 class Mean(Contraction):
     """A sum over one axis divided by its length."""
 
-    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
-        return self._divided(at, site, super().value(at, site, operands))
+    def value(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        return self._divided(point, site, super().value(point, site, operands))
 
-    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
-        return self._divided(at, site, super().pull(at, site, operands, k, d))
+    def pull(self, point: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+        return self._divided(point, site, super().pull(point, site, operands, k, d))
 
-    def _divided(self, at: Point, site: Site, terms: list[Term]) -> list[Term]:
+    def _divided(self, point: Point, site: Site, terms: list[Term]) -> list[Term]:
         gone = [label for label in site.labels[0] if label not in site.result]
         shift = tuple((("growth", label.partition("|")[0]), Fraction(-1)) for label in gone)
-        return shifted(terms, -sum(at.ticks(label) for label in gone), shift)
+        return shifted(terms, -sum(point.ticks(label) for label in gone), shift)
 
 
 class Sum:
     """Addition: the terms of all operands; a residual sums its branch over depth."""
 
-    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
-        return merged(
-            (term for k, operand in enumerate(operands) for term in self.push(at, site, operands, k, operand)), at.reach
-        )
+    def value(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        terms = (term for k, operand in enumerate(operands) for term in self.push(point, site, operands, k, operand))
+        return merged(terms, point.reach)
 
-    def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
-        return fitted(at, explicit(at, v, site.labels[k]), site.labels[k], site.result)
+    def push(self, point: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
+        return fitted(point, explicit(point, v, site.labels[k]), site.labels[k], site.result)
 
-    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
-        return fitted(at, d, site.result, site.labels[k])
+    def pull(self, point: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+        return fitted(point, d, site.result, site.labels[k])
 
 
 class Factor(Sum):
     """A constant factor, given or solved for."""
 
-    def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
-        return shifted(super().push(at, site, operands, k, v), *at.factor(site))
+    def push(self, point: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
+        return shifted(super().push(point, site, operands, k, v), *point.factor(site))
 
-    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
-        return shifted(super().pull(at, site, operands, k, d), *at.factor(site))
+    def pull(self, point: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+        return shifted(super().pull(point, site, operands, k, d), *point.factor(site))
 
 
 class Layout(Sum):
     """Another arrangement of the same entries: axes are matched in order, sources go with the entries."""
 
-    def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
-        return self._moved(explicit(at, v, site.labels[k]), site.labels[k], site.result)
+    def push(self, point: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
+        return self._moved(explicit(point, v, site.labels[k]), site.labels[k], site.result)
 
-    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+    def pull(self, point: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
         return self._moved(d, site.result, site.labels[k])
 
     @staticmethod

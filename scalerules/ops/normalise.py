@@ -26,29 +26,29 @@ def told(site: Site) -> Labels:
 class Norm:
     """x / |x|: the change and the gradient lose the part along x, which comes back with the signs of x."""
 
-    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
-        return relative(explicit(at, operands[0], site.labels[0]))
+    def value(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        return relative(explicit(point, operands[0], site.labels[0]))
 
-    def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
-        return self._linear(at, site, operands, explicit(at, v, site.labels[0]))
+    def push(self, point: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
+        return self._linear(point, site, operands, explicit(point, v, site.labels[0]))
 
-    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
-        return self._linear(at, site, operands, d)
+    def pull(self, point: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+        return self._linear(point, site, operands, d)
 
-    def _divided(self, terms: list[Term], operands: Sequence[Operand], at: Point, site: Site) -> list[Term]:
-        top = largest(explicit(at, operands[0], site.labels[0]))
+    def _divided(self, terms: list[Term], operands: Sequence[Operand], point: Point, site: Site) -> list[Term]:
+        top = largest(explicit(point, operands[0], site.labels[0]))
         return [] if top is None else [t.derived(size=t.size - top.size, minus=(top,)) for t in terms]
 
-    def _linear(self, at: Point, site: Site, operands: Sequence[Operand], v: list[Term]) -> list[Term]:
-        direct = self._divided(v, operands, at, site)
-        y = at.once(site.key, operands[0], lambda: self.value(at, site, operands))
+    def _linear(self, point: Point, site: Site, operands: Sequence[Operand], v: list[Term]) -> list[Term]:
+        direct = self._divided(v, operands, point, site)
+        y = point.once(site.key, operands[0], lambda: self.value(point, site, operands))
         gone = told(site)
         left = tuple(label for label in site.result if label not in gone)
-        along = contract(at, [(site.result, [y]), (site.result, [direct])], left)
+        along = contract(point, [(site.result, [y]), (site.result, [direct])], left)
         shift = tuple((("growth", axis_name(label)), Fraction(-1)) for label in gone)
-        along = shifted(along, -sum(at.ticks(label) for label in gone), shift)
-        radial = contract(at, [(site.result, [y]), (left, [along])], site.result)
-        return merged([*direct, *radial], at.reach)
+        along = shifted(along, -sum(point.ticks(label) for label in gone), shift)
+        radial = contract(point, [(site.result, [y]), (left, [along])], site.result)
+        return merged([*direct, *radial], point.reach)
 
 
 class Softmax(Elementwise):
@@ -57,16 +57,16 @@ class Softmax(Elementwise):
     def __init__(self) -> None:
         super().__init__(Shape(vanishes=False))
 
-    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
-        return self._spread(at, site, super().value(at, site, operands))
+    def value(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        return self._spread(point, site, super().value(point, site, operands))
 
-    def _derivative(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
-        return self._spread(at, site, super()._derivative(at, site, operands))
+    def _derivative(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        return self._spread(point, site, super()._derivative(point, site, operands))
 
-    def _spread(self, at: Point, site: Site, terms: list[Term]) -> list[Term]:
+    def _spread(self, point: Point, site: Site, terms: list[Term]) -> list[Term]:
         over = told(site)
         shift = tuple((("growth", axis_name(label)), Fraction(-1)) for label in over)
-        return shifted(terms, -sum(at.ticks(label) for label in over), shift) if over else terms
+        return shifted(terms, -sum(point.ticks(label) for label in over), shift) if over else terms
 
 
 register(

@@ -74,21 +74,22 @@ class Discretised:
     def __init__(self, h: int, reads_a: bool = True, modulus: bool = False) -> None:
         self.h, self.reads_a, self.modulus = h, reads_a, modulus
 
-    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
-        dt, *parts = (explicit(at, o, site.labels[i]) for i, o in enumerate(operands))
-        argument = merged(powers(at, fitted(at, dt, site.labels[0], site.result), "generic", False, False), at.reach)
+    def value(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        dt, *parts = (explicit(point, o, site.labels[i]) for i, o in enumerate(operands))
+        dt = fitted(point, dt, site.labels[0], site.result)
+        argument = merged(powers(point, dt, "generic", False, False), point.reach)
         if not self.reads_a:
             return argument
         for i, part in enumerate(parts, 1):
-            signed = [t for t in fitted(at, part, site.labels[i], site.result) if any(t.signs)]
-            argument = [*argument, *powers(at, [_flat(t) for t in signed], "generic", False, False)]
+            signed = [t for t in fitted(point, part, site.labels[i], site.result) if any(t.signs)]
+            argument = [*argument, *powers(point, [_flat(t) for t in signed], "generic", False, False)]
         zero = Term(0, (0,) * len(site.result))
         profile = self._profile(parts, site)
-        return [t.derived(profile=profile) for t in merged([zero, *(_flat(t) for t in argument)], at.reach)]
+        return [t.derived(profile=profile) for t in merged([zero, *(_flat(t) for t in argument)], point.reach)]
 
-    def _now(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+    def _now(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
         pieces = [piece for operand in operands for piece in operand]
-        return at.once(site.key, pieces, lambda: self.value(at, site, operands))
+        return point.once(site.key, pieces, lambda: self.value(point, site, operands))
 
     def _profile(self, parts: Sequence[list[Term]], site: Site) -> tuple[int, ...] | None:
         """Where `A` grows along an axis like the index, the function decays along it."""
@@ -96,21 +97,21 @@ class Discretised:
         falls = {site.labels[i][k] for i, t in seen for k, h in enumerate(t.profile or ()) if h < 0}
         return tuple(self.h if label in falls else 0 for label in site.result) if falls else None
 
-    def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
+    def push(self, point: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
         if k and not self.reads_a:
             return []
-        change = [_flat(t) for t in fitted(at, explicit(at, v, site.labels[k]), site.labels[k], site.result)]
-        return times(at, site.result, self._now(at, site, operands), change)
+        change = [_flat(t) for t in fitted(point, explicit(point, v, site.labels[k]), site.labels[k], site.result)]
+        return times(point, site.result, self._now(point, site, operands), change)
 
-    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+    def pull(self, point: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
         if k and not self.reads_a:
             return []
-        terms = times(at, site.result, self._now(at, site, operands), d)
+        terms = times(point, site.result, self._now(point, site, operands), d)
         if k:  # the derivative with respect to A has one power of 1/A more
-            parts = [explicit(at, o, site.labels[i]) for i, o in enumerate(operands) if i]
+            parts = [explicit(point, o, site.labels[i]) for i, o in enumerate(operands) if i]
             falls = self._profile(parts, site)
             terms = [t.derived(profile=_faster(t.profile, falls)) for t in terms] if falls else terms
-        return fitted(at, terms, site.result, site.labels[k])
+        return fitted(point, terms, site.result, site.labels[k])
 
 
 def _faster(profile: tuple[int, ...] | None, falls: tuple[int, ...]) -> tuple[int, ...]:
@@ -126,23 +127,24 @@ def _flat(term: Term) -> Term:
 class Recurrence:
     """x = decay x + input over a fixed number of steps: the input, and the input times the decay."""
 
-    def value(self, at: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+    def value(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
         decay, driven = (
-            fitted(at, explicit(at, o, site.labels[i]), site.labels[i], site.result) for i, o in enumerate(operands)
+            fitted(point, explicit(point, operand, labels), labels, site.result)
+            for operand, labels in zip(operands, site.labels, strict=True)
         )
-        return merged([*driven, *times(at, site.result, decay, driven)], at.reach)
+        return merged([*driven, *times(point, site.result, decay, driven)], point.reach)
 
-    def push(self, at: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
+    def push(self, point: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
         if k == 0:
-            change = fitted(at, explicit(at, v, site.labels[0]), site.labels[0], site.result)
-            return times(at, site.result, change, self.value(at, site, operands))
-        return self.value(at, site, [operands[0], v])
+            change = fitted(point, explicit(point, v, site.labels[0]), site.labels[0], site.result)
+            return times(point, site.result, change, self.value(point, site, operands))
+        return self.value(point, site, [operands[0], v])
 
-    def pull(self, at: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+    def pull(self, point: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
         if k == 0:
-            state = self.value(at, site, operands)
-            return fitted(at, times(at, site.result, d, state), site.result, site.labels[0])
-        return self.value(at, site, [operands[0], [d]])
+            state = self.value(point, site, operands)
+            return fitted(point, times(point, site.result, d, state), site.result, site.labels[0])
+        return self.value(point, site, [operands[0], [d]])
 
 
 internal("decay", "The decay exp(dt A) of a scan is summable along a ramp of A.", Discretised(SUMMABLE, modulus=True))

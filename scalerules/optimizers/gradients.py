@@ -12,7 +12,7 @@ from scalerules.terms.point import Scope
 from scalerules.terms.term import Raised, Term, decayed
 
 
-def traces(at: Scope, labels: Labels, factors: Sequence[tuple[Labels, tuple[Term, ...]]]) -> tuple[Term, Term]:
+def traces(scope: Scope, labels: Labels, factors: Sequence[tuple[Labels, tuple[Term, ...]]]) -> tuple[Term, Term]:
     """The traces of the covariances of what a parameter reads, and of the gradient at what reads it (the first factor).
 
     They are the largest eigenvalues of the two factors of K-FAC, to which its dampings are added.
@@ -23,7 +23,7 @@ def traces(at: Scope, labels: Labels, factors: Sequence[tuple[Labels, tuple[Term
     found: list[Term] = []
     for parts, gone in zip((tops[1:], tops[:1]), sums, strict=True):
         shift = tuple((("growth", label.partition("|")[0]), Fraction(1)) for label in gone)
-        size = 2 * sum(part.size for part in parts) + sum(at.ticks(label) for label in gone)
+        size = 2 * sum(part.size for part in parts) + sum(scope.ticks(label) for label in gone)
         found.append(Term(size, (), (*parts, *parts), shift))
     return found[0], found[1]
 
@@ -37,7 +37,7 @@ def raised(term: Term, degree: Fraction) -> Term:
     return Raised(term, degree)
 
 
-def entries(at: Scope, piece: Piece) -> Term | None:
+def entries(scope: Scope, piece: Piece) -> Term | None:
     """The largest entries of a piece of a gradient or an update."""
     if not isinstance(piece, Outer):
         return largest(piece)
@@ -69,8 +69,8 @@ def levelled_terms(terms: list[Term]) -> list[Term]:
     ]
 
 
-def explicit_if_summed(at: Scope, outer: Outer) -> Piece:
+def explicit_if_summed(scope: Scope, outer: Outer) -> Piece:
     """The gradient of a parameter that is shared along a growing axis is a sum over it: multiplied out."""
     inside = {label for labels, _ in outer.factors for label in labels} - set(outer.labels)
     small = len(outer.labels) <= 1
-    return explicit(at, [outer], outer.labels) if inside or small else outer
+    return explicit(scope, [outer], outer.labels) if inside or small else outer

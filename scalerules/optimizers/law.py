@@ -131,7 +131,7 @@ class Optimizer:
     # --- the update ------------------------------------------------------------------------------------------------
 
     def update(
-        self, at: Point, held: Held, pieces: list[Piece], weights: Sequence[Piece] = (),
+        self, point: Point, held: Held, pieces: list[Piece], weights: Sequence[Piece] = (),
         sides: tuple[Term, Term] | None = None,
     ) -> tuple[list[Piece], Term | None, Scaling]:  # fmt: skip
         """The pieces of the update, the largest term of the gradient (None where it is exactly zero), the scaling.
@@ -139,12 +139,12 @@ class Optimizer:
         `weights` are the pieces of the parameter before the update, the first one its start; `sides` the traces of the
         covariances of what it reads and of the gradient behind it.
         """
-        tops = [(piece, entries(at, piece)) for piece in pieces]
+        tops = [(piece, entries(point, piece)) for piece in pieces]
         top = largest(t for _, t in tops if t is not None)
-        weight = largest(t for t in (entries(at, piece) for piece in weights) if t is not None)
+        weight = largest(t for t in (entries(point, piece) for piece in weights) if t is not None)
         state = "zero" if weight is None else "there" if weights and weights[0] else "late"
-        law, terms = self.form(facts_of(held), state), _terms(at, held, top, weight, sides)
-        size = _sizes(at, held, terms)
+        law, terms = self.form(facts_of(held), state), _terms(point, held, top, weight, sides)
+        size = _sizes(point, held, terms)
         found = [p.resolved(size) if p is not None else {} for p in (law.powers, law.decayed)]
         dampings = {name: powers.resolved(size) for name, powers in law.dampings.items()}
         steady = self.form(facts_of(held)).normalised
@@ -152,18 +152,18 @@ class Optimizer:
         scaling = Scaling(factor, weight, found[0], dampings, found[1])
         if top is None or law.powers is None:
             return [], top, scaling
-        by = self._divided(self._rate(at, held, scaling), top, scaling)
-        return [_scaled(at, piece, by, law.levelled) for piece, t in tops if t is not None], top, scaling
+        by = self._divided(self._rate(point, held, scaling), top, scaling)
+        return [_scaled(point, piece, by, law.levelled) for piece, t in tops if t is not None], top, scaling
 
-    def loss(self, at: Point, held: Held, top: Term, scaling: Scaling) -> Term:
+    def loss(self, point: Point, held: Held, top: Term, scaling: Scaling) -> Term:
         """What the update changes in the loss, to first order: update times gradient, summed over all entries."""
-        rate = self._rate(at, held, scaling)
+        rate = self._rate(point, held, scaling)
         factor, levelled = None if self.steady else scaling.factor, self.form(facts_of(held)).levelled
         size, growths = rate.size + top.size + (factor.size if factor else 0), list(rate.shift)
         for i, axis in enumerate(held.axes):
             # a rule that makes entries alike meets the profile of the gradient once, others twice
             share = Fraction(max(0, 2 - (1 if levelled else 2) * (top.profile[i] if top.profile else 0)), 2)
-            size += int(at.ticks(axis) * share)
+            size += int(point.ticks(axis) * share)
             growths.append((("growth", axis), share))
         return Term(size, (), (top, *((factor,) if factor else ())), tuple(growths))
 
@@ -176,13 +176,13 @@ class Optimizer:
             return rate
         return Term(rate.size + factor.size - top.size, (), (factor,), rate.shift, (top,))
 
-    def _rate(self, at: Point, held: Held, scaling: Scaling) -> Term:
+    def _rate(self, point: Point, held: Held, scaling: Scaling) -> Term:
         """The learning rate and the powers of the axes."""
-        ticks = Fraction(at.unknown("lr", held.name))
+        ticks = Fraction(point.unknown("lr", held.name))
         shift: list[tuple[Symbol, Fraction]] = [(("lr", held.name), Fraction(1))]
         for name, power in scaling.powers.items():
             for axis in axes_of(held, name):
-                ticks += at.ticks(axis) * power
+                ticks += point.ticks(axis) * power
                 shift.append((("growth", axis), power))
         return Term(int(ticks), (), (), tuple(shift))
 
@@ -199,21 +199,21 @@ def axes_of(held: Held, name: str) -> tuple[str, ...]:
 
 
 def _terms(
-    at: Point, held: Held, top: Term | None, weight: Term | None, sides: tuple[Term, Term] | None
+    point: Point, held: Held, top: Term | None, weight: Term | None, sides: tuple[Term, Term] | None
 ) -> dict[str, Term]:
     """The terms that the atoms stand for; where nothing is known of the two sides, they make up the gradient."""
     found = {GRADIENT: top, WEIGHT: weight}
     if sides is None and top is not None:
         growths = tuple((("growth", axis), Fraction(1)) for axis in (*held.fan_in, *held.fan_out))
-        size = 2 * top.size + sum(at.ticks(name) for (_, name), _ in growths)
+        size = 2 * top.size + sum(point.ticks(name) for (_, name), _ in growths)
         sides = Term(0), Term(size, (), (top, top), growths)
     found |= dict(zip((READ, BEHIND), sides or (None, None), strict=True))
     return {name: term for name, term in found.items() if term is not None}
 
 
-def _sizes(at: Point, held: Held, terms: Mapping[str, Term]) -> Callable[[str], int]:
+def _sizes(point: Point, held: Held, terms: Mapping[str, Term]) -> Callable[[str], int]:
     def size(name: str) -> int:
-        return terms[name].size if name in terms else sum(at.ticks(axis) for axis in axes_of(held, name))
+        return terms[name].size if name in terms else sum(point.ticks(axis) for axis in axes_of(held, name))
 
     return size
 
@@ -226,7 +226,7 @@ def _factor(powers: Resolved, terms: Mapping[str, Term]) -> Term:
     return Term(sum(part.size for part in parts), (), tuple(parts))
 
 
-def _scaled(at: Scope, piece: Piece, factor: Term, levelled: bool) -> Piece:
+def _scaled(scope: Scope, piece: Piece, factor: Term, levelled: bool) -> Piece:
     if isinstance(piece, Outer):
         factors = piece.factors
         if levelled:

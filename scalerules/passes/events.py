@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from scalerules.optimizers.law import Scaling
-from scalerules.terms.term import Step, Symbol, Term
+from scalerules.terms.term import Shift, Step, Symbol, Term
 
 from .plan import Plan
 from .point import Point
@@ -74,7 +74,7 @@ class Run:
     """Every application of a law in order, where that was asked for."""
 
 
-def root_mean_square(at: Point, term: Term, labels: Sequence[str]) -> tuple[int, tuple[tuple[Symbol, Fraction], ...]]:
+def root_mean_square(point: Point, term: Term, labels: Sequence[str]) -> tuple[int, Shift]:
     """Size of the root mean square over all entries, and what it lies below the first entries of the profile."""
     if not term.profile:
         return term.size, ()
@@ -82,7 +82,7 @@ def root_mean_square(at: Point, term: Term, labels: Sequence[str]) -> tuple[int,
     discount: list[tuple[Symbol, Fraction]] = []
     for label, halves in zip(labels, term.profile, strict=True):
         share = Fraction(min(halves, 1), 2)
-        ticks -= int(at.ticks(label) * share)
-        if share and at.ticks(label):
+        ticks -= int(point.ticks(label) * share)
+        if share and point.ticks(label):
             discount.append((("growth", label.partition("|")[0]), -share))
     return ticks, tuple(discount)

@@ -23,10 +23,10 @@ def root(ticks: int, shift: Shift) -> tuple[int, Shift]:
     return ticks // 2, tuple((symbol, share * HALF) for symbol, share in shift)
 
 
-def masked(at: Scope, key: str, axes: int, pieces: Sequence[Piece], density: tuple[int, Shift]) -> list[Piece]:
+def masked(scope: Scope, key: str, axes: int, pieces: Sequence[Piece], density: tuple[int, Shift]) -> list[Piece]:
     """The pieces of an update of the parameter `key`, of `axes` growing axes, under its mask."""
     ticks, shift = root(*density)
-    bit = at.bit("mask", key)
+    bit = scope.bit("mask", key)
     mask = Term(ticks, (bit,) * axes, (), shift, matrix=f"{key} mask" if axes > 1 else None)
     kept: list[Piece] = []
     for piece in pieces:

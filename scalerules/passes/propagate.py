@@ -67,7 +67,7 @@ class _Propagation:
         isolated: bool,
         alignments: Alignments,
     ) -> None:
-        self.graph, self.plan, self.at, self.optimizer, self.isolated = graph, plan, point, optimizer, isolated
+        self.graph, self.plan, self.point, self.optimizer, self.isolated = graph, plan, point, optimizer, isolated
         self.alignments = alignments
         self.result = Run(point, plan)
         self.laws: dict[str, Law] = {site.op: law_of(site.op).laws for site in plan.sites}
@@ -110,7 +110,7 @@ class _Propagation:
             if site.op == "input":
                 terms = [self._data(site)]
             else:
-                terms = self.laws[site.op].value(self.at, site, self._operands(site, self.initial))
+                terms = self.laws[site.op].value(self.point, site, self._operands(site, self.initial))
             self._because(terms, "forward", site)
             self.initial[site.key], self.change[site.key] = [terms], []
             self._record("value", site, terms, site.result, judged=site.judged)
@@ -132,9 +132,9 @@ class _Propagation:
                     if self.graph.parameters[self.plan.parameters[key].name].trained:
                         pieces[key].append(self._gradient(site, totals, k, d))
                 elif key in self._reaches:
-                    terms = self.laws[site.op].pull(self.at, site, totals, k, d)
+                    terms = self.laws[site.op].pull(self.point, site, totals, k, d)
                     self._because(terms, "backward", site, key)
-                    gradients[key] = merged([*gradients.get(key, []), *terms], self.at.reach)
+                    gradients[key] = merged([*gradients.get(key, []), *terms], self.point.reach)
         for key, parts in pieces.items():
             self._update(self.plan.parameters[key], parts)
 
@@ -150,10 +150,11 @@ class _Propagation:
                         if self._prescribed(site):
                             moved = self._prescribed_change(site, key)
                         else:
-                            moved = self.laws[site.op].push(self.at, site, self._around(site, k), k, self.change[key])
+                            law, around = self.laws[site.op], self._around(site, k)
+                            moved = law.push(self.point, site, around, k, self.change[key])
                         self._because(moved, "change", site)
                         terms.extend(moved)
-                terms = merged(terms, self.at.reach)
+                terms = merged(terms, self.point.reach)
                 self.change[site.key] = [terms] if terms else []
                 self._record("change", site, terms, site.result, judged=site.judged)
 
@@ -179,7 +180,7 @@ class _Propagation:
             return parts
         known = self._totals.get(key)
         if known is None or known[0] is not self.change[key]:
-            known = self._totals[key] = (self.change[key], [merged(flat(parts), self.at.reach)])
+            known = self._totals[key] = (self.change[key], [merged(flat(parts), self.point.reach)])
         return known[1]
 
     def _behind(self, key: str) -> list[Piece]:
@@ -214,7 +215,7 @@ class _Propagation:
                     terms = self._prescribed_own(site, key)
                 else:
                     around = [self._total(other) for other in site.operands]
-                    terms = law.push(self.at, site, around, k, self.change[key])
+                    terms = law.push(self.point, site, around, k, self.change[key])
                 self._because(terms, "own", site)
                 found[key] = [*found.get(key, []), *terms]
                 first[key] = True
@@ -223,7 +224,7 @@ class _Propagation:
         for k, source in enumerate(site.inputs):
             for key, (terms, pending) in self.own.get(source, {}).items():
                 totals = totals or [self._total(other) for other in site.operands]
-                moved = law.push(self.at, site, totals, k, [terms])
+                moved = law.push(self.point, site, totals, k, [terms])
                 self._because(moved, "own", site)
                 found[key] = [*found.get(key, []), *moved]
                 first[key] = first.get(key, False) or pending
@@ -233,7 +234,7 @@ class _Propagation:
             self._record("own", site, terms, site.result, site.judged, held.name, first[key] and site.judged)
             if site.carries or (held.depth and not joins):
                 pending = first[key] and not site.judged
-                self.own.setdefault(site.key, {})[key] = (merged(terms, self.at.reach // 2), pending)
+                self.own.setdefault(site.key, {})[key] = (merged(terms, self.point.reach // 2), pending)
         return direct
 
     def _prescribed(self, site: Site) -> str | None:
@@ -245,7 +246,7 @@ class _Propagation:
     def _prescribed_own(self, site: Site, key: str) -> list[Term]:
         along, _, crossed = self.alignments[self.plan.parameters[key].name]
         held, x = self.plan.parameters[key], site.inputs[0]
-        update = largest(t for t in (entries(self.at, piece) for piece in self.change[key]) if t is not None)
+        update = largest(t for t in (entries(self.point, piece) for piece in self.change[key]) if t is not None)
         terms = [self._scaled(site, held, update, largest(flat(self.initial[x])), along)]
         terms.append(self._scaled(site, held, update, largest(flat(self.change[x])), crossed))
         return [term for term in terms if term is not None]
@@ -261,48 +262,48 @@ class _Propagation:
         """A product summed over the fan-in with a prescribed share of its growth."""
         if w is None or x is None:
             return None
-        ticks = sum(self.at.ticks(axis) for axis in held.fan_in)
-        bit = self.at.bit("image", held.key, "prescribed")
+        ticks = sum(self.point.ticks(axis) for axis in held.fan_in)
+        bit = self.point.bit("image", held.key, "prescribed")
         shift = tuple((("growth", axis), share) for axis in held.fan_in)
         return Term(w.size + x.size + int(ticks * share), tuple(bit for _ in site.result), (w, x), shift)
 
     def _gradient(self, site: Site, totals: list[list[Piece]], k: int, d: list[Term]) -> Piece:
         if site.op != "einsum":
-            return self.laws[site.op].pull(self.at, site, totals, k, d)
+            return self.laws[site.op].pull(self.point, site, totals, k, d)
         factors = [(site.result, tuple(d))]
         for i, operand in enumerate(totals):
             if i != k:
-                factors.append((site.labels[i], tuple(explicit(self.at, operand, site.labels[i]))))
+                factors.append((site.labels[i], tuple(explicit(self.point, operand, site.labels[i]))))
         if self.optimizer.sides:
             name = self.plan.parameters[site.operands[k]].name
-            self.result.sides[name] = traces(self.at, site.labels[k], factors)
+            self.result.sides[name] = traces(self.point, site.labels[k], factors)
         outer = Outer(tuple(factors), site.labels[k], Term(0))
         known = {label for labels, _ in factors for label in labels}
         if any(label not in known for label in site.labels[k]):
-            return self.laws[site.op].pull(self.at, site, totals, k, d)
-        return explicit_if_summed(self.at, outer)
+            return self.laws[site.op].pull(self.point, site, totals, k, d)
+        return explicit_if_summed(self.point, outer)
 
     def _update(self, held: Held, parts: list[Piece]) -> None:
         parts = [part for part in parts if not (isinstance(part, list) and not part)]
         weights = [*self.initial[held.key], *self.change[held.key]]
         sides = self.result.sides.get(held.name)
-        update, top, scaling = self.optimizer.update(self.at, held, parts, weights, sides)
+        update, top, scaling = self.optimizer.update(self.point, held, parts, weights, sides)
         self.result.scalings.setdefault(held.name, []).append(scaling)
         labels = [f"{axis}|{i}" for i, axis in enumerate(held.axes)]
         if top is not None:
             self._tell(Step("gradient", self.time, held.name, GRADIENT, held.key, held.key), [top])
-        ticks, discount = root_mean_square(self.at, top, labels) if top else (0, ())
-        ticks -= self.at.unchosen(held.chosen)
-        density = self.at.density(held.name)
+        ticks, discount = root_mean_square(self.point, top, labels) if top else (0, ())
+        ticks -= self.point.unchosen(held.chosen)
+        density = self.point.density(held.name)
         if density[0]:
             ticks += root(*density)[0]  # what is measured counts the zeros, what is asked of epsilon does not
-            update = masked(self.at, held.key, len(held.axes), update, density)
+            update = masked(self.point, held.key, len(held.axes), update, density)
         self.result.events.append(
             Event("gradient", held.name, self.time, top, ticks, held.name, False, False, held.key, discount)
         )
         arrived = self.isolated or self.change[held.key]  # a first step may change the gradient itself (behind a norm)
         if top is not None and arrived and held.name not in self.alignments:
-            loss = self.optimizer.loss(self.at, held, top, scaling)
+            loss = self.optimizer.loss(self.point, held, top, scaling)
             loss = loss.derived(size=loss.size + density[0], shift=density[1]) if density[0] else loss
             step = Step("loss", self.time, held.name, "An update times its own gradient: all entries agree.")
             self._tell(replace(step, at=held.key, of=held.key), [loss])
@@ -340,18 +341,18 @@ class _Propagation:
     ) -> None:
         best: tuple[int, Term | None, tuple[tuple[Symbol, Fraction], ...]] = (0, None, ())
         for term in terms:
-            ticks, discount = root_mean_square(self.at, term, labels)
+            ticks, discount = root_mean_square(self.point, term, labels)
             if best[1] is None or ticks > best[0] or (ticks == best[0] and term.log and not best[1].log):
                 best = (ticks, term, discount)
         ticks, top, discount = best
-        ticks -= self.at.unchosen(site.chosen) if kind == "own" else 0  # rows that are not chosen do not move
+        ticks -= self.point.unchosen(site.chosen) if kind == "own" else 0  # rows that are not chosen do not move
         self.result.events.append(
             Event(kind, site.name, self.time, top, ticks, parameter, judged, first, site.key, discount, tuple(terms))
         )
 
     def _data(self, site: Site) -> Term:
         """Data: entries of size 0, random along every axis; of tokens one along the last axis, and zeros beside it."""
-        signs = [self.at.bit("data", site.key, i) for i in range(len(site.result))]
+        signs = [self.point.bit("data", site.key, i) for i in range(len(site.result))]
         if site.node.kind == "tokens" and site.result and axis_name(site.result[-1]) == (site.node.axes or [""])[-1]:
             return Term(0, (*signs[:-1], 0), profile=(*(0,) * (len(signs) - 1), SUMMABLE))
         return Term(0, tuple(signs))
@@ -359,11 +360,11 @@ class _Propagation:
     def _output_gradient(self, site: Site) -> Term:
         """The loss is a mean over the growing axes of an output."""
         shift = tuple((("growth", label.partition("|")[0]), Fraction(-1)) for label in site.result)
-        return Term(-sum(self.at.ticks(label) for label in site.result), (0,) * len(site.result), (), shift)
+        return Term(-sum(self.point.ticks(label) for label in site.result), (0,) * len(site.result), (), shift)
 
     def _fixed(self, held: Held, signs: tuple[int, ...], **fields: Any) -> Term:
         """Initial entries that agree in sign, times the factor that a parameter has."""
-        size, shift = self.at.start(held.name)
+        size, shift = self.point.start(held.name)
         return Term(size, signs, (), shift, **fields)
 
     def _initial(self, held: Held) -> list[Term]:
@@ -373,10 +374,10 @@ class _Propagation:
         if init == "zeros":
             terms: list[Term] = []
         elif init == "normal":
-            bit = self.at.bit("parameter", held.key)
+            bit = self.point.bit("parameter", held.key)
             shift: tuple[tuple[Symbol, Fraction], ...] = ((("init", held.name), Fraction(1)),)
-            zeros = root(*self.at.density(held.name))
-            size, shift = self.at.unknown("init", held.name) + zeros[0], (*shift, *zeros[1])
+            zeros = root(*self.point.density(held.name))
+            size, shift = self.point.unknown("init", held.name) + zeros[0], (*shift, *zeros[1])
             matrix = held.key if len(held.axes) > 1 else None
             terms = [Term(size, tuple(bit for _ in held.axes), (), shift, matrix=matrix)]
         elif init == "range" and last_grows:

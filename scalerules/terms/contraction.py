@@ -18,7 +18,7 @@ from .products import inner, products
 from .term import Term
 
 
-def contract(at: Scope, operands: Sequence[tuple[Labels, Operand]], result: Labels) -> list[Term]:
+def contract(scope: Scope, operands: Sequence[tuple[Labels, Operand]], result: Labels) -> list[Term]:
     """Terms of `einsum(operands) -> result`, all over growing axes only.
 
     For every axis that is summed over: nothing left on it, `s^g` (law of large numbers); sources left, `s^(g/2)`
@@ -34,15 +34,15 @@ def contract(at: Scope, operands: Sequence[tuple[Labels, Operand]], result: Labe
                 factors.append(piece.factor)
             else:
                 flat.append((labels, piece))
-        terms.extend(_times(_contract_flat(at, flat, result), factors))
-    return merged(terms, at.reach)
+        terms.extend(_times(_contract_flat(scope, flat, result), factors))
+    return merged(terms, scope.reach)
 
 
-def explicit(at: Scope, pieces: Operand, labels: Labels) -> list[Term]:
+def explicit(scope: Scope, pieces: Operand, labels: Labels) -> list[Term]:
     """The pieces of one operand multiplied out to terms."""
     if all(isinstance(piece, list) for piece in pieces):
-        return merged((term for piece in pieces for term in piece), at.reach)  # type: ignore[union-attr]
-    return contract(at, [(labels, pieces)], labels)
+        return merged((term for piece in pieces for term in piece), scope.reach)  # type: ignore[union-attr]
+    return contract(scope, [(labels, pieces)], labels)
 
 
 def _renamed(outer: Outer, labels: Labels, number: int) -> list[tuple[Labels, list[Term]]]:
@@ -62,16 +62,16 @@ def _times(terms: list[Term], factors: list[Term]) -> list[Term]:
     return [t.derived(size=t.size + extra, parents=(t, *factors)) for t in terms]
 
 
-def _contract_flat(at: Scope, flat: list[tuple[Labels, list[Term]]], result: Labels) -> list[Term]:
+def _contract_flat(scope: Scope, flat: list[tuple[Labels, list[Term]]], result: Labels) -> list[Term]:
     """Pairwise contraction: always the pair that sums an axis away soonest, fresh matrices last."""
     if any(not terms for _, terms in flat):
         return []
-    flat = [_summed(at, flat, index, result) for index in range(len(flat))]
+    flat = [_summed(scope, flat, index, result) for index in range(len(flat))]
     while len(flat) > 1:
         i, j = _best_pair(flat, result)
         others = [part for index, part in enumerate(flat) if index not in (i, j)]
         keep = set(result).union(*(labels for labels, _ in others))
-        flat = [*others, _pair(at, flat[i], flat[j], keep)]
+        flat = [*others, _pair(scope, flat[i], flat[j], keep)]
         if not flat[-1][1]:
             return []
     labels, terms = flat[0]
@@ -87,13 +87,15 @@ def _contract_flat(at: Scope, flat: list[tuple[Labels, list[Term]]], result: Lab
     return terms
 
 
-def _summed(at: Scope, flat: list[tuple[Labels, list[Term]]], index: int, result: Labels) -> tuple[Labels, list[Term]]:
+def _summed(
+    scope: Scope, flat: list[tuple[Labels, list[Term]]], index: int, result: Labels
+) -> tuple[Labels, list[Term]]:
     """One operand, summed over the axes that no other operand and not the result have."""
     labels, terms = flat[index]
     elsewhere = set(result).union(*(other for i, (other, _) in enumerate(flat) if i != index))
     if all(label in elsewhere for label in labels):
         return labels, terms
-    return _pair(at, (labels, terms), ((), [Term(0)]), elsewhere)
+    return _pair(scope, (labels, terms), ((), [Term(0)]), elsewhere)
 
 
 def _best_pair(flat: list[tuple[Labels, list[Term]]], result: Labels) -> tuple[int, int]:
@@ -109,7 +111,7 @@ def _best_pair(flat: list[tuple[Labels, list[Term]]], result: Labels) -> tuple[i
 
 
 def _pair(
-    at: Scope,
+    scope: Scope,
     left: tuple[Labels, list[Term]],
     right: tuple[Labels, list[Term]],
     keep: set[str],
@@ -120,9 +122,9 @@ def _pair(
     gone = [label for label in dict.fromkeys(la + lb) if label not in keep]
     result = tuple(label for label in dict.fromkeys(la + lb) if label in keep)
     if len(b) == 1 and b[0].matrix and any(label in gone for label in lb) and any(label in keep for label in lb):
-        return result, image_of(at, la, a, lb, b[0], result)
+        return result, image_of(scope, la, a, lb, b[0], result)
     if not result and len(gone) == 1 and len(la) == len(lb) == 1 and not any(t.profile for t in (*a, *b)):
-        return result, inner(at, a, b, gone[0])
+        return result, inner(scope, a, b, gone[0])
     if la == lb == result and len(result) == 1 and not any(t.profile for t in (*a, *b)):
-        return result, entrywise(a, b, at.reach)
-    return result, products(at, la, a, lb, b, gone, result)
+        return result, entrywise(a, b, scope.reach)
+    return result, products(scope, la, a, lb, b, gone, result)

@@ -11,7 +11,7 @@ from .products import share_of
 from .term import Mirror, Profile, Shift, Symbol, Term
 
 
-def image_of(at: Scope, lx: Labels, x: list[Term], lw: Labels, w: Term, result: Labels) -> list[Term]:
+def image_of(scope: Scope, lx: Labels, x: list[Term], lw: Labels, w: Term, result: Labels) -> list[Term]:
     """A fresh Gaussian matrix applied to `x`: one image per sign pattern on the axes that it does not touch.
 
     The mirror term: `W W^T z` is `s^g var(W) z`, `g` the growth of the axes summed over.
@@ -20,7 +20,7 @@ def image_of(at: Scope, lx: Labels, x: list[Term], lw: Labels, w: Term, result: 
     summed = list(dict.fromkeys(summed))
     kept = [label for label in lw if label in result]
     positions = frozenset(lw.index(label) for label in kept)
-    bit = at.bit("image", w.matrix, positions)
+    bit = scope.bit("image", w.matrix, positions)
     index_x = {label: i for i, label in enumerate(lx)}
     rest = [label for label in result if label not in lw]
     labels_z = tuple((label, lw.index(label) if label in lw else None) for label in lx)
@@ -30,7 +30,7 @@ def image_of(at: Scope, lx: Labels, x: list[Term], lw: Labels, w: Term, result: 
         shift: list[tuple[Symbol, Fraction]] = []
         for label in summed:
             decay = term.profile[index_x[label]] if term.profile and label in index_x else 0
-            growth = at.ticks(label)
+            growth = scope.ticks(label)
             aligned = label not in lw and not term.signs[index_x[label]]
             halves = max(0, (2 if aligned else 1) - decay)
             size += growth * halves // 2
@@ -48,12 +48,12 @@ def image_of(at: Scope, lx: Labels, x: list[Term], lw: Labels, w: Term, result: 
         preimage = tuple(member[3] for member in members)
         image.mirror = Mirror(str(w.matrix), bit, image, preimage, labels_z)
         terms.append(image)
-    if at.coherent:
-        terms.extend(_mirrored(at, lx, x, lw, w, result))
+    if scope.coherent:
+        terms.extend(_mirrored(scope, lx, x, lw, w, result))
     return terms
 
 
-def _mirrored(at: Scope, lx: Labels, x: Iterable[Term], lw: Labels, w: Term, result: Labels) -> list[Term]:
+def _mirrored(scope: Scope, lx: Labels, x: Iterable[Term], lw: Labels, w: Term, result: Labels) -> list[Term]:
     terms: list[Term] = []
     for term in x:
         mirror = term.mirror
@@ -71,7 +71,7 @@ def _mirrored(at: Scope, lx: Labels, x: Iterable[Term], lw: Labels, w: Term, res
         old_rest = [i for i, (_, position) in enumerate(mirror.labels) if position is None]
         if len(old_rest) != len(rest):
             continue
-        growth = sum(at.ticks(label) for label in summed)
+        growth = sum(scope.ticks(label) for label in summed)
         shift = tuple((("growth", axis_name(label)), Fraction(1)) for label in summed)
         offset = term.size - mirror.image.size + 2 * w.size + growth
         rest_now = [term.signs[lx.index(label)] for label in rest]

@@ -13,9 +13,9 @@ from .point import Scope
 from .term import Mirror, Profile, Shift, Term, decayed
 
 
-def inner(at: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
+def inner(scope: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
     """An inner product of two vectors: the best aligned pair, or the two largest at half the growth."""
-    growth = at.ticks(label)
+    growth = scope.ticks(label)
     axis = axis_name(label)
     best: dict[int, Term] = {}
     for term in a:
@@ -25,7 +25,7 @@ def inner(at: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
     aligned: tuple[int, Term, Term] | None = None
     for term in b:
         partner = best.get(term.signs[0])
-        if partner is None or (term.signs[0] and not at.coherent):
+        if partner is None or (term.signs[0] and not scope.coherent):
             continue
         if aligned is None or partner.size + term.size > aligned[0]:
             aligned = (partner.size + term.size, partner, term)
@@ -39,7 +39,7 @@ def inner(at: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
 
 
 def products(
-    at: Scope,
+    scope: Scope,
     la: Labels,
     a: list[Term],
     lb: Labels,
@@ -52,20 +52,20 @@ def products(
     sums = [(la.index(x) if x in la else -1, lb.index(x) if x in lb else -1, x) for x in gone]
     best: dict[tuple[tuple[int, ...], Profile | None], tuple[int, Term, Term, Mirror | None, int]] = {}
     plain = not any(t.profile for t in (*a, *b))
-    growths = [at.ticks(label) for _, _, label in sums]
+    growths = [scope.ticks(label) for _, _, label in sums]
     least = sum(growth // 2 for growth in growths) if plain else 0
     rising = any(h < 0 for t in (*a, *b) for h in t.profile or ())
-    for ta, tb in _near(a, b, at.reach + sum(growths) - least, not rising):
+    for ta, tb in _near(a, b, scope.reach + sum(growths) - least, not rising):
         sa, sb = ta.signs, tb.signs
         signs = tuple(sa[i] if j < 0 else sb[j] if i < 0 else sa[i] ^ sb[j] for i, j in places)
         size, log = ta.size + tb.size, ta.log + tb.log
         if plain:
             for (i, j, _), growth in zip(sums, growths, strict=True):
                 mask_a, mask_b = sa[i] if i >= 0 else 0, sb[j] if j >= 0 else 0
-                size += growth if _aligned(at, mask_a, mask_b) else growth // 2
+                size += growth if _aligned(scope, mask_a, mask_b) else growth // 2
             key: tuple[tuple[int, ...], Profile | None] = (signs, None)
         else:
-            laws = [_sum_law(at, ta, tb, i, j, g) for (i, j, _), g in zip(sums, growths, strict=True)]
+            laws = [_sum_law(scope, ta, tb, i, j, g) for (i, j, _), g in zip(sums, growths, strict=True)]
             size += sum(law[0] for law in laws)
             log += sum(law[2] for law in laws)
             key = (signs, _profile(ta, tb, places))
@@ -78,12 +78,13 @@ def products(
                 best[key] = (size, ta, tb, mirror, log)
     terms: list[Term] = []
     for (signs_key, profile), (size, ta, tb, mirror, log) in best.items():
-        shares = [(axis_name(x), _sum_law(at, ta, tb, i, j, g)[1]) for (i, j, x), g in zip(sums, growths, strict=True)]
+        summed = zip(sums, growths, strict=True)
+        shares = [(axis_name(x), _sum_law(scope, ta, tb, i, j, growth)[1]) for (i, j, x), growth in summed]
         shift = tuple((("growth", axis), share) for axis, share in shares if share)
         fresh = next((x.matrix for x, y, lx in ((ta, tb, la), (tb, ta, lb)) if lx == result and not any(y.signs)), None)
         more = log - ta.log - tb.log
         terms.append(Term(size, signs_key, (ta, tb), shift, (), profile, mirror, fresh, more))
-    return merged(terms, at.reach)
+    return merged(terms, scope.reach)
 
 
 def _near(a: list[Term], b: list[Term], reach: int, falling: bool) -> Iterator[tuple[Term, Term]]:
@@ -112,18 +113,18 @@ def _kept_mirror(ta: Term, tb: Term, signs: Sequence[int]) -> Mirror | None:
     return None
 
 
-def _aligned(at: Scope, mask_a: int, mask_b: int) -> bool:
+def _aligned(scope: Scope, mask_a: int, mask_b: int) -> bool:
     """Whether nothing random is left on an axis; of two factors with randomness, where coherence is counted."""
-    return mask_a == mask_b and (at.coherent or not mask_a)
+    return mask_a == mask_b and (scope.coherent or not mask_a)
 
 
-def _sum_law(at: Scope, ta: Term, tb: Term, i: int, j: int, growth: int) -> tuple[int, Fraction, bool]:
+def _sum_law(scope: Scope, ta: Term, tb: Term, i: int, j: int, growth: int) -> tuple[int, Fraction, bool]:
     """Ticks, share of the growth, and whether a logarithm appears, of the sum over one axis.
 
     An aligned sum of `i**-h` contributes `g max(0, 1 - h)` (a logarithm at h = 1), an independent one
     `g max(0, 1/2 - h)` (the root of one at h = 1/2). Profiles count halves.
     """
-    aligned = _aligned(at, ta.signs[i] if i >= 0 else 0, tb.signs[j] if j >= 0 else 0)
+    aligned = _aligned(scope, ta.signs[i] if i >= 0 else 0, tb.signs[j] if j >= 0 else 0)
     decay = (ta.profile[i] if i >= 0 and ta.profile else 0) + (tb.profile[j] if j >= 0 and tb.profile else 0)
     halves = (2 if aligned else 1) - decay
     share = max(0, halves)
