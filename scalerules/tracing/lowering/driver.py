@@ -41,7 +41,7 @@ def lower(lowering: Lowering, call: Call) -> Result:
     name = operation(call.target)
     if name in SILENT:
         return Constant(())
-    lowering.sketch.call = call
+    lowering.sketch.nodes.call = call
     result = _lower(lowering, name, call)
     if isinstance(result, Value) and isinstance(result.source, str):
         made = lowering.sketch.nodes[result.source]

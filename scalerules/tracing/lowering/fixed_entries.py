@@ -50,16 +50,12 @@ def _stated(record: Record, sketch: Sketch, constant: Constant, lengths: list[Le
     if found is None:
         return None
     size, centred = found
-    body = sketch.body
-    sketch.body = None  # it stands outside of a repeated block: all of them read the same
-    try:
-        value = sketch.data(sketch.name_here("fixed"), lengths)
+    with sketch.nodes.within(None):  # it stands outside of a repeated block: all of them read the same
+        value = sketch.data(sketch.nodes.name_here("fixed"), lengths)
         if not centred:
             letters = [str(i) for i in range(len(lengths))]
             value = sketch.combine("add", [(value, letters), (sketch.constant(), [])], letters, "fixed")
         return sketch.scale(value, size, "fixed_size")
-    finally:
-        sketch.body = body
 
 
 def measured(record: Record, ref: str) -> tuple[Length, bool] | None:

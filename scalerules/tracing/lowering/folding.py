@@ -100,28 +100,27 @@ def fold(lowering: Lowering, run: Run, loops: Loops) -> None:
     first = lowering.get(start)
     if not isinstance(first, Value):
         raise Unfoldable(run.path)
-    sketch.call = by_name[run.copies[0][0]]
-    name = sketch.free_name(run.path or "blocks")
+    sketch.nodes.call = by_name[run.copies[0][0]]
+    name = sketch.nodes.free_name(run.path or "blocks")
     source = sketch.ordered(first, short="stream")
-    slots = sketch.slots(source)
+    slots = sketch.nodes.slots(source)
     dims = _dims(first, slots)
-    sketch.body = name
-    stream = sketch.add(Made(f"%{name}", "stream", (), None, tuple(range(len(slots))), slots))
     kept = lowering.known.get(start.name)
-    lowering.known[start.name] = Value(stream, dims)
-    before = set(lowering.known)
-    for call_name in run.copies[0]:
-        if not loops.handles(by_name[call_name]):
-            lowering.known[call_name] = lowering.lower(by_name[call_name])
-    made = lowering.get(result)
-    if not isinstance(made, Value):
+    with sketch.nodes.within(name):
+        stream = sketch.nodes.add(Made(f"%{name}", "stream", (), None, tuple(range(len(slots))), slots))
+        lowering.known[start.name] = Value(stream, dims)
+        before = set(lowering.known)
+        for call_name in run.copies[0]:
+            if not loops.handles(by_name[call_name]):
+                lowering.known[call_name] = lowering.lower(by_name[call_name])
+        handed_on = lowering.get(result)
+        if not isinstance(handed_on, Value):
+            raise Unfoldable(run.path)
+        last = sketch.ordered(handed_on)
+    if len(sketch.nodes.slots(last)) != len(slots):
         raise Unfoldable(run.path)
-    last = sketch.ordered(made)
-    if len(sketch.slots(last)) != len(slots):
-        raise Unfoldable(run.path)
-    for a, b in zip(sketch.slots(last), slots, strict=True):
+    for a, b in zip(sketch.nodes.slots(last), slots, strict=True):
         a.join(b)
-    sketch.body = None
     for known in set(lowering.known) - before:
         if isinstance(lowering.known[known], (Value, tuple)) and known in by_name:
             del lowering.known[known]
@@ -132,7 +131,7 @@ def fold(lowering: Lowering, run: Run, loops: Loops) -> None:
     assert run.count is not None
     axis = Axis(run.count, ["layers"])
     fields = {"result": last, "depth": axis, "run": run, "stream": stream}
-    sketch.add(Made(name, "repeat", (source,), None, tuple(range(len(slots))), slots, fields=fields))
+    sketch.nodes.add(Made(name, "repeat", (source,), None, tuple(range(len(slots))), slots, fields=fields))
     lowering.known[result_of(run).name] = Value(name, dims)
 
 

@@ -33,7 +33,7 @@ class Counted:
         if call.name not in self.adds:
             return False
         run, branch = self.adds[call.name]
-        self.lowering.sketch.call = call
+        self.lowering.sketch.nodes.call = call
         parts = [self.lowering.value(call, 0), self.lowering.value(call, 1)]
         assert run.count is not None
         parts[branch] = self.lowering.sketch.scale(parts[branch], run.count, "times")

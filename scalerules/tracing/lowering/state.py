@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,7 @@ from scalerules.sizes.arithmetic import fixed, same
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Argument, Call, Input, Record, Ref, Shape, Weight
 from scalerules.tracing.sketch.axes import Axis
-from scalerules.tracing.sketch.made import Made
-from scalerules.tracing.sketch.sketch import Sketch
+from scalerules.tracing.sketch.sketch import Sketch, kept_if_done
 from scalerules.tracing.sketch.values import (
     Atom,
     Constant,
@@ -54,6 +54,16 @@ class Lowering:
         self.shown: dict[str, str] = {}
         """The call that returns the value of each node."""
 
+    @contextmanager
+    def attempt(self) -> Generator[None]:
+        """What is lowered in the block stays only if the block ends without an error."""
+        with self.sketch.attempt(), kept_if_done(self.known, self.shown):
+            yield
+
+    def unknown(self, what: str, hint: str | None = None) -> Unknown:
+        """An error at the present call."""
+        return self.sketch.nodes.unknown(what, hint)
+
     # --- what a call reads -------------------------------------------------------------------------
 
     def lower(self, call: Call) -> Result:
@@ -80,13 +90,13 @@ class Lowering:
             elif isinstance(found, Input):
                 self.known[ref.name] = self.input(found)
             else:
-                raise Unknown(f"reads {ref}, which nothing computes", where=place(self.sketch.call or _NO_CALL))
+                raise Unknown(f"reads {ref}, which nothing computes", where=place(self.sketch.nodes.call or _NO_CALL))
         result = self.known[ref.name]
         if isinstance(result, tuple):
             picked = result[ref.index or 0] if ref.index is not None or len(result) == 1 else result
             if picked is None:
                 raise Unknown(
-                    f"output {ref.index} of {ref.name} is not followed", where=place(self.sketch.call or _NO_CALL)
+                    f"output {ref.index} of {ref.name} is not followed", where=place(self.sketch.nodes.call or _NO_CALL)
                 )
             return picked
         return result
@@ -185,12 +195,9 @@ class Lowering:
 
     def relabelled(self, value: Value, shape: Shape) -> Value:
         """A value without growing axes as one of another shape."""
-        slots = self.sketch.slots(value.source)
+        count = len(self.sketch.nodes.slots(value.source))
         axes = [Axis(length) for length in shape if length is not None and not same(length, fixed(1))]
-        labels = tuple(range(len(slots)))
-        result = tuple(len(slots) + i for i in range(len(axes)))
-        name = self.sketch.name_here("taken")
-        self.sketch.add(Made(name, "rearrange", (value.source,), (labels,), result, tuple(axes)))
+        name = self.sketch.nodes.rearranged(value.source, range(count, count + len(axes)), axes, "taken")
         dims: list[Dim] = []
         slot = 0
         for length in shape:
@@ -226,7 +233,7 @@ def _hints(weight: Weight) -> list[str]:
 def copies(length: Length | None, sketch: Sketch) -> Dim:
     """A dimension along which everything is copied."""
     if length is None:
-        raise sketch.unknown("a length fits no simple function of the scales")
+        raise sketch.nodes.unknown("a length fits no simple function of the scales")
     return () if same(length, fixed(1)) else (Atom(Axis(length), None),)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeAlias
@@ -75,20 +75,14 @@ def _dimension(factors: Sequence[Factor]) -> str:
     first, rest = factors[0], factors[1:]
     if all(f.start is None for f in rest):  # the outermost factor is cut: one stretch of the dimension
         inner = product(f.whole for f in rest)
-        start, stop = first.start or fixed(0), plus_(first.start or fixed(0), first.length)
+        start, stop = first.start or fixed(0), plus(first.start or fixed(0), first.length)
         return f"{_text(start, inner)}:{_text(stop, inner)}"
     shape = ", ".join(str(f.whole) for f in factors)
-    cuts = ", ".join(":" if f.start is None else f"{f.start}:{plus_(f.start, f.length)}" for f in factors)
+    cuts = ", ".join(":" if f.start is None else f"{f.start}:{plus(f.start, f.length)}" for f in factors)
     return f"({shape})[{cuts}]"
 
 
-def plus_(a: Length, b: Length) -> Length:
-    """The sum of two lengths."""
-    return plus(a, b)
-
-
 def _text(length: Length, inner: Length) -> str:
-
     return str(times(length, inner))
 
 
@@ -106,6 +100,11 @@ class Atom:
 
 Dim: TypeAlias = "tuple[Atom, ...]"
 """The factors of one dimension, the slowest first; none: a dimension of length 1."""
+
+
+def moved(dims: Sequence[Dim], place: Callable[[int], int]) -> tuple[Dim, ...]:
+    """The dimensions of a value in whose source every slot has another place."""
+    return tuple(tuple(Atom(a.axis, None if a.slot is None else place(a.slot)) for a in dim) for dim in dims)
 
 
 @dataclass(frozen=True, eq=False)

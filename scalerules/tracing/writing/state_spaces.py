@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from scalerules.tracing.lowering.linear_loops import ALL
+from scalerules.tracing.lowering.all_times import ALL
 from scalerules.tracing.sketch.axes import Axis
 from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.values import Source

@@ -37,7 +37,7 @@ def convolution(lowering: Lowering, call: Call) -> Result:
     made = contracted(lowering, [(x, ["b", "g", "i", *u, *k]), (w, weight)], ["b", "g", "o", *u], _short(call))
     channels = (*made.dims[1], *made.dims[2])
     made = made.at([made.dims[0], channels, *made.dims[3:]])
-    made = lowering.sketch.merge(made, 1) if together else made
+    made = lowering.sketch.layout.merge(made, 1) if together else made
     if isinstance(bias := lowering.arg(call, 2, "bias"), Value):
         letters = [str(i) for i in range(len(made.dims))]
         made = lowering.sketch.combine("add", [(made, letters), (bias, ["1"])], letters, "bias")
@@ -54,10 +54,10 @@ def windows(lowering: Lowering, x: Value, out: list[Length], taps: list[Length])
     if all(is_one(tap) for tap in taps) and all(x.length(2 + i) == length for i, length in enumerate(out)):
         return x.at([*x.dims, *[() for _ in taps]])
     for dim in (0, 1):
-        x = lowering.sketch.merge(x, dim)
+        x = lowering.sketch.layout.merge(x, dim)
     growing = [length for length in [*out, *taps] if length.scales]
     if growing:
-        raise lowering.sketch.unknown(f"a convolution over an axis of {growing[0]} positions, which grow, is not known")
+        raise lowering.unknown(f"a convolution over an axis of {growing[0]} positions, which grow, is not known")
     return rearranged(lowering, x, [x.length(0), x.length(1), *out, *taps])
 
 
@@ -75,10 +75,10 @@ def _cut(lowering: Lowering, value: Value, dim: int, groups: Length) -> Value:
     """A dimension in front of which its groups stand as one of their own."""
     inner = over(value.length(dim), groups)
     if inner is None:
-        raise lowering.sketch.unknown(f"cannot make {groups} groups of {value.length(dim)} channels")
+        raise lowering.unknown(f"cannot make {groups} groups of {value.length(dim)} channels")
     if is_one(inner):
         return value.at([*value.dims[: dim + 1], (), *value.dims[dim + 1 :]])
-    value = lowering.sketch.split(lowering.sketch.merge(value, dim), dim, 0, (groups, inner))
+    value = lowering.sketch.layout.split(lowering.sketch.layout.merge(value, dim), dim, 0, (groups, inner))
     atoms: Dim = value.dims[dim]
     return value.at([*value.dims[:dim], atoms[:1], atoms[1:], *value.dims[dim + 1 :]])
 
@@ -93,7 +93,7 @@ def pooled(lowering: Lowering, call: Call) -> Result:
     """Other positions, channel by channel."""
     value = lowering.value(call, 0)
     for dim, length in enumerate(call.shape):
-        value = lowering.sketch.take(value, dim, length or ONE, "pooled")
+        value = lowering.sketch.layout.take(value, dim, length or ONE, "pooled")
     return (value, *(Constant(shape, discrete=True) for shape in call.shapes[1:])) if len(call.shapes) > 1 else value
 
 
@@ -114,9 +114,9 @@ def pixel_shuffle(lowering: Lowering, call: Call) -> Result:
     r = as_length(call.args[1]) or ONE
     inner = over(value.length(1), times(r, r))
     if inner is None:
-        raise lowering.sketch.unknown("the channels cannot be spread over positions")
+        raise lowering.unknown("the channels cannot be spread over positions")
     parts = [inner, r, r]
-    value = lowering.sketch.split(lowering.sketch.merge(value, 1), 1, 0, parts)
+    value = lowering.sketch.layout.split(lowering.sketch.layout.merge(value, 1), 1, 0, parts)
     atoms = list(value.dims[1])
     c = () if is_one(inner) else (atoms.pop(0),)
     return value.at([value.dims[0], c, (*value.dims[2], atoms[0]), (*value.dims[3], atoms[1])])
@@ -129,7 +129,7 @@ def pixel_unshuffle(lowering: Lowering, call: Call) -> Result:
     r = as_length(call.args[1]) or ONE
     for dim in (2, 3):
         rest = over(value.length(dim), r) or ONE
-        value = lowering.sketch.split(lowering.sketch.merge(value, dim), dim, 0, (rest, r))
+        value = lowering.sketch.layout.split(lowering.sketch.layout.merge(value, dim), dim, 0, (rest, r))
     h, w = value.dims[2], value.dims[3]
     return value.at([value.dims[0], (*value.dims[1], *h[-1:], *w[-1:]), h[:-1], w[:-1]])
 

@@ -29,12 +29,12 @@ def transformed(lowering: Lowering, call: Call) -> Result:
         return lowering.relabelled(value, call.shape) if not _grown(value) else _refused(lowering, name, value)
     for dim in _dims(lowering, call, name, len(value.dims)):
         if value.length(dim).scales:
-            raise lowering.sketch.unknown(
+            raise lowering.unknown(
                 f"{name.removeprefix('fft_')} along an axis of {value.length(dim)} entries, which grows, is not known",
                 hint="hold that axis fixed",
             )
         if value.dims[dim]:
-            value = lowering.sketch.take(value, dim, call.shape[dim] or ONE, "modes")
+            value = lowering.sketch.layout.take(value, dim, call.shape[dim] or ONE, "modes")
     return value
 
 
@@ -43,7 +43,7 @@ def _grown(value: Value) -> bool:
 
 
 def _refused(lowering: Lowering, name: str, value: Value) -> Result:
-    raise lowering.sketch.unknown(f"{name} of a value with axes that grow is not known")
+    raise lowering.unknown(f"{name} of a value with axes that grow is not known")
 
 
 def _dims(lowering: Lowering, call: Call, name: str, rank: int) -> tuple[int, ...]:

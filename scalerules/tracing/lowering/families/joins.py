@@ -9,7 +9,8 @@ from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.axes import Axis
 from scalerules.tracing.sketch.made import Made
-from scalerules.tracing.sketch.values import Atom, Constant, Dim, Loss, Operand, Result, Value, same_source
+from scalerules.tracing.sketch.sketch import Sketch
+from scalerules.tracing.sketch.values import Atom, Constant, Loss, Operand, Result, Value, same_source
 
 from ..state import Lowering
 from ..table import lowers
@@ -30,7 +31,7 @@ def cat(lowering: Lowering, call: Call) -> Result:
     values = [p if isinstance(p, Value) else lowering.constant(p) for p in parts]
     length = call.shape[dim]
     if length is None:
-        raise lowering.sketch.unknown("a length fits no simple function of the scales")
+        raise lowering.unknown("a length fits no simple function of the scales")
     return joined(lowering, values, dim, length)
 
 
@@ -62,62 +63,43 @@ def _with_axis(lowering: Lowering, value: Value, dim: int) -> Value:
     """The value with an axis of its own along a dimension of length 1: a single entry beside others."""
     if value.dims[dim]:
         return value
-    axis, slots = Axis(ONE), lowering.sketch.slots(value.source)
-    labels = tuple(range(len(slots)))
-    made = Made(lowering.sketch.name_here("single"), "rearrange", (value.source,), (labels,), (*labels, len(slots)),
-                (*slots, axis))  # fmt: skip
+    axis, slots = Axis(ONE), lowering.sketch.nodes.slots(value.source)
+    count = len(slots)
+    name = lowering.sketch.nodes.rearranged(value.source, range(count + 1), (*slots, axis), "single")
     dims = list(value.dims)
-    dims[dim] = (Atom(axis, len(slots)),)
-    return Value(lowering.sketch.add(made), tuple(dims))
+    dims[dim] = (Atom(axis, count),)
+    return Value(name, tuple(dims))
 
 
 def _side_by_side(lowering: Lowering, values: Sequence[Value], dim: int, length: Length) -> Value:
     """Along an axis that does not grow every part is as large as in the whole."""
-    wide = [lowering.sketch.take(value, dim, length, "placed") for value in values]
+    wide = [lowering.sketch.layout.take(value, dim, length, "placed") for value in values]
     letters = [str(i) for i in range(len(values[0].dims))]
     return lowering.sketch.combine("add", [(value, letters) for value in wide], letters, "cat")
 
 
 def _concatenated(lowering: Lowering, values: Sequence[Value], dim: int, length: Length) -> Value:
-
     sketch = lowering.sketch
-    flat = [sketch.merge(sketch.real(value), dim) for value in values]
-    letters = [f"{i}" for i in range(len(flat[0].dims))]
-    rest = [letter for i, letter in enumerate(letters) if i != dim]
-    # one order of axes for all parts: the other dimensions first, what is joined last
-    dims_rest: list[list[Dim]] = []
-    sources: list[str] = []
-    slots: tuple[Axis, ...] = ()
-    flat = sketch.matched(flat, [i for i in range(len(letters)) if i != dim])
-    for value in flat:
-        order = [a.slot for i, d in enumerate(value.dims) if i != dim for a in d if a.slot is not None]
-        last = [a.slot for a in value.dims[dim] if a.slot is not None]
-        ordered = [*order, *last]
-        own = sketch.slots(value.source)
-        labels = tuple(range(len(own)))
-        source = value.source
-        if ordered != list(labels) or not isinstance(source, str):
-            source = sketch.add(Made(sketch.name_here("turned"), "rearrange", (source,), (labels,), tuple(ordered),
-                                     tuple(own[s] for s in ordered)))  # fmt: skip
-        sources.append(source)
-        slots = tuple(own[s] for s in order)
-        dims_rest.append([d for i, d in enumerate(value.dims) if i != dim])
-    axis = Axis(length)
-    name = sketch.add(Made(sketch.name_here("cat"), "concat", tuple(sources), None, tuple(range(len(slots) + 1)),
-                           (*slots, axis), along=len(slots)))  # fmt: skip
-    dims: list[Dim] = []
-    place = 0
-    for i in range(len(letters)):
-        if i == dim:
-            dims.append((Atom(axis, len(slots)),))
-            continue
-        atoms: list[Atom] = []
-        for atom in flat[0].dims[i]:
-            atoms.append(Atom(atom.axis, place))
-            place += 1
-        dims.append(tuple(atoms))
-    assert rest is not None and dims_rest is not None
-    return Value(name, tuple(dims))
+    flat = [sketch.layout.merge(sketch.layout.real(value), dim) for value in values]
+    flat = sketch.layout.matched(flat, [i for i in range(len(flat[0].dims)) if i != dim])
+    sources = [_joined_last(sketch, value, dim) for value in flat]
+    axis, slots = Axis(length), sketch.nodes.slots(sources[0])[:-1]
+    made = Made(sketch.nodes.name_here("cat"), "concat", tuple(sources), None, tuple(range(len(slots) + 1)),
+                (*slots, axis), along=len(slots))  # fmt: skip
+    places = iter(range(len(slots)))
+    dims = [(Atom(axis, len(slots)),) if i == dim else tuple(Atom(atom.axis, next(places)) for atom in atoms)
+            for i, atoms in enumerate(flat[0].dims)]  # fmt: skip
+    return Value(sketch.nodes.add(made), tuple(dims))
+
+
+def _joined_last(sketch: Sketch, value: Value, dim: int) -> str:
+    """The node of a value whose other dimensions come first, in order, and what is joined last."""
+    rest = [a.slot for i, d in enumerate(value.dims) if i != dim for a in d if a.slot is not None]
+    order = [*rest, *(a.slot for a in value.dims[dim] if a.slot is not None)]
+    slots = sketch.nodes.slots(value.source)
+    if order == list(range(len(slots))) and isinstance(value.source, str):
+        return value.source
+    return sketch.nodes.rearranged(value.source, order, [slots[s] for s in order], "turned")
 
 
 @lowers("stack")
@@ -144,5 +126,5 @@ def padded(lowering: Lowering, call: Call) -> Result:
     value = lowering.value(call, 0)
     for dim, length in enumerate(call.shape):
         if length is not None and not same(length, value.length(dim)):
-            value = lowering.sketch.take(value, dim, length, "padded")
+            value = lowering.sketch.layout.take(value, dim, length, "padded")
     return value

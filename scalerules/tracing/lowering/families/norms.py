@@ -102,7 +102,7 @@ def norm(lowering: Lowering, call: Call) -> Result:
     asked = lowering.arg(call, 2, "dim")
     order = lowering.arg(call, 1, "ord", lowering.arg(call, 1, "p", 2))
     if number(order, 2.0) != 2.0:
-        raise lowering.sketch.unknown(f"a norm of order {order} is not known")
+        raise lowering.unknown(f"a norm of order {order} is not known")
     dims = dims_of(lowering, asked, len(value.dims))
     squares = replace(raised(lowering, value, Fraction(2)), stat=None)
     made = totalled(lowering, squares, dims, bool(lowering.arg(call, 3, "keepdim", False)), "squares")
@@ -141,7 +141,7 @@ def extreme(lowering: Lowering, call: Call) -> Result:
     dims = dims_of(lowering, second, len(value.dims))
     for dim in dims:
         if value.length(dim).scales:
-            raise lowering.sketch.unknown(
+            raise lowering.unknown(
                 f"{name} over an axis of {value.length(dim)} entries, which grows, is not known"
             )
     keep = bool(lowering.arg(call, 2, "keepdim", False)) or len(call.shape) == len(value.dims)
@@ -173,7 +173,7 @@ def layer_norm(lowering: Lowering, call: Call) -> Result:
     dims = list(range(len(value.dims) - count, len(value.dims)))
     growing = [d for d in dims if value.length(d).scales]
     if len(growing) > 1:
-        raise lowering.sketch.unknown("a norm over several axes that grow is not known")
+        raise lowering.unknown("a norm over several axes that grow is not known")
     rms = "rms" in operation(call.target)
     plain = replace(value, curve=None, piece=None, stat=None)
     made = lowering.sketch.along("rms_norm" if rms else "layer_norm", plain, (growing or dims)[-1], "norm")
@@ -197,15 +197,15 @@ def group_norm(lowering: Lowering, call: Call) -> Result:
     channels = value.length(1)
     inner = over(channels, groups or ONE)
     if inner is None or groups is None:
-        raise lowering.sketch.unknown(f"cannot make groups of {channels} channels")
-    value = lowering.sketch.merge(replace(value, curve=None, piece=None, stat=None), 1)
+        raise lowering.unknown(f"cannot make groups of {channels} channels")
+    value = lowering.sketch.layout.merge(replace(value, curve=None, piece=None, stat=None), 1)
     if same(groups, ONE) or same(inner, ONE):
         made = lowering.sketch.along("layer_norm", value, 1 if same(groups, ONE) else len(value.dims) - 1, "norm")
     else:
-        split = lowering.sketch.split(lowering.sketch.real(value, 1), 1, 0, (groups, inner))
+        split = lowering.sketch.layout.split(lowering.sketch.layout.real(value, 1), 1, 0, (groups, inner))
         apart = split.at([split.dims[0], split.dims[1][:1], split.dims[1][1:], *split.dims[2:]])
         made = lowering.sketch.along("layer_norm", apart, 2, "norm")
-        made = lowering.sketch.merge(made.at([made.dims[0], (*made.dims[1], *made.dims[2]), *made.dims[3:]]), 1)
+        made = lowering.sketch.layout.merge(made.at([made.dims[0], (*made.dims[1], *made.dims[2]), *made.dims[3:]]), 1)
     made = affine(lowering, made, weight, bias, [1])
     return (made, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else made
 
@@ -216,10 +216,10 @@ def group_norm(lowering: Lowering, call: Call) -> Result:
 def batch_norm(lowering: Lowering, call: Call) -> Result:
     """Over the batch and all positions, channel by channel: as it is trained, whatever mode it was traced in."""
     value = lowering.value(call, 0)
-    plain = lowering.sketch.real(replace(value, curve=None, piece=None, stat=None))
+    plain = lowering.sketch.layout.real(replace(value, curve=None, piece=None, stat=None))
     fixed_dims = [d for d, dim in enumerate(plain.dims) if d != 1 and dim and not plain.length(d).scales]
     if not fixed_dims:
-        raise lowering.sketch.unknown("a batch norm needs a batch of more than one, or positions")
+        raise lowering.unknown("a batch norm needs a batch of more than one, or positions")
     own = fixed_dims[1:] if operation(call.target) == "instance_norm" else []
     dim = max(own or fixed_dims, key=lambda d: plain.length(d).at({}))  # over two entries nothing but signs is left
     made = affine(
@@ -265,5 +265,5 @@ def log_softmax(lowering: Lowering, call: Call) -> Result:
     """Logits less a common number: as large as the logits, and a function of size 0."""
     value = lowering.value(call, 0)
     if value.length(lowering.dim(lowering.arg(call, 1, "dim", -1), len(value.dims))).scales:
-        raise lowering.sketch.unknown("log_softmax over an axis that grows is not known")
+        raise lowering.unknown("log_softmax over an axis that grows is not known")
     return lowering.sketch.unary(SOME, replace(value, curve=None, piece=None, stat=None), "log_softmax")

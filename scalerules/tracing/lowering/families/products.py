@@ -28,7 +28,7 @@ def contracted(
             grown = [x for x, length in zip(letters, operand.shape, strict=True) if length is None or length.scales]
             summed = any(letter not in result for letter in grown)
             if summed and operand.number is None and lowering.entries_of(operand) is None:
-                raise lowering.sketch.unknown(
+                raise lowering.unknown(
                     "a fixed matrix is multiplied along an axis that grows; what it does is not known"
                 )
             operand = lowering.constant(operand)
@@ -39,7 +39,7 @@ def contracted(
     for index, (value, letters) in enumerate(ready):
         for dim, letter in enumerate(letters):
             if len(value.dims[dim]) > 1 and letter not in result and _weights(ready, letter):
-                value = lowering.sketch.merge(value, dim)
+                value = lowering.sketch.layout.merge(value, dim)
         ready[index] = (value, letters)
     return lowering.sketch.combine("einsum", ready, result, short)
 
@@ -80,7 +80,7 @@ def _parts_of_join(
     for (x, x_letters), (w, w_letters) in (operands, operands[::-1]):
         if not isinstance(w.source, Part) or isinstance(x.source, Part):
             continue
-        if w.source.weight.name in lowering.sketch.whole_weights:
+        if w.source.weight.name in lowering.sketch.parts.whole:
             continue
         made = lowering.sketch.nodes[x.source]
         named = zip(x_letters, x.dims, strict=True)
@@ -88,13 +88,13 @@ def _parts_of_join(
         if made.op != "concat" or letter in result or letter not in w_letters:
             continue
         column = list(w_letters).index(letter)
-        axes = [lowering.sketch.slots(source)[-1] for source in made.operands]
+        axes = [lowering.sketch.nodes.slots(source)[-1] for source in made.operands]
         if len({bool(axis.length.scales) for axis in axes}) < 2 or len(w.dims[column]) != 1:
             continue
         start, parts = fixed(0), list[list[Labelled]]()
         for source, axis in zip(made.operands, axes, strict=True):
             dims = [(Atom(axis, d[0].slot),) if n == letter else d for n, d in zip(x_letters, x.dims, strict=True)]
-            own = lowering.sketch.stretch(w, column, start, axis.length)
+            own = lowering.sketch.layout.stretch(w, column, start, axis.length)
             parts.append([(Value(source, tuple(dims)), x_letters), (own, w_letters)])
             start = plus(start, axis.length)
         return parts
@@ -221,7 +221,7 @@ def einsum(lowering: Lowering, call: Call) -> Result:
         result = ("..." if deep else "") + "".join(sorted(c for c in set(seen) if seen.count(c) == 1))
     named = [_letters(part, _rank(o), deep) for part, o in zip(parts, operands, strict=True)]
     if any(len(set(letters)) < len(letters) for letters in named):
-        raise lowering.sketch.unknown("an einsum takes a diagonal")
+        raise lowering.unknown("an einsum takes a diagonal")
     return contracted(lowering, list(zip(operands, named, strict=True)), _letters(result, None, deep), "einsum")
 
 
@@ -239,4 +239,4 @@ def grouped_mm(lowering: Lowering, call: Call) -> Result:
         return contracted(lowering, [(x, ["s", "i"]), (w, ["e", "i", "o"])], ["s", "o"], "experts")
     if _rank(x) == 3 and _rank(w) == 3:
         return contracted(lowering, [(x, ["e", "s", "i"]), (w, ["e", "i", "o"])], ["e", "s", "o"], "experts")
-    raise lowering.sketch.unknown("this form of grouped product is not known")
+    raise lowering.unknown("this form of grouped product is not known")

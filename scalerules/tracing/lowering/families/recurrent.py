@@ -47,15 +47,15 @@ def _gates(lowering: Lowering, x: Value, weight: Value, bias: Value | None, coun
     """`W x + b`, cut into its gates: each has its own rows of the weight."""
     rows = over(weight.length(0), fixed(count))
     if rows is None:
-        raise lowering.sketch.unknown(f"cannot cut {weight.length(0)} rows into {count} gates")
+        raise lowering.unknown(f"cannot cut {weight.length(0)} rows into {count} gates")
     found: Gates = []
     batch = _letters(x)[:-1]
     for i in range(count):
         start = _times(rows, i)
-        part = lowering.sketch.stretch(weight, 0, start, rows)
+        part = lowering.sketch.layout.stretch(weight, 0, start, rows)
         made = contracted(lowering, [(x, [*batch, "i"]), (part, ["o", "i"])], [*batch, "o"], f"gate_{i}")
         if bias is not None:
-            made = _add(lowering, made, lowering.sketch.stretch(bias, 0, start, rows), short=f"gate_{i}_bias")
+            made = _add(lowering, made, lowering.sketch.layout.stretch(bias, 0, start, rows), short=f"gate_{i}_bias")
         found.append(made)
     return found
 
@@ -110,13 +110,13 @@ def recurrent(lowering: Lowering, call: Call) -> Result:
     name = operation(call.target)
     x, weights = lowering.value(call, 0), list(lowering.arg(call, 2))
     if "data" in call.target:
-        raise lowering.sketch.unknown("packed sequences are not known")
+        raise lowering.unknown("packed sequences are not known")
     biases, layers, both = bool(call.args[3]), _count(call.args[4]), bool(call.args[7])
     each = 4 if biases else 2
     directions = 2 if both else 1
     if len(weights) != each * layers * directions:
-        raise lowering.sketch.unknown("projections inside of an LSTM are not known")
-    x = lowering.sketch.real(x)
+        raise lowering.unknown("projections inside of an LSTM are not known")
+    x = lowering.sketch.layout.real(x)
     outs: list[Value] = []
     for layer in range(layers):
         outs = []
@@ -183,8 +183,8 @@ def selective_scan(lowering: Lowering, call: Call) -> Result:
     u_, dt_, b_, c_ = (lowering.sketch.ordered(v, axes) for v, axes in zip(turned, rows, strict=True))
     operands = (u_, dt_, lowering.sketch.ordered(a, [channel, state]), b_, c_)
     slots = (batch, time, channel)
-    name = lowering.sketch.name_here("scan")
-    lowering.sketch.add(Made(name, "scan", operands, None, (0, 1, 2), slots, fields={"discretisation": "euler"}))
+    name = lowering.sketch.nodes.name_here("scan")
+    lowering.sketch.nodes.add(Made(name, "scan", operands, None, (0, 1, 2), slots, fields={"discretisation": "euler"}))
     dims: list[Dim] = [(Atom(batch, 0),), (Atom(channel, 2),), (Atom(time, 1),)]
     return Value(name, tuple(dims if dim else () for dims, dim in zip(dims, (1, 1, 1), strict=True)))
 

@@ -22,13 +22,13 @@ def embedding(lowering: Lowering, call: Call) -> Result:
     table, indices = lowering.value(call, 0), lowering.arg(call, 1)
     bag = operation(call.target) != "embedding"
     if table.length(0).scales:
-        raise lowering.sketch.unknown(f"a table of {table.length(0)} rows, which grow, is not known")
+        raise lowering.unknown(f"a table of {table.length(0)} rows, which grow, is not known")
     if isinstance(table.source, str):
         made = looked_up(lowering, table, call.shape, 1)
     else:
         shape = indices.shape if isinstance(indices, Constant) and not bag else call.shape[:-1]
         tokens = lowering.sketch.data(
-            lowering.sketch.name_here("tokens"), [*_known(lowering, shape), table.length(0)], "tokens"
+            lowering.sketch.nodes.name_here("tokens"), [*_known(lowering, shape), table.length(0)], "tokens"
         )
         batch = [f"b{i}" for i in range(len(shape))]
         made = lowering.sketch.combine("einsum", [(tokens, [*batch, "v"]), (table, ["v", "n"])], [*batch, "n"])
@@ -37,7 +37,7 @@ def embedding(lowering: Lowering, call: Call) -> Result:
 
 def _known(lowering: Lowering, shape: Shape) -> list[Length]:
     if any(length is None for length in shape):
-        raise lowering.sketch.unknown("a length fits no simple function of the scales")
+        raise lowering.unknown("a length fits no simple function of the scales")
     return [length for length in shape if length is not None]
 
 
@@ -57,7 +57,7 @@ def index(lowering: Lowering, call: Call) -> Result:
     picked = [i for i, each in enumerate(given) if each is not None]
     growing = [i for i in picked if value.length(i).scales]
     if growing:
-        raise lowering.sketch.unknown(f"entries are picked from an axis of {value.length(growing[0])}, which grows")
+        raise lowering.unknown(f"entries are picked from an axis of {value.length(growing[0])}, which grows")
     return moved_or_dropped(lowering, value, picked, call.shape)
 
 
@@ -78,7 +78,7 @@ def _merged(lowering: Lowering, value: Value) -> Value:
     """Every dimension as one axis."""
     for dim in range(len(value.dims)):
         if value.length(dim).scales:
-            value = lowering.sketch.merge(value, dim)
+            value = lowering.sketch.layout.merge(value, dim)
     return replace(value, curve=None, piece=None, stat=None)
 
 
@@ -88,10 +88,10 @@ def gather(lowering: Lowering, call: Call) -> Result:
     value = lowering.value(call, 0)
     dim = lowering.dim(lowering.arg(call, 1, "dim", 0), len(value.dims))
     if value.length(dim).scales:
-        raise lowering.sketch.unknown(f"entries are picked from an axis of {value.length(dim)}, which grows")
+        raise lowering.unknown(f"entries are picked from an axis of {value.length(dim)}, which grows")
     if not isinstance(value.source, str):
         return moved_or_dropped(lowering, value, [dim], call.shape)
-    return lowering.sketch.take(value, dim, call.shape[dim] or ONE)
+    return lowering.sketch.layout.take(value, dim, call.shape[dim] or ONE)
 
 
 @lowers("topk", "sort", "msort")
@@ -101,11 +101,11 @@ def topk(lowering: Lowering, call: Call) -> Result:
     position = 2 if operation(call.target) == "topk" else 1
     dim = lowering.dim(lowering.arg(call, position, "dim", -1), len(value.dims))
     if value.length(dim).scales:
-        raise lowering.sketch.unknown(
+        raise lowering.unknown(
             f"{operation(call.target)} over an axis of {value.length(dim)}, which grows, is not known"
         )
     plain = replace(value, curve=None, piece=None, stat=None)
-    made = lowering.sketch.take(plain, dim, call.shape[dim] or ONE, "chosen")
+    made = lowering.sketch.layout.take(plain, dim, call.shape[dim] or ONE, "chosen")
     return (made, *(Constant(shape, discrete=True) for shape in call.shapes[1:])) if len(call.shapes) > 1 else made
 
 
@@ -115,7 +115,7 @@ def cumulated(lowering: Lowering, call: Call) -> Result:
     value = lowering.value(call, 0)
     dim = lowering.dim(lowering.arg(call, 1, "dim"), len(value.dims))
     if value.length(dim).scales:
-        raise lowering.sketch.unknown(f"a running sum over an axis of {value.length(dim)}, which grows, is not known")
+        raise lowering.unknown(f"a running sum over an axis of {value.length(dim)}, which grows, is not known")
     return replace(value, curve=None, piece=None, stat=None)
 
 

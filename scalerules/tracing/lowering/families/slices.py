@@ -23,7 +23,7 @@ def sliced(lowering: Lowering, call: Call) -> Result:
     dim = lowering.dim(lowering.arg(call, 1, "dim", 0), rank)
     wanted = call.shape[dim]
     if wanted is None:
-        raise lowering.sketch.unknown("the length of a slice fits no simple function of the scales")
+        raise lowering.unknown("the length of a slice fits no simple function of the scales")
     step = as_length(lowering.arg(call, 4, "step", 1)) if operation(call.target).startswith("slice") else ONE
     start = _start(lowering.arg(call, 2, "start"), value.length(dim))
     if step is not None and not is_one(step):
@@ -38,7 +38,7 @@ def _unwritten(lowering: Lowering, given: Filling, call: Call) -> Operand:
         if same(place, start) and part.length(given.dim) == call.shape[given.dim]:
             return part
         if probe(place)[0] <= probe(start)[0] < probe(plus(place, part.length(given.dim)))[0]:
-            raise lowering.sketch.unknown("reads across parts of a tensor that is being filled")
+            raise lowering.unknown("reads across parts of a tensor that is being filled")
     return Constant(call.shape)
 
 
@@ -53,7 +53,7 @@ def stretched(lowering: Lowering, value: Value, dim: int, start: Length, length:
     """A stretch, which remembers what it is a piece of."""
     if same(length, value.length(dim)):
         return value
-    found = lowering.sketch.stretch(value, dim, start, length)
+    found = lowering.sketch.layout.stretch(value, dim, start, length)
     return replace(found, piece=Piece(value, dim, start, length))
 
 
@@ -62,10 +62,10 @@ def _strided(lowering: Lowering, value: Value, dim: int, start: Length, step: Le
     total = value.length(dim)
     inner = over(total, step)
     if inner is None or not same(inner, wanted) or len(value.dims[dim]) != 1:
-        return lowering.sketch.take(value, dim, wanted)
-    split = lowering.sketch.split(value, dim, 0, (inner, step))
+        return lowering.sketch.layout.take(value, dim, wanted)
+    split = lowering.sketch.layout.split(value, dim, 0, (inner, step))
     apart = split.at([*split.dims[:dim], split.dims[dim][:1], split.dims[dim][1:], *split.dims[dim + 1 :]])
-    one = lowering.sketch.stretch(apart, dim + 1, start, ONE)
+    one = lowering.sketch.layout.stretch(apart, dim + 1, start, ONE)
     found = one.at([*one.dims[: dim + 1], *one.dims[dim + 2 :]])
     return replace(found, piece=Piece(apart, dim + 1, start, ONE))
 
@@ -81,7 +81,7 @@ def select(lowering: Lowering, call: Call) -> Result:
 def selected(lowering: Lowering, value: Value, dim: int, start: Length) -> Value:
     """One entry of a dimension, which is gone then."""
     piece = Piece(value, dim, start, ONE)
-    one = lowering.sketch.stretch(value, dim, start, ONE) if value.dims[dim] else value
+    one = lowering.sketch.layout.stretch(value, dim, start, ONE) if value.dims[dim] else value
     return replace(one.at([*one.dims[:dim], *one.dims[dim + 1 :]]), piece=piece)
 
 
@@ -103,7 +103,7 @@ def split(lowering: Lowering, call: Call) -> Result:
     for shape in call.shapes:
         length = shape[dim]
         if length is None:
-            raise lowering.sketch.unknown("the length of a part fits no simple function of the scales")
+            raise lowering.unknown("the length of a part fits no simple function of the scales")
         parts.append(stretched(lowering, value, dim, start, length))
         start = plus(start, length)
     return tuple(parts)

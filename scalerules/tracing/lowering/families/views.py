@@ -9,7 +9,6 @@ from scalerules.sizes.arithmetic import ONE, constant, is_one, negative, over, p
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.axes import Axis
-from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.values import Atom, Constant, Dim, Piece, Result, Value
 
 from ..state import Lowering, as_length, copies, number, operation
@@ -40,7 +39,7 @@ def viewed(lowering: Lowering, value: Value, shape: Shape) -> Value:
     wanted: list[Length] = []
     for length in shape:
         if length is None:
-            raise lowering.sketch.unknown("a length fits no simple function of the scales")
+            raise lowering.unknown("a length fits no simple function of the scales")
         wanted.append(length)
     value = value.at([tuple(atom for dim in value.dims for atom in dim)])  # all factors in one row
     dims: list[Dim] = []
@@ -49,13 +48,13 @@ def viewed(lowering: Lowering, value: Value, shape: Shape) -> Value:
         rest, first = length, done
         while not is_one(rest):
             if done >= len(value.dims[0]):
-                raise lowering.sketch.unknown(f"cannot view it as {length} entries")
+                raise lowering.unknown(f"cannot view it as {length} entries")
             atom = value.dims[0][done]
             if not same(atom.axis.length, rest) and probe(atom.axis.length) > probe(rest):
                 other = over(atom.axis.length, rest)
                 if other is None or (constant(other) or 1) != round(constant(other) or 1):
                     return _mixed(lowering, value, wanted)
-                value = lowering.sketch.split(value, 0, done, (rest, other))
+                value = lowering.sketch.layout.split(value, 0, done, (rest, other))
                 atom = value.dims[0][done]
             left = over(rest, atom.axis.length)
             if left is None or (constant(left) or 1) != round(constant(left) or 1):
@@ -73,7 +72,7 @@ def _mixed(lowering: Lowering, value: Value, wanted: Sequence[Length]) -> Value:
     grown = [length for length in wanted if length.scales]
     whole = len(growing) == len(grown) and all(same(a.axis.length, b) for a, b in zip(growing, grown, strict=True))
     if not whole:
-        raise lowering.sketch.unknown(
+        raise lowering.unknown(
             f"cannot view {product(a.axis.length for a in value.dims[0])} entries across axes"
         )
     return rearranged(lowering, value, wanted)
@@ -81,13 +80,12 @@ def _mixed(lowering: Lowering, value: Value, wanted: Sequence[Length]) -> Value:
 
 def rearranged(lowering: Lowering, value: Value, wanted: Sequence[Length]) -> Value:
     """The value with the growing axes kept, in order, and new fixed ones."""
-    value = lowering.sketch.real(value)
-    slots = lowering.sketch.slots(value.source)
+    value = lowering.sketch.layout.real(value)
+    slots = lowering.sketch.nodes.slots(value.source)
     growing = [atom for dim in value.dims for atom in dim if atom.axis.length.scales]
     grown = [length for length in wanted if length.scales]
     if len(growing) != len(grown) or not all(same(a.axis.length, b) for a, b in zip(growing, grown, strict=True)):
-        raise lowering.sketch.unknown("entries are put along an axis that grows in a way that is not known")
-    labels = tuple(range(len(slots)))
+        raise lowering.unknown("entries are put along an axis that grows in a way that is not known")
     result: list[int] = []
     new: list[Axis] = []
     dims: list[Dim] = []
@@ -106,11 +104,7 @@ def rearranged(lowering: Lowering, value: Value, wanted: Sequence[Length]) -> Va
             new.append(Axis(length))
             fresh += 1
         dims.append((Atom(new[-1], len(new) - 1),))
-    made = Made(
-        lowering.sketch.name_here("arranged"), "rearrange", (value.source,), (labels,), tuple(result), tuple(new)
-    )
-    name = lowering.sketch.add(made)
-    return Value(name, tuple(dims))
+    return Value(lowering.sketch.nodes.rearranged(value.source, result, new, "arranged"), tuple(dims))
 
 
 @lowers("unsqueeze")
@@ -213,7 +207,7 @@ def repeat_interleave(lowering: Lowering, call: Call) -> Result:
     total, length = call.shape[dim], value.length(dim)
     count = over(total, length) if total is not None else None
     if count is None or (constant(count) or 1) != round(constant(count) or 1):
-        return lowering.sketch.take(value, dim, total or ONE)
+        return lowering.sketch.layout.take(value, dim, total or ONE)
     dims = list(value.dims)
     dims[dim] = (*dims[dim], *copies(count, lowering.sketch))
     return value.at(dims)
@@ -239,7 +233,7 @@ def unfold(lowering: Lowering, call: Call) -> Result:
     """Windows along an axis that does not grow: one more dimension, the last."""
     value = lowering.value(call, 0)
     dim = lowering.dim(call.args[1], len(value.dims))
-    taken = lowering.sketch.take(value, dim, call.shape[dim] or ONE, "windows")
+    taken = lowering.sketch.layout.take(value, dim, call.shape[dim] or ONE, "windows")
     return lowering.widened(taken.at([*taken.dims, ()]), call.shape)
 
 

@@ -1,0 +1,149 @@
+"""A change of one axis of a value (a stretch of it, factors of it), made in the weights that the value comes from.
+
+A fused weight is one weight whose parts are read apart: rules are derived for each part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from scalerules.sizes.arithmetic import is_one, plus
+
+from .axes import Axis
+from .made import Change, Made, Split
+from .nodes import Nodes
+from .values import Factor, Part, Source
+
+DEEP = 12
+"""So far back a stretch of an axis is looked for in the weights that make it."""
+ENDS = ("input", "constant", "scan", "stream", "repeat", "slice")
+"""Operations through which no axis is followed to weights."""
+
+Changed = tuple[Source, int]
+"""The source of which an axis was changed, and how many axes stand in place of it."""
+Labels = tuple[int, ...]
+
+
+class WeightParts:
+    """The changes that were made so far. `whole` are the names of weights of which no parts are made."""
+
+    def __init__(self, nodes: Nodes, whole: frozenset[str]) -> None:
+        self.nodes, self.whole = nodes, whole
+        self.changes: dict[tuple[object, ...], Changed | None] = {}
+        self._changed: list[Part] = []
+        """Parts whose ids stand in `changes`: held, so that no other part gets one of these ids."""
+
+    def changed(self, source: Source, slot: int, change: Change, deep: int = DEEP) -> Changed | None:
+        """The source with a change of one axis; None where the axis does not come from weights alone."""
+        if isinstance(source, Part):
+            if source.weight.name in self.whole:
+                return None
+            key = (id(source), slot, *change.key)
+            if key not in self.changes:
+                self._changed.append(source)
+                self.changes[key] = _changed_part(source, slot, change)
+            return self.changes[key]
+        key = (source, slot, *change.key)
+        if key not in self.changes:
+            self.changes[key] = self._changed_node(self.nodes[source], slot, change, deep) if deep else None
+        return self.changes[key]
+
+    def _changed_node(self, made: Made, slot: int, change: Change, deep: int) -> Changed | None:
+        if made.op in ENDS or made.along == slot:
+            return None
+        if made.labels is None:
+            inner = self.changed(made.operands[0], slot, change, deep - 1)
+            return None if inner is None else self._remade(made, (inner[0],), None, slot, inner[1])
+        label = made.result[slot]
+        if made.op == "rearrange" and label not in made.labels[0]:
+            return self._changed_split(made, slot, change, deep)
+        operands, rows, count = list(made.operands), list(made.labels), None
+        for k, row in enumerate(made.labels):
+            if label in row:
+                inner = self.changed(made.operands[k], row.index(label), change, deep - 1)
+                if inner is None:
+                    return None
+                operands[k], count = inner
+                rows[k] = _replaced(row, row.index(label), _fresh(made, label, count))
+        return None if count is None else self._remade(made, tuple(operands), tuple(rows), slot, count)
+
+    def _changed_split(self, made: Made, slot: int, change: Change, deep: int) -> Changed | None:
+        """Through a node that splits an axis: the split goes to the weights, then the change to its factor."""
+        assert made.labels is not None
+        before = made.labels[0]
+        gone = [x for x in before if x not in made.result]
+        new = [index for index, x in enumerate(made.result) if x not in before]
+        if len(gone) != 1 or new != list(range(new[0], new[0] + len(new))) or isinstance(change, Split):
+            return None
+        start, lengths = before.index(gone[0]), tuple(made.slots[index].length for index in new)
+        base = self.changed(made.operands[0], start, Split(lengths), deep - 1)
+        if base is None or base[1] != len(new):
+            return None
+        inner = self.changed(base[0], start + new.index(slot), change, deep - 1)
+        if inner is None:
+            return None
+        source, count = inner
+        grown = len(new) - 1 + count
+        places = {x: i if i < start else i + grown - 1 for i, x in enumerate(before)}  # in the changed base
+        wanted: list[int] = []  # the places of the changed base, in the order of the split node
+        for index, x in enumerate(made.result):
+            if x in before:
+                wanted.append(places[x])
+            elif index == slot:
+                wanted.extend(start + new.index(slot) + i for i in range(count))
+            else:
+                wanted.append(start + new.index(index) + (count - 1 if index > slot else 0))
+        slots = self.nodes.slots(source)
+        if wanted == list(range(len(slots))):
+            return source, count
+        return self._put(replace(made, operands=(source,), labels=(tuple(range(len(slots))),), result=tuple(wanted),
+                                 slots=tuple(slots[w] for w in wanted), along=None, fields={})), count  # fmt: skip
+
+    def _remade(
+        self, made: Made, operands: tuple[Source, ...], rows: tuple[Labels, ...] | None, slot: int, count: int
+    ) -> Changed:
+        """A node like `made` of changed operands, with `count` axes in place of a slot."""
+        if rows is None:
+            slots = self.nodes.slots(operands[0])
+            result = tuple(range(len(slots)))
+        else:
+            axis_of: dict[int, Axis] = {}
+            for source, row in zip(operands, rows, strict=True):
+                for x, axis in zip(row, self.nodes.slots(source), strict=True):
+                    axis_of.setdefault(x, axis).join(axis)
+            result = _replaced(made.result, slot, _fresh(made, made.result[slot], count))
+            old = dict(zip(made.result, made.slots, strict=True))
+            slots = tuple(axis_of.get(x) or old[x] for x in result)
+        moves = made.along is not None and made.along > slot
+        along = made.along + count - 1 if moves and made.along is not None else made.along
+        return self._put(replace(made, operands=operands, labels=rows, result=result, slots=slots, along=along)), count
+
+    def _put(self, made: Made) -> str:
+        """Adds a node in the body and with the call of the one that it is made of."""
+        name = self.nodes.free_name(f"{made.name}.part")
+        self.nodes.made[name] = replace(made, name=name)
+        return name
+
+
+def _changed_part(part: Part, slot: int, change: Change) -> Changed | None:
+    i, j = part.where(slot)
+    factor = part.factors[i][j]
+    if isinstance(change, Split):
+        if factor.start is not None:
+            return None
+        new = [Factor(Axis(length), length) for length in change.lengths]
+    else:
+        axis = None if is_one(change.length) else Axis(change.length)
+        new = [Factor(axis, factor.whole, plus(factor.start, change.start) if factor.start else change.start)]
+    return part.with_factors(slot, new), sum(f.axis is not None for f in new)
+
+
+def _fresh(made: Made, label: int, count: int) -> Labels:
+    """Labels for `count` axes in place of one: its own, then new ones."""
+    top = max((x for row in (*(made.labels or ()), made.result) for x in row), default=0)
+    return tuple([label, *(top + i for i in range(1, count))][:count])
+
+
+def _replaced(row: Sequence[int], index: int, labels: Labels) -> Labels:
+    return (*row[:index], *labels, *row[index + 1 :])
