@@ -177,9 +177,10 @@ def mup_on(graph: sr.Graph, solution: sr.Solution, lr: float, seeds: int) -> tup
     """
     from mup.coord_check import _get_coord_data
     from scalerules.backends.training import measure as training
+    from scalerules.backends.training.program import Program
 
     graph, base = few_samples(graph), graph.base_sizes()
-    programs = {w: training.Program(graph, solution, base | {"width": w}, base) for w in FAULT_WIDTHS}
+    programs = {w: Program(graph, solution, base | {"width": w}, base) for w in FAULT_WIDTHS}
 
     def optimizer(model: nn.Module) -> torch.optim.Optimizer:
         assert isinstance(model, GraphModule)

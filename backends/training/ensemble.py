@@ -19,10 +19,12 @@ from torch import Tensor
 from torch.utils import _pytree as tree
 
 from . import measure as training
+from .abstract_program import Data
 from .call import Run
+from .contributions import minus
 from .measure import Key, Measurement, Trial, Watched
 from .own_steps import perturbed
-from .program import Data, Program, minus
+from .program import Program
 from .reads import read_by
 
 STACKED, ALONE = 2**21, 2**19
@@ -235,11 +237,11 @@ class _Ensemble:
         pairs = [pair for pair in self.own or [] if pair[0] in scale]
 
         def found(pairs: list[tuple[str, str]], fine: bool) -> Iterator[tuple[str, str, Any, Tensor]]:
-            def parts(values: Any, start: Stacked, parameters: Stacked, inputs: Stacked, targets: list[Tensor]) -> Any:
-                run, data = Run(parameters, values[0], values[1]), Data(inputs, targets)
-                return [self.program.own(run, data, start, parameter, node, fine) for node, parameter in pairs]
+            def parts(values: Any, start: Stacked, parameters: Stacked) -> Any:
+                run = Run(parameters, values[0], values[1])
+                return [self.program.own(run, start, parameter, node, fine) for node, parameter in pairs]
 
-            made = _each(parts, self.copies)(values, self.start, self.parameters, self.inputs, self.targets)
+            made = _each(parts, self.copies)(values, self.start, self.parameters)
             for (node, parameter), part in zip(pairs, made, strict=True):
                 yield node, parameter, part, _norm(part)
 

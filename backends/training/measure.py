@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,10 +22,9 @@ from scalerules.measurement.verification.judge import Key
 from scalerules.optimizers.law import RADIUS
 from scalerules.optimizers.symbolic import Facts
 
-from .call import Run
+from .abstract_program import AbstractProgram, Data
 from .optimizer_steps import OPTIMIZERS, Setting, Steps, optimizer, orthogonal
 from .own_steps import perturbed
-from .program import Data, Program
 from .reads import read_by
 
 __all__ = ["OPTIMIZERS", "Measurement", "Setting", "Trial", "Watched", "gradients", "losses", "measure", "optimizer",
@@ -77,7 +77,7 @@ class Measurement:
     losses: list[float]
 
 
-def settings(program: Program, trial: Trial) -> dict[str, Setting]:
+def settings(program: AbstractProgram, trial: Trial) -> dict[str, Setting]:
     """A setting per trained parameter: the base rate, epsilon and decay times the solution's factors."""
     threshold = _threshold(program, trial)
     begins, ends = first(program.graph), last(program.graph)
@@ -96,7 +96,7 @@ def settings(program: Program, trial: Trial) -> dict[str, Setting]:
     return result
 
 
-def _threshold(program: Program, trial: Trial) -> float | None:
+def _threshold(program: AbstractProgram, trial: Trial) -> float | None:
     """The global norm above which gradients are clipped: half of the first one at the base size, so that it acts there.
 
     Where it is to grow with the norm it is half of the first one at this size.
@@ -144,8 +144,8 @@ def _clipping(gradients: Mapping[str, Tensor], chosen: Mapping[str, Setting]) ->
     return (threshold / norm).clamp(max=1.0)
 
 
-def gradients(program: Program, parameters: Mapping[str, Tensor], data: Data,
-              names: Collection[str], look: bool = True) -> tuple[Run, float, dict[str, Tensor]]:  # fmt: skip
+def gradients(program: AbstractProgram, parameters: Mapping[str, Tensor], data: Data,
+              names: Collection[str], look: bool = True) -> tuple[Any, float, dict[str, Tensor]]:  # fmt: skip
     """A forward and a backward pass: (run, loss, gradient per name); zeros where the loss does not depend on it."""
     leaves = {name: value.detach().requires_grad_(name in names) for name, value in parameters.items()}
     run = program.forward(leaves, data, look=look)
@@ -155,7 +155,7 @@ def gradients(program: Program, parameters: Mapping[str, Tensor], data: Data,
     return run, float(loss.detach()), {n: torch.zeros_like(leaves[n]) if g is None else g for n, g in zipped}
 
 
-def pull(program: Program, outputs: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+def pull(program: AbstractProgram, outputs: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
     """The norm of the gradient of the loss at the outputs."""
     found = torch.func.grad(program.loss_of)([output.detach() for output in outputs], targets)
     return torch.stack([gradient.square().sum() for gradient in found]).sum().sqrt()
@@ -170,18 +170,18 @@ def remaining(now: Tensor, first: Tensor) -> Tensor:
     return (now / first).clamp(1e-30, 1.0)
 
 
-def losses(program: Program, trial: Trial) -> list[float]:
+def losses(program: AbstractProgram, trial: Trial) -> list[float]:
     """The loss before every step and after the last; stops early where it is not finite."""
     return _train(program, trial, lambda *_: None)
 
 
-def other_data(program: Program, seed: int, data: Data) -> Data:
+def other_data(program: AbstractProgram, seed: int, data: Data) -> Data:
     """The same targets behind other inputs: drawn anew, or, where they are given, in the reverse order."""
     drawn = program.data(seed + OTHER).inputs
     return Data({n: x.flip(0) if torch.equal(x, data.inputs[n]) else x for n, x in drawn.items()}, data.targets)
 
 
-def measure(program: Program, trial: Trial, own: Collection[tuple[str, str]] | None = None,
+def measure(program: AbstractProgram, trial: Trial, own: Collection[tuple[str, str]] | None = None,
             watched: Watched | None = None) -> Measurement:  # fmt: skip
     """Trains for `trial.steps` steps and returns every size; "pull" is what is left of the outputs' gradient.
 
@@ -196,7 +196,7 @@ def measure(program: Program, trial: Trial, own: Collection[tuple[str, str]] | N
     start: dict[str, Tensor] = {}
     pulls: list[float] = []
 
-    def look(count: int, run: Run, data: Data, grads: Mapping[str, Tensor] | None) -> None:
+    def look(count: int, run: Any, data: Data, grads: Mapping[str, Tensor] | None) -> None:
         values = run.all_values()
         if count == 0:
             first.update(values)
@@ -206,7 +206,7 @@ def measure(program: Program, trial: Trial, own: Collection[tuple[str, str]] | N
             for name, value in values.items():
                 rms["change", name, count, None] = difference(value - first[name], value)
             for node, parameter in (pair for pair in own if pair[0] in values):
-                part = program.own(run, data, start, parameter, node)
+                part = program.own(run, start, parameter, node)
                 noise = FINE if program.linear(node, parameter) else 1.0
                 rms["own", node, count, parameter] = difference(part, values[node], noise)
         if watched is not None and count == trial.steps:
@@ -224,7 +224,7 @@ def measure(program: Program, trial: Trial, own: Collection[tuple[str, str]] | N
     return Measurement(rms, history)
 
 
-def _watched(program: Program, trial: Trial, watched: Watched, run: Run, data: Data,
+def _watched(program: AbstractProgram, trial: Trial, watched: Watched, run: Any, data: Data,
              start: Mapping[str, Tensor]) -> dict[Key, float]:  # fmt: skip
     """What each parameter contributes, and what the inputs do, where it is watched."""
     values, found = run.all_values(), dict[Key, float]()
@@ -240,7 +240,7 @@ def _watched(program: Program, trial: Trial, watched: Watched, run: Run, data: D
     return found
 
 
-def _train(program: Program, trial: Trial, look: Callable[..., None]) -> list[float]:
+def _train(program: AbstractProgram, trial: Trial, look: Callable[..., None]) -> list[float]:
     data, parameters = program.data(trial.seed), program.initial(trial.seed)
     chosen, update = settings(program, trial), optimizer(trial.optimizer or program.solution.optimizer)
     history: list[float] = []
@@ -261,7 +261,7 @@ def _train(program: Program, trial: Trial, look: Callable[..., None]) -> list[fl
     return history
 
 
-def _uphill(program: Program, parameters: Mapping[str, Tensor], found: dict[str, Tensor],
+def _uphill(program: AbstractProgram, parameters: Mapping[str, Tensor], found: dict[str, Tensor],
             chosen: Mapping[str, Setting], update: Steps, data: Data) -> dict[str, Tensor]:  # fmt: skip
     """The gradients that the step takes: those where the law's perturbation leads to, if it has one."""
     if update.law.perturbation is None:
@@ -284,7 +284,7 @@ def difference(change: Tensor, value: Tensor, part: float = 1.0) -> float:
     return size if size > noise * root_mean_square(value) else 0.0
 
 
-def silent(program: Program, seed: int = 0) -> list[str]:
+def silent(program: AbstractProgram, seed: int = 0) -> list[str]:
     """The trained parameters that nothing depends on: their gradient is rounding, and far smaller in double precision.
 
     A bias in front of a norm that subtracts the mean, that of the keys of attention. Which ones they are is seen at any

@@ -1,95 +1,34 @@
 """Trains a traced module itself and looks at its intermediate values: what `verify` measures of a module.
 
-The module is built and exported at every size; the exported calls are run one by one, so that what a functional call
-returns is seen as well. It stands in for `program.Program` in `measure.py`: parameters go by the graph's names.
+The module is built and exported at every size; the exported calls are run one by one. It stands in for
+`program.Program` in `measure.py`: parameters go by the graph's names.
 """
 
 from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from scalerules.errors import ScaleRulesError
-from scalerules.tracing.exporting.export import as_call, call_with, module_of, number_views, quiet, without_looking
-from scalerules.tracing.exporting.export import evaluation as evaluation  # pyright: ignore[reportPrivateUsage]
-from scalerules.tracing.exporting.library_kernels import whole_kernels
-from scalerules.tracing.writing.places import Live, Piece
+from scalerules.tracing.exporting.export import as_call, call_with, evaluation, module_of, quiet
+from scalerules.tracing.writing.places import Live
 
 from . import measure as training
-from . import recurrences
-from .program import Data, Program
+from .abstract_program import AbstractProgram, Data
+from .exported_module import ExportedModule
+from .module_calls import Run
+from .module_weights import Weights
 
 SEEDS = (11, 12)
 """Copies at the base size that the standard deviations there are taken from."""
 
 
-@dataclass
-class Run:
-    """One forward pass: what the calls returned, by name, and the interpreter with which single calls run again."""
-
-    parameters: Mapping[str, Tensor]
-    weights: Mapping[str, Tensor]
-    values: dict[str, Tensor]
-    nodes: Mapping[str, Sequence[str]]
-    calls: _Calls
-    inputs: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
-
-    def all_values(self) -> dict[str, Tensor]:
-        """Every node's value, detached; those of repeated blocks are stacked."""
-        return {
-            name: torch.stack([self.values[call].detach() for call in calls])
-            for name, calls in self.nodes.items()
-            if all(call in self.values and self.values[call].is_floating_point() for call in calls)
-        }
-
-
-class _Calls(fx.Interpreter):
-    """Runs an exported graph, multiplies what free factors stand at, and keeps every tensor."""
-
-    def __init__(self, module: fx.GraphModule, factors: Mapping[str, float]) -> None:
-        super().__init__(module, garbage_collect_values=False)
-        self.factors, self.seen = factors, dict[str, Tensor]()
-
-    def run_node(self, n: fx.Node) -> Any:
-        """One call; attention takes its factor as an argument, everything else is multiplied behind it."""
-        result = self.called(n)
-        if isinstance(result, Tensor):
-            self.seen[n.name] = result
-        return result
-
-    def called(self, n: fx.Node) -> Any:
-        """The result of a call with the values that are there now."""
-        factor = self.factors.get(n.name)
-        other = _run_instead(n)
-        if other is not None:
-            args, kwargs = self.fetch_args_kwargs_from_env(n)
-            return other(*args, **kwargs)
-        if factor is None or n.op != "call_function":
-            return super().run_node(n)
-        args, kwargs = self.fetch_args_kwargs_from_env(n)
-        if "scaled_dot_product" in str(n.target):
-            scale = kwargs.get("scale")
-            own = args[0].shape[-1] ** -0.5 if scale is None else scale
-            return n.target(*args, **{**kwargs, "scale": own * factor})  # type: ignore[operator]
-        return n.target(*args, **kwargs) * factor  # type: ignore[operator]
-
-
-def _run_instead(n: fx.Node) -> Callable[..., Any] | None:
-    """What runs a loop over time that was exported as one call, and a view of its result, whose strides are others."""
-    if n.target is torch.ops.aten.view.default:
-        return torch.reshape
-    library, _, name = str(n.target).partition(".")
-    return recurrences.TABLE.get(name.removesuffix(".default")) if library == "scalerules" else None
-
-
-class LiveProgram(Program):
+class LiveProgram(AbstractProgram):
     """A traced module at given values of its scales, with the numbers of a solution."""
 
     @property
@@ -102,47 +41,32 @@ class LiveProgram(Program):
         """The sizes as whole numbers, as factories take them."""
         return {scale: round(value) for scale, value in self.sizes.items()}
 
-    def module(self, seed: int, sizes: Mapping[str, float]) -> torch.nn.Module:
+    def module(self, seed: int) -> torch.nn.Module:
         """The module as its factory makes it."""
         with quiet():
             torch.manual_seed(seed)
-            model = module_of(self.live.make_model, {scale: round(value) for scale, value in sizes.items()})
+            model = module_of(self.live.make_model, self.whole)
         evaluation(model)
         return model.to(self.dtype)
 
     @cached_property
-    def exported(self) -> tuple[Any, dict[str, str], torch.nn.Module]:
-        """The exported program, the weight that each placeholder stands for, and the module it is of."""
-        model = self.module(0, self.sizes)
-        args, kwargs = as_call(call_with(self.live.inputs, self.whole))
-        if self.dtype != torch.float32:
-            args, kwargs = torch.utils._pytree.tree_map(self._cast, (args, kwargs))  # pyright: ignore
-        with quiet(), torch.no_grad(), whole_kernels(), without_looking():
-            program = torch.export.export(model, args, kwargs, strict=False).run_decompositions({})
-        number_views(program.graph)
-        first: dict[int, str] = {}
-        for name, tensor in model.named_parameters(remove_duplicate=False):
-            first.setdefault(id(tensor), name)
-        alias = {name: first[id(t)] for name, t in model.named_parameters(remove_duplicate=False)}
-        names = {str(k): alias[str(v)] for k, v in program.graph_signature.inputs_to_parameters.items()}
-        missing = {call for calls in self.live.nodes.values() for call in calls}
-        missing -= {node.name for node in program.graph_module.graph.nodes}
-        if missing:
-            raise ScaleRulesError(
-                f"there is no call {sorted(missing)[0]} when it runs", where=f"module {self.graph.name}",
-                hint="a recurrence that is traced as one call is not run; verify the graph: sr.graph(path of its yaml)",
-            )  # fmt: skip
-        return program, names, model
+    def exported(self) -> ExportedModule:
+        """The module as torch exports it."""
+        exported = ExportedModule.of(self.module(0), call_with(self.live.inputs, self.whole), self.dtype)
+        exported.check((call for calls in self.live.nodes.values() for call in calls), f"module {self.graph.name}")
+        return exported
 
-    def _cast(self, leaf: Any) -> Any:
-        return leaf.to(self.dtype) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
+    @cached_property
+    def weights(self) -> Weights:
+        """The module's weights as parameters of the graph."""
+        return Weights(self.graph, self.live.weights, self.whole)
 
-    # --- parameters --------------------------------------------------------------------------------
+    # --- parameters and data -----------------------------------------------------------------------
 
     def initial(self, seed: int) -> dict[str, Tensor]:
         """The module's own initial values; random ones with the standard deviation that the solution says."""
-        own = dict(self.module(seed, self.sizes).named_parameters(remove_duplicate=False))
-        found = {name: self._stacked(name, own) for name in self.live.weights}
+        own = dict(self.module(seed).named_parameters(remove_duplicate=False))
+        found = {name: self.weights.stacked(name, own) for name in self.live.weights}
         for name, value in found.items():
             rule = self.solution.parameters.get(name)
             if self.graph.parameters[name].init == "normal" and rule is not None and _spread(value):
@@ -153,61 +77,12 @@ class LiveProgram(Program):
     @cached_property
     def _base_std(self) -> dict[str, float]:
         found: dict[str, list[float]] = {}
-        at = LiveProgram(self.graph, self.solution, self.base, self.base, self.dtype)
+        base = LiveProgram(self.graph, self.solution, self.base, self.base, self.dtype)
         for seed in SEEDS:
-            own = dict(at.module(seed, self.base).named_parameters(remove_duplicate=False))
+            own = dict(base.module(seed).named_parameters(remove_duplicate=False))
             for name in self.live.weights:
-                found.setdefault(name, []).append(_spread(at._stacked(name, own)))
+                found.setdefault(name, []).append(_spread(base.weights.stacked(name, own)))
         return {name: math.fsum(values) / len(values) for name, values in found.items()}
-
-    def _stacked(self, name: str, own: Mapping[str, Tensor]) -> Tensor:
-        """A parameter of the graph from the module's weights, the blocks of its repeat first."""
-        shape = [self.lengths[axis] for axis in self.graph.parameters[name].axes]
-        for piece in self.live.weights[name]:
-            whole = [math.prod(self._count(length) for length, _, _ in factors) for factors in piece.factors]
-            if whole != list(own[piece.weight].shape):
-                raise ScaleRulesError(
-                    f"{piece.weight} has the shape {tuple(own[piece.weight].shape)} at {dict(self.whole)}, and "
-                    f"{tuple(whole)} by its lengths", where=f"module {self.graph.name}",
-                    hint="the module rounds a size there: choose sizes at which it does not",
-                )  # fmt: skip
-        flat = [self._part(own[p.weight].detach(), p).reshape(shape) for p in self.live.weights[name]]
-        return torch.stack(flat) if self.graph.repeat_of(name) else flat[0].clone()
-
-    def _part(self, tensor: Tensor, piece: Piece) -> Tensor:
-        """The part of a weight that a parameter of the graph is: a view of it."""
-        dim = 0
-        for factors in piece.factors:
-            whole = [self._count(length) for length, _, _ in factors]
-            tensor = tensor.unflatten(dim, whole) if len(whole) > 1 else tensor
-            for i, (_, start, length) in enumerate(factors):
-                if start is not None:
-                    tensor = tensor.narrow(dim + i, self._count(start), self._count(length))
-            dim += len(whole)
-        return tensor
-
-    def _count(self, length: Any) -> int:
-        return math.ceil(length.value(self.sizes) - 1e-9)
-
-    def _weights(
-        self, parameters: Mapping[str, Tensor], others: Mapping[str, Tensor] | None = None
-    ) -> dict[str, Tensor]:
-        """The module's weights from parameters of the graph; `others` are those of the weights that they do not set."""
-        found = others or {n: t.detach() for n, t in self.exported[2].named_parameters(remove_duplicate=False)}
-        filled: dict[str, Tensor] = {}
-        for name, parameter in parameters.items():
-            for k, piece in enumerate(self.live.weights[name]):
-                value = parameter[k] if self.graph.repeat_of(name) else parameter
-                if piece.whole:
-                    filled[piece.weight] = value.reshape(found[piece.weight].shape)
-                else:
-                    if piece.weight not in filled:
-                        filled[piece.weight] = found[piece.weight].detach().clone()
-                    view = self._part(filled[piece.weight], piece)
-                    view.copy_(value.reshape(view.shape))
-        return {**found, **filled}
-
-    # --- data --------------------------------------------------------------------------------------
 
     def data(self, seed: int) -> Data:
         """The module's inputs, real numbers drawn anew; random targets of order one."""
@@ -248,29 +123,13 @@ class LiveProgram(Program):
 
     # --- forward -----------------------------------------------------------------------------------
 
-    def forward(self, parameters: Mapping[str, Tensor], data: Data, swap: Any = None, look: bool = True) -> Any:
+    def forward(self, parameters: Mapping[str, Tensor], data: Data, look: bool = True) -> Run:
         """Runs the module."""
         return self._run(parameters, data.inputs)
 
     def _run(self, parameters: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> Run:
-        program, names, _ = self.exported
-        weights, given = self._weights(parameters), list(inputs.values())
-        signature = program.graph_signature
-        buffers = {**dict(program.named_buffers()), **program.constants}
-        arguments: list[Any] = []
-        for node in program.graph_module.graph.nodes:
-            if node.op != "placeholder":
-                continue
-            if node.name in names:
-                arguments.append(weights[names[node.name]])
-            elif node.name in signature.inputs_to_buffers:
-                arguments.append(buffers[signature.inputs_to_buffers[node.name]].clone())
-            elif node.name in signature.inputs_to_lifted_tensor_constants:
-                arguments.append(buffers[signature.inputs_to_lifted_tensor_constants[node.name]])
-            else:
-                arguments.append(given.pop(0) if isinstance(node.meta.get("val"), Tensor) else node.meta.get("val"))
-        calls = _Calls(program.graph_module, self._factors)
-        calls.run(*arguments)
+        weights = self.weights.weights(parameters, self.exported.weights)
+        calls = self.exported.run(weights, inputs.values(), self.factors)
         return Run(parameters, weights, calls.seen, {**self._within, **self.live.nodes}, calls)
 
     @cached_property
@@ -279,72 +138,42 @@ class LiveProgram(Program):
         return {node: calls for (node, _), calls in self.live.readers.items() if node not in self.live.nodes}
 
     @cached_property
-    def _factors(self) -> dict[str, float]:
+    def factors(self) -> dict[str, float]:
         """What the free factors of the module have to be multiplied with, by call."""
-        found: dict[str, float] = {}
+        factors: dict[str, float] = {}
         for node, (factor, calls) in self.live.factors.items():
             wanted = self.number(factor, self.base) * self.solution.multipliers[node].change(self.ratios)
-            found.update({call: wanted / self.number(factor) for call in calls})
-        return found
+            factors.update({call: wanted / self.number(factor) for call in calls})
+        return factors
+
+    # --- own contributions -------------------------------------------------------------------------
 
     def readers(self, parameter: str) -> list[str]:
         """The nodes that read a parameter directly."""
         return [node for node, name in self.live.readers if name == parameter]
 
-    def own(self, run: Any, data: Data, initial: Mapping[str, Tensor], parameter: str, node: str) -> Tensor:
+    def own(self, run: Run, initial: Mapping[str, Tensor], parameter: str, node: str, fine: bool = True) -> Tensor:
         """What the calls that read a parameter return, less what they would with its initial value."""
         calls = self.live.readers.get((node, parameter))
         if calls is None:
             return torch.full((1,), math.nan)
-        before = self._weights({parameter: initial[parameter]}, run.weights)
+        before = self.weights.weights({parameter: initial[parameter]}, run.weights)
         parts: list[Tensor] = []
         for call in calls:
-            factor = 1.0 if node in self.live.nodes else self._factors.get(call, 1.0)
-            both = [self._again(run, call, weights) for weights in (run.weights, before)]
-            parts.append(((both[0] - both[1]) / factor).to(self.dtype))
+            factor = 1.0 if node in self.live.nodes else self.factors.get(call, 1.0)
+            now, then = (self.exported.again(run, self._paths[call], weights) for weights in (run.weights, before))
+            parts.append(((now - then) / factor).to(self.dtype))
         return torch.stack(parts)
 
     def linear(self, node: str, parameter: str) -> bool:
-        """Own contributions are computed in double precision: what is small beside the value is not lost."""
+        """True: own contributions are computed in double precision, where what is small is not lost."""
         return True
 
-    def _again(self, run: Any, call: str, weights: Mapping[str, Tensor]) -> Tensor:
-        """What a call returns with these weights and otherwise what it read, in double precision."""
-        again, env, kept = self._between[call], run.calls.env, dict(run.calls.env)
-        for n in again:
-            for source in n.all_input_nodes:
-                if source not in again and isinstance(kept[source], Tensor) and kept[source].is_floating_point():
-                    env[source] = kept[source].detach().double()
-            name = self.exported[1].get(n.name)
-            env[n] = run.calls.called(n) if name is None else weights[name].detach().double()
-        result = env[again[-1]]
-        env.clear()
-        env.update(kept)
-        return result
-
     @cached_property
-    def _between(self) -> dict[str, list[fx.Node]]:
-        """For each call that reads a weight: the weights, the views of them that it takes, and the call, in order.
-
-        What an own node of the graph returns is data, and stays.
-        """
-        program, names, _ = self.exported
-        order = {node: i for i, node in enumerate(program.graph_module.graph.nodes)}
-        data = {call for calls in (*self.live.nodes.values(), *self.live.readers.values()) for call in calls}
-        found: dict[str, list[fx.Node]] = {}
-
-        def made(node: fx.Node, path: dict[fx.Node, bool]) -> bool:
-            """Whether a node is a weight or made of one; `path` keeps what is known."""
-            if node not in path:
-                inner = [made(source, path) for source in node.all_input_nodes if source.name not in data]
-                path[node] = node.name in names or any(inner)
-            return path[node]
-
-        for reader in (node for node in order if node.name in data):
-            path: dict[fx.Node, bool] = {}
-            made(reader, path)
-            found[reader.name] = sorted({*(n for n in path if path[n]), reader}, key=order.__getitem__)
-        return found
+    def _paths(self) -> dict[str, list[fx.Node]]:
+        """For each call that reads a weight, how it comes to it."""
+        calls = (*self.live.nodes.values(), *self.live.readers.values())
+        return self.exported.paths({call for copies in calls for call in copies})
 
 
 def _spread(value: Tensor) -> float:

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from .program import Program
+from .abstract_program import AbstractProgram
 
 
-def read_by(program: Program, values: Mapping[str, Any], names: Any) -> dict[str, Tensor]:
+def read_by(program: AbstractProgram, values: Mapping[str, Any], names: Any) -> dict[str, Tensor]:
     """Samples x fan-in of every matrix that an einsum at the top level multiplies with one value."""
     found: dict[str, Tensor] = {}
     for name in names:

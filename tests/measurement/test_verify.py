@@ -347,11 +347,12 @@ def test_a_fault_shows_with_fewer_seeds_at_larger_sizes() -> None:
 def test_stacked_copies_are_single_runs(name: str, optimizer: str) -> None:
     from scalerules.backends.training import ensemble
     from scalerules.backends.training import measure as training
+    from scalerules.backends.training.program import Program
 
     graph = few_samples(catalogue(name))
     solution = derive(graph, optimizer=optimizer)
     base = graph.base_sizes()
-    program = training.Program(graph, solution, base | {"width": 32}, base)
+    program = Program(graph, solution, base | {"width": 32}, base)
     own = {(p.node, p.parameter) for p in solution.sizes if p.quantity == "own" and p.parameter}
     trials = [training.Trial(0.01, 2, seed) for seed in range(3)]
     assert ensemble.at_once(program, 3) == 3
@@ -366,10 +367,11 @@ def test_stacked_copies_are_single_runs(name: str, optimizer: str) -> None:
 def test_what_is_learned_does_not_count_as_small_gradients() -> None:
     """Gradients are proportional to that at the outputs; what is left of it is measured, and never above 1."""
     from scalerules.backends.training import measure as training
+    from scalerules.backends.training.program import Program
 
     graph, solution = perceptron()
     base = graph.base_sizes()
-    found = training.measure(training.Program(graph, solution, base, base), training.Trial(0.02, 6)).rms
+    found = training.measure(Program(graph, solution, base, base), training.Trial(0.02, 6)).rms
     pulls = [found["pull", "", step, None] for step in range(1, 7)]
     assert pulls[0] == 1 and 0 < pulls[-1] < 0.5 and max(pulls) == 1
     raw = [found["gradient", "h1", step, None] for step in range(1, 7)]
@@ -379,10 +381,11 @@ def test_what_is_learned_does_not_count_as_small_gradients() -> None:
 def test_rates_at_once_find_the_edge_that_single_runs_find() -> None:
     from scalerules.backends.training import ensemble
     from scalerules.backends.training import measure as training
+    from scalerules.backends.training.program import Program
 
     graph, solution = perceptron()
     base = graph.base_sizes()
-    program = training.Program(graph, solution, base, base)
+    program = Program(graph, solution, base, base)
     trials = [training.Trial(2.0**power, 6, seed) for power in (-6, -5, -4) for seed in (0, 1)]
     for trial, losses in zip(trials, ensemble.losses(program, trials), strict=True):
         assert losses == pytest.approx(training.losses(program, trial), rel=1e-4)

@@ -134,14 +134,14 @@ def test_own_contribution_of_a_matrix_and_of_a_value_behind_a_scan() -> None:
     moved = {name: value + 0.1 * torch.randn_like(value) for name, value in start.items()}
     run = made.forward(moved, data)
     inside = run.blocks["blocks"][0]
-    own = made.own(run, data, start, "W_B", "W_B")
+    own = made.own(run, start, "W_B", "W_B")
     torch.testing.assert_close(own[0], inside["u"] @ (moved["W_B"] - start["W_B"])[0].T)
-    assert made.own(run, data, start, "W_U", "logits").shape == run.values["logits"].shape
-    behind = made.own(run, data, start, "A_log", "ssm")
+    assert made.own(run, start, "W_U", "logits").shape == run.values["logits"].shape
+    behind = made.own(run, start, "A_log", "ssm")
     a = -torch.exp(start["A_log"][0])
     before = training_scan(inside["u"], inside["dt"], a, inside["W_B"], inside["W_C"])
     torch.testing.assert_close(behind[0], inside["ssm"] - before)
-    after = made.own(run, data, start, "W_B", "logits")
+    after = made.own(run, start, "W_B", "logits")
     torch.testing.assert_close(after, run.values["logits"] - made.forward(moved | {"W_B": start["W_B"]}, data).values["logits"])
 
 

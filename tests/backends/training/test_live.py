@@ -40,11 +40,11 @@ def test_what_runs_is_the_module(traced):
     parameters, data = program.initial(3), program.data(0)
     run = program.forward(parameters, data)
     model = Gated(32)
-    weights = program._weights(parameters)
+    weights = program.weights.weights(parameters, program.exported.weights)
     model.load_state_dict({name: weights[name] for name in model.state_dict()})
     wanted = model(data.inputs["0"])
     assert torch.allclose(run.values[program.live.nodes[graph.outputs[0]][0]], wanted, atol=1e-6)
-    own = program.module(3, BASE).state_dict()
+    own = program.module(3).state_dict()
     for name, tensor in model.state_dict().items():  # at the base size nothing is changed but the overall scale
         ratio = tensor / own[name]
         parts = ratio.chunk(2) if name.startswith("qk") else (ratio,)
@@ -57,13 +57,13 @@ def test_factors_are_those_of_the_solution(traced):
     ((node, mult),) = solution.multipliers.items()
     assert mult["width"] == -1
     program = LiveProgram(graph, solution, {"width": 128.0}, BASE)
-    (factor,) = program._factors.values()
+    (factor,) = program.factors.values()
     assert factor == pytest.approx(0.5)
     before, data = program.initial(0), program.data(0)
     run = program.forward(before, data)
     (call,) = program.live.nodes[node]
-    h = torch.tanh(F.linear(data.inputs["0"], *(program._weights(before)[f"first.{x}"] for x in ("weight", "bias"))))
-    q, k = F.linear(h, *(program._weights(before)[f"qk.{x}"] for x in ("weight", "bias"))).chunk(2, -1)
+    h = torch.tanh(F.linear(data.inputs["0"], *(program.weights.weights(before, program.exported.weights)[f"first.{x}"] for x in ("weight", "bias"))))
+    q, k = F.linear(h, *(program.weights.weights(before, program.exported.weights)[f"qk.{x}"] for x in ("weight", "bias"))).chunk(2, -1)
     assert torch.allclose(run.values[call], q @ k.t() * 128**-0.5 * 0.5, atol=1e-5)
 
 
@@ -75,7 +75,7 @@ def test_an_own_contribution_is_that_of_one_parameter(traced):
     (node,) = program.readers(name)
     after = {**before, name: before[name] + 1, "last.bias": before["last.bias"] + 5}
     run = program.forward(after, data)
-    changed = program.own(run, data, before, name, node)
+    changed = program.own(run, before, name, node)
     through = run.values[program.live.nodes[graph.outputs[0]][0]]
     (call,) = program.live.readers[node, name]
     x = next(run.calls.env[n] for n in run.calls.env if n.name == call)
@@ -104,7 +104,7 @@ def test_weights_are_followed_through_views():
     for name in ("token", "last"):
         (node,) = program.readers(name)
         run = program.forward({**before, name: before[name] + 1}, data)
-        changed = program.own(run, data, before, name, node)
+        changed = program.own(run, before, name, node)
         unchanged = program.forward(before, data)
         (call,) = program.live.readers[node, name]
         assert torch.allclose(changed[0], run.values[call] - unchanged.values[call], atol=1e-6), name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from scalerules.backends.training.module_program import _Calls
+from scalerules.backends.training.module_calls import Calls
 from scalerules.backends.training.recurrences import TABLE, delta_rule, selective_scan
 from torch.utils import _pytree as tree
 
@@ -32,7 +32,7 @@ def test_an_exported_recurrence_runs_as_the_module_does(name: str) -> None:
     kinds |= signature.inputs_to_lifted_tensor_constants
     held = {node: {**buffers, **weights}[path] for node, path in kinds.items()}
     places = [node.name for node in program.graph_module.graph.nodes if node.op == "placeholder"]
-    calls = _Calls(program.graph_module, {})
+    calls = Calls(program.graph_module, {})
     with torch.no_grad():
         found = calls.run(*[held.get(place, IDS) for place in places])
         wanted = model(input_ids=IDS, use_cache=False).logits

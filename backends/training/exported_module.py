@@ -1,0 +1,121 @@
+"""A module exported at one size: the program that torch makes of it, run with other weights, whole or a call again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from scalerules.errors import ScaleRulesError
+from scalerules.tracing.exporting.export import as_call, number_views, quiet, without_looking
+from scalerules.tracing.exporting.library_kernels import whole_kernels
+
+from .module_calls import Calls, Run
+
+
+@dataclass(frozen=True)
+class ExportedModule:
+    """The exported program of `model`, and the weight that each placeholder stands for (`names`)."""
+
+    program: Any
+    names: Mapping[str, str]
+    model: torch.nn.Module
+
+    @classmethod
+    def of(cls, model: torch.nn.Module, inputs: Any, dtype: torch.dtype) -> ExportedModule:
+        """Exports a module; real inputs get this dtype."""
+
+        def cast(leaf: Any) -> Any:
+            return leaf.to(dtype) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
+
+        args, kwargs = torch.utils._pytree.tree_map(cast, as_call(inputs))  # pyright: ignore
+        with quiet(), torch.no_grad(), whole_kernels(), without_looking():
+            program = torch.export.export(model, args, kwargs, strict=False).run_decompositions({})
+        number_views(program.graph)
+        first: dict[int, str] = {}
+        for name, tensor in model.named_parameters(remove_duplicate=False):
+            first.setdefault(id(tensor), name)
+        alias = {name: first[id(t)] for name, t in model.named_parameters(remove_duplicate=False)}
+        names = {str(k): alias[str(v)] for k, v in program.graph_signature.inputs_to_parameters.items()}
+        return cls(program, names, model)
+
+    def check(self, calls: Iterable[str], where: str) -> None:
+        """Raises `ScaleRulesError` where one of these calls is not in the program."""
+        missing = sorted(set(calls) - {node.name for node in self.nodes})
+        if missing:
+            raise ScaleRulesError(
+                f"there is no call {missing[0]} when it runs", where=where,
+                hint="a recurrence that is traced as one call is not run; verify the graph: sr.graph(path of its yaml)",
+            )  # fmt: skip
+
+    @property
+    def nodes(self) -> Sequence[fx.Node]:
+        """The calls of the program, in order."""
+        return list(self.program.graph_module.graph.nodes)
+
+    @cached_property
+    def weights(self) -> dict[str, Tensor]:
+        """The weights of the module, as it was made."""
+        return {name: tensor.detach() for name, tensor in self.model.named_parameters(remove_duplicate=False)}
+
+    def run(self, weights: Mapping[str, Tensor], inputs: Iterable[Tensor], factors: Mapping[str, float]) -> Calls:
+        """Runs the program; `factors`: what the results of calls are multiplied with."""
+        given, signature = list(inputs), self.program.graph_signature
+        buffers = {**dict(self.program.named_buffers()), **self.program.constants}
+        arguments: list[Any] = []
+        for node in self.nodes:
+            if node.op != "placeholder":
+                continue
+            if node.name in self.names:
+                arguments.append(weights[self.names[node.name]])
+            elif node.name in signature.inputs_to_buffers:
+                arguments.append(buffers[signature.inputs_to_buffers[node.name]].clone())
+            elif node.name in signature.inputs_to_lifted_tensor_constants:
+                arguments.append(buffers[signature.inputs_to_lifted_tensor_constants[node.name]])
+            else:
+                arguments.append(given.pop(0) if isinstance(node.meta.get("val"), Tensor) else node.meta.get("val"))
+        calls = Calls(self.program.graph_module, factors)
+        calls.run(*arguments)
+        return calls
+
+    def again(self, run: Run, path: Sequence[fx.Node], weights: Mapping[str, Tensor]) -> Tensor:
+        """What the last call of a path from weights returns with these weights and otherwise what it read.
+
+        In double precision: what is small beside the value is not lost.
+        """
+        env, kept = run.calls.env, dict(run.calls.env)
+        for n in path:
+            for source in n.all_input_nodes:
+                if source not in path and isinstance(kept[source], Tensor) and kept[source].is_floating_point():
+                    env[source] = kept[source].detach().double()
+            name = self.names.get(n.name)
+            env[n] = run.calls.called(n) if name is None else weights[name].detach().double()
+        result = env[path[-1]]
+        env.clear()
+        env.update(kept)
+        return result
+
+    def paths(self, data: set[str]) -> dict[str, list[fx.Node]]:
+        """For each of the calls `data`: the weights, the views of them that it takes, and the call, in order.
+
+        What another call of `data` returns is data, and stays.
+        """
+        order = {node: i for i, node in enumerate(self.nodes)}
+        paths: dict[str, list[fx.Node]] = {}
+
+        def made(node: fx.Node, path: dict[fx.Node, bool]) -> bool:
+            """Whether a node is a weight or made of one; `path` keeps what is known."""
+            if node not in path:
+                inner = [made(source, path) for source in node.all_input_nodes if source.name not in data]
+                path[node] = node.name in self.names or any(inner)
+            return path[node]
+
+        for reader in (node for node in order if node.name in data):
+            path: dict[fx.Node, bool] = {}
+            made(reader, path)
+            paths[reader.name] = sorted({*(n for n in path if path[n]), reader}, key=order.__getitem__)
+        return paths
