@@ -292,7 +292,8 @@ class _Solver:
                 equation = Equation("stable", event)
                 if event.unstable:
                     broken.append(equation)
-                    tainted.add(event.site)
+                    if event.step:
+                        tainted.add(event.site)
                 if event.unstable and event.step > self.problem.steps:
                     self._cycle(run, event)
                 elif (event.unstable or event.kind == "own") and unknowns_of(event.form):

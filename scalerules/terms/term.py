@@ -113,18 +113,23 @@ class Term:
                 if missing:
                     stack.extend(missing)
                     continue
-                form: dict[Symbol, Fraction] = {}
-                for term in top.parents:
-                    for symbol, value in (term._form or {}).items():
-                        form[symbol] = form.get(symbol, 0) + value
-                for term in top.minus:
-                    for symbol, value in (term._form or {}).items():
-                        form[symbol] = form.get(symbol, 0) - value
-                for symbol, value in top.shift:
-                    form[symbol] = form.get(symbol, 0) + value
-                top._form = {symbol: value for symbol, value in form.items() if value}
+                top._form = top._added()
                 stack.pop()
         return self._form or {}
+
+    def _added(self) -> dict[Symbol, Fraction]:
+        """The form from those of the parents, once these are known; that of a single parent is shared."""
+        if len(self.parents) == 1 and not self.minus and not self.shift:
+            return self.parents[0]._form or {}
+        form: dict[Symbol, Fraction] = {}
+        for terms, sign in ((self.parents, 1), (self.minus, -1)):
+            for term in terms:
+                for symbol, value in (term._form or {}).items():
+                    value = value if sign > 0 else -value
+                    form[symbol] = form[symbol] + value if symbol in form else value
+        for symbol, value in self.shift:
+            form[symbol] = form[symbol] + value if symbol in form else value
+        return {symbol: value for symbol, value in form.items() if value}
 
     def __repr__(self) -> str:
         return f"Term({self.size}, {self.signs}{', log' if self.log else ''})"

@@ -1,0 +1,140 @@
+"""The backward pass: the gradient of every value and parameter, and the step that the optimizer makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+from scalerules.ops.site import Held, Site
+from scalerules.optimizers.gradients import explicit_if_summed, traces
+from scalerules.terms.contraction import explicit
+from scalerules.terms.merging import merged
+from scalerules.terms.pieces import Operand, Outer, Piece, axis_name
+from scalerules.terms.term import Step, Term
+
+from .events import Event, root_mean_square
+from .masks import masked, root
+from .state import State
+
+LOSS = "The loss is a mean over the growing axes of an output."
+GRADIENT = "The gradient of a parameter: the gradient of what it makes, times what it reads."
+
+
+def backward(state: State) -> None:
+    """Runs the backward pass and updates every parameter."""
+    arriving: dict[str, list[list[Term]]] = {}
+    for site in state.plan.sites:
+        if site.key in state.plan.outputs:
+            arriving[site.key] = [state.once(("loss", site.key), [], lambda site=site: [_of_loss(state, site)])]
+            step = Step("loss gradient", state.time, site.name, LOSS, site.key, site.key)
+            state.tell(step, arriving[site.key][0])
+    gradients: dict[str, list[Piece]] = {key: [] for key in state.plan.parameters}
+    for site in reversed(state.plan.sites):
+        if site.op != "input" and (d := _arrived(state, site, arriving.get(site.key, []))):
+            _pull(state, site, d, arriving, gradients)
+    for key, parts in gradients.items():
+        _update(state, state.plan.parameters[key], [part for part in parts if part != []])
+
+
+def _of_loss(state: State, site: Site) -> Term:
+    """The loss is a mean over the growing axes of an output."""
+    shift = tuple((("growth", axis_name(label)), Fraction(-1)) for label in site.result)
+    return Term(-sum(state.point.ticks(label) for label in site.result), (0,) * len(site.result), (), shift)
+
+
+def _arrived(state: State, site: Site, parts: list[list[Term]]) -> list[Term]:
+    """The gradient of a site, from what every reader of it gave."""
+    if not parts:
+        return []
+
+    def total() -> list[Term]:
+        terms: list[Term] = []
+        for part in parts:
+            terms = merged([*terms, *part], state.point.reach)
+        return terms
+
+    return state.settled(("gradient", site.key), state.once(("gradient", site.key), [parts], total))
+
+
+def _pull(
+    state: State, site: Site, d: list[Term], arriving: dict[str, list[list[Term]]], gradients: dict[str, list[Piece]]
+) -> None:
+    """Passes the gradient of a site on to what it reads."""
+    around = [_behind(state, key) for key in site.operands]
+    for k, key in enumerate(site.operands):
+        place = site.key, k
+        if key in gradients:
+            if state.graph.parameters[state.plan.parameters[key].name].trained:
+                gradient = state.once(
+                    ("gradient of", *place), [*around, [d]], lambda k=k: _gradient(state, site, around, k, d)
+                )
+                gradients[key].append(gradient)
+        elif key in state.reached:
+            terms = state.once(
+                ("pull", *place), [*around, [d]], lambda k=k: state.law(site).pull(state.point, site, around, k, d)
+            )
+            state.because(terms, "backward", site, key)
+            arriving.setdefault(key, []).append(terms)
+
+
+def _behind(state: State, key: str) -> list[Piece]:
+    """What the backward pass reads: everything now, but a matrix whose alignment is prescribed as it was at first.
+
+    Analyses that assume an alignment take the gradients of initialisation (Everett et al., arXiv 2407.05872).
+    """
+    held = state.plan.parameters.get(key)
+    if held is not None and held.name in state.alignments and any(state.initial[key]):
+        return state.initial[key]
+    return state.total(key)
+
+
+def _gradient(state: State, site: Site, around: Sequence[Operand], k: int, d: list[Term]) -> Piece:
+    """The gradient of a parameter: of a matrix an outer product, kept as its factors."""
+    if site.op != "einsum":
+        return state.law(site).pull(state.point, site, around, k, d)
+    factors = [(site.result, tuple(d))]
+    for i, operand in enumerate(around):
+        if i != k:
+            factors.append((site.labels[i], tuple(explicit(state.point, operand, site.labels[i]))))
+    if state.optimizer.sides:
+        name = state.plan.parameters[site.operands[k]].name
+        state.run.sides[name] = traces(state.point, site.labels[k], factors)
+    known = {label for labels, _ in factors for label in labels}
+    if any(label not in known for label in site.labels[k]):
+        return state.law(site).pull(state.point, site, around, k, d)
+    return explicit_if_summed(state.point, Outer(tuple(factors), site.labels[k], Term(0)))
+
+
+def _update(state: State, held: Held, parts: list[Piece]) -> None:
+    """Notes the gradient of a parameter and what its update changes in the loss, and makes the update."""
+    point, optimizer, time = state.point, state.optimizer, state.time
+    weights = [*state.initial[held.key], *state.change[held.key]]
+    update, top, scaling = optimizer.update(point, held, parts, weights, state.run.sides.get(held.name))
+    state.run.scalings.setdefault(held.name, []).append(scaling)
+    if top is not None:
+        state.tell(Step("gradient", time, held.name, GRADIENT, held.key, held.key), [top])
+    labels = [f"{axis}|{i}" for i, axis in enumerate(held.axes)]
+    ticks, discount = root_mean_square(point, top, labels) if top else (0, ())
+    ticks -= point.unchosen(held.chosen)
+    density = point.density(held.name)
+    if density[0]:
+        ticks += root(*density)[0]  # what is measured counts the zeros, what is asked of epsilon does not
+        update = masked(point, held.key, len(held.axes), update, density)
+    state.run.events.append(Event("gradient", held.name, time, top, ticks, held.name, False, False, held.key, discount))
+    arrived = state.isolated or state.change[held.key]  # a first step may change the gradient itself (behind a norm)
+    if top is not None and arrived and held.name not in state.alignments:
+        loss = optimizer.loss(point, held, top, scaling)
+        loss = loss.derived(size=loss.size + density[0], shift=density[1]) if density[0] else loss
+        because = "An update times its own gradient: all entries agree."
+        state.tell(Step("loss", time, held.name, because, held.key, held.key), [loss])
+        state.run.events.append(
+            Event("loss", held.name, time, loss, loss.size, held.name, site=held.key, terms=(loss,))
+        )  # fmt: skip
+    for piece in update:
+        step = Step("update", time, held.name, optimizer.reason, held.key, held.key)
+        if isinstance(piece, Outer):
+            state.tell(replace(step, stage="factor"), [piece.factor])
+        else:
+            state.tell(step, piece)
+    state.move(held, update)

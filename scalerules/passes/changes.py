@@ -1,0 +1,93 @@
+"""The changes of all values since their start: of the parameters read here, and of what comes from further below."""
+
+from __future__ import annotations
+
+from scalerules.ops.site import Site
+from scalerules.terms.merging import merged
+from scalerules.terms.pieces import Operand
+from scalerules.terms.term import Term
+
+from .prescribed import prescribed, prescribed_change, prescribed_own
+from .state import State
+
+Owns = dict[str, dict[str, tuple[list[Term], bool]]]
+"""By site and parameter, the own contribution that is followed on, and whether it is still to be asked for."""
+
+
+def changes(state: State) -> None:
+    """Sets the change of every site."""
+    carried: Owns = {}
+    for site in state.plan.sites:
+        if site.op == "input":
+            continue
+        terms = _owns(state, site, carried)
+        if not state.isolated:
+            for k, key in enumerate(site.inputs):
+                if state.change[key]:
+                    terms.extend(_pushed(state, site, k, key))
+            terms = state.settled(("change", site.key), merged(terms, state.point.reach))
+            before = state.change[site.key]
+            if not (before and before[0] is terms):
+                state.change[site.key] = [terms] if terms else []
+            state.record("change", site, terms, site.judged)
+
+
+def _pushed(state: State, site: Site, k: int, key: str) -> list[Term]:
+    """What the change of the `k`-th operand changes here."""
+    if prescribed(state, site):
+        terms = prescribed_change(state, site, key)
+    else:
+        around, change = _around(state, site, k), state.change[key]
+        terms = state.once(
+            ("push", site.key, k), [*around, change],
+            lambda: state.law(site).push(state.point, site, around, k, change),
+        )  # fmt: skip
+    state.because(terms, "change", site)
+    return terms
+
+
+def _around(state: State, site: Site, k: int) -> list[Operand]:
+    """The operands around a change of the `k`-th: parameters and values before it at their start, later ones now.
+
+    A function of one operand is taken where it has arrived, since changes are finite.
+    """
+    held = len(site.inputs)
+    return [
+        state.initial[key] if i < k or (i >= held and k < held and i != k) else state.total(key)
+        for i, key in enumerate(site.operands)
+    ]
+
+
+def _owns(state: State, site: Site, carried: Owns) -> list[Term]:
+    """The own contributions of the parameters read here, all together; also notes them, and those carried here."""
+    law, point, totals = state.law(site), state.point, state.totals(site)
+    owns, asked, direct = dict[str, list[Term]](), dict[str, bool](), list[Term]()
+    for k, key in enumerate(site.operands):
+        if key in state.plan.parameters and state.change[key]:
+            change = state.change[key]
+            if prescribed(state, site) == key:
+                terms = prescribed_own(state, site, key)
+            else:
+                terms = state.once(
+                    ("own", site.key, k), [*totals, change],
+                    lambda k=k, change=change: law.push(point, site, totals, k, change),
+                )  # fmt: skip
+            state.because(terms, "own", site)
+            owns[key], asked[key] = [*owns.get(key, []), *terms], True
+            direct.extend(terms)
+    for k, source in enumerate(site.inputs):
+        for key, (own, pending) in carried.get(source, {}).items():
+            terms = state.once(
+                ("carried", site.key, k, key), [*totals, [own]],
+                lambda k=k, own=own: law.push(point, site, totals, k, [own]),
+            )  # fmt: skip
+            state.because(terms, "own", site)
+            owns[key], asked[key] = [*owns.get(key, []), *terms], asked.get(key, False) or pending
+    for key, terms in owns.items():
+        held = state.plan.parameters[key]
+        joins = site.joins is not None and site.joins == held.depth
+        state.record("own", site, terms, site.judged, held.name, asked[key] and site.judged)
+        if site.carries or (held.depth and not joins):
+            own = state.settled(("own", site.key, key), merged(terms, point.reach // 2))
+            carried.setdefault(site.key, {})[key] = own, asked[key] and not site.judged
+    return direct

@@ -1,0 +1,75 @@
+"""The forward pass: every value at initialisation, from data and the initial entries of the parameters."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from scalerules.ops.site import Held, Site
+from scalerules.terms.pieces import axis_name
+from scalerules.terms.term import SUMMABLE, Shift, Step, Term
+
+from .masks import root
+from .state import State
+
+
+def start_parameters(state: State) -> None:
+    """Sets every parameter to its initial entries."""
+    for held in state.plan.parameters.values():
+        state.initial[held.key], state.change[held.key] = [_initial(state, held)], []
+
+
+def forward(state: State, *, searching: bool) -> None:
+    """Runs the forward pass. `searching`: a value that is too large goes on as it will be once its equation holds."""
+    for site in state.plan.sites:
+        if site.op == "input":
+            terms = [_data(state, site)]
+        else:
+            terms = state.law(site).value(state.point, site, [state.initial[key] for key in site.operands])
+        state.because(terms, "forward", site)
+        value = state.record("value", site, terms, site.judged)
+        if searching and value.unstable:
+            terms = [term.derived(size=term.size - value.ticks, matrix=term.matrix) for term in terms]
+        state.initial[site.key], state.change[site.key] = [terms], []
+
+
+def _data(state: State, site: Site) -> Term:
+    """Data: entries of size 0, random along every axis; of tokens one along the last axis, and zeros beside it."""
+    signs = [state.point.bit("data", site.key, i) for i in range(len(site.result))]
+    if site.node.kind == "tokens" and site.result and axis_name(site.result[-1]) == (site.node.axes or [""])[-1]:
+        return Term(0, (*signs[:-1], 0), profile=(*(0,) * (len(signs) - 1), SUMMABLE))
+    return Term(0, tuple(signs))
+
+
+def _initial(state: State, held: Held) -> list[Term]:
+    """The initial entries of a parameter."""
+    init = state.graph.parameters[held.name].init
+    zero = (0,) * len(held.axes)
+    last_grows = bool(held.axes) and held.axes[-1:] == tuple(state.graph.parameters[held.name].axes[-1:])
+    if init == "zeros":
+        terms: list[Term] = []
+    elif init == "normal":
+        terms = [_random(state, held)]
+    elif init == "range" and last_grows:
+        terms = [_fixed(state, held, zero, profile=(*zero[:-1], -2))]
+    else:
+        terms = [_fixed(state, held, zero, ramp=init == "log_range" and last_grows)]
+    for term in terms:
+        term.step = Step("parameter", 0, held.name, "The initial value of the parameter.", held.key, held.key)
+    return terms
+
+
+def _random(state: State, held: Held) -> Term:
+    """Independent initial entries, some of which a mask may set to zero."""
+    bit = state.point.bit("parameter", held.key)
+    zeros, shift = root(*state.point.density(held.name))
+    size = state.point.unknown("init", held.name) + zeros
+    drawn: Shift = ((("init", held.name), Fraction(1)), *shift)
+    matrix = held.key if len(held.axes) > 1 else None
+    return Term(size, (bit,) * len(held.axes), (), drawn, matrix=matrix)
+
+
+def _fixed(state: State, held: Held, signs: tuple[int, ...], **fields: Any) -> Term:
+    """Initial entries that agree in sign, times the factor that a parameter has."""
+    size, shift = state.point.start(held.name)
+    return Term(size, signs, (), shift, **fields)

@@ -1,0 +1,140 @@
+"""What the passes share: of what every value and every parameter is made, and what has happened so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
+
+from scalerules.architecture.graph import Graph
+from scalerules.ops.law import Law
+from scalerules.ops.registry import law_of
+from scalerules.ops.site import Held, Site
+from scalerules.optimizers.law import Optimizer
+from scalerules.terms.merging import merged
+from scalerules.terms.pieces import Operand, Outer, Piece
+from scalerules.terms.settling import content, joined, settled
+from scalerules.terms.term import Step, Term
+
+from .events import Alignments, Event, Run, Told, root_mean_square
+from .plan import Plan
+from .point import Point
+
+Result = TypeVar("Result")
+
+
+class State:
+    """A training of the calculus at one point: every tensor at its start and what it has changed by since.
+
+    `initial`, `change`: the pieces of every site and parameter by key. `told`: every application of a law is kept in
+    the run; without it, what comes out as before is not computed again, and its terms are those from before.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        plan: Plan,
+        point: Point,
+        optimizer: Optimizer,
+        *,
+        isolated: bool,
+        alignments: Alignments,
+        told: bool,
+    ) -> None:
+        self.graph, self.plan, self.point, self.optimizer, self.isolated = graph, plan, point, optimizer, isolated
+        self.alignments, self.told, self.time = alignments, told, 0
+        self.run = Run(point, plan, told=[] if told else None)
+        self.initial: dict[str, list[Piece]] = {}
+        self.change: dict[str, list[Piece]] = {}
+        self._before: dict[Hashable, list[Term]] = {}
+        self._once: dict[Hashable, tuple[list[list[int]], Sequence[Operand], object]] = {}
+        self._totals: dict[str, tuple[list[Piece], list[Piece]]] = {}
+        reached: set[str] = set()
+        for site in plan.sites:
+            if site.parameters or any(key in reached for key in site.inputs):
+                reached.add(site.key)
+        self.reached = frozenset(reached)
+        """Sites that depend on a parameter: only they need a gradient."""
+
+    def law(self, site: Site) -> Law:
+        """The laws of a site."""
+        return law_of(site.op).laws
+
+    def total(self, key: str) -> list[Piece]:
+        """What a tensor is now."""
+        parts = [*self.initial[key], *self.change[key]]
+        if key in self.plan.parameters or key in self.plan.weights or not self.change[key]:
+            return parts
+        known = self._totals.get(key)
+        if known is None or known[0] is not self.change[key]:
+            known = self._totals[key] = (self.change[key], [merged(flat(parts), self.point.reach)])
+        return known[1]
+
+    def totals(self, site: Site) -> list[Operand]:
+        """What the operands of a site are now."""
+        return [self.total(key) for key in site.operands]
+
+    def content(self) -> object:
+        """What the next step depends on: where it does not move any more, the next step is like the last."""
+        return {
+            key: (content(flat(pieces)), frozenset(_shape(piece) for piece in pieces if isinstance(piece, Outer)))
+            for key, pieces in self.change.items()
+        }
+
+    def once(self, key: Hashable, operands: Sequence[Operand], compute: Callable[[], Result]) -> Result:
+        """What a law gives for these operands, not again as long as they are the same ones."""
+        if self.told:
+            return compute()
+        now = [[id(piece) for piece in operand] for operand in operands]
+        known = self._once.get(key)
+        if known is None or known[0] != now:
+            known = self._once[key] = now, [list(operand) for operand in operands], compute()
+        return known[2]  # type: ignore[return-value]
+
+    def settled(self, key: Hashable, terms: list[Term]) -> list[Term]:
+        """The terms, or those of the step before where they are the same ones again."""
+        if not self.told:
+            terms = self._before[key] = settled(self._before.get(key), terms)
+        return terms
+
+    def move(self, held: Held, update: list[Piece]) -> None:
+        """Adds an update to what a parameter has changed by."""
+        known = self.change[held.key]
+        self.change[held.key] = [*known, *update] if self.told else joined(known, update, self.point.reach)
+
+    def because(self, terms: list[Term], stage: str, site: Site, of: str | None = None) -> None:
+        """Notes that the law of a site gave these terms."""
+        self.tell(Step(stage, self.time, site.name, law_of(site.op).reason, site.key, of or site.key), terms)
+
+    def tell(self, step: Step, terms: Sequence[Term]) -> None:
+        """Notes of every term that is new where it comes from."""
+        for term in terms:
+            if term.step is None:
+                term.step = step
+        if self.run.told is not None:
+            self.run.told.append(Told(step, tuple(terms)))
+
+    def record(
+        self, kind: str, site: Site, terms: list[Term], judged: bool, parameter: str | None = None, first: bool = False
+    ) -> Event:
+        """Adds the size of what a site gives, the root mean square of its largest term, to what has happened."""
+        top, ticks, discount = None, 0, ()
+        for term in terms:
+            size, below = root_mean_square(self.point, term, site.result)
+            if top is None or size > ticks or (size == ticks and term.log and not top.log):
+                top, ticks, discount = term, size, below
+        ticks -= self.point.unchosen(site.chosen) if kind == "own" else 0  # rows that are not chosen do not move
+        event = Event(
+            kind, site.name, self.time, top, ticks, parameter, judged, first, site.key, discount, tuple(terms)
+        )  # fmt: skip
+        self.run.events.append(event)
+        return event
+
+
+def _shape(outer: Outer) -> object:
+    """An update of a parameter as far as the next steps see it."""
+    return tuple((labels, content(terms)) for labels, terms in outer.factors), outer.factor.size
+
+
+def flat(pieces: Sequence[Piece]) -> list[Term]:
+    """The terms of the pieces that are multiplied out."""
+    return [term for piece in pieces if not isinstance(piece, Outer) for term in piece]
