@@ -72,7 +72,7 @@ def warm(entry: Any) -> None:
     """Imports the libraries: their time is not that of tracing."""
     import torch
 
-    from scalerules.tracing.exporting.export import call_with, quiet
+    from scalerules.tracing.exporting.factories import call_with, quiet
 
     with quiet():
         torch.export.export(torch.nn.Linear(2, 2), (torch.ones(1, 2),)).run_decompositions({})

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, fx
 
 from scalerules.errors import ScaleRulesError
-from scalerules.tracing.exporting.export import as_call, number_views, quiet, without_looking
+from scalerules.tracing.exporting.export import number_views, without_looking
+from scalerules.tracing.exporting.factories import as_call, quiet
 from scalerules.tracing.exporting.library_kernels import whole_kernels
 
 from .module_calls import Calls, Run

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from scalerules.tracing.exporting.export import as_call, call_with, evaluation, module_of, quiet
+from scalerules.tracing.exporting.factories import as_call, call_with, module_of, quiet
+from scalerules.tracing.exporting.ways import evaluation
 from scalerules.tracing.writing.places import Live
 
 from . import measure as training

@@ -19,7 +19,7 @@ import torch
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Initial, Weight
 
-from .export import Sizes, module_of, quiet
+from .factories import Sizes, module_of, quiet
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
 Values: TypeAlias = dict[str, Array]

@@ -12,7 +12,8 @@ from torch import nn
 from scalerules.errors import ScaleRulesError
 from scalerules.tracing.record import Record
 
-from .export import module_of, quiet, trace
+from .export import trace
+from .factories import module_of, quiet
 from .initial_values import initials
 from .number_laws import given, spread
 from .program import Trace

@@ -9,7 +9,8 @@ from scalerules.backends.training.recurrences import TABLE, delta_rule, selectiv
 from torch.utils import _pytree as tree
 
 from benchmarks.zoo import ZOO
-from scalerules.tracing.exporting.export import quiet, without_looking
+from scalerules.tracing.exporting.export import without_looking
+from scalerules.tracing.exporting.factories import quiet
 from scalerules.tracing.exporting.library_kernels import REPLACED, whole_kernels
 
 IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2], [2, 7, 1, 8, 2, 8, 1]])

@@ -1,0 +1,41 @@
+"""Outputs of modules as what the exporter knows: tuples, lists and dictionaries of tensors."""
+
+# torch's own annotations are partial: what comes out of it is taken as Any.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+
+def plain_output(module: nn.Module, args: object, output: Any) -> Any:
+    """An output that torch does not know, a dataclass or an object with tensors in it, as a dictionary."""
+    return _plain(output)
+
+
+def _plain(output: Any) -> Any:
+    if type(output) in (tuple, list):
+        return type(output)([_plain(each) for each in output])
+    if isinstance(output, Mapping):
+        return {key: _plain(each) for key, each in cast("Mapping[Any, Any]", output).items()}
+    if _is_cache(output):
+        return None
+    if isinstance(output, tuple) or type(output) in pytree.SUPPORTED_NODES or not hasattr(output, "__dict__"):
+        return output
+    fields: dict[str, Any] = dict(vars(output))
+    tensors = any(isinstance(each, torch.Tensor) for each in pytree.tree_leaves(fields))
+    known = isinstance(output, (torch.Tensor, nn.Module)) or not tensors
+    return output if known else {key: _plain(each) for key, each in fields.items()}
+
+
+def _is_cache(output: object) -> bool:
+    """Whether it keeps keys and values for later calls: nothing is trained on it."""
+    return type(output) not in pytree.SUPPORTED_NODES and any(
+        base.__name__.endswith("Cache") for base in type(output).__mro__
+    )
