@@ -144,7 +144,7 @@ class Run:
     what `result` (a Ref to a call of copy 0) is in copy k. `captured` are references from outside that all copies read.
     `stepped` are pairs (initial, position) of reads that differ from copy to copy in another way (a slice per step).
     `path` is the module list that it runs over: `model.layers`; `members[k]` are the indices in it that copy k consists
-    of; `alone`: no other run goes over that list.
+    of; `lists` are all lists of which the copies read these members; `alone`: no other run goes over them.
     """
 
     over: Literal["layers", "time"]
@@ -156,6 +156,7 @@ class Run:
     captured: tuple[Ref, ...] = ()
     stepped: tuple[tuple[Ref, ...], ...] = ()
     members: tuple[tuple[int, ...], ...] = ()
+    lists: tuple[str, ...] = ()
     alone: bool = True
 
 

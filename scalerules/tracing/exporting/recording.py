@@ -187,7 +187,7 @@ def _spare(first: Trace) -> dict[str, frozenset[int]]:
     for repeat in find_runs(first):
         if sum(len(copy) for copy in repeat.copies[2:]) >= WORTH_CUTTING:
             members = {index for copy in repeat.members[2:] for index in copy}
-            spare[repeat.path] = spare.get(repeat.path, frozenset()) | members
+            spare.update({path: spare.get(path, frozenset()) | members for path in repeat.lists})
     return spare
 
 

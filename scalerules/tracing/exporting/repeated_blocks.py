@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from scalerules.tracing.record import Ref
+from scalerules.tracing.record import Ref, references
 
 from .program import Trace
 
@@ -23,6 +23,8 @@ class Repeat:
     stepped: list[tuple[Ref, ...]]
     members: list[list[int]] = field(default_factory=list[list[int]])
     """Of every copy, the indices in the list of modules at `path` that it consists of."""
+    lists: list[str] = field(default_factory=list[str])
+    """The lists of which every copy reads these members: that at `path`, and others in step with it."""
 
 
 @dataclass
@@ -40,32 +42,65 @@ def find_runs(trace: Trace) -> list[Repeat]:
     weights = {name for w in trace.weights for name in (w.name, *w.aliases)}
     found: list[Repeat] = []
     taken: set[int] = set()
-    for path, keys, groups in _groups(trace):
-        if any(index in taken for group in groups for index in group):
-            continue
-        for repeat in _repeats(path, keys, groups, trace, position, weights):
-            found.append(repeat)
-            taken.update(index for copy in repeat.copies for index in copy)
+    for path, keys, ways in _groups(trace, weights):
+        for groups in ways:
+            if any(index in taken for group in groups for index in group):
+                continue
+            repeats = list(_repeats(path, keys, groups, trace, position, weights))
+            found += repeats
+            taken.update(index for repeat in repeats for copy in repeat.copies for index in copy)
+            if repeats:
+                break
     return sorted(found, key=lambda repeat: repeat.copies[0][0])
 
 
-def _groups(trace: Trace) -> Iterator[tuple[str, list[int], list[list[int]]]]:
-    """For every list of modules, its indices and the calls of each member; lists that stand in others come later."""
-    lists: dict[str, dict[int, list[int]]] = {}
+def _groups(trace: Trace, weights: set[str]) -> Iterator[tuple[str, list[int], Iterator[list[list[int]]]]]:
+    """For every list of modules or weights, its indices and ways to say which calls belong to each of its members.
+
+    Lists that stand in others come later, of the others the one that is read first comes first.
+    """
+    called: dict[str, dict[int, list[int]]] = {}
+    first: dict[str, dict[int, int]] = {}
     for index, step in enumerate(trace.steps):
         path = step.stack[-1][0] if step.stack else ""
-        parts = path.split(".")
-        for depth, part in enumerate(parts):
-            if part.isdigit():
-                members = lists.setdefault(".".join(parts[:depth]), {})
-                members.setdefault(int(part), []).append(index)
-    for path in sorted(lists, key=lambda path: path.count(".") + bool(path)):
-        keys = sorted(lists[path])
-        members = [lists[path][key] for key in keys]
-        members = [_longest(member) for member in members]
-        in_order = all(a[-1] < b[0] for a, b in zip(members, members[1:], strict=False))
-        if len(members) > 1 and in_order:
-            yield path, keys, members
+        for name, member in _members(path):
+            called.setdefault(name, {}).setdefault(member, []).append(index)
+        read = [ref.name for ref in references((step.args, step.kwargs)) if ref.name in weights]
+        for name, member in {pair for text in (path, *read) for pair in _members(text)}:
+            first.setdefault(name, {}).setdefault(member, index)
+    for path in sorted(first, key=lambda path: (path.count(".") + bool(path), min(first[path].values()))):
+        keys = sorted(first[path])
+        if len(keys) > 1:
+            yield path, keys, _ways(trace, keys, called.get(path, {}), first[path])
+
+
+def _members(path: str) -> Iterator[tuple[str, int]]:
+    """The lists that a path goes through, each with the index in it."""
+    parts = path.split(".")
+    for depth, part in enumerate(parts):
+        if part.isdigit():
+            yield ".".join(parts[:depth]), int(part)
+
+
+def _ways(
+    trace: Trace, keys: list[int], called: dict[int, list[int]], first: dict[int, int]
+) -> Iterator[list[list[int]]]:
+    """The calls of each member: those that it makes itself, or all of a turn of a loop over the list."""
+    if len(called) == len(keys):
+        members = [_longest(called[key]) for key in keys]
+        if all(a[-1] < b[0] for a, b in zip(members, members[1:], strict=False)):
+            yield members
+    starts = [first[key] for key in keys]
+    lengths = [b - a for a, b in zip(starts, starts[1:], strict=False)]
+    if min(lengths) < 1:
+        return
+    targets = [step.target for step in trace.steps]
+    for period in range(1, len(keys) // 2 + 1):
+        ends = [*starts[1:], starts[-1] + lengths[-period]]
+        for back in range(min(lengths[0], starts[0] + 1)):
+            turns = [targets[a - back : b - back] for a, b in zip(starts, ends, strict=True)]
+            if ends[-1] - back <= len(targets) and turns[period:] == turns[:-period]:
+                yield [list(range(a - back, b - back)) for a, b in zip(starts, ends, strict=True)]
 
 
 def _longest(positions: list[int]) -> list[int]:
@@ -104,8 +139,23 @@ def _repeats(
         repeat = _joined(path, copies, trace, position, weights)
         if repeat is not None:
             repeat.members = [keys[stretch] for stretch in stretches]
+            repeat.lists = _in_step(repeat, trace)
             yield repeat
         start += count * period
+
+
+def _in_step(repeat: Repeat, trace: Trace) -> list[str]:
+    """The lists of which every copy reads the members that it reads of the first one, and no other."""
+    read: list[dict[str, set[int]]] = []
+    for copy, weights in zip(repeat.copies, repeat.weights, strict=True):
+        paths = {trace.steps[index].stack[-1][0] for index in copy if trace.steps[index].stack}
+        members: dict[str, set[int]] = {}
+        for name, member in (pair for text in (*sorted(paths), *weights) for pair in _members(text)):
+            members.setdefault(name, set()).add(member)
+        read.append(members)
+    wanted = [set(members) for members in repeat.members]
+    names = [n for n in read[0] if all(each.get(n) == members for each, members in zip(read, wanted, strict=True))]
+    return list(dict.fromkeys([repeat.path, *names]))
 
 
 def _look(trace: Trace, group: list[int], position: dict[str, int], weights: set[str]) -> _Reads:

@@ -376,5 +376,6 @@ def _runs(made: list[Skeleton], laws: Laws, counts: list[tuple[int, ...]]) -> It
             tuple(repeat.captured),
             tuple(repeat.stepped),
             tuple(map(tuple, repeat.members)),
-            sum(other.path == repeat.path for other in base.repeats) == 1,
+            tuple(repeat.lists),
+            sum(bool({*other.lists} & {*repeat.lists}) for other in base.repeats) == 1,
         )

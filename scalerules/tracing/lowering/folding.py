@@ -6,6 +6,7 @@ A block is folded if all that it hands on is its stream, so that the graph costs
 from __future__ import annotations
 
 from scalerules.tracing.record import Call, Record, Ref, Run
+from scalerules.tracing.run_names import starred
 from scalerules.tracing.sketch.axes import Axis
 from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.values import Atom, Dim, Value
@@ -78,19 +79,14 @@ def result_of(run: Run) -> Ref:
 
 
 def in_list(run: Run) -> bool:
-    """Whether every block is so many members of one list, one group after the other, and reads weights of its own."""
-    before = f"{run.path}." if run.path else ""
+    """Whether every block is so many members of a list, one group after the other, and reads weights of its own."""
     if not run.members or any(len(members) != len(run.members[0]) for members in run.members):
         return False
     flat = [index for members in run.members for index in members]
     if flat != list(range(flat[0], flat[0] + len(flat))):
         return False
-    for weights, members in zip(run.weights, run.members, strict=True):
-        for name in weights:
-            index = name[len(before) :].partition(".")[0]
-            if not name.startswith(before) or not index.isdigit() or int(index) not in members:
-                return False
-    return True
+    names = [[starred(name, run, copy) for name in weights] for copy, weights in enumerate(run.weights)]
+    return all(each == names[0] for each in names) and not set(names[0]) & set(run.weights[0])
 
 
 def fold(lowering: Lowering, run: Run, loops: Loops) -> None:

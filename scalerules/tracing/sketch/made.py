@@ -33,6 +33,8 @@ class Made:
     call: Call | None = None
     body: str | None = None
     """The repeat in whose body it stands."""
+    product: str | None = None
+    """Of a factor that stands in front of a product in the module: that product."""
 
 
 @dataclass(frozen=True)

@@ -5,28 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from scalerules.tracing.record import Run
 from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.sketch import Sketch
-
-
-def starred(name: str, run: Run) -> str:
-    """A name in the first block as the name of all blocks: `h.0.attn` -> `h.*.attn`."""
-    before = f"{run.path}." if run.path else ""
-    for index, word in zip(run.members[0], words_of(run), strict=True):
-        head = f"{before}{index}"
-        if name == head or name.startswith(f"{head}.") or name.startswith(f"{head}["):
-            return f"{before}{word}{name[len(head) :]}"
-    return name
-
-
-def words_of(run: Run) -> list[str]:
-    """What stands for the index of each member of the first block: `*`, `1::2` of groups, `0:6` beside other runs."""
-    period, first, last = len(run.members[0]), run.members[0][0], run.members[-1][-1]
-    stop = "" if run.alone else str(last + 1)
-    if period == 1:
-        return ["*"] if run.alone else [f"{first}:{stop}"]
-    return [f"{index}:{stop}:{period}" for index in run.members[0]]
 
 
 def body_of(sketch: Sketch, name: str, live: set[str]) -> dict[str, Made]:

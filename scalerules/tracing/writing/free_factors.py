@@ -14,9 +14,8 @@ from scalerules.sizes.lengths import Length
 from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.values import Part, Source
 
+from .moved_factors import PASSING, moved
 from .write import Pieces, Writer
-
-PASSING = ("rearrange", "scale")
 
 
 def freed(found: Pieces) -> Pieces:
@@ -37,7 +36,8 @@ def freed(found: Pieces) -> Pieces:
     for name, made in found.nodes.items():
         if made.op == "scale" and not _varies(made) and _scaled_before(made, nodes):
             nodes[name] = replace(made, fields={"factor": ONE})
-    return _added(replace(found, nodes=nodes), weighed)
+    found = moved(replace(found, nodes=nodes), lambda made: is_product(made, weighed))
+    return _added(found, weighed)
 
 
 def contracted(found: Pieces) -> Pieces:

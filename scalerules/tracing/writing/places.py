@@ -57,7 +57,9 @@ def live(writer: Writer, shown: Mapping[str, str], make_model: Callable[..., Any
         if made.op in ("stream", "repeat") or made.call is None:
             continue
         name = writer.name(key)
-        if key in shown:
+        if made.product is not None:
+            behind[writer.name(made.product)] = name
+        elif key in shown:
             nodes[name] = _copies(writer, made, shown[key])
         if made.op == "scale" and made.fields.get("free"):
             factors[name] = (str(made.fields.get("factor", 1)), _copies(writer, made, made.call.name))

@@ -13,12 +13,13 @@ from scalerules.ops.node import Node, Parameter
 from scalerules.sizes.arithmetic import probe
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Record, Run, Weight
+from scalerules.tracing.run_names import starred
 from scalerules.tracing.sketch.axes import Axis, names_of
 from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.sketch import Sketch
 from scalerules.tracing.sketch.values import Loss, Part, Result, Source, Value
 
-from .bodies import body_of, captured, starred
+from .bodies import body_of, captured
 
 
 class Conflict(Exception):

@@ -1,0 +1,25 @@
+"""What a repeated block and its members are called."""
+
+from __future__ import annotations
+
+from .record import Run
+
+
+def starred(name: str, run: Run, copy: int = 0) -> str:
+    """A name in one block as the name of all blocks: `h.0.attn` -> `h.*.attn`."""
+    for path in run.lists:
+        before = f"{path}." if path else ""
+        for index, word in zip(run.members[copy], words_of(run), strict=True):
+            head = f"{before}{index}"
+            if name == head or name.startswith((f"{head}.", f"{head}[")):
+                return f"{before}{word}{name[len(head) :]}"
+    return name
+
+
+def words_of(run: Run) -> list[str]:
+    """What stands for the index of each member of the first block: `*`, `1::2` of groups, `0:6` beside other runs."""
+    period, first, last = len(run.members[0]), run.members[0][0], run.members[-1][-1]
+    stop = "" if run.alone else str(last + 1)
+    if period == 1:
+        return ["*"] if run.alone else [f"{first}:{stop}"]
+    return [f"{index}:{stop}:{period}" for index in run.members[0]]
