@@ -225,3 +225,25 @@ def test_check_lists_what_was_fixed_and_what_has_no_rule(capsys: pytest.CaptureF
     assert lines[1] == "no rule: unread.weight is trained, and no output depends on it"
     sr.trace(Named, WIDTH, rows(4, 5), check=True)
     assert capsys.readouterr().out == "nothing was guessed, fixed or left out\n"
+
+
+class Scaled(nn.Module):
+    """Attention whose queries are multiplied in front of the product, by a number with a root of 2 in it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.q, self.k, self.v, self.out = nn.Linear(5, width), nn.Linear(5, width), nn.Linear(5, width), nn.Linear(width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (f(x).view(*x.shape[:2], 2, -1).transpose(1, 2) for f in (self.q, self.k, self.v))
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+        return self.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+def test_a_factor_in_front_of_a_product_stands_behind_it() -> None:
+    graph = sr.trace(Scaled, WIDTH, rows(2, 6, 5))
+    solution = sr.derive(graph, optimizer="adamw")
+    assert [str(factor) for factor in solution.multipliers.values()] == ["width^-1"]
+    assert str(solution["q.weight"].lr) == str(solution["v.weight"].lr)
+    report = sr.verify(graph, solution, sizes=[32, 64, 128], progress=False)
+    assert not report.wrong
