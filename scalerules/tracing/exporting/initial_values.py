@@ -25,6 +25,8 @@ Array: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
 Values: TypeAlias = dict[str, Array]
 
 SEEDS = 3
+CLEAR = 0.15
+"""The largest standard error of a power that is read off random entries: a few entries tell nothing."""
 FEW_ENTRIES, MAX_ENTRIES = 2_000_000, 40_000_000
 """Entries of a copy that is built to measure initial values (of all weights together): wanted, and at most."""
 
@@ -205,14 +207,15 @@ def _random(
     share = float(fresh.mean())
     drawn = np.concatenate([array[fresh] for array in arrays])
     mean, std = float(drawn.mean(dtype=float)), float(drawn.std(dtype=float))
-    if abs(mean) < 5 * std / math.sqrt(drawn.size):
+    if abs(mean) < 5 * std / math.sqrt(drawn.size) * (1 + 20 / max(drawn.size - 1, 1) ** 2):
         mean = 0.0
     exponents: dict[str, float] = {}
     for scale, (step, each) in changed.items():
         values = _drawn(each)
         if values.size > 1 and std > 0 and values.std(dtype=float) > 0:
             error = math.sqrt(0.5 / drawn.size + 0.5 / values.size) / abs(step)
-            exponents[scale] = _simple(math.log(float(values.std(dtype=float)) / std) / step, error)
+            if error < CLEAR:
+                exponents[scale] = _simple(math.log(float(values.std(dtype=float)) / std) / step, error)
     if share >= 0.5:
         note = "" if share > 0.999 else f"{1 - share:.1%} of the entries are fixed"
         return Initial("normal", std, exponents, mean, note=note)

@@ -27,6 +27,8 @@ LARGER = 4
 MAX_ENTRIES = 4_000_000
 MEAN = 0.2
 """Entries whose mean is a larger part than this of their root mean square have a part that does not average out."""
+CERTAIN = 3
+"""So many standard errors the mean of random entries may be off zero."""
 
 
 def fixed_entries(record: Record, sketch: Sketch, known: dict[str, Value | None], constant: Constant) -> Value | None:
@@ -62,10 +64,11 @@ def measured(record: Record, ref: str) -> tuple[Length, bool] | None:
     """The root mean square of what a call or buffer holds, as a power of the scales, and whether its mean is small."""
     base = record.sizes()
     try:
-        first = _summary(record, ref, base)
+        first, centred = _summary(record, ref, base), True
         powers: dict[str, Fraction] = {}
         for scale in base:
             other = _summary(record, ref, {**base, scale: base[scale] * LARGER})
+            centred = other[1] < max(MEAN, CERTAIN / math.sqrt(other[2]))
             power = math.log(other[0] / first[0]) / math.log(LARGER)
             powers[scale] = Fraction(round(2 * power), 2)
     except Exception:  # an operation that cannot be run alone: the caller says what is not known
@@ -73,7 +76,7 @@ def measured(record: Record, ref: str) -> tuple[Length, bool] | None:
     number = first[0] / math.prod(float(base[scale]) ** float(power) for scale, power in powers.items())
     kept = tuple(sorted((scale, power) for scale, power in powers.items() if power))
     size = Length((Monomial(Fraction(number).limit_denominator(10**9), kept),)) if kept else ONE
-    return size, first[1] < MEAN
+    return size, centred
 
 
 def root_mean_square(record: Record, ref: str) -> float:
@@ -84,8 +87,8 @@ def root_mean_square(record: Record, ref: str) -> float:
         return 0.0
 
 
-def _summary(record: Record, ref: str, sizes: Mapping[str, int]) -> tuple[float, float]:
-    """Root mean square, and the part of it that the mean is."""
+def _summary(record: Record, ref: str, sizes: Mapping[str, int]) -> tuple[float, float, int]:
+    """Root mean square, the part of it that the mean is, and the number of entries."""
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         value = _Runner(record, sizes).value(Ref(ref))
@@ -96,7 +99,7 @@ def _summary(record: Record, ref: str, sizes: Mapping[str, int]) -> tuple[float,
     root = float(entries.square().mean().sqrt())
     if not root:
         raise ValueError("all entries are zero")
-    return root, abs(float(entries.mean())) / root
+    return root, abs(float(entries.mean())) / root, entries.numel()
 
 
 class _Runner:

@@ -57,7 +57,7 @@ class Lowering:
     @contextmanager
     def attempt(self) -> Generator[None]:
         """What is lowered in the block stays only if the block ends without an error."""
-        with self.sketch.attempt(), kept_if_done(self.known, self.shown):
+        with self.sketch.attempt(), kept_if_done(self.known, self.shown, self.fixed):
             yield
 
     def unknown(self, what: str, hint: str | None = None) -> Unknown:
