@@ -15,11 +15,11 @@ from torch.nn import functional as F
 from scalerules.errors import ScaleRulesError
 from scalerules.sizes.lengths import Length, Monomial, parse_length
 from scalerules.tracing.exporting.export import trace
+from scalerules.tracing.exporting.isomorphic import NotIsomorphic
 from scalerules.tracing.exporting.number_laws import Laws, Rounded, given, spread
-from scalerules.tracing.exporting.program import Trace
 from scalerules.tracing.exporting.recording import record
 from scalerules.tracing.exporting.repeated_blocks import find_runs
-from scalerules.tracing.exporting.unify import NotIsomorphic
+from scalerules.tracing.exporting.traces import Trace
 from scalerules.tracing.record import Call, Record, Ref, references, text
 
 torch.set_num_threads(1)

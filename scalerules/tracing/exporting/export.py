@@ -29,7 +29,8 @@ from .failures import by_data, cannot_trace
 from .library_kernels import whole_kernels
 from .measured_values import measuring
 from .plain_outputs import plain_output
-from .program import Trace, read
+from .program import read
+from .traces import Trace
 from .ways import WAYS, check_size, evaluation, moved, shorten
 
 

@@ -14,13 +14,15 @@ from scalerules.tracing.record import Record
 
 from .export import trace
 from .factories import module_of, quiet
+from .fitting import Unified
 from .initial_values import initials
+from .isomorphic import NotIsomorphic
 from .number_laws import given, spread
-from .program import Trace
 from .repeated_blocks import find_runs
 from .short_inputs import alike, brief, cut_of
 from .time_loops import KEPT, shortened
-from .unify import NotIsomorphic, Unified, unify
+from .traces import Trace
+from .unify import unify
 
 WORTH_CUTTING = 100
 """Calls in spare copies of a block from which on they are left out of all traces but the first."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from scalerules.tracing.record import Ref, references
 
-from .program import Trace
+from .traces import Trace
 
 
 @dataclass

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from .program import Trace
+from .traces import Trace
 
 LONG = 16
 """Steps from which on a loop is worth another export."""

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from scalerules.tracing.record import Ref, references
 
-from .program import Step, Trace
+from .traces import Step, Trace
 
 KEPT = 3
 """Steps of a loop that are kept: the first has nothing behind it, the second reads it, the third what came through."""

@@ -1,0 +1,73 @@
+"""A scan over time that a module calls as one operation, as its steps one after the other."""
+
+# torch's own annotations are partial: what comes out of it is taken as Any.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from scalerules.errors import ScaleRulesError
+from scalerules.tracing.record import Ref
+
+from .nodes import dtype_of, plain, source_of, stack_of
+from .traces import Step, Trace
+
+ReadStep: TypeAlias = "Callable[[Any, dict[str, Any], Trace, str, Any], None]"
+
+MAX_STEPS = 6
+"""Steps of a `scan` over time that are traced one by one; time does not grow, and `time_loops` keeps fewer."""
+
+
+def unrolled(node: Any, refs: dict[str, Any], trace: Trace, read_step: ReadStep) -> list[Ref]:
+    """A scan as its steps, one after the other; the references to its final carries and stacked outputs.
+
+    `read_step` adds the operation of a node of the body.
+    """
+    body, carries, sequences, others = node.args
+    graph = getattr(node.graph.owning_module, body.target).graph
+    steps = sequences[0].meta["val"].shape[0] if sequences else 0
+    if not steps:
+        raise ScaleRulesError("a scan runs over no steps", where=source_of(node), hint="give it longer inputs")
+    own = {name for weight in trace.weights for name in (weight.name, *weight.aliases)}
+    if not any(isinstance(refs[each.name], Ref) and refs[each.name].name in own for each in sequences):
+        steps = min(steps, MAX_STEPS)  # with weights of their own all are needed
+    inputs = [each for each in graph.nodes if each.op == "placeholder"]
+    returned = next(iter(reversed(graph.nodes))).args[0]
+    carry: list[Any] = [plain(each, refs) for each in carries]
+    outputs: list[list[Any]] = [[] for _ in returned[len(carries) :]]
+    for step in range(steps):
+        read = [_slice(node, each, refs[each.name], step, trace) for each in sequences]
+        values = [*carry, *read, *(plain(each, refs) for each in others)]
+        local: dict[str, Any] = {each.name: value for each, value in zip(inputs, values, strict=True)}
+        for each in graph.nodes:
+            if each.op == "call_function":
+                read_step(each, local, trace, f"{node.name}_{step}_", node)
+        results = [plain(each, local) for each in returned]
+        carry = results[: len(carries)]
+        for kept, result in zip(outputs, results[len(carries) :], strict=True):
+            kept.append(result)
+    stacked = [
+        _stacked(node, kept, each, number, trace)
+        for number, (kept, each) in enumerate(zip(outputs, node.meta["val"][len(carries) :], strict=True))
+    ]
+    return [*carry, *stacked]
+
+
+def _slice(node: Any, sequence: Any, ref: Ref, step: int, trace: Trace) -> Ref:
+    """What a scan reads at one step."""
+    value, name = sequence.meta["val"], f"{node.name}_{step}_{sequence.name}"
+    shape, dtype = (tuple(value.shape[1:]),), (dtype_of(value.dtype),)
+    trace.steps.append(Step(name, "aten.select.int", (ref, 0, step), {}, shape, dtype, stack_of(node), source_of(node)))
+    return Ref(name)
+
+
+def _stacked(node: Any, kept: list[Any], value: Any, number: int, trace: Trace) -> Ref:
+    """The outputs of all steps of a scan, along a new first axis."""
+    name, shape, dtype = f"{node.name}_out_{number}", (tuple(value.shape),), (dtype_of(value.dtype),)
+    trace.steps.append(
+        Step(name, "aten.stack.default", (tuple(kept), 0), {}, shape, dtype, stack_of(node), source_of(node))
+    )
+    return Ref(name)
