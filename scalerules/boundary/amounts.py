@@ -38,15 +38,15 @@ def several(values: Any, name: str, few: int = 1, most: float = LARGEST_SIZE) ->
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise ScaleRulesError(f"{name} {short(values)} is no list of numbers", hint="such as [64, 128, 256]")
     written = list(cast(Iterable[object], values))
-    found = [positive(value, name, most) for value in written]
-    if len(set(found)) < few:
+    numbers = [positive(value, name, most) for value in written]
+    if len(set(numbers)) < few:
         raise ScaleRulesError(f"{name} {short(written)}: at least {few} different numbers are needed")
-    return found
+    return numbers
 
 
 def seeds_of(values: int | Sequence[int], name: str) -> list[int]:
     """A number of seeds, or one for each size. Raises `ScaleRulesError`."""
-    each = [values] if isinstance(values, int) or not isinstance(values, Iterable) else list(values)  # pyright: ignore
-    if not each:
+    given = [values] if isinstance(values, int) or not isinstance(values, Iterable) else list(values)  # pyright: ignore
+    if not given:
         raise ScaleRulesError(f"{name} names no number of seeds", hint="such as 4")
-    return [whole(value, name, 1, MOST_SEEDS) for value in each]
+    return [whole(value, name, 1, MOST_SEEDS) for value in given]

@@ -41,7 +41,7 @@ class TooLong(BaseException):
 
 @contextmanager
 def limits() -> Generator[None]:
-    """Inside, a user's code has limited time and memory."""
+    """A context in which a user's code has limited time and memory."""
     global _limited
     before, _limited = _limited, True
     try:

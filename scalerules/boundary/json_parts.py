@@ -1,6 +1,6 @@
 """JSON that somebody wrote, read part by part: what is not as it should be is told with its place.
 
-`parse` gives the whole as a `Part`; `solution_text.py` makes a solution of it.
+`parse` gives the whole as a `Part`; `scalerules/solution/json_text.py` makes a solution of it.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class Part:
 
     def at(self, key: str, default: Any = ...) -> Part:
         """What a mapping holds under `key`. Raises `ScaleRulesError` if that has to be there and is not."""
-        found = self.entries()
-        if key in found:
-            return found[key]
+        entries = self.entries()
+        if key in entries:
+            return entries[key]
         if default is ...:
-            near = nearest(key, found) if found else None
+            near = nearest(key, entries) if entries else None
             raise self.error(f"needs the key {key!r}", near if near and near.startswith("did") else None)
         return Part(default, self.kind, (*self.path, key))
 
@@ -98,11 +98,11 @@ class Part:
     def fractions(self, known: Iterable[str]) -> dict[str, Fraction]:
         """Exact numbers by name, all names among `known`."""
         names = list(known)
-        found = self.entries()
-        for name in found:
+        entries = self.entries()
+        for name in entries:
             if name not in names:
                 raise UnknownName("scale", name[:60], names, where=self.place)
-        return {name: part.fraction() for name, part in found.items()}
+        return {name: part.fraction() for name, part in entries.items()}
 
 
 def parse(text: str, kind: str, version: int) -> Part:
@@ -136,12 +136,12 @@ def parse(text: str, kind: str, version: int) -> Part:
 
 
 def _entries(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key {twice[:60]!r} stands twice")
-    return found
+    return entries
 
 
 def _whole(text: str) -> int:

@@ -106,7 +106,7 @@ def note(text: str) -> None:
 
 @contextmanager
 def held_back() -> Generator[None]:
-    """Inside, something else is shown."""
+    """A context in which something else is shown."""
     line = _current
     if line is None:
         yield

@@ -75,7 +75,7 @@ def call_factory(module: ModuleType, factory: str, options: Mapping[str, Any], t
         _check_kinds(function, options, text)
     try:
         with guarded(f"{factory}() of {text}"):
-            made = function(**options)
+            returned = function(**options)
     except Endless:
         raise
     except ScaleRulesError as error:
@@ -85,7 +85,7 @@ def call_factory(module: ModuleType, factory: str, options: Mapping[str, Any], t
         raise
     except (Exception, SystemExit) as error:
         raise _from_user(error, text if text.endswith(".py") else module.__file__ or text) from error
-    return as_graph(made, f"{factory}() of {text}")
+    return as_graph(returned, f"{factory}() of {text}")
 
 
 def _other_function(module: ModuleType, factory: str) -> str:
@@ -159,20 +159,20 @@ def _check_kinds(function: Any, options: Mapping[str, Any], text: str) -> None:
             raise GraphError(f"option {name!r} is {wanted}, not {value!r}", where=f"graph {text!r}")
 
 
-def as_graph(made: object, where: str) -> Graph:
+def as_graph(returned: object, where: str) -> Graph:
     """What a factory made, as a graph; `(make_model, scales, make_inputs)` is traced."""
     from scalerules.architecture.graph import Graph
 
-    if isinstance(made, Graph):
-        return made
-    if isinstance(made, tuple):
+    if isinstance(returned, Graph):
+        return returned
+    if isinstance(returned, tuple):
         from scalerules.tracing.factories import description
         from scalerules.tracing.traced import trace
 
-        if (described := description(cast(object, made))) is not None:
+        if (described := description(cast(object, returned))) is not None:
             return trace(described[0], scales=described[1], inputs=described[2])
-    made = cast(object, made)
-    if hasattr(made, "named_parameters"):
-        what = f"returns {kind_of(made)}, and how its sizes vary is not known"
+    returned = cast(object, returned)
+    if hasattr(returned, "named_parameters"):
+        what = f"returns {kind_of(returned)}, and how its sizes vary is not known"
         raise GraphError(what, where=where, hint="let it take the scales and name values: --scale width=32,48,64")
-    raise GraphError(f"returns {kind_of(made)}, not a Graph", where=where, hint="return Builder(...).build(...)")
+    raise GraphError(f"returns {kind_of(returned)}, not a Graph", where=where, hint="return Builder(...).build(...)")

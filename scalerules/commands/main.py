@@ -96,8 +96,8 @@ def _run(arguments: list[str]) -> int:
     try:
         command, bound, *_ = app.parse_args(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        known = [name for name in arguments[:1] if name in app]
-        raise ScaleRulesError(str(error), hint=f"see scalerules {' '.join([*known, '--help'])}") from None
+        named = [name for name in arguments[:1] if name in app]
+        raise ScaleRulesError(str(error), hint=f"see scalerules {' '.join([*named, '--help'])}") from None
     if command not in COMMANDS.values():  # help, version
         command(*bound.args, **bound.kwargs)
         return 0
@@ -117,10 +117,10 @@ def _check_whole(arguments: Sequence[str]) -> None:
 
 def _joined(arguments: Sequence[str]) -> list[str]:
     """`--sizes -64,128` as `--sizes=-64,128`: a number behind an option is its value, whatever its sign."""
-    found: list[str] = []
+    joined: list[str] = []
     for text in arguments:
-        if found and re.match(r"-(\d|\.\d|inf|nan)", text, re.IGNORECASE) and re.fullmatch(r"--[\w-]+", found[-1]):
-            found[-1] += f"={text}"
+        if joined and re.match(r"-(\d|\.\d|inf|nan)", text, re.IGNORECASE) and re.fullmatch(r"--[\w-]+", joined[-1]):
+            joined[-1] += f"={text}"
         else:
-            found.append(text)
-    return found
+            joined.append(text)
+    return joined

@@ -65,7 +65,7 @@ class Question:
 
     @property
     def most_steps(self) -> int:
-        """More steps than these are a slip of the keyboard."""
+        """The most steps that `--steps` may name: more are a slip of the keyboard."""
         from scalerules.derivation.question import MOST_STEPS as most
 
         return most
@@ -150,11 +150,11 @@ class Trained(Question):
 
     @property
     def most_steps(self) -> int:
-        """Of a training run."""
+        """The most steps of a training run."""
         return MOST_STEPS
 
     def asked(self, graph: Graph) -> dict[str, Any]:
-        """As `Question.asked`; stability is asked for over as many steps as everywhere."""
+        """The arguments of `Question.asked`; stability is asked for over as many steps as everywhere."""
         return super().asked(graph) | {"steps": Question.steps}
 
 
@@ -163,25 +163,25 @@ def numbers(text: str | None, option: str, few: int = 1, most: float = LARGEST_S
     if text is None:
         return None
     try:
-        found = [float(part) for part in text.split(",")]
+        values = [float(part) for part in text.split(",")]
     except ValueError:
         raise ScaleRulesError(f"{option} {text!r} is not a list of numbers", hint="such as 64,128,256") from None
-    return several(found, option, few, most)
+    return several(values, option, few, most)
 
 
 def whole_numbers(text: str, option: str) -> list[int]:
     """The whole numbers of `8,4,2`. Raises `ScaleRulesError`."""
     try:
-        found = [int(part) for part in text.split(",")]
+        counts = [int(part) for part in text.split(",")]
     except ValueError:
         hint = "such as 4, or 8,4,2"
         raise ScaleRulesError(f"{option} {text!r} is not a list of whole numbers", hint=hint) from None
-    return seeds_of(found, option)
+    return seeds_of(counts, option)
 
 
 def traced_at(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """The scales of `NAME=VALUES`, with their values. Raises `ScaleRulesError`."""
-    found: dict[str, tuple[int, ...]] = {}
+    scales: dict[str, tuple[int, ...]] = {}
     for text in texts:
         name, _, values = text.partition("=")
         if "," in values:
@@ -189,8 +189,8 @@ def traced_at(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
             if not all(number.strip().isdigit() and int(number) > 0 for number in numbers):
                 hint = "whole numbers, such as width=32,48,64"
                 raise ScaleRulesError(f"--scale {text!r}: {values!r} are no values of a scale", hint=hint)
-            found[name] = tuple(int(number) for number in numbers)
-    return found
+            scales[name] = tuple(int(number) for number in numbers)
+    return scales
 
 
 def _growth(text: str, whole: str) -> Fraction:

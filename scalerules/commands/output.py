@@ -19,8 +19,8 @@ PLAIN = {"±": "+-", "×": "x", "–": "-", "—": "-", "≤": "<=", "≥": ">="
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)
-    found = error.object[error.start : error.end]
-    escaped = (PLAIN.get(c) or c.encode("unicode_escape").decode("ascii") for c in found)
+    unwritable = error.object[error.start : error.end]
+    escaped = (PLAIN.get(c) or c.encode("unicode_escape").decode("ascii") for c in unwritable)
     return "".join(escaped), error.end
 
 

@@ -20,14 +20,14 @@ def compared(question: Trained, graph: Graph, names: str) -> dict[str, str | Sol
     """The rules of `standard,isolated` by name: derived in the mode `isolated` or `joint`, or named ones."""
     from scalerules.derivation import derive
 
-    found: dict[str, str | Solution] = {}
+    rules: dict[str, str | Solution] = {}
     for name in (part.strip() for part in names.split(",") if part.strip() not in ("", "none")):
         if name in ("isolated", "joint"):
             asked: dict[str, Any] = question.asked(graph) | {"mode": name}
-            found[name] = derive(graph, **asked)
+            rules[name] = derive(graph, **asked)
         else:
-            found[name] = name
-    return found
+            rules[name] = name
+    return rules
 
 
 def own_loop(text: str) -> tuple[Any, str] | None:
@@ -54,13 +54,13 @@ def own_loop(text: str) -> tuple[Any, str] | None:
 
 def lengths(texts: Sequence[str]) -> dict[str, int]:
     """The lengths of `--axis batch=16`. Raises `ScaleRulesError`."""
-    found: dict[str, int] = {}
+    axes: dict[str, int] = {}
     for text in texts:
         name, _, length = text.partition("=")
         if not name or not length.isdecimal() or int(length) < 1:
             raise ScaleRulesError(f"--axis {text!r} is not NAME=LENGTH", hint="such as --axis batch=16")
-        found[name] = int(length)
-    return found
+        axes[name] = int(length)
+    return axes
 
 
 def place(store: str | None, graph: str) -> str:

@@ -59,20 +59,20 @@ def texts(wrong: list[str] | None = None) -> dict[str, str]:
 
     `wrong` is filled with what the independent checker refuses.
     """
-    made: dict[str, str] = {}
+    files: dict[str, str] = {}
     for name, page in pages():
         try:
             solution = derive(graph(name, **page.build), optimizer=page.optimizer, **page.asked)
-            made[f"{name}/{page.file}"] = solution.to_markdown()
+            files[f"{name}/{page.file}"] = solution.to_markdown()
             if wrong is not None and (failure := _refused(solution)):
                 wrong.append(f"{FOLDER}/{name}/{page.file}: {failure}")
         except ScaleRulesError as clash:
             # Where the equations clash, the smallest clash is the result; a mistake is not.
             if clash.exit_status != 1:
                 raise
-            made[f"{name}/{page.file}"] = f"# {name}, {page.optimizer}: no solution\n\n```text\n{clash}\n```\n"
-    made["README.md"] = _index()
-    return made
+            files[f"{name}/{page.file}"] = f"# {name}, {page.optimizer}: no solution\n\n```text\n{clash}\n```\n"
+    files["README.md"] = _index()
+    return files
 
 
 def _refused(solution: Solution) -> str | None:
@@ -108,15 +108,15 @@ def drift(folder: Path | None = None) -> list[str]:
 def regenerate(folder: Path | None = None) -> list[str]:
     """Writes the folder, removes the pages that the engine no longer makes; returns the paths that changed."""
     folder = folder or Path(FOLDER)
-    made, changed = texts(), list[str]()
-    for name, text in made.items():
+    written, changed = texts(), list[str]()
+    for name, text in written.items():
         file = folder / name
         if not file.is_file() or file.read_bytes() != text.encode():
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(text.encode())
             changed.append(f"{FOLDER}/{name}")
     for file in sorted(folder.rglob("*.md")):
-        if file.relative_to(folder).as_posix() not in made:
+        if file.relative_to(folder).as_posix() not in written:
             file.unlink()
             changed.append(f"{FOLDER}/{file.relative_to(folder).as_posix()} (removed)")
     return changed

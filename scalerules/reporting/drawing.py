@@ -104,8 +104,8 @@ class _Drawer:
         said = [f"{node.op} {node.discretisation or ''}".strip()] if node.op != "einsum" else []
         if node.op == "scale":
             factor = "solved for" if node.free else str(node.factor)
-            known = self.solution.multipliers.get(name) if self.solution else None
-            said = [f"times {known}" if known is not None else f"times {factor}"]
+            solved = self.solution.multipliers.get(name) if self.solution else None
+            said = [f"times {solved}" if solved is not None else f"times {factor}"]
         if node.op == "einsum" and not node.parameters:
             said = [_contracted(node)]
         said += [line for parameter in node.parameters for line in self._parameter(parameter, name)]

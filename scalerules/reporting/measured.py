@@ -29,7 +29,7 @@ def measured(verification: Report) -> str:
 
 
 def measured_as(data: Data) -> str:
-    """The same, of a verification that was kept as JSON."""
+    """The same part, of a verification that was kept as JSON."""
     rows = cast("list[Data]", data["rows"])
     last = {_name(row): row["step"] for row in sorted(rows, key=lambda row: int(row["step"]))}
     shown = [row for row in rows if _status(row) != "agrees" or row["step"] == last[_name(row)]]

@@ -140,36 +140,36 @@ def _derivations(solution: Solution) -> str:
 
 
 def _sizes(graph: Graph, solution: Solution) -> str:
-    found: Found = {}
+    predictions: Predictions = {}
     for predicted in solution.sizes:
         if predicted.quantity == "own" and predicted.parameter:
-            found["own", predicted.step, predicted.parameter] = predicted
+            predictions["own", predicted.step, predicted.parameter] = predicted
         else:
-            found[predicted.quantity, predicted.step, predicted.node] = predicted
+            predictions[predicted.quantity, predicted.step, predicted.node] = predicted
     steps = sorted({p.step for p in solution.sizes if p.step})
     note = (
         "The exponent of the scale with which a typical entry grows along the direction: 0 stays, negative vanishes, "
         "positive would blow up. Step 1 is after the first update."
     )
     nodes = [name for name, _ in graph.walk()]
-    values = _grid(found, "node", nodes, [("value", [0]), ("change", steps)])
-    updates = _grid(found, "parameter", list(solution.parameters), [("gradient", steps), ("own", steps)])
+    values = _grid(predictions, "node", nodes, [("value", [0]), ("change", steps)])
+    updates = _grid(predictions, "parameter", list(solution.parameters), [("gradient", steps), ("own", steps)])
     return (
         f'<p class="note">{note}</p><h3>Values at the start and their changes</h3>{values}'
         f"<h3>Gradients, and what the update of a parameter itself contributes</h3>{updates}"
     )
 
 
-Found = dict[tuple[str, int, str], Predicted]
+Predictions = dict[tuple[str, int, str], Predicted]
 """Predicted sizes by quantity, step and name."""
 
 
-def _grid(found: Found, what: str, names: Sequence[str], groups: Sequence[tuple[str, list[int]]]) -> str:
+def _grid(predictions: Predictions, what: str, names: Sequence[str], groups: Sequence[tuple[str, list[int]]]) -> str:
     columns = [(quantity, step) for quantity, steps in groups for step in steps]
     rows = [
-        [f'<th scope="row">{escape(name)}</th>', *(_shade(found.get((q, step, name))) for q, step in columns)]
+        [f'<th scope="row">{escape(name)}</th>', *(_shade(predictions.get((q, step, name))) for q, step in columns)]
         for name in names
-        if any((q, step, name) in found for q, step in columns)
+        if any((q, step, name) in predictions for q, step in columns)
     ]
     return table([what, *(f"{q}{f', step {step}' if step else ''}" for q, step in columns)], rows)
 

@@ -24,10 +24,10 @@ ONE = fixed(1)
 def probe(length: Length) -> tuple[float, ...]:
     """The value of a length at two points that no two simple lengths agree at."""
     names = sorted(length.scales)
-    found: list[float] = []
+    values: list[float] = []
     for value in PROBES:
-        found.append(length.value({name: value * (1.618 + hash_of(name)) for name in names}))
-    return tuple(found)
+        values.append(length.value({name: value * (1.618 + hash_of(name)) for name in names}))
+    return tuple(values)
 
 
 def hash_of(name: str) -> float:
@@ -57,11 +57,11 @@ def constant(length: Length) -> float | None:
 
 def plus(*lengths: Length) -> Length:
     """The sum of lengths, terms of the same powers taken together."""
-    found: dict[tuple[tuple[str, Fraction], ...], Fraction] = {}
+    constants: dict[tuple[tuple[str, Fraction], ...], Fraction] = {}
     for length in lengths:
         for monomial in length.monomials:
-            found[monomial.powers] = found.get(monomial.powers, Fraction(0)) + monomial.constant
-    kept = tuple(Monomial(number, powers) for powers, number in found.items() if number)
+            constants[monomial.powers] = constants.get(monomial.powers, Fraction(0)) + monomial.constant
+    kept = tuple(Monomial(number, powers) for powers, number in constants.items() if number)
     return Length(kept or (Monomial(Fraction(0), ()),))
 
 

@@ -59,7 +59,7 @@ class Exponents(Mapping[str, "sympy.Rational"]):
         return self.change(ratios)
 
     def change(self, ratios: Mapping[str, float]) -> float:
-        """The same, of ratios that are known to be right; those of scales without an exponent change nothing."""
+        """The same factor, of ratios that are known to be right; scales without an exponent change nothing."""
         product = 1.0
         for scale, exponent in self.fractions.items():
             product *= ratios.get(scale, 1.0) ** float(exponent)

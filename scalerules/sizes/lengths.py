@@ -86,17 +86,17 @@ class Length:
         return " + ".join(str(monomial) for monomial in self.monomials).replace("+ -", "- ")
 
 
-def parse_length(text: str | int, known: Mapping[str, Length] | None = None, *, where: str | None = None) -> Length:
+def parse_length(text: str | int, axes: Mapping[str, Length] | None = None, *, where: str | None = None) -> Length:
     """The length written in `text`: `64*width`, `width/4`, `width^(1/2)`, `rank + 2*state`, `depth - 1`.
 
-    A name in `known` (another axis) is replaced by its length; every other name is a scale.
+    A name in `axes` is replaced by its length; every other name is a scale.
     Raises `ScaleRulesError` if the text is not a sum of products.
     """
     parts = re.sub(r"\s-\s", " + -", str(text)).split("+")
-    return Length(tuple(_parse_monomial(part, known or {}, str(text), where) for part in parts))
+    return Length(tuple(_parse_monomial(part, axes or {}, str(text), where) for part in parts))
 
 
-def _parse_monomial(text: str, known: Mapping[str, Length], whole: str, where: str | None) -> Monomial:
+def _parse_monomial(text: str, axes: Mapping[str, Length], whole: str, where: str | None) -> Monomial:
     constant, powers = Fraction(1), dict[str, Fraction]()
     text = text.strip()
     start = position = 1 if text.startswith("-") else 0
@@ -112,7 +112,7 @@ def _parse_monomial(text: str, known: Mapping[str, Length], whole: str, where: s
                 break
             constant *= Fraction(match["number"]) ** int(power)
         else:
-            for name, inner in _factors(match["name"], known, power, whole, where):
+            for name, inner in _factors(match["name"], axes, power, whole, where):
                 if name:
                     powers[name] = powers.get(name, Fraction(0)) + inner
                 else:
@@ -130,12 +130,12 @@ def _parse_monomial(text: str, known: Mapping[str, Length], whole: str, where: s
 
 
 def _factors(
-    name: str, known: Mapping[str, Length], power: Fraction, whole: str, where: str | None
+    name: str, axes: Mapping[str, Length], power: Fraction, whole: str, where: str | None
 ) -> list[tuple[str, Fraction]]:
     """The scales (and, under the empty name, the constant) that `name**power` stands for."""
-    if name not in known:
+    if name not in axes:
         return [(name, power)]
-    monomials = known[name].monomials
+    monomials = axes[name].monomials
     first, constant = monomials[0], monomials[0].constant
     exact = power.denominator == 1
     if len(monomials) > 1 or not (exact or constant == 1):

@@ -43,8 +43,8 @@ class Finding:
     @property
     def verdict(self) -> Verdict:
         """The worst verdict of its checks."""
-        found = {checked.verdict for checked in self.checked}
+        verdicts = {checked.verdict for checked in self.checked}
         for verdict in _WORST_FIRST:
-            if verdict in found:
+            if verdict in verdicts:
                 return verdict
         return "agrees"

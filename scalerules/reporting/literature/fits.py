@@ -64,7 +64,7 @@ class Fit(BaseModel):
         return [*own, "noise"] if self.law == "noise" else own
 
     def factor(self, base: Mapping[str, float], sizes: Mapping[str, float], lr: float = 1.0) -> float:
-        """By what the setting (or, of a decay rate, its half-life or `1 - beta`) changes from `base` to `sizes`.
+        """The factor by which the setting (a decay rate's half-life or `1 - beta`) changes from `base` to `sizes`.
 
         `lr` is the factor of the learning rate. Raises `ScaleRulesError` for a quantity that is missing or no number.
         """
@@ -111,11 +111,11 @@ class Layer:
     fits: tuple[Fit, ...]
 
     def factors(self, *, base: Mapping[str, float], sizes: Mapping[str, float]) -> dict[str, float]:
-        """By what each setting changes, by name (of `beta1`, `beta2`: see the fit's law)."""
-        found: dict[str, float] = {}
+        """The factor by which each setting changes, by name (of `beta1`, `beta2`: see the fit's law)."""
+        factors: dict[str, float] = {}
         for fit in sorted(self.fits, key=lambda fit: fit.of != "lr"):  # decay follows the learning rate
-            found[fit.of] = fit.factor(base, sizes, found.get("lr", 1.0))
-        return found
+            factors[fit.of] = fit.factor(base, sizes, factors.get("lr", 1.0))
+        return factors
 
     def scaled(self, *, base: Mapping[str, float], sizes: Mapping[str, float], **settings: Any) -> dict[str, Any]:
         """`settings` (lr, weight_decay, betas, beta1, beta2, eps, batch), tuned in the run `base`, for the run `sizes`.
@@ -156,13 +156,13 @@ SETTINGS = ("lr", "weight_decay", "betas", "beta1", "beta2", "eps", "batch")
 
 def empirical(*names: str) -> Layer:
     """The fits of these names (`scalerules list fits`). Raises `ScaleRulesError` for two of the same setting."""
-    known = {fit.name: fit for fit in fits()}
+    by_name = {fit.name: fit for fit in fits()}
     for name in names:
-        if name not in known:
-            raise UnknownName("fit", name, known)
+        if name not in by_name:
+            raise UnknownName("fit", name, by_name)
     if not names:
         raise ScaleRulesError("needs the name of a fit", hint="scalerules list fits")
-    chosen = tuple(known[name] for name in dict.fromkeys(names))
+    chosen = tuple(by_name[name] for name in dict.fromkeys(names))
     for index, fit in enumerate(chosen):
         for other in chosen[:index]:
             if other.of == fit.of:

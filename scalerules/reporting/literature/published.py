@@ -31,14 +31,14 @@ def published(
     `only` are the ids of the records to look at; `advance` is called with the id of each record that is done.
     Ctrl-C ends it with what is done so far. Raises `ScaleRulesError` for a file that is not well formed.
     """
-    known = records(file)
+    kept = records(file)
     for name in only:
-        if name not in {record.id for record in known.records}:
-            raise UnknownName("record", name, [record.id for record in known.records])
-    chosen = [record for record in known.records if not only or record.id in only]
+        if name not in {record.id for record in kept.records}:
+            raise UnknownName("record", name, [record.id for record in kept.records])
+    chosen = [record for record in kept.records if not only or record.id in only]
     findings: list[Finding] = []
     complete = False
-    derive = _Deriver(known)
+    derive = _Deriver(kept)
     with contextlib.suppress(KeyboardInterrupt):
         for record in chosen:
             findings.append(derive.finding(record))
@@ -51,8 +51,8 @@ def published(
 class _Deriver:
     """Derives the settings of one file, each once."""
 
-    def __init__(self, known: Records) -> None:
-        self.known = known
+    def __init__(self, kept: Records) -> None:
+        self.kept = kept
         self._solutions: dict[str, Solution] = {}
 
     def finding(self, record: Record) -> Finding:
@@ -65,7 +65,7 @@ class _Deriver:
     def _checked(self, check: Check, optimizer: str) -> Checked:
         title = setting_text(check, optimizer)
         try:
-            graph = self.known.graph(check.setting)
+            graph = self.kept.graph(check.setting)
             rows = [explained(row, check.differs) for row in self._rows(check, optimizer, graph)]
         except Clash as clash:
             return Checked(title, (), f"clash: {'; '.join(clash.equations)}")
@@ -102,8 +102,8 @@ class _Deriver:
         except Clash as clash:
             equations = "; ".join(clash.equations)
         for text in check.clash:
-            found = "clash" if text in equations else "another clash" if equations else "a rule"
-            yield Row(text, "equations", "clash", found)
+            derived = "clash" if text in equations else "another clash" if equations else "a rule"
+            yield Row(text, "equations", "clash", derived)
 
 
 def stale(record: Record, finding: Finding) -> list[Difference]:

@@ -154,16 +154,16 @@ def records(file: str | Path | None = None) -> Records:
         if key not in ("records", "graphs"):
             raise _at(document, (str(key),), UnknownName("key", str(key), ("records", "graphs")))  # pyright: ignore[reportUnknownArgumentType]
     try:
-        found = _File.model_validate({"records": document.data["records"]}).records
+        listed = _File.model_validate({"records": document.data["records"]}).records
     except ValidationError as error:
         raise _invalid(document, error) from None
     graphs = {name: from_document(_part(document, ("graphs", name))) for name in document.data.get("graphs", {})}
     seen: set[str] = set()
-    for index, record in enumerate(found):
+    for index, record in enumerate(listed):
         if record.id in seen:
             raise _at(document, ("records", index), ScaleRulesError(f"the record {record.id!r} stands twice"))
         seen.add(record.id)
-    return Records(str(path), tuple(found), graphs)
+    return Records(str(path), tuple(listed), graphs)
 
 
 class _File(_Data):

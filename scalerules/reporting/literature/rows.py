@@ -76,13 +76,13 @@ def given(check: Check, graph: Graph) -> Any:
 
 def _matching(patterns: str, names: Mapping[str, Any]) -> list[str]:
     """The names that match any pattern (separated by spaces). Raises `UnknownName` for one that matches none."""
-    found: list[str] = []
+    matches: list[str] = []
     for pattern in patterns.split():
         matching = [name for name in names if fnmatchcase(name, pattern)]
         if not matching:
             raise UnknownName("parameter", pattern, names)
-        found += matching
-    return found
+        matches += matching
+    return matches
 
 
 def compared(check: Check, solution: Solution) -> Iterator[Row]:
@@ -99,8 +99,8 @@ def compared(check: Check, solution: Solution) -> Iterator[Row]:
                 yield Row(name, quantity, str(printed), str(derived))
     for patterns, sizes in check.logs.items():
         for name in _matching(patterns, solution.parameters):
-            found = {size: "with" if size in solution[name].log else "without" for size in sizes}
-            yield from (Row(name, size, "with a logarithm", f"{said} a logarithm") for size, said in found.items())
+            logarithms = {size: "with" if size in solution[name].log else "without" for size in sizes}
+            yield from (Row(name, size, "with a logarithm", f"{said} a logarithm") for size, said in logarithms.items())
     for name, power in check.multipliers.items():
         if name not in solution.multipliers:
             raise UnknownName("free multiplier", name, solution.multipliers)
@@ -136,18 +136,18 @@ def _moved(rule: Rule, mult: Exponents, optimizer: str) -> Rule:
 def classified(check: Check, optimizer: str, graph: Graph) -> Iterator[Row]:
     """What a given parametrization is said to do beside what it does."""
     setting, fixed = check.setting, given(check, graph)
-    found = classify(
+    report = classify(
         graph, "mup" if fixed is None else fixed, optimizer, scales=setting.scales, mode=setting.mode,
         alignment=alignment(check, graph), steps=setting.steps,
     )  # fmt: skip
     if check.regime is not None:
-        yield Row(graph.name, "regime", check.regime, found.regime)
+        yield Row(graph.name, "regime", check.regime, report.regime)
     if check.feature is not None:
-        yield Row(graph.name, "change of hidden values", str(check.feature), str(found.feature))
+        yield Row(graph.name, "change of hidden values", str(check.feature), str(report.feature))
     if check.rate is not None:
-        yield Row(graph.name, "global rate", str(check.rate), str(found.rate))
+        yield Row(graph.name, "global rate", str(check.rate), str(report.rate))
     if check.unstable is not None:
-        yield Row(graph.name, "unstable at", ", ".join(check.unstable), ", ".join(u.node for u in found.unstable))
+        yield Row(graph.name, "unstable at", ", ".join(check.unstable), ", ".join(u.node for u in report.unstable))
 
 
 def explained(row: Row, differences: Sequence[Difference]) -> Row:
@@ -155,6 +155,6 @@ def explained(row: Row, differences: Sequence[Difference]) -> Row:
     if row.agrees:
         return row
     for difference in differences:
-        if any(fnmatchcase(row.at, at) for at in difference.at) and row.quantity in difference.of:
+        if any(fnmatchcase(row.at, pattern) for pattern in difference.at) and row.quantity in difference.of:
             return Row(row.at, row.quantity, row.printed, row.derived, difference.kind, difference.why)
     return row

@@ -132,7 +132,7 @@ def to_json(report: Comparison) -> str:
         "verdict": report.verdict,
         "complete": report.complete,
         "summary": summary(report),
-        "records": [_record(finding.record) | _found(finding) for finding in report.findings],
+        "records": [_record(finding.record) | _checks(finding) for finding in report.findings],
     }
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
@@ -141,7 +141,7 @@ def _record(record: Record) -> dict[str, Any]:
     return {name: getattr(record, name) for name in ("id", "paper", "place", "confidence", "says", "unchecked")}
 
 
-def _found(finding: Finding) -> dict[str, Any]:
+def _checks(finding: Finding) -> dict[str, Any]:
     fields = ("setting", "verdict", "error")
     checks = [
         {name: getattr(checked, name) for name in fields} | {"rows": [_row(row) for row in checked.rows]}
