@@ -1,13 +1,13 @@
 """Long runs of hostile input: fuzzed specifications, solutions and command lines, and emitted files of any names.
 
-    python -m benchmarks.fuzz_inputs specifications 100000
+    python -m benchmarks.fuzz_inputs specifications 100000 counts.json
     python -m benchmarks.fuzz_inputs solutions 20000
-    python -m benchmarks.fuzz_inputs emitted 20000
+    python -m benchmarks.fuzz_inputs emitted 20000 counts.json
     python -m benchmarks.fuzz_inputs commands 2000
 
-Everything is read or refused with one line; an exception that is none of ours, a line break in a message, or more than
-`LIMIT` seconds of CPU is a finding, and the status is 1. Seeds are fixed: the same run finds the same. Three in four
-specifications are valid graphs (`hostile_graphs.py`), the others have something wrong in them (`hostile_text.py`).
+Everything is read or refused with one line (what a finding is: `tally.py`; the status is 1 then). Seeds are fixed: the
+same run finds the same, and one that was stopped goes on where its file of counts says. Three in four specifications
+are valid graphs (`hostile_graphs.py`), the others have something wrong in them (`hostile_text.py`).
 """
 
 from __future__ import annotations
@@ -19,13 +19,9 @@ import json
 import os
 import random
 import re
-import resource
 import signal
 import sys
 import tempfile
-import time
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -39,13 +35,13 @@ from scalerules.errors import Clash
 
 from .hostile_graphs import graph as valid_graph
 from .hostile_text import changed, character, disturb, name, shown
+from .tally import Tally, Try
 
-LIMIT = 10.0
-DERIVED, RUN = 1 / 50, 1 / 100
+KEPT = 1000
+"""After so many inputs the counts are written."""
+DERIVED, RUN = 1 / 100, 1 / 100
 """Parts of the graphs that are derived and written as YAML, and of the emitted files that are run."""
 OPTIMIZERS = ("sgd", "adam", "adamw", "muon", "lion", "adafactor", "shampoo")
-Try = Callable[[random.Random], str]
-"""One random input; in a word what became of it. Raises where something is wrong."""
 
 
 def specifications(rng: random.Random) -> str:
@@ -95,7 +91,7 @@ IMPORTS = {"import math", "import torch", "from torch import Tensor, nn", "from 
 TOPS = (ast.Expr, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.If)
 
 
-POOL = 60
+POOL = 24
 """So many graphs are written with other names."""
 
 
@@ -193,63 +189,24 @@ KINDS: dict[str, Try] = {
 }  # fmt: skip
 
 
-class Tally:
-    """What became of the inputs so far."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind, self.outcomes, self.findings = kind, Counter[str](), 0
-        self.longest, self.began = (0.0, -1), time.monotonic()
-
-    def one(self, seed: int) -> None:
-        """Tries the input of a seed."""
-        rng, start = random.Random(f"{self.kind} {seed}"), time.process_time()
-        try:
-            self.outcomes[KINDS[self.kind](rng)] += 1
-        except sr.ScaleRulesError as error:
-            self.outcomes["refused"] += 1
-            if len(str(error).splitlines()) != 1 and not hasattr(error, "equations"):
-                self.found(seed, f"several lines: {ascii(str(error)):.300}")
-        except Exception as error:
-            self.found(seed, f"{type(error).__name__}: {ascii(str(error)):.300}")
-        took = time.process_time() - start
-        self.longest = max(self.longest, (took, seed))
-        if took > LIMIT:
-            self.found(seed, f"{took:.1f} s")
-        if Path("PWNED").exists():
-            self.found(seed, "code was run")
-            Path("PWNED").unlink()
-
-    def found(self, seed: int, what: str) -> None:
-        """Counts and prints a finding."""
-        self.findings += 1
-        print(f"seed {seed}: {what}", flush=True)
-
-    def __str__(self) -> str:
-        said = ", ".join(f"{count} {what}" for what, count in sorted(self.outcomes.items()))
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        return (
-            f"{self.kind}: {self.outcomes.total()} inputs: {said}; {self.findings} findings; "
-            f"{time.monotonic() - self.began:.0f} s, {time.process_time():.0f} s of CPU, the longest "
-            f"{self.longest[0]:.2f} s (seed {self.longest[1]}); {memory:.0f} MB"
-        )
-
-
-def main(kind: str, count: int, first: int = 0) -> int:
-    """Tries so many inputs; prints what became of them, how long the longest took, and the memory, also on Ctrl-C."""
-    tally, here = Tally(kind), tempfile.TemporaryDirectory()
+def main(kind: str, count: int, kept: str | None = None) -> int:
+    """Tries so many inputs, in a folder of its own; `kept` is the file of counts, from which it goes on."""
+    here, place = tempfile.TemporaryDirectory(), Path(kept).resolve() if kept else None
+    tally = Tally.of(kind, KINDS[kind], place)
     os.chdir(here.name)
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.default_int_handler)
     try:
-        for seed in range(first, first + count):
-            tally.one(seed)
-            if seed % 10_000 == 9_999:
-                print(tally, flush=True)
+        while tally.tried < count:
+            tally.one(tally.tried)
+            if tally.tried % KEPT == 0:
+                tally.keep(place)
     except KeyboardInterrupt:
-        print(f"interrupted before seed {seed}")
+        print(f"interrupted before seed {tally.tried}")
+    tally.keep(place)
     print(tally)
     return 1 if tally.findings else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0))
+    sys.exit(main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:]))

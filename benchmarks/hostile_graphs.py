@@ -59,7 +59,7 @@ class _Drawing:
         kind = {"kind": "tokens"} if self.chance(0.2) else {}
         x = self.node("input", where, axes=where if self.chance(0.5) else " ".join(where), **kind)
         x = self.mapped(x, "n")
-        for _ in range(self.rng.choice((1, 2, 2, 3, 4, 6, 8))):
+        for _ in range(self.rng.choice((1, 1, 1, 2, 2, 3, 4, 8))):
             x = self.step(x)
         last = self.mapped(x, "in")
         self.data["outputs"] = [last] if self.chance(0.9) else [last, x]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +12,10 @@ import torch
 
 
 @contextmanager
-def in_two_processes(target: Callable[[int, int, str], None], folder: Path, seconds: float) -> Iterator[None]:
-    """Runs `target(index, port, folder)` in two processes, beside the body; both have to end well in this time."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def in_two_processes(target: Callable[[int, str], None], folder: Path, seconds: float) -> Iterator[None]:
+    """Runs `target(index, folder)` in two processes, beside the body; both have to end well in this time."""
     spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=target, args=(index, port, str(folder)), daemon=True) for index in (0, 1)]
+    processes = [spawn.Process(target=target, args=(index, str(folder)), daemon=True) for index in (0, 1)]
     for process in processes:
         process.start()
     yield
@@ -31,11 +27,11 @@ def in_two_processes(target: Callable[[int, int, str], None], folder: Path, seco
 
 
 @contextmanager
-def joined(index: int, port: int) -> Iterator[None]:
-    """One of the two, while it belongs to the group."""
+def joined(index: int, folder: str) -> Iterator[None]:
+    """One of the two, while it belongs to the group; they meet by a file, since a free port may be taken meanwhile."""
     torch.set_num_threads(1)
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(index), WORLD_SIZE="2")
-    torch.distributed.init_process_group("gloo", rank=index, world_size=2)
+    os.environ.update(RANK=str(index), LOCAL_RANK=str(index), WORLD_SIZE="2")
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=index, world_size=2)
     try:
         yield
     finally:

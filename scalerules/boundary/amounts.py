@@ -25,7 +25,7 @@ def whole(value: Any, name: str, least: int = 1, most: int = MOST_STEPS) -> int:
 def positive(value: Any, name: str, most: float = LARGEST_SIZE) -> float:
     """A number above 0, finite, at most `most`. Raises `ScaleRulesError`."""
     try:
-        number = math.nan if isinstance(value, bool) else float(value)
+        number = math.nan if isinstance(value, (bool, str)) else float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not 0 < number <= most:

@@ -97,8 +97,8 @@ def _other_function(module: ModuleType, factory: str) -> str:
 
 def kind_of(value: object) -> str:
     """How a message names a value: `nothing`, `a torch.nn.Linear` or `a dict`."""
-    kind = type(value)
-    return "nothing" if value is None else f"a {kind.__qualname__}"
+    kind = type(value).__qualname__
+    return "nothing" if value is None else f"{'an' if kind[0] in 'AEIOUaeiou' else 'a'} {kind}"
 
 
 def _check_options(function: Any, options: Mapping[str, Any], text: str) -> None:

@@ -267,7 +267,7 @@ def asked(question) -> str:
 SOLUTION = sr.derive("mlp", "adam")
 LR = SOLUTION["h1"].lr
 PYTHON = [
-    (lambda: sr.derive(3), "a graph has a name or a path, not a int (such as 'mlp' or 'my_arch.yaml')"),
+    (lambda: sr.derive(3), "a graph has a name or a path, not an int (such as 'mlp' or 'my_arch.yaml')"),
     (lambda: sr.derive(None), "a graph has a name or a path, not nothing"),
     (lambda: sr.graph(b"mlp"), "a graph has a name or a path, not a bytes"),
     (lambda: sr.derive("mlp", scales=["width"]), "scales are growths by name, not ['width'] (such as scales={"),
@@ -287,7 +287,7 @@ PYTHON = [
     (lambda: sr.derive("mlp", given=3), "given sizes stand by parameter, not 3"),
     (lambda: sr.derive("mlp", given={"h1": {"init": "1e999999999"}}), "parameter 'h1': cannot read the exponent '1e999999999'"),
     (lambda: sr.derive("mlp", given={"parameters": 3}), "parameters: stand by name, not as 3"),
-    (lambda: sr.classify(3), "a graph has a name or a path, not a int"),
+    (lambda: sr.classify(3), "a graph has a name or a path, not an int"),
     (lambda: sr.emit("mlp", "pytorch"), "emit writes a solution, not a str (sr.emit(sr.derive("),
     (lambda: sr.emit(SOLUTION, "pytroch"), "unknown backend 'pytroch' (did you mean 'pytorch'?)"),
     (lambda: sr.emit(SOLUTION, ["pytorch"]), "unknown backend ['pytorch'] (one of: "),

@@ -202,3 +202,36 @@ def test_the_command_line(
     Path("bare.py").write_text(LOOP.replace("def build", "def other"))
     assert main(["transfer", "bare.py:train"]) == 2
     assert "says nothing of what its rules are derived from (add build()" in capsys.readouterr().err
+
+
+OVER = """
+import math
+import scalerules as sr
+
+def build():
+    return sr.graph("mlp")
+
+def train(weight_decay, seed, rule, width):
+    return 1 + (math.log2(weight_decay) + 4) ** 2
+"""
+
+
+def test_the_command_line_sweeps_another_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(OVER)
+    rates = "0.015625,0.03125,0.0625,0.125"
+    common = ["--optimizer", "adamw", "--sizes", "32,64", "--seeds", "1", "--quiet", "--lrs", rates]
+    sweep_of = ["transfer", "mine.py:train", *common]
+    words = [*sweep_of, "--over", "weight_decay"]
+    assert main([*words, "--format", "json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["over"] == "weight_decay" and report["rules"][0]["rows"][0]["lr"] == pytest.approx(2**-4)
+    assert main(words) == 0 and "best weight_decay" in capsys.readouterr().out
+    assert main([*sweep_of, "--over", "eps"]) == 2
+    assert "train(): takes no 'eps' (def train(eps, seed, rule, width)" in capsys.readouterr().err
+    assert main(sweep_of) == 2
+    assert "train(): takes no 'lr'" in capsys.readouterr().err
+    assert main(["transfer", "mlp", "--over", "eps"]) == 2
+    assert "a graph is trained over the rate, not over 'eps'" in capsys.readouterr().err

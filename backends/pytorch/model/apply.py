@@ -19,7 +19,7 @@ from .at_sizes import ModelWarning, Sizes
 from .decay import ways
 from .doubts import warn_of_epsilon, warn_of_parts
 from .draw import draw
-from .fitting import check_lengths, check_model
+from .fitting import check_arguments, check_lengths, check_model
 from .forward_factors import Places, check_places, own_factor, set_factors
 from .groups import Groups, groups_of
 from .made import Made
@@ -68,6 +68,7 @@ def apply(
         raise MissingExtra("setting up a torch model", "torch") from error
 
     check_model(model, solution)
+    check_arguments(reference, names, unruled, init, seed, places, graph)
     graph = graph or getattr(solution, "architecture", None)
     at = Sizes.of(solution, graph, base, sizes)
     law = law_at(at)
@@ -128,11 +129,12 @@ def _initialise(
     reference: Module | Mapping[str, float] | None,
     seed: int | None,
 ) -> None:
-    """The values: those of the model multiplied, or with a seed new ones."""
-    for name, follower in matched.items():
-        if follower.parameter.is_meta:
-            hint = "materialise it first: model.to_empty(device=...), then apply(..., seed=0) draws them"
-            raise ScaleRulesError("has no values yet (meta device)", where=f"parameter {name!r}", hint=hint)
+    """The values: those of the model multiplied, or with a seed new ones, of those that other processes do not hold."""
+    here = {name: follower for name, follower in matched.items() if not follower.parameter.is_meta}
+    if len(here) < len(matched) and (seed is None or not here):
+        name = next(name for name in matched if name not in here)
+        hint = "materialise it first: model.to_empty(device=...), then apply(..., seed=0) draws them"
+        raise ScaleRulesError("has no values yet (meta device)", where=f"parameter {name!r}", hint=hint)
     values: dict[str, Tensor] = {}
     if reference is None or isinstance(reference, Mapping):
         stds = reference
@@ -141,9 +143,9 @@ def _initialise(
         stds = reference_stds(reference, known, at)
         values = reference_values(reference, known, at)
     if seed is None:
-        rescale(model, matched, at, stds)
+        rescale(model, here, at, stds)
     else:
-        draw(model, matched, at, values, stds, seed)
+        draw(model, here, at, values, stds, seed)
 
 
 def _said(at: Sizes, name: str, factor: float) -> str:

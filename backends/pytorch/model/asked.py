@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from scalerules.errors import ScaleRulesError
 from scalerules.optimizers.law import RADIUS
@@ -49,6 +49,9 @@ class Asked:
         receiver = None if optimizer is None else Receiver.of(optimizer)
         rate = Tuned.of("lr", lr, number)
         beside = rate if lr_beside is None else Tuned.of("lr_beside", lr_beside, number)
+        if lr_beside is not None and law is not None and "muon" not in law.name:
+            what = f"is the rate of what another optimizer takes, and {law.name} has none beside it"
+            raise ScaleRulesError(what, where="lr_beside=", hint="lr= by name, or rules of muon")
         decay = Tuned.of("weight_decay", weight_decay, number)
         damping = None if eps is None else Tuned.of("eps", eps, epsilon)
         means = None if averages is None else Tuned.of("betas", averages, betas)
@@ -56,6 +59,10 @@ class Asked:
             check_kind(law, receiver)
             if not for_matrices_only(law, receiver):
                 _check_taken(receiver, decay, damping, means)
+        if receiver is not None:
+            for tuned in (rate, decay, damping, means):
+                if tuned is not None:
+                    check_shadowed(receiver, tuned.what, tuned.values.values())
         if damping is None and (own := _own_epsilon(law, receiver)) is not None:
             damping = Tuned("eps", {"*": own})
         patterns = (unruled,) if isinstance(unruled, str) else tuple(unruled)
@@ -75,10 +82,27 @@ class Asked:
         Tuned("unruled", dict.fromkeys(self.unruled)).check(listed)
 
 
+def check_shadowed(receiver: Receiver, what: str, tuned: Iterable[Any]) -> None:
+    """Raises `ScaleRulesError` for an argument of a class that its groups override, with other numbers."""
+    if what in receiver.options and not any(_same(receiver.options[what], value) for value in tuned):
+        text = f"{what}= has no effect, every group has its own"
+        raise ScaleRulesError(text, where=f"optimizer {receiver.name}", hint=f"apply(..., {what}=...)")
+
+
+def _same(one: Any, other: Any) -> bool:
+    pairs = [tuple(cast("list[Any]", each)) if isinstance(each, list) else each for each in (one, other)]
+    return bool(pairs[0] == pairs[1])
+
+
 def law_at(at: Sizes) -> Law | None:
     """The optimizer that the rules were derived for; None for one that is not known here (in a file by hand)."""
+    return law_named(at.solution.optimizer)
+
+
+def law_named(name: str) -> Law | None:
+    """The optimizer of a name; None for one that is not known here."""
     try:
-        return named_in(at.solution.optimizer)
+        return named_in(name)
     except ScaleRulesError:
         return None
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.amounts import positive
+from scalerules.catalogue.user_code import kind_of
 from scalerules.errors import ScaleRulesError, UnknownName
 from scalerules.sizes.exponents import Exponents
 from scalerules.solution.solution import Solution
@@ -31,6 +32,9 @@ class Sizes:
         cls, solution: Solution, graph: Graph | None, base: Mapping[str, float], sizes: Mapping[str, float]
     ) -> Sizes:
         """Checks the names of scales; those that are not given stay as they are."""
+        for what, given in (("base=", base), ("sizes=", sizes)):
+            if not isinstance(given, Mapping):
+                raise ScaleRulesError(f"is {kind_of(given)}, not values by scale", where=what, hint='{"width": 64}')
         scales = graph.scales if graph is not None else solution.scales
         for name in (*base, *sizes):
             if name not in scales and name not in solution.scales:

@@ -6,14 +6,17 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from scalerules.catalogue.user_code import kind_of
 from scalerules.errors import ScaleRulesError, UnknownName
 
+from .fitting import check_module
 from .made import Group, Made
 from .match import Matched, bare
 from .receiver import Receiver
 from .rows import ENTRYWISE, MUON, Row
 from .sharded import mesh_of
 from .table import plain, yaml_text
+from .taking import taken, taken_by_pair
 from .tuned import fits, number
 from .written import written
 
@@ -65,21 +68,33 @@ class Groups(list[Group]):
         whole; `names` says otherwise: `{"0.*": "layers.4.*"}`. Raises `UnknownName` for a parameter that is trained and
         has no numbers here.
         """
+        check_module(model)
         known = {bare(name): name for group in self for name in group["names"]}
         objects = {id(p): name for group in self for name, p in zip(group["names"], group["params"], strict=True)}
         found: dict[str, Parameter] = {}
         for name, parameter in model.named_parameters(remove_duplicate=False):
             whole = objects.get(id(parameter)) or known.get(_renamed(bare(name), names or {}))
             if whole is not None:
+                self._fits(name, parameter, self.rows.get(whole))
                 found[whole] = parameter
+        for pattern in names or {}:
+            if not any(fits(bare(name), pattern) for name, _ in model.named_parameters(remove_duplicate=False)):
+                raise UnknownName("name", pattern, map(bare, dict(model.named_parameters())), where="names=")
         covered = {id(parameter) for parameter in found.values()}
         left = {bare(name) for name in self.made.left}
         for name, parameter in model.named_parameters():
             if parameter.requires_grad and id(parameter) not in covered and bare(name) not in left:
-                raise UnknownName("parameter", name, known, where="the model")
+                raise UnknownName("parameter", _renamed(bare(name), names or {}), known, where="the model")
         if not found:
             raise ScaleRulesError("has none of the parameters of these groups", where="the model")
         return self._with(found)
+
+    def _fits(self, name: str, parameter: Parameter, row: Row | None) -> None:
+        """Raises `ScaleRulesError` for a parameter of another size (a vector may be a part of one, flat)."""
+        shape = tuple(parameter.shape)
+        if row is not None and len(shape) == len(row.shape) > 1 and shape != row.shape:
+            what = f"is {' x '.join(map(str, shape))}, these groups are for {' x '.join(map(str, row.shape))}"
+            raise ScaleRulesError(what, where=f"parameter {name!r}", hint="call apply with its sizes")
 
     def _with(self, parameters: Mapping[str, Parameter]) -> Groups:
         groups: list[Group] = []
@@ -113,6 +128,9 @@ class Groups(list[Group]):
         Each group gets as much of it as before. A scheduler is made after it, or gets `base_lrs` of `groups.per_group`.
         Raises `ScaleRulesError` for an optimizer of other groups, before anything is changed.
         """
+        if not hasattr(optimizer, "param_groups"):
+            hint = "groups.optimizer(torch.optim.AdamW)"
+            raise ScaleRulesError(f"is {kind_of(optimizer)}, not an optimizer", where="the optimizer", hint=hint)
         new = {key: value for key, value in (("lr", lr), ("weight_decay", weight_decay)) if value is not None}
         numbers = {key: self.per_group(value, key) for key, value in new.items()}
         if len(optimizer.param_groups) != len(self):
@@ -126,52 +144,21 @@ class Groups(list[Group]):
                     group["initial_lr"] = number_of
             optimizer.defaults[key] = new[key]
 
-    def optimizer(self, kind: type[Optimizer], **options: Any) -> Optimizer:
-        """The optimizer of class `kind` that takes these groups; `options` are its arguments.
+    def optimizer(self, kind: Any, **options: Any) -> Optimizer:
+        """The optimizer of class (or partial) `kind` that takes these groups; `options` are its arguments.
 
-        Its `defaults["lr"]` is the tuned rate. Rules of Muon make it a `Pair`: `kind` takes the matrices, AdamW the
-        rest (`others=` another class). Raises `ScaleRulesError` for a class that does with the numbers what they are
-        not for.
+        Its `defaults["lr"]` is the tuned rate. Rules of Muon make it a `Pair`: `kind` takes the matrices, with the
+        arguments `options=`, AdamW the rest, with `other_options=` (`others=` another class). Raises `ScaleRulesError`
+        for a class that does with the numbers what they are not for, or does not have the arguments.
         """
         chosen, arguments = self.for_trainer(kind, **options)
         return chosen(**arguments)
 
-    def for_trainer(self, kind: type[Optimizer], **options: Any) -> tuple[type[Optimizer], dict[str, Any]]:
+    def for_trainer(self, kind: Any, **options: Any) -> tuple[type[Optimizer], dict[str, Any]]:
         """The class and its arguments, as `Trainer(optimizer_cls_and_kwargs=groups.for_trainer(AdamW))` takes them."""
-        groups = [dict(group) for group in self]
-        tuned: dict[str, Any] = {"lr": self.made.lr} if self.made.lr is not None else {}
-        if any(group.get("optimizer") == MUON for group in self):
-            from .muon_pair import Pair  # needs torch, which rules as a table do not
-
-            self._check_pair(Receiver(kind, dict(options.get("options") or {})), options)
-            given = {**tuned, "weight_decay": self.made.weight_decay} if tuned else {}
-            return Pair, {"params": groups, "matrices": kind, **given, **options}
-        receiver = Receiver(kind, options)
-        self._check(receiver)
-        return kind, {"params": groups, **(tuned if receiver.takes("lr") else {}), **options}
-
-    def _check(self, receiver: Receiver) -> None:
-        """Raises `ScaleRulesError` if this class decays otherwise than the one that the numbers are for."""
-        if self.made.receiver is not None and self.made.receiver == receiver:
-            return
-        hint = f"apply(..., optimizer={receiver.name})"
-        if receiver.options:
-            hint = f"apply(..., optimizer=functools.partial({receiver.name}, ...)) with the same arguments"
-        scaled = [row for row in self.rows.values() if row.factor["weight_decay"] != 1]
-        decays = any(float(row.numbers["weight_decay"]) for row in scaled)
-        if decays and receiver.decay not in (None, self.made.decay):
-            what = f"decays weights in a way that is {receiver.decay}, the numbers are for {self.made.decay} decay"
-            raise ScaleRulesError(what, where=f"optimizer {receiver.name}", hint=hint)
-
-    def _check_pair(self, matrices: Receiver, options: Mapping[str, Any]) -> None:
-        """Raises `ScaleRulesError` if one of the two does with its numbers what they are not for."""
-        mine = self.made.receiver
-        if mine is not None and None not in (mine.adjust, matrices.adjust) and mine.adjust != matrices.adjust:
-            what = f"adjusts the rate as {matrices.adjust!r}, the numbers are for {mine.adjust!r}"
-            hint = f"apply(..., optimizer=functools.partial({matrices.name}, ...)) with the same arguments"
-            raise ScaleRulesError(what, where=f"optimizer {matrices.name}", hint=hint)
-        if "others" in options:
-            self._check(Receiver(options["others"], dict(options.get("other_options") or {})))
+        take = taken_by_pair if any(group.get("optimizer") == MUON for group in self) else taken
+        chosen, arguments = take(Receiver.of(kind), options, self.made, list(self.rows.values()))
+        return chosen, {"params": [dict(group) for group in self], **arguments}
 
     def to_dict(self) -> dict[str, Any]:
         """The groups as plain data, for what has no Python hooks: tuned numbers, factors, names of parameters."""

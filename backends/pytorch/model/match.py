@@ -180,6 +180,7 @@ def match(model: Module, names: Names, silent: Silent | None = None) -> Match:
             found.ruled[name] = Follower(names.parts[rule], parameters[key], part, tuple(map(bare, called)))
         elif not _without(found, called, parameters[key], silent):
             unknown.append(called[0])
+    _reached(names, [name for called in aliases.values() for name in called])
     _complete(names, {weight_of(follower.rule) for follower in found.ruled.values()}, unknown)
     _one_pattern(found.ruled, names)
     return found
@@ -202,6 +203,14 @@ def _without(found: Match, called: list[str], parameter: Parameter, silent: Sile
             hint=f"trace it as it is trained; unruled={name!r} trains it with the numbers of the base size",
         )  # fmt: skip
     return True
+
+
+def _reached(names: Names, present: list[str]) -> None:
+    """Raises `Unmatched` for a pattern of the user that fits no parameter."""
+    for pattern in names.given:
+        if not any(name == pattern or fits(bare(name), pattern) for name in present):
+            hint = nearest(pattern, map(bare, present))
+            raise Unmatched(f"the pattern {pattern!r} fits no parameter", where="names=", hint=hint)
 
 
 def _complete(names: Names, covered: set[str], unknown: list[str]) -> None:

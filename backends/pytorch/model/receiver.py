@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from scalerules.errors import ScaleRulesError
+from scalerules.catalogue.user_code import kind_of
+from scalerules.errors import ScaleRulesError, UnknownName
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,18 +50,29 @@ class Receiver:
 
     @classmethod
     def of(cls, given: Any) -> Receiver:
-        """From a class, or a `functools.partial` of one. Raises `ScaleRulesError`."""
+        """From a class, or a `functools.partial` of one. Raises `ScaleRulesError`, also for unknown arguments."""
+        hint = "such as torch.optim.AdamW"
         options: dict[str, Any] = {}
         while isinstance(given, functools.partial):
             partial = cast("functools.partial[Any]", given)
+            if partial.args:
+                raise ScaleRulesError("binds arguments without names", where="optimizer=", hint="write name=value")
             options, given = {**partial.keywords, **options}, partial.func
         if not isinstance(given, type):
-            is_made = hasattr(given, "param_groups")
-            what = "is an optimizer already" if is_made else f"is a {type(given).__name__}"
-            raise ScaleRulesError(
-                f"{what}, not the class of one", where="optimizer=", hint="optimizer=torch.optim.AdamW"
-            )
-        return cls(cast("type[Any]", given), options)
+            what = "is an optimizer already" if hasattr(given, "param_groups") else f"is {kind_of(given)}"
+            raise ScaleRulesError(f"{what}, not the class of one", where="optimizer=", hint=hint)
+        if not callable(getattr(cast("Any", given), "step", None)):
+            raise ScaleRulesError(f"{given.__name__} is no class of an optimizer", where="optimizer=", hint=hint)
+        receiver = cls(cast("type[Any]", given), options)
+        for name in options:
+            if name == "params" or not receiver.takes(name):
+                known = [argument for argument in receiver.arguments if argument != "params"]
+                raise UnknownName("argument", name, known, where=f"optimizer {receiver.name}")
+        return receiver
+
+    def with_options(self, options: Mapping[str, Any]) -> Receiver:
+        """The same class with further arguments. Raises `UnknownName` for one that it does not take."""
+        return Receiver.of(functools.partial(self.kind, **{**self.options, **options}))
 
     @property
     def name(self) -> str:

@@ -75,9 +75,10 @@ def specific(pattern: str) -> int:
 
 
 def number(what: str, value: Any) -> Number:
-    """A finite number that is not negative, or a tensor of one. Raises `ScaleRulesError`."""
+    """A finite number that is not negative, or a tensor of one float. Raises `ScaleRulesError`."""
     is_tensor = hasattr(value, "numel") and hasattr(value, "item")
-    if isinstance(value, bool) or not (isinstance(value, Real) or (is_tensor and value.numel() == 1)):
+    is_one = isinstance(value, Real) or (is_tensor and value.numel() == 1 and value.is_floating_point())
+    if isinstance(value, bool) or not is_one:
         raise ScaleRulesError(f"is {_shown(value)}, not a number", where=f"{what}=")
     if not (math.isfinite(float(value)) and float(value) >= 0):
         raise ScaleRulesError(

@@ -108,9 +108,9 @@ def two_processes() -> dict[str, Any]:
     return measured({"drawn": drawn, "own": own, "replicated": DistributedDataParallel(Net(WIDTH)), "tensor": tensor})
 
 
-def rank(index: int, port: int, folder: str) -> None:
+def rank(index: int, folder: str) -> None:
     """What each of the two processes does; its results go to a file."""
-    with joined(index, port):
+    with joined(index, folder):
         torch.save(two_processes(), f"{folder}/{index}.pt")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from handmade import handmade
+from fused_weight import CUTS, parts_of_one
 from residual_net import BASE, Net, quiet, rules, run
 from scalerules.backends.pytorch.model.muon_pair import Pair
 from scalerules.backends.pytorch.source.emit import Groups
@@ -22,7 +22,6 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-import scalerules as sr
 from scalerules.errors import ScaleRulesError
 
 torch.set_num_threads(1)
@@ -160,24 +159,6 @@ def test_a_wrapper_that_puts_in_other_parameters() -> None:
     assert all(not torch.equal(p, master) for p, master in masters.items())
 
 
-def parts_of_one(names: list[str], axes: str) -> Any:
-    """Rules for weights that read one input; where the names are cuts, parts of one weight."""
-    g = sr.Builder("parts", sizes=BASE, axes={"batch": 4, "n": "width", "heads": 4, "head": "width/4"})
-    x, labels = g.input("x", "batch n"), {"n": "m", "heads": "h", "head": "d"}
-    outputs: list[str] = []
-    for index, name in enumerate(names):
-        g.parameter(name, axes)
-        out = " ".join(labels[axis] for axis in axes.split()[:-1])
-        outputs.append(g.einsum(f"y{index}", f"b n, {out} n -> b {out}", x, parameters=(name,)))
-    return handmade(g.build(*outputs), "muon-original")
-
-
-CUTS = {
-    "rows": (["qkv.weight[0:width, :]", "qkv.weight[width:2*width, :]", "qkv.weight[2*width:3*width, :]"], "n n"),
-    "heads in turn": ([f"qkv.weight[(4, 3, width/4)[:, {i}, :], :]" for i in range(3)], "heads head n"),
-}
-
-
 @pytest.mark.parametrize("kind", CUTS)
 @pytest.mark.parametrize("width", [32, 128])
 def test_the_parts_of_a_fused_weight_are_orthogonalised_one_by_one(kind: str, width: int) -> None:
@@ -229,6 +210,12 @@ def test_an_adjustment_other_than_the_one_the_numbers_are_for_is_refused() -> No
     groups = groups_of(Net(64))
     with pytest.raises(ScaleRulesError, match=r"adjusts the rate as 'match_rms', the numbers are for 'original'"):
         groups.optimizer(torch.optim.Muon, options={"adjust_lr_fn": "match_rms_adamw"})
+    with pytest.raises(ScaleRulesError, match=r"takes no 'momentum' itself \(options=\{'momentum': \.\.\.\} for Muon"):
+        groups.optimizer(torch.optim.Muon, momentum=0.9)
+    with pytest.raises(ScaleRulesError, match=r"unknown argument 'momentun' .did you mean 'momentum'"):
+        groups.optimizer(torch.optim.Muon, options={"momentun": 0.9})
+    with pytest.raises(ScaleRulesError, match=r"other_options=: is a float, not arguments by name"):
+        groups.optimizer(torch.optim.Muon, other_options=0.9)
     with pytest.raises(ScaleRulesError, match=r"decays weights in a way that is coupled"):
         groups.optimizer(torch.optim.Muon, others=torch.optim.Adam)
     take = functools.partial(torch.optim.Muon, adjust_lr_fn="match_rms_adamw")

@@ -92,6 +92,25 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"optimizer": torch.optim.Rprop, "betas": (0.9, 0.99)}, r"optimizer Rprop: has no betas"),
     ({"optimizer": torch.optim.AdamW, "eps": (1e-8, 1e-3)}, r"optimizer AdamW: takes one number for eps"),
     ({"sizes": {"widht": 64}}, r"unknown scale 'widht'"),
+    ({"base": 32}, r"base=: is an int, not values by scale"),
+    ({"sizes": None}, r"sizes=: is nothing, not values by scale"),
+    ({"base": {"width": "32"}}, r"scale 'width': '32' is not a number above 0"),
+    ({"lr": torch.tensor(1)}, r"lr=: is a Tensor, not a number"),
+    ({"lr_beside": 1e-3}, r"lr_beside=: is the rate of what another optimizer takes, and adam has none beside it"),
+    ({"reference": "small"}, r"reference=: is 'small', not a model built at the base size or stds by name"),
+    ({"reference": Net}, r"reference=: is a type, not a model"),
+    ({"reference": {"W_E": -1.0}}, r"reference\['W_E'\]=: cannot be -1"),
+    ({"names": ["W_E"]}, r"names=: is a list, not rules by name"),
+    ({"names": {"w_e": "W_E"}}, r"names=: the pattern 'w_e' fits no parameter"),
+    ({"places": {"scores": 3}}, r"places=: is a dict, not paths by node"),
+    ({"unruled": None}, r"unruled=: is nothing, not a pattern"),
+    ({"init": "no"}, r"init=: is 'no', not True or False"),
+    ({"seed": 1.5}, r"seed=: is 1\.5, not a whole number"),
+    ({"graph": "mlp"}, r"graph=: is 'mlp', not a Graph"),
+    ({"optimizer": nn.Linear}, r"optimizer=: Linear is no class of an optimizer"),
+    ({"optimizer": functools.partial(torch.optim.AdamW, [])}, r"optimizer=: binds arguments without names"),
+    ({"optimizer": functools.partial(torch.optim.AdamW, beta=0.9)}, r"unknown argument 'beta' .did you mean 'betas'"),
+    ({"optimizer": functools.partial(torch.optim.AdamW, lr=0.1)}, r"optimizer AdamW: lr= has no effect, every group"),
     ({"places": {"score": "blocks.*"}}, r"'score': has no solved factor"),
 ]
 
@@ -102,6 +121,27 @@ def test_what_does_not_fit_is_refused_before_anything_changes(options: dict[str,
     with pytest.raises(ScaleRulesError, match=text):
         quiet(model, rules(), **{"sizes": WIDE, "weight_decay": 0.0, **options})
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
+
+
+FOR_GROUPS: list[tuple[Callable[[Groups], Any], str]] = [
+    (lambda groups: groups.optimizer("adamw"), r"optimizer=: is a str, not the class of one"),  # type: ignore[arg-type]
+    (lambda groups: groups.optimizer(torch.optim.SGD), r"optimizer SGD: is not what the rules were derived for"),
+    (lambda groups: groups.optimizer(torch.optim.AdamW, lr=0.1), r"lr= has no effect, every group has its own"),
+    (lambda groups: groups.optimizer(torch.optim.AdamW, eps=1.0), r"eps= has no effect, every group has its own"),
+    (lambda groups: groups.optimizer(torch.optim.AdamW, params=[]), r"unknown argument 'params'"),
+    (lambda groups: groups.on(Net), r"the model: is a type, not a torch module"),  # type: ignore[arg-type]
+    (lambda groups: groups.on(Net(64)), r"parameter 'W_E': is 11 x 64, these groups are for 11 x 128"),
+    (lambda groups: groups.on(Net(128), names={"w.*": "W_E"}), r"names=: unknown name 'w\.\*'"),
+    (lambda groups: groups.on(Net(128), names={"W_E": "W_F"}), r"unknown parameter 'W_F'"),
+    (lambda groups: groups.retune("adamw", lr=1e-3), r"is a str, not an optimizer"),  # type: ignore[arg-type]
+    (lambda groups: groups.per_group(1e-8, of="eps"), r"unknown number 'eps'"),
+]
+
+
+@pytest.mark.parametrize(("call", "text"), FOR_GROUPS, ids=[str(i) for i in range(len(FOR_GROUPS))])
+def test_what_groups_cannot_do_is_said(call: Callable[[Groups], Any], text: str) -> None:
+    with pytest.raises(ScaleRulesError, match=text):
+        call(quiet(Net(128), rules(), sizes=WIDE))
 
 
 def test_what_is_no_model_and_no_solution_is_said() -> None:

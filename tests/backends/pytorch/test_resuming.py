@@ -1,18 +1,21 @@
 """Sharded training with a distributed checkpoint: saved by two processes (gloo), resumed by one, the same losses.
 
-FSDP2 with AdamW and with Muon's pair, whose matrices are gathered for their step.
+FSDP2 with AdamW and with Muon's pair, whose matrices are gathered for their step; a fused one, whose parts no process
+holds whole, steps part by part.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from fused_weight import CUTS, parts_of_one
 from gloo import in_two_processes, joined
 from residual_net import Net, quiet, rules
-from scalerules.backends.pytorch.source.emit import Groups
 from torch import nn
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
@@ -21,20 +24,53 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn import functional
 
+from scalerules.solution.solution import Solution
+
 WIDTH, SECONDS = 32, 150
-KINDS = {"adam": torch.optim.AdamW, "muon-original": torch.optim.Muon}
 
 
-def set_up(model: nn.Module, law: str) -> Groups:
-    return quiet(model, rules(law), sizes={"width": WIDTH}, lr=1e-2, optimizer=KINDS[law], seed=3)
+class Fused(nn.Module):
+    """Three projections in one weight, between an embedding and logits that stay."""
+
+    def __init__(self, width: int, seed: int = 0) -> None:
+        super().__init__()
+        draw = torch.Generator().manual_seed(0)
+        self.register_buffer("embedding", torch.randn((11, width), generator=draw))
+        self.register_buffer("logits", torch.randn((3 * width, 11), generator=draw) / width)
+        torch.manual_seed(seed)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(self.qkv(self.embedding[tokens])) @ self.logits  # type: ignore[index, operator]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, its rules, and the class that takes them."""
+
+    make: Callable[..., nn.Module]
+    rules: Callable[[], Solution]
+    take: type[torch.optim.Optimizer]
+
+
+CASES = {
+    "adamw": Case(Net, rules, torch.optim.AdamW),
+    "muon": Case(Net, lambda: rules("muon-original"), torch.optim.Muon),
+    "muon, fused": Case(Fused, lambda: parts_of_one(*CUTS["rows"]), torch.optim.Muon),
+    "muon, heads in turn": Case(Fused, lambda: parts_of_one(*CUTS["heads in turn"]), torch.optim.Muon),
+}
+
+
+def optimizer_of(model: nn.Module, case: Case) -> torch.optim.Optimizer:
+    groups = quiet(model, case.rules(), sizes={"width": WIDTH}, lr=1e-2, optimizer=case.take, seed=3)
+    return groups.optimizer(case.take)
 
 
 def steps(model: nn.Module, optimizer: torch.optim.Optimizer, first: int, count: int) -> list[float]:
     losses: list[float] = []
     for number in range(first, first + count):
-        torch.manual_seed(number)
-        tokens, target = torch.randint(11, (16,)), torch.randint(11, (16,))
-        loss = functional.cross_entropy(model(tokens), target)
+        tokens = torch.randint(11, (16,), generator=torch.Generator().manual_seed(number))
+        loss = functional.cross_entropy(model(tokens), 3 * tokens % 11)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -43,28 +79,22 @@ def steps(model: nn.Module, optimizer: torch.optim.Optimizer, first: int, count:
 
 
 def sharded(model: nn.Module, mesh: Any) -> nn.Module:
-    for block in model.blocks:  # type: ignore[union-attr]
+    for block in getattr(model, "blocks", ()):
         fully_shard(block, mesh=mesh)
     return fully_shard(model, mesh=mesh)  # type: ignore[return-value]
 
 
-def one(law: str) -> list[float]:
-    """Four steps of one process."""
-    model = Net(WIDTH)
-    return steps(model, set_up(model, law).optimizer(KINDS[law]), 0, 4)
-
-
-def saved(index: int, port: int, folder: str) -> None:
+def saved(index: int, folder: str) -> None:
     """Two steps in each of two processes, kept as a distributed checkpoint."""
-    with joined(index, port):
+    with joined(index, folder):
         mesh = init_device_mesh("cpu", (2,))
-        for law, take in KINDS.items():
-            model = sharded(Net(WIDTH), mesh)
-            optimizer = set_up(model, law).optimizer(take)
+        for name, case in CASES.items():
+            model = sharded(case.make(WIDTH), mesh)
+            optimizer = optimizer_of(model, case)
             losses = steps(model, optimizer, 0, 2)
             state, moments = get_state_dict(model, optimizer)
-            save({"model": state, "optimizer": moments}, checkpoint_id=f"{folder}/{law}")
-            torch.save(losses, f"{folder}/{law}.{index}.pt")
+            save({"model": state, "optimizer": moments}, checkpoint_id=f"{folder}/{name}")
+            torch.save(losses, f"{folder}/{name}.{index}.pt")
 
 
 @pytest.fixture(scope="module")
@@ -76,15 +106,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.parametrize("law", KINDS)
-def test_two_processes_save_and_one_goes_on(folder: Path, law: str) -> None:
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_save_and_one_goes_on(folder: Path, name: str) -> None:
     torch.set_num_threads(1)
-    alone = one(law)
-    before = [torch.load(folder / f"{law}.{index}.pt") for index in (0, 1)]
-    assert before[0] == before[1] == pytest.approx(alone[:2], rel=1e-5)
-    model = Net(WIDTH, seed=9)
-    optimizer = set_up(model, law).optimizer(KINDS[law])
+    case = CASES[name]
+    whole = case.make(WIDTH)
+    alone = steps(whole, optimizer_of(whole, case), 0, 4)
+    before = [torch.load(folder / f"{name}.{index}.pt") for index in (0, 1)]
+    assert before[0] == before[1] == pytest.approx(alone[:2], rel=1e-5) and alone[3] < alone[0]
+    model = case.make(WIDTH, seed=9)
+    optimizer = optimizer_of(model, case)
     state, moments = get_state_dict(model, optimizer)
-    load({"model": state, "optimizer": moments}, checkpoint_id=str(folder / law))
+    load({"model": state, "optimizer": moments}, checkpoint_id=str(folder / name))
     set_state_dict(model, optimizer, model_state_dict=state, optim_state_dict=moments)
     assert steps(model, optimizer, 2, 2) == pytest.approx(alone[2:], rel=1e-5)
