@@ -46,8 +46,9 @@ class Tally:
         """Empty, or as a file holds it."""
         tally = cls(kind, attempt)
         if place is not None and place.exists():
+            readers = {"outcomes": Counter[str], "longest": tuple[float, int]}
             for name, value in json.loads(place.read_text()).get(kind, {}).items():
-                setattr(tally, name, Counter(value) if name == "outcomes" else value)
+                setattr(tally, name, readers[name](value) if name in readers else value)
         return tally
 
     def keep(self, place: Path | None) -> None:
@@ -75,7 +76,7 @@ class Tally:
         except Exception as error:
             self.found(seed, f"{type(error).__name__}: {ascii(str(error)):.300}")
         took = time.process_time() - start
-        self.longest = max(tuple(self.longest), (round(took, 2), seed))
+        self.longest = max(self.longest, (round(took, 2), seed))
         if took > LIMIT:
             self.found(seed, f"{took:.1f} s")
         if Path("PWNED").exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+
+PATIENCE = 100
 
 
 @contextmanager
@@ -28,11 +31,17 @@ def in_two_processes(target: Callable[[int, str], None], folder: Path, seconds: 
 
 @contextmanager
 def joined(index: int, folder: str) -> Iterator[None]:
-    """One of the two, while it belongs to the group; they meet by a file, since a free port may be taken meanwhile."""
+    """One of the two, while it belongs to the group; they meet by a file, since a free port may be taken meanwhile.
+
+    Where it hangs, its threads are printed.
+    """
+    faulthandler.dump_traceback_later(PATIENCE, exit=True)
     torch.set_num_threads(1)
     os.environ.update(RANK=str(index), LOCAL_RANK=str(index), WORLD_SIZE="2")
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=index, world_size=2)
     try:
         yield
+        torch.distributed.barrier()  # what the other still sends needs this one
     finally:
         torch.distributed.destroy_process_group()
+        faulthandler.cancel_dump_traceback_later()

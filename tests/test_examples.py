@@ -31,4 +31,4 @@ def test_what_is_tuned_small_holds_at_eight_times_the_width(name: str, tmp_path:
 
 
 def test_there_are_no_others() -> None:
-    assert sorted(path.stem for path in EXAMPLES.glob("*.py")) == ["gpt", "hugging_face"]
+    assert sorted(path.stem for path in EXAMPLES.glob("*.py")) == ["gpt", "hugging_face", "own_loop"]

@@ -109,7 +109,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"graph": "mlp"}, r"graph=: is 'mlp', not a Graph"),
     ({"optimizer": nn.Linear}, r"optimizer=: Linear is no class of an optimizer"),
     ({"optimizer": functools.partial(torch.optim.AdamW, [])}, r"optimizer=: binds arguments without names"),
-    ({"optimizer": functools.partial(torch.optim.AdamW, beta=0.9)}, r"unknown argument 'beta' .did you mean 'betas'"),
+    ({"optimizer": functools.partial(torch.optim.AdamW, **{"beta": 0.9})}, r"unknown argument 'beta' .did you mean 'betas'"),
     ({"optimizer": functools.partial(torch.optim.AdamW, lr=0.1)}, r"optimizer AdamW: lr= has no effect, every group"),
     ({"places": {"score": "blocks.*"}}, r"'score': has no solved factor"),
 ]

@@ -57,10 +57,19 @@ def plain(law: str, count: int = 4) -> list[float]:
     return losses
 
 
-def accelerated(accelerator: Any, model: Any, optimizer: Any, schedule: Any, first: int, count: int) -> list[float]:
+def prepared(law: str, seed: int) -> tuple[Any, Any, Any, Any]:
+    """accelerate with what it prepared: model, optimizer, schedule."""
+    accelerator = Accelerator(cpu=True, step_scheduler_with_optimizer=False)
+    model = Net(128, seed=seed)
+    optimizer = optimizer_of(model, law)
+    return accelerator, *accelerator.prepare(model, optimizer, falling(optimizer))
+
+
+def accelerated(parts: tuple[Any, Any, Any, Any], numbers: range) -> list[float]:
     """The losses of a loop by accelerate, each process with its part of the batch."""
+    accelerator, model, optimizer, schedule = parts
     losses: list[float] = []
-    for number in range(first, first + count):
+    for number in numbers:
         with accelerator.split_between_processes(torch.stack(batch(number), 1)) as part:
             loss = functional.cross_entropy(model(part[:, 0]), part[:, 1])
         optimizer.zero_grad()
@@ -73,18 +82,12 @@ def accelerated(accelerator: Any, model: Any, optimizer: Any, schedule: Any, fir
 
 @pytest.mark.parametrize("law", KINDS)
 def test_accelerate_trains_saves_and_resumes(law: str, tmp_path: Path) -> None:
-    def prepared(seed: int) -> tuple[Any, ...]:
-        accelerator = Accelerator(cpu=True, step_scheduler_with_optimizer=False)
-        model = Net(128, seed=seed)
-        optimizer = optimizer_of(model, law)
-        return accelerator, *accelerator.prepare(model, optimizer, falling(optimizer))
-
-    accelerator, *parts = prepared(0)
-    losses = accelerated(accelerator, *parts, 0, 2)
-    accelerator.save_state(str(tmp_path))
-    accelerator, *parts = prepared(9)
-    accelerator.load_state(str(tmp_path))
-    assert losses + accelerated(accelerator, *parts, 2, 2) == pytest.approx(plain(law), rel=1e-5)
+    parts = prepared(law, 0)
+    losses = accelerated(parts, range(2))
+    parts[0].save_state(str(tmp_path))
+    parts = prepared(law, 9)
+    parts[0].load_state(str(tmp_path))
+    assert losses + accelerated(parts, range(2, 4)) == pytest.approx(plain(law), rel=1e-5)
 
 
 class Stage(nn.Module):
@@ -132,11 +135,7 @@ def rank(index: int, folder: str) -> None:
         losses: dict[str, list[float]] = {}
         for law in KINDS:
             losses[f"pipeline {law}"] = staged(index, law)
-            accelerator = Accelerator(cpu=True, step_scheduler_with_optimizer=False)
-            model = Net(128, seed=index)
-            optimizer = optimizer_of(model, law)
-            parts = accelerator.prepare(model, optimizer, falling(optimizer))
-            losses[f"accelerate {law}"] = accelerated(accelerator, *parts, 0, 4)
+            losses[f"accelerate {law}"] = accelerated(prepared(law, index), range(4))
         torch.save(losses, f"{folder}/{index}.pt")
 
 
