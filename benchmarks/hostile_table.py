@@ -1,9 +1,10 @@
-"""A table of hostile inputs: message, exit status, seconds of CPU, peak memory. `--check` ends with 1 if one is off.
+"""A table of hostile inputs: message, exit status, seconds of CPU, peak memory; ends with 1 if one is off.
 
-    python -m benchmarks.hostile_table > table.md
+    python -m benchmarks.hostile_table > table.md      (--more: those of hostile_more.py alone)
 
-Every line of `hostile_inputs.py` is run by a shell in a folder with its files. Off is: a traceback, another status than
-0, 1, 2 or 130, several lines of message, more than `SECONDS`, more than `MEGABYTES`, or code that a name has run.
+Every line of `hostile_inputs.py` and `hostile_more.py` is run by a shell in a folder with their files. Off is: a
+traceback, another status than 0, 1, 2 or 130, several lines of message, more than `SECONDS`, more than `MEGABYTES`,
+noise in a result, or code that a name has run.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .hostile_inputs import FILES, LINES
+from .hostile_more import MORE, MORE_FILES
 
 SECONDS, MEGABYTES = 10.0, 1500
 PYTHON = """\
@@ -40,6 +42,7 @@ class Row:
     said: str
     seconds: float
     memory: float
+    result: str = ""
 
     @property
     def message(self) -> str:
@@ -57,6 +60,7 @@ class Row:
             "several lines": len(own) > 1,
             "slow": self.seconds > SECONDS,
             "large": self.memory > MEGABYTES,
+            "noise": "noise" in self.result,
             "no message": self.status == 2 and not self.said.strip(),
         }
         return ", ".join(what for what, is_so in wrong.items() if is_so)
@@ -82,20 +86,21 @@ def row(line: str, folder: Path) -> Row:
         )  # fmt: skip
         _, status, used = os.wait4(process, 0)
     seconds = min(used.ru_utime + used.ru_stime, time.monotonic() - began)
-    text = error.read_text(encoding="utf-8", errors="replace")
-    return Row(line, os.waitstatus_to_exitcode(status), text, seconds, used.ru_maxrss / 1024)
+    text, shown = ((folder / file).read_text(encoding="utf-8", errors="replace") for file in (".stderr", ".stdout"))
+    return Row(line, os.waitstatus_to_exitcode(status), text, seconds, used.ru_maxrss / 1024, shown)
 
 
 def main() -> int:
     """Prints the table."""
     print("| input | message | status | seconds of CPU | MB |\n| --- | --- | --- | --- | --- |")
     bad: list[Row] = []
+    lines = [*([] if "--more" in sys.argv else LINES), *MORE]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.chdir(folder)
-        for file, text in FILES.items():
+        for file, text in {**FILES, **MORE_FILES}.items():
             (folder / file).write_bytes(text.encode("utf-8", "surrogateescape"))
-        for line in LINES:
+        for line in lines:
             found = row(line, folder)
             print(found, flush=True)
             if found.off:
@@ -103,7 +108,7 @@ def main() -> int:
         if (folder / "PWNED").exists():
             print("\na name has run code")
             return 1
-    print(f"\n{len(LINES)} inputs, {len(bad)} off")
+    print(f"\n{len(lines)} inputs, {len(bad)} off")
     for found in bad:
         print(f"off ({found.off}): {found.line}\n{found.said[-600:]}", file=sys.stderr)
     return 1 if bad else 0

@@ -87,9 +87,6 @@ class Stopped:
         report = self.read(file, when) if file.exists() else None
         if "Traceback" in said:
             self.wrong.append(f"{when}: {said[-300:]}")
-        told = said.endswith("scalerules: interrupted\n") or report is not None
-        if status == -signal.SIGINT and told:
-            status = 130  # where Ctrl-C came inside exec(), Python ends itself by the signal; a shell says 130 of both
         if status in (0, 1):
             self.found[f"{how.name}: ended before"] += 1
         elif how == signal.SIGKILL:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
+
+PATIENCE = 10.0
+"""Seconds that threads which a user's code has left may take to end, once everything is done."""
 
 
 def main() -> int:
@@ -10,10 +16,16 @@ def main() -> int:
     try:
         from scalerules.commands.main import main as run
 
-        return run()
+        status = run()
     except KeyboardInterrupt:
         print("scalerules: interrupted", file=sys.stderr)
-        return 130
+        status = 130
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # everything is said
+    exec("")  # Python remembers a Ctrl-C that came inside an exec(), of dataclasses or named tuples, until the next one
+    end = threading.Timer(PATIENCE, os._exit, (status,))
+    end.daemon = True
+    end.start()
+    return status
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -75,6 +76,10 @@ def guarded(what: str) -> Generator[None]:
             yield
     except TooLong:
         raise Endless(f"{what} takes more than {SECONDS:g} s", hint="let it do less, or run it in Python") from None
+    except (Exception, SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # of a kind of its own, which nothing further up would catch
+        raise ScaleRulesError(said(error)) from error
     finally:
         os._exit = leave
         if os.getpid() != process:
@@ -99,10 +104,13 @@ def _time(what: str, process: int, leave: Callable[[int], NoReturn]) -> Generato
     if not _limited or not main or not hasattr(signal, "SIGALRM"):
         yield
         return
-    told = 0
+    told, until = 0, time.monotonic() + SECONDS
 
     def stop(_: int, __: types.FrameType | None) -> None:
         nonlocal told
+        if (left := until - time.monotonic()) > 0:  # an alarm that the code has set itself
+            signal.setitimer(signal.ITIMER_REAL, left, AGAIN)
+            return
         told += 1
         if told > 1 or os.getpid() != process:
             os.write(2, f"scalerules: {what} takes more than {SECONDS:g} s and does not end\n".encode())
@@ -140,7 +148,10 @@ def _memory() -> Generator[None]:
 
 def said(error: BaseException) -> str:
     """An exception of a user's code in one line."""
-    text: Any = getattr(error, "msg", None) if isinstance(error, SyntaxError) else str(error)
+    try:
+        text: Any = getattr(error, "msg", None) if isinstance(error, SyntaxError) else str(error)
+    except Exception:  # its __str__ fails
+        text = ""
     line = " ".join(str(text or "").split())
     line = line if len(line) <= 300 else f"{line[:297]}..."
     return f"{type(error).__name__}: {line}" if line else type(error).__name__

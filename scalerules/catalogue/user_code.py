@@ -22,6 +22,8 @@ from .folders import folder
 def existing_file(text: str) -> Path:
     """The path that a text names. Raises `GraphError` with the nearest name where no file is there."""
     path = Path(text).expanduser()
+    if path.is_dir():
+        raise GraphError("is a folder", file=text, hint="name a file in it")
     if not path.is_file():
         near = [file.name for file in path.parent.glob(f"*{path.suffix}")] if path.parent.is_dir() else []
         raise GraphError("there is no such file", file=text, hint=nearest(path.name, near) if near else None)

@@ -57,7 +57,7 @@ def application() -> App:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command that `arguments` (by default those of the process) name; returns the exit status."""
     try:
-        status = _run(list(sys.argv[1:] if arguments is None else arguments))
+        status = _run(list(sys.argv[1:] if arguments is None else arguments), arguments is None)
         if sys.stdout:
             sys.stdout.flush()
         return status
@@ -87,7 +87,7 @@ def _ended(text: str, status: int) -> int:
     return status
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], for_good: bool) -> int:
     from cyclopts import CycloptsError
 
     app = application()
@@ -102,7 +102,7 @@ def _run(arguments: list[str]) -> int:
         command(*bound.args, **bound.kwargs)
         return 0
     shown = " ".join(text[:40] for text in arguments[:2])
-    with reserved(), limits(), working(shown, not bound.arguments.get("quiet")):
+    with reserved(for_good), limits(), working(shown, not bound.arguments.get("quiet")):
         status: Any = command(*bound.args, **bound.kwargs)
     return status if isinstance(status, int) else 0
 

@@ -79,6 +79,8 @@ class Question:
                 growth = growth.partition(":")[2]
             if name not in graph.scales:
                 raise UnknownName("scale", name, graph.scales, where=f"graph {graph.name!r}")
+            if name in direction:
+                raise ScaleRulesError(f"--scale {text!r}: {name!r} stands twice")
             direction[name] = _growth(growth or "1", text)
         return direction or None
 
@@ -209,6 +211,8 @@ def _pairs(texts: Sequence[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
             raise ScaleRulesError(f"--set {text!r} is not NAME=VALUE", hint="such as --set discretisation=euler")
+        if name in pairs:
+            raise ScaleRulesError(f"--set {text!r}: {name!r} stands twice")
         pairs[name] = _value(value)
     return pairs
 

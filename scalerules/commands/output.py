@@ -39,8 +39,11 @@ def stream() -> TextIO:
 
 
 @contextmanager
-def reserved() -> Generator[None]:
-    """Keeps standard output for the result: what is printed inside, by Python or below it, goes to standard error."""
+def reserved(for_good: bool = False) -> Generator[None]:
+    """Keeps standard output for the result: what is printed inside, by Python or below it, goes to standard error.
+
+    With `for_good` also what is printed later, by a thread that a user's code has left or when the program ends.
+    """
     global _kept, _closed
     shown, before = sys.stdout, _kept
     try:
@@ -63,7 +66,8 @@ def reserved() -> Generator[None]:
     finally:
         with suppress(OSError):
             shown.flush()  # of what was printed, to standard error
-        os.dup2(copy, number)
+        if not for_good:
+            os.dup2(copy, number)
         os.close(copy)
         _kept = before
 

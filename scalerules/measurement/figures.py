@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scalerules.boundary.files import destination, replaced
-from scalerules.errors import MissingExtra, UnknownName
+from scalerules.errors import MissingExtra, ScaleRulesError, UnknownName
 
 PAGES = ("html", "htm")
 IMAGES = ("png", "svg", "pdf", "jpg", "jpeg", "webp", "tif", "tiff", "ps", "eps")
@@ -21,6 +21,8 @@ def drawable(path: str, pages: bool) -> str:
     """
     ending = Path(path).suffix.lower().removeprefix(".")
     known = (*IMAGES, *PAGES) if pages else IMAGES
+    if not ending:
+        raise ScaleRulesError("has no ending that says what kind of figure it is", where=path, hint="such as x.svg")
     if ending not in known:
         raise UnknownName("kind of figure", f".{ending}", [f".{name}" for name in known], where=path)
     if ending in IMAGES and importlib.util.find_spec("matplotlib") is None:

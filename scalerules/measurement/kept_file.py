@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from scalerules.catalogue.user_code import kind_of
 from scalerules.errors import ScaleRulesError
 
 BUSY = 60.0
@@ -24,6 +25,8 @@ class KeptFile:
     """
 
     def __init__(self, path: str | Path | None, version: int, tables: Iterable[str]) -> None:
+        if not (path is None or isinstance(path, (str, Path))):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ScaleRulesError(f"store= is {kind_of(path)}, not the name of a file", hint="store='runs.sqlite'")
         self.path, self._lock = path, Lock()
         try:
             # joblib takes the next runs from threads of its own; the lock keeps them apart

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from scalerules.boundary.guard import Endless, guarded
+from scalerules.boundary.guard import Endless, guarded, said
 from scalerules.errors import ScaleRulesError, nearest
 
 from .form import KINDS, Formula, arity, checked, form
@@ -148,7 +148,7 @@ def _of_torch(kind: type) -> bool:
 
 def told(error: BaseException, file: str) -> ScaleRulesError:
     """An exception of a user's file, in one line with its place there."""
-    mine = error if isinstance(error, ScaleRulesError) else ScaleRulesError(_said(error), hint=_advice(error))
+    mine = error if isinstance(error, ScaleRulesError) else ScaleRulesError(said(error), hint=_advice(error))
     if mine.line is None:
         mine.file = file
         if isinstance(error, SyntaxError) and Path(error.filename or file).absolute() == Path(file).absolute():
@@ -156,12 +156,6 @@ def told(error: BaseException, file: str) -> ScaleRulesError:
         else:
             mine.line = _line(error, file)
     return mine
-
-
-def _said(error: BaseException) -> str:
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
-    first = " ".join(str(text).split())
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def _advice(error: BaseException) -> str | None:

@@ -43,6 +43,7 @@ NONSENSE = [
     (["verify", "mlp", "--plot", "x.banana"], "x.banana: unknown kind of figure '.banana' (one of: .eps, .htm, .html,"),
     (["verify", "mlp", "--plot", "x.pgn"], "x.pgn: unknown kind of figure '.pgn' (did you mean '.png'?)"),
     (["verify", "mlp", "--plot", "no/x.png"], "there is no folder"),
+    (["verify", "mlp", "--plot", ".png"], ".png: has no ending that says what kind of figure it is (such as x.svg)"),
     (["transfer", "mlp", "--plot", "x.html"], "x.html: unknown kind of figure '.html' (one of: .eps, .jpeg,"),
     (["transfer", "mlp", "--jobs", "0"], "--jobs 0 is not a whole number from 1 to 1024"),
     (["transfer", "mlp", "--jobs", "-1"], "--jobs -1 is not a whole number from 1 to 1024"),
@@ -58,6 +59,9 @@ NONSENSE = [
     (["fuzz", "--graphs", "0"], "--graphs 0 is not a whole number from 1"),
     (["fuzz", "--save", "/proc/found"], "cannot make the folder '/proc/found'"),
     (["derive", "mlp", "--steps", "2.5"], "--steps 2.5 is not a whole number"),
+    (["derive", "/tmp/.."], "unknown graph '/tmp/..'"),
+    (["derive", "mlp", "--scale", "width", "--scale", "width=2"], "--scale 'width=2': 'width' stands twice"),
+    (["derive", "mlp", "--set", "hidden=1", "--set", "hidden=2"], "--set 'hidden=2': 'hidden' stands twice"),
     (["transfer", "mlp", "--jobs=1.5"], "--jobs 1.5 is not a whole number"),
     (["fuzz", "--graphs", "2."], "--graphs 2. is not a whole number"),
     (["derive", "mlp", "--steps", "100000"], "--steps 100000 is not a whole number from 1 to 100"),
@@ -128,7 +132,7 @@ def test_any_command_line_ends_with_a_status_and_a_line(tmp_path_factory, comman
 # --- a user's code ---
 
 HOSTILE = """\
-import os, sys, time
+import atexit, os, signal, sys, threading, time
 import scalerules as sr
 print("on standard output")
 os.system("echo below Python")
@@ -167,6 +171,25 @@ def closes():
     os.close(1)
     return build()
 def interrupts(): raise KeyboardInterrupt
+def unspeakable():
+    class Mute(Exception):
+        def __str__(self): raise ValueError
+    raise Mute
+def own_kind():
+    class Own(BaseException): pass
+    raise Own("x")
+def late():
+    atexit.register(print, "late")
+    return build()
+def alarmed():
+    signal.alarm(1)
+    time.sleep(1.2)
+    return build()
+def threads():
+    def spin():
+        while True: print("noise", flush=True)
+    threading.Thread(target=spin).start()
+    return build()
 """
 
 # factory -> (exit status, how the last line of standard error begins; "" where JSON comes out)
@@ -184,15 +207,20 @@ ENDS = {
     "stubborn": (2, "scalerules: stubborn() of hostile.py takes more than 2 s and does not end"),
     "takes": (2, "scalerules: hostile.py:23:21: MemoryError"),
     "interrupts": (130, "scalerules: interrupted"),
+    "unspeakable": (2, "scalerules: hostile.py:43:5: Mute"),
+    "own_kind": (2, "scalerules: hostile.py: Own: x"),
+    "late": (0, ""),
+    "alarmed": (0, ""),
+    "threads": (0, ""),
 }
 
 RUN = """\
 import sys
 from scalerules.boundary import guard
-from scalerules.commands import main as cli
-guard.SECONDS, guard.AGAIN = 2, 0.3
+from scalerules import __main__ as program
+guard.SECONDS, guard.AGAIN, program.PATIENCE = 2, 0.3, 0.5
 guard.available = lambda: 500_000_000
-sys.exit(cli.main(sys.argv[1:]))
+sys.exit(program.main())
 """
 
 
@@ -209,6 +237,14 @@ def test_a_users_code_cannot_end_double_or_dirty_the_result(factory, tmp_path):
     else:
         assert json.loads(done.stdout)["graph"] == "mlp"
     assert "on standard output\nbelow Python\n" in done.stderr
+
+
+def test_an_interruption_inside_exec_is_none_of_python_itself(tmp_path):
+    """Python ends itself by the signal where the last `exec()` of a text was interrupted."""
+    (tmp_path / "deep.py").write_text("def build(): exec('raise KeyboardInterrupt')")
+    command = [sys.executable, "-m", "scalerules", "derive", "deep.py"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (130, "scalerules: interrupted\n")
 
 
 def test_a_guard_leaves_nothing_behind():
@@ -291,6 +327,13 @@ PYTHON = [
     (lambda: sr.emit("mlp", "pytorch"), "emit writes a solution, not a str (sr.emit(sr.derive("),
     (lambda: sr.emit(SOLUTION, "pytroch"), "unknown backend 'pytroch' (did you mean 'pytorch'?)"),
     (lambda: sr.emit(SOLUTION, ["pytorch"]), "unknown backend ['pytorch'] (one of: "),
+    (lambda: sr.emit(SOLUTION, graph=3), "graph= is an int, not a Graph (graph=sr.graph('mlp'))"),
+    (lambda: sr.transfer("mlp", SOLUTION, compare=3), "compare= holds an int, not a solution or the name of one"),
+    (lambda: sr.transfer("mlp", SOLUTION, data=3), "data= is an int, which has no fitted(), batch() and held_out()"),
+    (lambda: sr.transfer("mlp", SOLUTION, axes=["batch"]), "axes= is a list, not lengths by axis"),
+    (lambda: sr.transfer("mlp", SOLUTION, store=3), "store= is an int, not the name of a file"),
+    (lambda: sr.fuzz(graphs=1, store=3), "store= is an int, not the name of a file"),
+    (lambda: sr.fuzz(graphs=1, optimizers="adam"), "optimizers= is a str, not a list of names"),
     (lambda: SOLUTION[0], "graph 'mlp': unknown parameter 0 (one of: h1, h2, input, output)"),
     (lambda: SOLUTION["h11"], "graph 'mlp': unknown parameter 'h11' (did you mean 'h1'?)"),
     (lambda: LR["w"], "unknown scale 'w' (one of: width)"),

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from scalerules.architecture.graph import Graph
+from scalerules.catalogue.user_code import kind_of
 from scalerules.errors import ScaleRulesError, UnknownName
 from scalerules.sizes.exponents import Exponents
 from scalerules.solution.solution import Solution
@@ -56,6 +57,8 @@ def _writer(solution: Solution, graph: Graph | None) -> Writer:
         raise ScaleRulesError(
             "the solution does not carry its graph", where=f"solution of {solution.graph!r}", hint="give it: graph=..."
         )
+    if not isinstance(graph, Graph):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ScaleRulesError(f"graph= is {kind_of(graph)}, not a Graph", hint="graph=sr.graph('mlp')")
     for name in solution.parameters:
         if name not in graph.parameters:
             raise UnknownName("parameter", name, graph.parameters, where=f"graph {graph.name!r}")

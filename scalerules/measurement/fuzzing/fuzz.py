@@ -5,7 +5,7 @@ Graphs come from `random_graphs.py`, their outcomes from `examiner.py`, here or 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 from scalerules.boundary.amounts import MOST_JOBS, positive, several, whole
 from scalerules.boundary.working import working
+from scalerules.catalogue.user_code import kind_of
 from scalerules.derivation.derive import derive
 from scalerules.errors import ScaleRulesError
 from scalerules.measurement.progress import Progress
@@ -61,6 +62,9 @@ def fuzz(
     minutes = MINUTES if minutes is None and graphs is None else minutes
     if (minutes is not None and minutes <= 0) or (graphs is not None and graphs < 1) or not optimizers:
         raise ScaleRulesError("nothing to do", hint="minutes above 0, at least one graph and one optimizer")
+    is_list = isinstance(optimizers, Iterable) and not isinstance(optimizers, str)  # pyright: ignore
+    if not is_list:
+        raise ScaleRulesError(f"optimizers= is {kind_of(optimizers)}, not a list of names", hint="optimizers=['adam']")
     for name in optimizers:
         known(name)
     report = Fuzzed(seed, tuple(optimizers), tuple(sizes))

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from typing import Any
 
 from scalerules.architecture.graph import Graph
+from scalerules.catalogue.user_code import kind_of
 from scalerules.derivation.parametrizations import PARAMETRIZATIONS, named
 from scalerules.errors import ScaleRulesError, UnknownName
 from scalerules.optimizers import optimizer as optimizer_of
@@ -24,6 +26,9 @@ def rules(graph: Graph, solution: Solution, compare: Compared) -> dict[str, Solu
     mine = "derived" if solution.mode == "joint" else solution.mode
     found = {mine: solution}
     for name, other in _named(compare):
+        if not isinstance(other, (str, Solution)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            what = f"compare= holds {kind_of(other)}, not a solution or the name of one"
+            raise ScaleRulesError(what, hint="compare=('standard',)")
         if name in found:
             raise ScaleRulesError(f"two rules are called {name!r}", hint="compare={'a name': solution, ...}")
         found[name] = parametrization(other, graph, solution) if isinstance(other, str) else other
@@ -35,8 +40,8 @@ def rules(graph: Graph, solution: Solution, compare: Compared) -> dict[str, Solu
 def _named(compare: Compared) -> list[tuple[str, str | Solution]]:
     if isinstance(compare, Mapping):
         return list(compare.items())
-    each = [compare] if isinstance(compare, str) else list(compare)
-    return [(other if isinstance(other, str) else other.mode, other) for other in each]
+    each: Any = list(compare) if isinstance(compare, (list, tuple, set, frozenset)) else [compare]
+    return [(other.mode if isinstance(other, Solution) else str(other), other) for other in each]
 
 
 def _fits(graph: Graph, first: Solution, name: str, other: Solution) -> None:

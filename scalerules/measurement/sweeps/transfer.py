@@ -1,7 +1,7 @@
 """Learning-rate transfer: where the best rate lies at every size, for a rule and for what it is compared with.
 
-The runs are planned in `transfer_plan.py`, kept in `transfer_store.py`, made in `transfer_work.py`; the optimum and its
-uncertainty are in `transfer_fit.py`.
+The runs are planned in `plan.py`, kept in `store.py`, made in `workers.py`; the optimum and its uncertainty are in
+`optimum.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from scalerules.architecture.graph import Graph
 from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, MOST_SEEDS, positive, several, whole
 from scalerules.boundary.working import working
 from scalerules.catalogue.graphs import graph as load
+from scalerules.catalogue.user_code import kind_of
 from scalerules.derivation.derive import derive
 from scalerules.errors import ScaleRulesError, UnknownName
 from scalerules.measurement.footprint import check_fits
@@ -82,6 +83,8 @@ def transfer(
         whole(jobs, "jobs", 1, MOST_JOBS)
     if sizes is not None:
         several(sizes, "sizes", 2)
+    if axes is not None and not isinstance(axes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ScaleRulesError(f"axes= is {kind_of(axes)}, not lengths by axis", hint="axes={'batch': 16}")
     if lrs is not None:
         several(lrs, "lrs", 1, LARGEST_RATE)
     if base is not None:

@@ -14,6 +14,8 @@ from typing import Any
 
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.working import note
+from scalerules.catalogue.user_code import kind_of
+from scalerules.errors import ScaleRulesError
 
 from ..footprint import step_cost
 from ..trainers import training
@@ -35,6 +37,9 @@ def fitted(graph: Graph, data: Any, axes: Mapping[str, int]) -> tuple[Graph, Any
     Raises `MissingExtra` without torch, `GraphError` for a graph that the data does not fit.
     """
     source = training("real_data").source(data, graph) if isinstance(data, str) else data
+    if not all(hasattr(source, name) for name in ("fitted", "batch", "held_out")):
+        what = f"data= is {kind_of(source)}, which has no fitted(), batch() and held_out()"
+        raise ScaleRulesError(what, hint="text, digits, or a source of your own")
     return source.fitted(graph, axes), source
 
 
