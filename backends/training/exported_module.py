@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, fx
 
 from scalerules.errors import ScaleRulesError
-from scalerules.tracing.exporting.export import number_views, without_looking
+from scalerules.tracing.exporting.export import exported, number_views, without_looking
 from scalerules.tracing.exporting.factories import as_call, quiet
 from scalerules.tracing.exporting.library_kernels import whole_kernels
 
@@ -35,7 +35,7 @@ class ExportedModule:
 
         args, kwargs = torch.utils._pytree.tree_map(cast, as_call(inputs))  # pyright: ignore
         with quiet(), torch.no_grad(), whole_kernels(), without_looking():
-            program = torch.export.export(model, args, kwargs, strict=False).run_decompositions({})
+            program = exported(model, args, kwargs).run_decompositions({})
         number_views(program.graph)
         first: dict[int, str] = {}
         for name, tensor in model.named_parameters(remove_duplicate=False):

@@ -12,14 +12,19 @@ JOINING = ("add", "concat")
 """Operations that put values together, each as large as it is."""
 
 
-def judged_sites(sites: list[Site], gains: Collection[str] = ()) -> list[Site]:
+def judged_sites(sites: list[Site], outputs: Collection[str], gains: Collection[str] = ()) -> list[Site]:
     """The sites, of which a value that is read only through a multiplier is judged behind it.
 
-    A free multiplier behind a parameter of its own is no freedom: the value in front of it is judged too. `gains`: keys
-    of parameters whose initial entries are a fixed factor that depends on a size.
+    A free multiplier behind a parameter of its own is no freedom: the value in front of it is judged too. What reaches
+    the outputs only through sums and weights that are read elsewhere too (a derivative, on its way back) is judged
+    there: its size has to make up for those weights, which have theirs already. `gains`: keys of parameters whose
+    initial entries are a fixed factor that depends on a size.
     """
     maps = _Maps(sites, gains)
-    return [replace(site, judged=False, carries=True) if maps.open(site) else site for site in sites]
+    back = maps.on_the_way_back(outputs)
+    return [
+        replace(site, judged=False, carries=True) if site.key in back or maps.open(site) else site for site in sites
+    ]
 
 
 def idle_factors(
@@ -60,6 +65,26 @@ class _Maps:
         if not any(factor.node.free for factor, _ in factors) or self._tied(site):
             return True
         return not any(joined for _, joined in factors) and not any(self.uses[key] == 1 for key in site.parameters)
+
+    def on_the_way_back(self, outputs: Collection[str]) -> set[str]:
+        """The sites behind which there are only linear maps, by weights that are read elsewhere too, and the outputs."""
+        back, straight = set[str](), set(outputs)
+        for site in reversed(list(self.sites.values())):
+            readers = self.readers.get(site.key, [])
+            if site.key in outputs or not readers or not all(self._returns(site, reader) for reader in readers):
+                continue
+            if all(reader.key in straight for reader in readers):
+                straight.add(site.key)
+                if any(reader.key in back or reader.parameters for reader in readers):
+                    back.add(site.key)
+        return back
+
+    def _returns(self, site: Site, reader: Site) -> bool:
+        """Whether what reads a value is linear in it, and takes its size as it is."""
+        law = law_of(reader.op)
+        linear = law.multilinear or law.passes or reader.op in JOINING
+        tied = all(self.uses[key] > 1 for key in reader.parameters)
+        return linear and tied and not reader.node.free and reader.inputs.count(site.key) == 1
 
     def _factors(self, site: Site, joined: bool = False) -> list[tuple[Site, bool]] | None:
         """The multipliers through which a value is read, and whether a sum lies between; None where it is read else."""

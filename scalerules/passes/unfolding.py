@@ -31,17 +31,17 @@ def lower(graph: Graph, growing: frozenset[str]) -> Plan:
     plan.body(plan.graph.nodes, {}, "", None)
     weights = weights_of(plan.sites)
     opened, parameters = through_weights(plan.sites, plan.parameters, weights)
+    outputs = tuple(plan.keys[name] for name in graph.outputs)
     gains = {key for key, held in plan.parameters.items() if graph.parameters[held.name].factor is not None}
     sites = [
         replace(site, judged=False, carries=True) if site.key in weights else site
-        for site in judged_sites(opened, gains)
+        for site in judged_sites(opened, outputs, gains)
     ]
     if routed := choices(graph):
         axes = {name: graph.axes_of(name) for name, _ in graph.walk()}
         held = {name: data.axes for name, data in graph.parameters.items()}
         sites = [replace(site, chosen=_among(axes.get(site.name, ()), routed)) for site in sites]
         parameters = {key: replace(h, chosen=_among(held[h.name], routed)) for key, h in parameters.items()}
-    outputs = tuple(plan.keys[name] for name in graph.outputs)
     return Plan(tuple(sites), parameters, outputs, weights, idle_factors(sites, parameters, _solved_for(graph)))
 
 

@@ -247,3 +247,25 @@ def test_a_factor_in_front_of_a_product_stands_behind_it() -> None:
     assert str(solution["q.weight"].lr) == str(solution["v.weight"].lr)
     report = sr.verify(graph, solution, sizes=[32, 64, 128], progress=False)
     assert not report.wrong
+
+
+class Energy(nn.Module):
+    """The derivative of an energy in its inputs: only it is returned."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(2, width), nn.Linear(width, width), nn.Linear(width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.enable_grad():
+            x = x.detach().requires_grad_(True)
+            energy = self.last(torch.tanh(self.second(torch.tanh(self.first(x)))))
+            return torch.autograd.grad(energy.sum(), x, create_graph=True)[0]
+
+
+def test_a_derivative_is_judged_where_it_comes_out() -> None:
+    graph = sr.trace(Energy, WIDTH, rows(4, 2))
+    solution = sr.derive(graph, optimizer="adamw")
+    wanted = {"first.weight": ("1", "1"), "second.weight": ("width^(-1/2)", "width^-1"), "last.weight": ("width^-1", "width^-1")}
+    assert {name: (str(solution[name].init), str(solution[name].lr)) for name in wanted} == wanted
+    assert not sr.verify(graph, solution, sizes=[32, 64, 128], progress=False).wrong

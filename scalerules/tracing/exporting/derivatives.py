@@ -18,7 +18,7 @@ from torch import nn
 
 def needs_derivative(error: Exception) -> bool:
     """Whether it was raised because autograd was asked for a derivative that it had not followed."""
-    return re.search(r"does not require grad|have been used in the graph", str(error)) is not None
+    return re.search(r"does not require grad|have been used in the graph|found a fake tensor in the exported", str(error)) is not None
 
 
 def with_derivative(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -36,6 +36,9 @@ def with_derivative(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, A
     backward = {op: rule for op, rule in decomposition_table.items() if "backward" in str(op)}
     with torch.enable_grad():
         traced = make_fx(computed, decomposition_table=backward)(weights(), args, kwargs)
+    for node in list(traced.graph.nodes):
+        if node.target is torch.ops.aten.detach.default:  # autograd keeps values so: they are followed all the same
+            node.replace_all_uses_with(node.args[0])
     traced.graph.eliminate_dead_code()
     traced.recompile()
 

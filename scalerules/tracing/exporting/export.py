@@ -114,7 +114,7 @@ def _traced(
         model.register_forward_hook(plain_output)
         stack.enter_context(torch.no_grad())
         held = Held(model) if clashes(model) else model
-        program = _exported(held, args, kwargs).run_decompositions({})
+        program = exported(held, args, kwargs).run_decompositions({})
         number_views(program.graph)
         found = read(model, program, dict(sizes), built, "" if held is model else HOLDER)
     decided = [f"{line}: depends on values, traced as the given inputs decide it" for line in dict.fromkeys(lines)]
@@ -145,7 +145,8 @@ def clashes(model: nn.Module) -> bool:
     return bool(own & (set(dir(torch.fx.GraphModule)) - set(dir(nn.Module))))
 
 
-def _exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The exported program of a module; one that asks autograd for a derivative gets another `forward` for it."""
     try:
         return torch.export.export(model, args, kwargs, strict=False)
     except Exception as error:
