@@ -19,9 +19,10 @@ from typing import Any
 
 from zoo import ZOO
 from zoo_more import MORE
+from zoo_new import NEW
 from zoo_plain import PLAIN
 
-MODELS = {**ZOO, **MORE, **PLAIN}
+MODELS = {**ZOO, **MORE, **PLAIN, **NEW}
 
 LIMIT = 100.0
 """Processor seconds that one model may take."""

@@ -67,7 +67,7 @@ class _Maps:
         return not any(joined for _, joined in factors) and not any(self.uses[key] == 1 for key in site.parameters)
 
     def on_the_way_back(self, outputs: Collection[str]) -> set[str]:
-        """The sites behind which there are only linear maps, by weights that are read elsewhere too, and the outputs."""
+        """The sites behind which there are only linear maps, by weights read elsewhere too, and the outputs."""
         back, straight = set[str](), set(outputs)
         for site in reversed(list(self.sites.values())):
             readers = self.readers.get(site.key, [])

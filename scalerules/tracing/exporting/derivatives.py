@@ -15,10 +15,12 @@ from typing import Any
 import torch
 from torch import nn
 
+_WITHOUT_AUTOGRAD = "does not require grad|have been used in the graph|found a fake tensor in the exported"
+
 
 def needs_derivative(error: Exception) -> bool:
     """Whether it was raised because autograd was asked for a derivative that it had not followed."""
-    return re.search(r"does not require grad|have been used in the graph|found a fake tensor in the exported", str(error)) is not None
+    return re.search(_WITHOUT_AUTOGRAD, str(error)) is not None
 
 
 def with_derivative(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -1,0 +1,94 @@
+"""Models in no other list, written the way research code is: what each is called with, and its scales."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from zoo import DEEP, WIDTH, Entry  # noqa: E402
+
+from . import applied, attention, perceptrons, science, state_spaces  # noqa: E402
+
+EDGES = [[0, 1, 2, 3, 4, 0], [1, 2, 3, 4, 0, 2]]
+
+
+def normal(*shapes: tuple[int, ...]) -> Callable[..., tuple[Tensor, ...]]:
+    """Inputs of independent entries."""
+    return lambda **_: tuple(torch.randn(shape) for shape in shapes)
+
+
+def whole(below: int, *shapes: tuple[int, ...]) -> Callable[..., tuple[Tensor, ...]]:
+    """Indices below a bound."""
+    return lambda **_: tuple(torch.randint(1, below, shape) for shape in shapes)
+
+
+def mixed(*makes: Callable[[], Tensor]) -> Callable[..., tuple[Tensor, ...]]:
+    return lambda **_: tuple(make() for make in makes)
+
+
+def edges() -> Tensor:
+    return torch.tensor(EDGES)
+
+
+def randn(*shape: int) -> Callable[[], Tensor]:
+    return lambda: torch.randn(shape)
+
+
+def randint(below: int, *shape: int) -> Callable[[], Tensor]:
+    return lambda: torch.randint(1, below, shape)
+
+
+TOKENS = whole(32, (2, 7))
+SEQUENCE, VECTORS, PICTURES = normal((2, 9, 16)), normal((4, 10)), normal((2, 3, 16, 16))
+
+INPUTS: dict[Any, Any] = {
+    attention.TokenFormer: TOKENS, attention.ProductKeyMemory: normal((6, 16)), attention.LightningLinear: TOKENS,
+    attention.MultiHeadLatent: TOKENS, attention.TalkingHeads: SEQUENCE, attention.GatedUnit: SEQUENCE,
+    attention.MultiQuery: TOKENS, attention.Perceiver: SEQUENCE, attention.Hopfield: VECTORS,
+    attention.LinFormer: SEQUENCE,
+    attention.Synthesizer: SEQUENCE, attention.RelativePositions: SEQUENCE,
+    state_spaces.MambaND: PICTURES, state_spaces.GroupMamba: PICTURES, state_spaces.SiMBA: normal((2, 6, 8)),
+    state_spaces.SpaceTime: normal((2, 6, 3)), state_spaces.SSMLoRA: VECTORS, state_spaces.MinGRU: TOKENS,
+    state_spaces.Griffin: TOKENS, state_spaces.DeltaNet: TOKENS, state_spaces.LiquidCell: normal((2, 5, 6), (2, 5)),
+    state_spaces.EchoState: normal((2, 6, 3)), state_spaces.HiPPO: normal((2, 6, 5)),
+    perceptrons.Maxout: VECTORS, perceptrons.WideNet: TOKENS, perceptrons.FLoRA: PICTURES,
+    perceptrons.MagnitudeInvariant: normal((4, 5), (3,)), perceptrons.ParallelStreams: TOKENS,
+    perceptrons.SideTuned: VECTORS, perceptrons.PrefixTuned: TOKENS, perceptrons.Monarch: VECTORS,
+    perceptrons.KroneckerLinear: VECTORS, perceptrons.TensorTrain: VECTORS, perceptrons.Highway: VECTORS,
+    perceptrons.SoftMoE: normal((2, 6, 10)), perceptrons.ExpertChoice: normal((2, 6, 10)),
+    perceptrons.SwitchWithLoss: normal((2, 6, 10)), perceptrons.SIREN: normal((4, 2)),
+    perceptrons.Lipschitz: normal((4, 5)), perceptrons.Bayesian: normal((4, 6)),
+    science.TensorisedFNO: normal((2, 3, 8, 8)), science.MultigridOperator: normal((2, 1, 8, 8)),
+    science.DeepONet: normal((4, 10), (4, 2)), science.PINN: normal((4, 1), (4, 1)),
+    science.Hamiltonian: normal((4, 4)),
+    science.Score: normal((4, 3), (4, 3)), science.SchNet: mixed(randint(10, 5), randn(5, 3), edges),
+    science.EGNN: mixed(randn(5, 4), randn(5, 3), edges), science.GIN: normal((5, 5), (5, 5)),
+    science.Graphormer: whole(8, (2, 5), (2, 5), (2, 5, 5)), science.EdgeConv: normal((2, 3, 10)),
+    science.NeuralSpline: normal((4, 4)), science.LatentODE: normal((2, 5, 3)),
+    applied.PPO: mixed(randn(4, 6), randint(4, 4)), applied.SAC: normal((4, 6)),
+    applied.QRDQN: mixed(randn(4, 8), randint(3, 4), randn(4, 5)), applied.NoisyNet: normal((4, 8)),
+    applied.RSSM: normal((2, 4, 7), (2, 4, 2)), applied.GaussianPolicy: normal((4, 6), (4, 2)),
+    applied.FactorisationMachine: whole(40, (4, 4)), applied.AutoInt: whole(40, (4, 4)),
+    applied.DIN: whole(50, (4, 6), (4,)), applied.SASRec: whole(31, (2, 7), (2, 7), (2, 7)),
+    applied.LightGCN: mixed(randn(11, 11), randint(5, 4), randint(6, 4)), applied.TwoTower: normal((4, 6), (4, 7)),
+    applied.Conformer: normal((2, 12, 20)), applied.ListenAttendSpell: mixed(randn(2, 6, 10), randint(12, 2, 4)),
+    applied.VectorQuantised: PICTURES, applied.DDPM: mixed(randn(2, 3, 8, 8), randint(100, 2), randn(2, 3, 8, 8)),
+    applied.StyleGenerator: normal((2, 16)), applied.MaskedAutoencoder: PICTURES, applied.Inception: PICTURES,
+    applied.ShuffleMobile: PICTURES, applied.MixerForecast: normal((2, 8, 3)), applied.NBeats: normal((4, 10)),
+}  # fmt: skip
+
+SCALES = {
+    attention.TokenFormer: DEEP, attention.MultiQuery: DEEP, state_spaces.MinGRU: DEEP, perceptrons.Highway: DEEP,
+    state_spaces.GroupMamba: {"width": (128, 192, 256)},
+}  # fmt: skip
+
+NEW = {
+    model.__name__: Entry(model, inputs, SCALES.get(model, WIDTH), "plain torch") for model, inputs in INPUTS.items()
+}
