@@ -45,7 +45,9 @@ class Event:
     @property
     def form(self) -> dict[Symbol, Fraction]:
         """The size as a linear form in unknowns and growths."""
-        form = dict(self.term.form) if self.term else {}
+        if self.term is None or not self.discount:
+            return self.term.form if self.term else {}
+        form = dict(self.term.form)
         for symbol, share in self.discount:
             form[symbol] = form.get(symbol, Fraction(0)) + share
         return {symbol: value for symbol, value in form.items() if value}

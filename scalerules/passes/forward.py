@@ -10,7 +10,7 @@ from scalerules.terms.pieces import axis_name
 from scalerules.terms.term import SUMMABLE, Shift, Step, Term
 
 from .masks import root
-from .state import State
+from .state import State, lowered
 
 
 def start_parameters(state: State) -> None:
@@ -19,8 +19,8 @@ def start_parameters(state: State) -> None:
         state.initial[held.key], state.change[held.key] = [_initial(state, held)], []
 
 
-def forward(state: State, *, searching: bool) -> None:
-    """Runs the forward pass. `searching`: a value that is too large goes on as it will be once its equation holds."""
+def forward(state: State) -> None:
+    """Sets every value at initialisation."""
     for site in state.plan.sites:
         if site.op == "input":
             terms = [_data(state, site)]
@@ -28,8 +28,7 @@ def forward(state: State, *, searching: bool) -> None:
             terms = state.law(site).value(state.point, site, [state.initial[key] for key in site.operands])
         state.because(terms, "forward", site)
         value = state.record("value", site, terms, site.judged)
-        if searching and value.unstable:
-            terms = [term.derived(size=term.size - value.ticks, matrix=term.matrix) for term in terms]
+        terms = lowered(terms, value) if value.unstable and state.searching else terms
         state.initial[site.key], state.change[site.key] = [terms], []
 
 

@@ -17,6 +17,7 @@ from .backward import backward
 from .changes import changes
 from .events import Alignments, Event, Run
 from .forward import forward, start_parameters
+from .memory import tidy
 from .plan import Plan
 from .point import Point
 from .state import State
@@ -41,12 +42,14 @@ def propagate(
     are judged, propagated changes are ignored. `alignments` prescribes, for the parameters it names, the exponents with
     which `dW x`, `W dx` and `dW dx` grow with the fan-in (Everett et al., arXiv 2407.05872); all others are derived.
     `told`: the run keeps every application of a law, from which a derivation is written. With `until` and not `told`, a
-    value that is too large at initialisation goes on as it will be once its equation holds, so that one run shows all
-    that is asked of a chain.
+    value or change that is too large goes on as it will be once its equation holds, so that one run shows all that is
+    asked of a chain.
     """
-    state = State(graph, plan, point, optimizer, isolated=isolated, alignments=alignments or {}, told=told)
+    tidy()
+    searching = until is not None and not told
+    state = State(graph, plan, point, optimizer, isolated, alignments or {}, told=told, searching=searching)
     start_parameters(state)
-    forward(state, searching=until is not None and not told)
+    forward(state)
     events, seen = state.run.events, 0
     before: object = None
     while state.time < (1 if isolated else steps) and not (until and until(events[seen:])):

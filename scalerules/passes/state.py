@@ -27,6 +27,7 @@ class State:
 
     `initial`, `change`: the pieces of every site and parameter by key. `told`: every application of a law is kept in
     the run; without it, what comes out as before is not computed again, and its terms are those from before.
+    `searching`: what is too large goes on as it will be once the equation that is broken there holds.
     """
 
     def __init__(
@@ -35,13 +36,14 @@ class State:
         plan: Plan,
         point: Point,
         optimizer: Optimizer,
-        *,
         isolated: bool,
         alignments: Alignments,
+        *,
         told: bool,
+        searching: bool,
     ) -> None:
         self.graph, self.plan, self.point, self.optimizer, self.isolated = graph, plan, point, optimizer, isolated
-        self.alignments, self.told, self.time = alignments, told, 0
+        self.alignments, self.told, self.searching, self.time = alignments, told, searching, 0
         self.run = Run(point, plan, told=[] if told else None)
         self.initial: dict[str, list[Piece]] = {}
         self.change: dict[str, list[Piece]] = {}
@@ -133,6 +135,11 @@ class State:
 def _shape(outer: Outer) -> object:
     """An update of a parameter as far as the next steps see it."""
     return tuple((labels, content(terms)) for labels, terms in outer.factors), outer.factor.size
+
+
+def lowered(terms: list[Term], event: Event) -> list[Term]:
+    """The terms of an event that is too large, as they will be once it is of size 0."""
+    return [term.derived(size=term.size - event.ticks, matrix=term.matrix) for term in terms]
 
 
 def flat(pieces: Sequence[Piece]) -> list[Term]:

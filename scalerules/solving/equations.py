@@ -35,6 +35,8 @@ class Equation:
     @property
     def form(self) -> dict[Symbol, Fraction]:
         """The linear form; of a growth from step to step, the difference of the two."""
+        if self.earlier is None and not self.allowance:
+            return self.event.form
         form = dict(self.event.form)
         for symbol, value in (self.earlier.form if self.earlier else {}).items():
             form[symbol] = form.get(symbol, Fraction(0)) - value

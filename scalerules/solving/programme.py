@@ -8,7 +8,7 @@ with the growth of each scale, while the same inequalities bind).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, lcm
@@ -33,13 +33,8 @@ class _Row:
             for name in self.shares:
                 self.shares[name] *= mine
         self.constant = [entry + its * more for entry, more in zip(self.constant, other.constant, strict=True)]
-        for name, share in other.shares.items():
-            total = self.shares.get(name, 0) + its * share
-            if total:
-                self.shares[name] = total
-            else:
-                self.shares.pop(name, None)
-        self._reduce(common)
+        _include(self.shares, other.shares, its)
+        self.reduce(common)
 
     def solved_for(self, name: Hashable, basic: Hashable) -> _Row:
         """The row `basic = ...` as `name = ...`."""
@@ -48,14 +43,14 @@ class _Row:
         sign = 1 if pivot > 0 else -1
         solved = _Row([-sign * entry for entry in self.constant], {n: -sign * share for n, share in shares.items()})
         solved.shares[basic] = sign * self.over
-        solved._reduce(abs(pivot))
+        solved.reduce(abs(pivot))
         return solved
 
     def vector(self) -> Vector:
         """The constant."""
         return tuple(Fraction(entry, self.over) for entry in self.constant)
 
-    def _reduce(self, over: int) -> None:
+    def reduce(self, over: int) -> None:
         """Sets the denominator, and leaves out what it has in common with all the numbers."""
         shared = gcd(over, *self.constant, *self.shares.values()) if over != 1 else 1
         if shared != 1:
@@ -74,26 +69,29 @@ class Infeasible(Exception):
 
 
 class Programme:
-    """Maximises the variables in the order of their weights, below their upper bounds and the inequalities.
+    """Maximises variables one after the other, below their upper bounds and the inequalities.
 
-    `weights` are positive whole numbers; with widely spaced ones the maximum is lexicographic.
+    The maximum is lexicographic in the order of `upper`: no gain of a later variable is worth any loss of an earlier
+    one. What is computed with are distances, of every variable from its bound and of every inequality from equality.
     """
 
-    def __init__(self, upper: Mapping[Hashable, Vector], weights: Mapping[Hashable, int]) -> None:
+    def __init__(self, upper: Mapping[Hashable, Vector]) -> None:
         self.upper = dict(upper)
         self._bounds = {name: float(bound[0]) for name, bound in upper.items()}
-        self._cost = _Row([], {name: weights[name] for name in upper})
+        self._whole = {name: _whole(bound) for name, bound in upper.items()}
+        self._zero: dict[Hashable, None] = dict.fromkeys(upper)
+        """The distances that are 0."""
         self._rows: dict[Hashable, _Row] = {}
-        """Every basic variable as a constant plus a combination of the others, which are all 0."""
+        """Every other (basic) one as a constant plus a combination of these."""
 
     def require(self, name: Hashable, form: Mapping[Hashable, Fraction], constant: Vector) -> None:
         """Adds `form + constant <= 0`. Raises `Infeasible`."""
-        row = _whole(constant, -1)
+        parts = [(_whole(constant), -1, 1)]
         for variable, share in form.items():
-            row.add(_whole(self.upper[variable]), -share.numerator, share.denominator)
-            basic = self._rows.get(variable) or _Row([0] * len(constant), {variable: 1})
-            row.add(basic, share.numerator, share.denominator)
-        self._rows[name] = row
+            distance = self._rows.get(variable) or _Row([0] * len(constant), {variable: 1})
+            parts.append((self._whole[variable], -share.numerator, share.denominator))
+            parts.append((distance, share.numerator, share.denominator))
+        self._rows[name] = _sum(parts)
         self._restore()
 
     def loosen(self) -> None:
@@ -109,14 +107,13 @@ class Programme:
 
     def sizes(self) -> dict[Hashable, float]:
         """The number that decides of every variable, rounded."""
-        found = dict(self._bounds)
+        sizes = dict(self._bounds)
         for name, row in self._rows.items():
-            if name in found:
+            if name in sizes:
                 bound = self.upper[name][0]
-                found[name] = (bound.numerator * row.over - row.constant[0] * bound.denominator) / (
-                    bound.denominator * row.over
-                )
-        return found
+                over = bound.denominator * row.over
+                sizes[name] = (bound.numerator * row.over - row.constant[0] * bound.denominator) / over
+        return sizes
 
     def blocked_by(self, variable: Hashable) -> list[Hashable]:
         """Names of what keeps a variable below its upper bound."""
@@ -124,7 +121,8 @@ class Programme:
 
     def binding(self) -> list[Hashable]:
         """Names of the inequalities (and of the variables at their upper bound) that determine the solution."""
-        return list(self._cost.shares)
+        rows = [self._rows[name].shares for name in self.upper if name in self._rows]
+        return [name for name in self._zero if name in self.upper or any(name in shares for shares in rows)]
 
     def _restore(self) -> None:
         while True:
@@ -137,8 +135,19 @@ class Programme:
             entering = [name for name, share in shares.items() if share > 0]
             if not entering:
                 raise Infeasible([leaving, *shares])
-            cost = self._cost.shares
-            self._pivot(leaving, min(entering, key=lambda name: (Fraction(cost[name], shares[name]), str(name))))
+            self._pivot(leaving, self._cheapest(entering, shares))
+
+    def _cheapest(self, names: list[Hashable], shares: Mapping[Hashable, int]) -> Hashable:
+        """The distance that costs the variables least for what it gives, variable after variable in their order."""
+        for variable in self.upper:
+            if len(names) == 1:
+                break
+            row = self._rows.get(variable)
+            if row is None:
+                names = [name for name in names if name != variable] if variable in names else names
+            elif not row.shares.keys().isdisjoint(names):
+                names = _least(names, row.shares, shares)
+        return min(names, key=str)
 
     def _pivot(self, leaving: Hashable, entering: Hashable) -> None:
         solved = self._rows.pop(leaving).solved_for(entering, leaving)
@@ -146,12 +155,46 @@ class Programme:
             share = row.shares.pop(entering, None)
             if share:
                 row.add(solved, share, row.over)
-        price = _Row([], solved.shares, solved.over)
-        self._cost.add(price, self._cost.shares.pop(entering), self._cost.over)
         self._rows[entering] = solved
+        del self._zero[entering]
+        self._zero[leaving] = None
 
 
-def _whole(constant: Vector, sign: int = 1) -> _Row:
+def _least(names: list[Hashable], costs: Mapping[Hashable, int], shares: Mapping[Hashable, int]) -> list[Hashable]:
+    """The names whose cost over their share, which is above 0, is least."""
+    kept = names[:1]
+    for name in names[1:]:
+        best = kept[0]
+        more = costs.get(name, 0) * shares[best] - costs.get(best, 0) * shares[name]
+        if more <= 0:
+            kept = [*kept, name] if more == 0 else [name]
+    return kept
+
+
+def _sum(parts: Sequence[tuple[_Row, int, int]]) -> _Row:
+    """A sum of fractions of rows."""
+    over = lcm(*(row.over * denominator for row, _, denominator in parts))
+    constant, shares = [0] * len(parts[0][0].constant), dict[Hashable, int]()
+    for row, numerator, denominator in parts:
+        times = over // (row.over * denominator) * numerator
+        constant = [entry + times * more for entry, more in zip(constant, row.constant, strict=True)]
+        _include(shares, row.shares, times)
+    added = _Row(constant, shares)
+    added.reduce(over)
+    return added
+
+
+def _include(shares: dict[Hashable, int], more: Mapping[Hashable, int], times: int) -> None:
+    """Adds a multiple of shares to others; those that vanish are left out."""
+    for name, share in more.items():
+        total = shares.get(name, 0) + times * share
+        if total:
+            shares[name] = total
+        else:
+            shares.pop(name, None)
+
+
+def _whole(constant: Vector) -> _Row:
     """A constant over one denominator."""
     over = lcm(*(entry.denominator for entry in constant))
-    return _Row([sign * entry.numerator * (over // entry.denominator) for entry in constant], {}, over)
+    return _Row([entry.numerator * (over // entry.denominator) for entry in constant], {}, over)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 
+from scalerules.passes.memory import gathering
 from scalerules.sizes.vectors import Vector
 from scalerules.terms.term import Symbol
 
@@ -22,9 +23,10 @@ from .twins import checked, twin_of, with_gradients
 
 def solve(problem: Problem) -> Solved:
     """The solution along the direction. Raises `Unsolvable`."""
-    if not (problem.normalised or problem.isolated):
-        return with_gradients(problem, solve(twin_of(problem)))
-    return (_product(problem) if len(problem.direction) > 1 else None) or solve_along(problem)
+    with gathering():
+        if not (problem.normalised or problem.isolated):
+            return with_gradients(problem, solve(twin_of(problem)))
+        return (_product(problem) if len(problem.direction) > 1 else None) or solve_along(problem)
 
 
 def _product(problem: Problem) -> Solved | None:

@@ -37,7 +37,8 @@ def with_gradients(problem: Problem, twin: Solved) -> Solved:
 def checked(problem: Problem, vectors: Vectors) -> Solved:
     """These sizes as a solution, `short` what they leave small. Raises `Unsolvable` where they are not stable."""
     scales = list(problem.direction)
-    run = problem.run({symbol: vector[0] for symbol, vector in vectors.items()}, problem.steps + BEYOND)
+    point = {symbol: vector[0] for symbol, vector in vectors.items()}
+    run = problem.run(point, problem.steps + BEYOND, lambda events: any(event.unstable for event in events))
     broken = [Equation("stable", e) for e in run.events if e.unstable]
     if broken:
         raise Unsolvable(broken[:1], run)

@@ -24,7 +24,7 @@ def contract(scope: Scope, operands: Sequence[tuple[Labels, Operand]], result: L
     For every axis that is summed over: nothing left on it, `s^g` (law of large numbers); sources left, `s^(g/2)`
     (central limit); a fresh matrix, `s^(g/2)` and a fresh image, and for the image of a transpose the mirror term.
     """
-    terms: list[Term] = []
+    products: list[list[Term]] = []
     for pieces in product(*(pieces for _, pieces in operands)):
         flat: list[tuple[Labels, list[Term]]] = []
         factors: list[Term] = []
@@ -34,8 +34,10 @@ def contract(scope: Scope, operands: Sequence[tuple[Labels, Operand]], result: L
                 factors.append(piece.factor)
             else:
                 flat.append((labels, piece))
-        terms.extend(_times(_contract_flat(scope, flat, result), factors))
-    return merged(terms, scope.reach)
+        products.append(_times(_contract_flat(scope, flat, result), factors))
+    if len(products) == 1 and len(operands) > 1:
+        return products[0]  # of one pair, and so merged
+    return merged((term for terms in products for term in terms), scope.reach)
 
 
 def explicit(scope: Scope, pieces: Operand, labels: Labels) -> list[Term]:
@@ -122,7 +124,7 @@ def _pair(
     gone = [label for label in dict.fromkeys(la + lb) if label not in keep]
     result = tuple(label for label in dict.fromkeys(la + lb) if label in keep)
     if len(b) == 1 and b[0].matrix and any(label in gone for label in lb) and any(label in keep for label in lb):
-        return result, image_of(scope, la, a, lb, b[0], result)
+        return result, merged(image_of(scope, la, a, lb, b[0], result), scope.reach)
     if not result and len(gone) == 1 and len(la) == len(lb) == 1 and not any(t.profile for t in (*a, *b)):
         return result, inner(scope, a, b, gone[0])
     if la == lb == result and len(result) == 1 and not any(t.profile for t in (*a, *b)):

@@ -1,6 +1,6 @@
 """Products entry by entry of two tensors with one growing axis: gates, and every chain rule through a function.
 
-Of the products of two lists of terms only those are formed that `terms.uncrowded` keeps: all of few sources, and the
+Of the products of two lists of terms only those are formed that `merging.uncrowded` keeps: all of few sources, and the
 largest ones of many. What comes out is what all products would give, in the same order.
 """
 
@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from .merging import rank, uncrowded
+from .merging import rank
 from .term import KEPT, MOST_SOURCES, Mirror, Term
 
 Standing = tuple[int, int, int]
 """Of what is kept of one mask: size, how few parameters it is a product of, and how early it comes; larger is first."""
 
 
-SMALL = 100
+SMALL = 1000
 """So few products are all formed."""
 FEW = 6
 """So few masks are all compared."""
@@ -55,11 +55,15 @@ def entrywise(a: Sequence[Term], b: Sequence[Term], reach: int, kept: int = KEPT
                 remembers = mask & (mirror_a | mirror_b)
                 if remembers or degree_a + degree_b < known[1]:
                     best[mask] = size, degree_a + degree_b, remembers, ta, tb
-    products = [
+    crowd = [mask for mask in best if mask.bit_count() > MOST_SOURCES] if few and mirrors else []
+    if len(crowd) > KEPT:
+        crowd.sort(key=lambda mask: (best[mask][0], -best[mask][1]), reverse=True)
+        for mask in crowd[KEPT:]:
+            del best[mask]
+    return [
         Term(size, (mask,), (ta, tb), mirror=_remembered(ta, tb, mask) if remembers else None)
         for mask, (size, _, remembers, ta, tb) in best.items()
     ]
-    return uncrowded(products) if few and mirrors else products
 
 
 def _remembered(ta: Term, tb: Term, mask: int) -> Mirror | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from .pieces import Labels, axis_name
 from .point import Scope
-from .products import share_of
+from .sums import share_of
 from .term import Mirror, Profile, Shift, Symbol, Term
+
+Place = tuple[bool, int]
+"""An axis of what an image was made of (True) or of the image, by its number."""
 
 
 def image_of(scope: Scope, lx: Labels, x: list[Term], lw: Labels, w: Term, result: Labels) -> list[Term]:
@@ -16,83 +19,87 @@ def image_of(scope: Scope, lx: Labels, x: list[Term], lw: Labels, w: Term, resul
 
     The mirror term: `W W^T z` is `s^g var(W) z`, `g` the growth of the axes summed over.
     """
-    summed = [label for label in (*lw, *lx) if label not in result]
-    summed = list(dict.fromkeys(summed))
-    kept = [label for label in lw if label in result]
-    positions = frozenset(lw.index(label) for label in kept)
-    bit = scope.bit("image", w.matrix, positions)
-    index_x = {label: i for i, label in enumerate(lx)}
-    rest = [label for label in result if label not in lw]
-    labels_z = tuple((label, lw.index(label) if label in lw else None) for label in lx)
+    bit = scope.bit("image", w.matrix, frozenset(lw.index(label) for label in lw if label in result))
+    rest = [lx.index(label) for label in result if label not in lw]
+    places = [lx.index(label) if label in lx else -1 for label in result]
     groups: dict[tuple[tuple[int, ...], Profile | None], list[tuple[int, Shift, int, Term]]] = {}
     for term in x:
-        size, log = term.size + w.size, 0
-        shift: list[tuple[Symbol, Fraction]] = []
-        for label in summed:
-            decay = term.profile[index_x[label]] if term.profile and label in index_x else 0
-            growth = scope.ticks(label)
-            aligned = label not in lw and not term.signs[index_x[label]]
-            halves = max(0, (2 if aligned else 1) - decay)
-            size += growth * halves // 2
-            log += bool(decay == 1 and growth)
-            shift.append((("growth", axis_name(label)), share_of(halves)))
-        profile = tuple(term.profile[index_x[label]] if term.profile and label in index_x else 0 for label in result)
-        key = (tuple(term.signs[index_x[label]] for label in rest), profile if any(profile) else None)
-        groups.setdefault(key, []).append((size, tuple(s for s in shift if s[1]), log, term))
+        more, shift, log = _sums(scope, lx, term, lw, result)
+        profile = tuple(term.profile[place] if term.profile and place >= 0 else 0 for place in places)
+        key = tuple(term.signs[place] for place in rest), profile if any(profile) else None
+        groups.setdefault(key, []).append((term.size + w.size + more, shift, log, term))
+    labels_z = tuple((label, lw.index(label) if label in lw else None) for label in lx)
     terms: list[Term] = []
-    for (rest_signs, profile), members in groups.items():
-        size, shares, log, top = max(members, key=lambda member: (member[0], -member[3].degree))
-        signs_of = dict(zip(rest, rest_signs, strict=True))
-        signs = tuple(bit if label in kept else signs_of[label] for label in result)
-        image = Term(size, signs, (top, w), shares, profile=profile, log=log)
-        preimage = tuple(member[3] for member in members)
-        image.mirror = Mirror(str(w.matrix), bit, image, preimage, labels_z)
+    for (kept, profile), members in groups.items():
+        size, shift, log, top = max(members, key=lambda member: (member[0], -member[3].degree))
+        others = iter(kept)
+        signs = tuple(bit if label in lw else next(others) for label in result)
+        image = Term(size, signs, (top, w), shift, profile=profile, log=log)
+        image.mirror = Mirror(str(w.matrix), bit, image, tuple(member[3] for member in members), labels_z)
         terms.append(image)
-    if scope.coherent:
-        terms.extend(_mirrored(scope, lx, x, lw, w, result))
-    return terms
+    return [*terms, *_mirrored(scope, lx, x, lw, w, result)] if scope.coherent else terms
+
+
+def _sums(scope: Scope, lx: Labels, term: Term, lw: Labels, result: Labels) -> tuple[int, Shift, int]:
+    """What the sums over the axes that are not kept add: ticks, shares of growths, powers of a logarithm."""
+    more, log = 0, 0
+    shift: list[tuple[Symbol, Fraction]] = []
+    for label in dict.fromkeys((*lw, *lx)):
+        if label in result:
+            continue
+        place, growth = lx.index(label) if label in lx else -1, scope.ticks(label)
+        decay = term.profile[place] if term.profile and place >= 0 else 0
+        aligned = label not in lw and not term.signs[place]
+        halves = max(0, (2 if aligned else 1) - decay)
+        more, log = more + growth * halves // 2, log + bool(decay == 1 and growth)
+        if halves:
+            shift.append((("growth", axis_name(label)), share_of(halves)))
+    return more, tuple(shift), log
 
 
 def _mirrored(scope: Scope, lx: Labels, x: Iterable[Term], lw: Labels, w: Term, result: Labels) -> list[Term]:
+    """What comes back of what was an image of this matrix, or of its transpose: along what the image was made of."""
+    summed = [label for label in lw if label not in result]
+    growth = sum(scope.ticks(label) for label in summed)
+    shift = tuple((("growth", axis_name(label)), Fraction(1)) for label in summed)
     terms: list[Term] = []
     for term in x:
         mirror = term.mirror
-        if mirror is None or mirror.matrix != w.matrix:
+        places = _places(lx, term, lw, mirror, result) if mirror and mirror.matrix == w.matrix else None
+        if mirror is None or places is None:
             continue
-        on_w = {lw.index(label): term.signs[i] for i, label in enumerate(lx) if label in lw}
-        if set(on_w.values()) != {mirror.bit}:
-            continue
-        was = {position: i for i, (_, position) in enumerate(mirror.labels) if position is not None}
-        shared = [position for position in was if position in on_w]
-        summed = [label for label in lw if label not in result]
-        if len(on_w) + len(was) - len(shared) != len(lw):
-            continue
-        rest = [label for label in result if label not in lw]
-        old_rest = [i for i, (_, position) in enumerate(mirror.labels) if position is None]
-        if len(old_rest) != len(rest):
-            continue
-        growth = sum(scope.ticks(label) for label in summed)
-        shift = tuple((("growth", axis_name(label)), Fraction(1)) for label in summed)
         offset = term.size - mirror.image.size + 2 * w.size + growth
-        rest_now = [term.signs[lx.index(label)] for label in rest]
+        untouched = [i for i, (_, position) in enumerate(mirror.labels) if position is None]
+        now = [term.signs[place] for before, place in places if not before]
         for z in mirror.preimage:
-            if [z.signs[i] for i in old_rest] != rest_now:
-                continue
-            signs: list[int] = []
-            profile: list[int] = []
-            usable = True
-            for label in result:
-                if label in lw:
-                    position = lw.index(label)
-                    if position not in was:
-                        usable = False
-                        break
-                    signs.append(z.signs[was[position]])
-                    profile.append(z.profile[was[position]] if z.profile else 0)
-                else:
-                    signs.append(term.signs[lx.index(label)])
-                    profile.append(term.profile[lx.index(label)] if term.profile else 0)
-            if usable:
-                parents, kept = (z, term, w, w), tuple(profile) if any(profile) else None
-                terms.append(Term(z.size + offset, tuple(signs), parents, shift, (mirror.image,), kept))
+            if [z.signs[i] for i in untouched] == now:
+                signs = tuple((z if before else term).signs[place] for before, place in places)
+                profile = tuple(_decay(z if before else term, place) for before, place in places)
+                kept = profile if any(profile) else None
+                terms.append(Term(z.size + offset, signs, (z, term, w, w), shift, (mirror.image,), kept))
     return terms
+
+
+def _places(lx: Labels, term: Term, lw: Labels, mirror: Mirror, result: Labels) -> Sequence[Place] | None:
+    """Where every axis of the result comes from: what the image was made of, or the image; None where they do not fit.
+
+    The image has to lie on the axes of the matrix that it was made on, and both together on all of them.
+    """
+    on_w = {lw.index(label): term.signs[i] for i, label in enumerate(lx) if label in lw}
+    was = {position: i for i, (_, position) in enumerate(mirror.labels) if position is not None}
+    if set(on_w.values()) != {mirror.bit} or len(on_w.keys() | was.keys()) != len(lw):
+        return None
+    places: list[Place] = []
+    for label in result:
+        if label not in lw:
+            places.append((False, lx.index(label)))
+        elif lw.index(label) in was:
+            places.append((True, was[lw.index(label)]))
+        else:
+            return None
+    untouched = sum(position is None for _, position in mirror.labels)
+    return places if sum(not before for before, _ in places) == untouched else None
+
+
+def _decay(term: Term, place: int) -> int:
+    return term.profile[place] if term.profile else 0

@@ -47,7 +47,7 @@ def merged(terms: Iterable[Term], reach: int) -> list[Term]:
 
 def uncrowded(terms: list[Term]) -> list[Term]:
     """The terms of few sources, and the largest of those with many."""
-    crowd = [term for term in terms if _crowded(term.signs)]
+    crowd = [term for term in terms if crowded(term.signs)]
     if len(crowd) <= KEPT:
         return terms
     gone = {id(term) for term in sorted(crowd, key=rank, reverse=True)[KEPT:]}
@@ -55,7 +55,7 @@ def uncrowded(terms: list[Term]) -> list[Term]:
 
 
 @lru_cache(maxsize=1 << 16)
-def _crowded(signs: tuple[int, ...]) -> bool:
+def crowded(signs: tuple[int, ...]) -> bool:
     """Whether a signature has many sources."""
     return sum(mask.bit_count() for mask in set(signs)) > MOST_SOURCES
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from functools import cache
-from itertools import product
+from typing import NamedTuple
 
 from .merging import merged, rank
 from .pieces import HALF, Labels, axis_name
 from .point import Scope
-from .term import Mirror, Profile, Shift, Term, decayed
+from .sums import Axes, Part
+from .term import KEPT, Mirror, Profile, Shift, Term
+
+LOWEST = -(1 << 60)
+"""Below every size."""
 
 
 def inner(scope: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
@@ -38,6 +41,19 @@ def inner(scope: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
     return [Term(half, (), (top_a, top_b), ((("growth", axis), HALF),))]
 
 
+class _Product(NamedTuple):
+    """The best product of one signature and profile so far, and what it remembers."""
+
+    size: int
+    log: int
+    left: Part
+    right: Part
+    mirror: Mirror | None
+
+
+_Best = dict[tuple[int, Profile | None], _Product]
+
+
 def products(
     scope: Scope,
     la: Labels,
@@ -48,98 +64,69 @@ def products(
     result: Labels,
 ) -> list[Term]:
     """All products of two lists of terms, summed over `gone`."""
-    places = [(la.index(x) if x in la else -1, lb.index(x) if x in lb else -1) for x in result]
-    sums = [(la.index(x) if x in la else -1, lb.index(x) if x in lb else -1, x) for x in gone]
-    best: dict[tuple[tuple[int, ...], Profile | None], tuple[int, Term, Term, Mirror | None, int]] = {}
-    plain = not any(t.profile for t in (*a, *b))
-    growths = [scope.ticks(label) for _, _, label in sums]
-    least = sum(growth // 2 for growth in growths) if plain else 0
-    rising = any(h < 0 for t in (*a, *b) for h in t.profile or ())
-    for ta, tb in _near(a, b, scope.reach + sum(growths) - least, not rising):
-        sa, sb = ta.signs, tb.signs
-        signs = tuple(sa[i] if j < 0 else sb[j] if i < 0 else sa[i] ^ sb[j] for i, j in places)
-        size, log = ta.size + tb.size, ta.log + tb.log
-        if plain:
-            for (i, j, _), growth in zip(sums, growths, strict=True):
-                mask_a, mask_b = sa[i] if i >= 0 else 0, sb[j] if j >= 0 else 0
-                size += growth if _aligned(scope, mask_a, mask_b) else growth // 2
-            key: tuple[tuple[int, ...], Profile | None] = (signs, None)
-        else:
-            laws = [_sum_law(scope, ta, tb, i, j, g) for (i, j, _), g in zip(sums, growths, strict=True)]
-            size += sum(law[0] for law in laws)
-            log += sum(law[2] for law in laws)
-            key = (signs, _profile(ta, tb, places))
-        known = best.get(key)
-        if known is None or (size, log) > (known[0], known[4]):
-            best[key] = (size, ta, tb, _kept_mirror(ta, tb, signs), log)
-        elif (size, log) == (known[0], known[4]) and known[3] is None:
-            mirror = _kept_mirror(ta, tb, signs)
-            if mirror is not None or ta.degree + tb.degree < known[1].degree + known[2].degree:
-                best[key] = (size, ta, tb, mirror, log)
+    axes = Axes(scope, (la, lb), gone, result, _sources(a) | _sources(b))
+    profiles = {t.profile for t in a} | {t.profile for t in b}
+    plain = profiles == {None}
+    left, right, floor = axes.parts(0, a), axes.parts(1, b), LOWEST
+    if plain or not any(h < 0 for profile in profiles for h in profile or ()):  # all, where entries rise along an axis
+        left, right = sorted(left, key=_rank, reverse=True), sorted(right, key=_rank, reverse=True)
+        floor = left[0].size + right[0].size - axes.reach(plain)
+    alike = plain and not gone
+    best: _Best = {}
+    profile, more, logs = None, 0, 0
+    for x in left:
+        laws = axes.laws(x)
+        for y in right:
+            size = x.size + y.size
+            if size < floor:
+                break
+            if not alike:
+                profile, more, logs = laws[y.kind] or axes.law(laws, x, y)
+                size += more
+            signs, log = x.signs ^ y.signs, x.log + y.log + logs
+            known = best.get((signs, profile))
+            if known is None or size > known.size or (size == known.size and log > known.log):
+                best[signs, profile] = _Product(size, log, x, y, _remembered(x, y, signs))
+            elif size == known.size and log == known.log and known.mirror is None:
+                mirror = _remembered(x, y, signs)
+                if mirror is not None or x.degree + y.degree < known.left.degree + known.right.degree:
+                    best[signs, profile] = _Product(size, log, x, y, mirror)
     terms: list[Term] = []
-    for (signs_key, profile), (size, ta, tb, mirror, log) in best.items():
-        summed = zip(sums, growths, strict=True)
-        shares = [(axis_name(x), _sum_law(scope, ta, tb, i, j, growth)[1]) for (i, j, x), growth in summed]
-        shift = tuple((("growth", axis), share) for axis, share in shares if share)
-        fresh = next((x.matrix for x, y, lx in ((ta, tb, la), (tb, ta, lb)) if lx == result and not any(y.signs)), None)
-        more = log - ta.log - tb.log
-        terms.append(Term(size, signs_key, (ta, tb), shift, (), profile, mirror, fresh, more))
+    for (signs, profile), (size, log, x, y, mirror) in _uncrowded(best, scope.reach, axes):
+        fresh = None
+        if x.term.matrix and la == result and not any(y.term.signs):
+            fresh = x.term.matrix
+        elif y.term.matrix and lb == result and not any(x.term.signs):
+            fresh = y.term.matrix
+        parents, more = (x.term, y.term), log - x.log - y.log
+        terms.append(Term(size, axes.apart(signs), parents, axes.shift(x, y), (), profile, mirror, fresh, more))
     return merged(terms, scope.reach)
 
 
-def _near(a: list[Term], b: list[Term], reach: int, falling: bool) -> Iterator[tuple[Term, Term]]:
-    """The pairs whose product may come within reach of the largest; of entries that rise along an axis, all."""
-    if not falling:
-        yield from product(a, b)
-        return
-    a, b = sorted(a, key=rank, reverse=True), sorted(b, key=rank, reverse=True)
-    floor = a[0].size + b[0].size - reach
-    for ta in a:
-        for tb in b:
-            if ta.size + tb.size < floor:
-                break
-            yield ta, tb
+def _sources(terms: Sequence[Term]) -> int:
+    """All sources that occur in the signs of some terms."""
+    masks = 0
+    for term in terms:
+        for mask in term.signs:
+            masks |= mask
+    return masks
 
 
-def _kept_mirror(ta: Term, tb: Term, signs: Sequence[int]) -> Mirror | None:
+def _rank(part: Part) -> tuple[int, int]:
+    return part.size, -part.degree
+
+
+def _remembered(x: Part, y: Part, signs: int) -> Mirror | None:
     """What an image was made of is remembered as long as its source is among those of the product."""
-    if ta.mirror is None and tb.mirror is None:
-        return None
-    for mirror in (ta.mirror, tb.mirror):
-        if mirror is not None:
-            for mask in signs:
-                if mask & mirror.bit:
-                    return mirror
-    return None
+    return x.term.mirror if signs & x.mirror else y.term.mirror if signs & y.mirror else None
 
 
-def _aligned(scope: Scope, mask_a: int, mask_b: int) -> bool:
-    """Whether nothing random is left on an axis; of two factors with randomness, where coherence is counted."""
-    return mask_a == mask_b and (scope.coherent or not mask_a)
-
-
-def _sum_law(scope: Scope, ta: Term, tb: Term, i: int, j: int, growth: int) -> tuple[int, Fraction, bool]:
-    """Ticks, share of the growth, and whether a logarithm appears, of the sum over one axis.
-
-    An aligned sum of `i**-h` contributes `g max(0, 1 - h)` (a logarithm at h = 1), an independent one
-    `g max(0, 1/2 - h)` (the root of one at h = 1/2). Profiles count halves.
-    """
-    aligned = _aligned(scope, ta.signs[i] if i >= 0 else 0, tb.signs[j] if j >= 0 else 0)
-    decay = (ta.profile[i] if i >= 0 and ta.profile else 0) + (tb.profile[j] if j >= 0 and tb.profile else 0)
-    halves = (2 if aligned else 1) - decay
-    share = max(0, halves)
-    return growth * share // 2, share_of(share), bool(decay and halves == 0 and growth)
-
-
-@cache
-def share_of(count: int) -> Fraction:
-    """So many halves."""
-    return Fraction(count, 2)
-
-
-def _profile(ta: Term, tb: Term, places: list[tuple[int, int]]) -> tuple[int, ...] | None:
-    profile = tuple(
-        decayed((ta.profile[i] if i >= 0 and ta.profile else 0) + (tb.profile[j] if j >= 0 and tb.profile else 0))
-        for i, j in places
-    )
-    return profile if any(profile) else None
+def _uncrowded(best: _Best, reach: int, axes: Axes) -> Iterable[tuple[tuple[int, Profile | None], _Product]]:
+    """The products that `merged` keeps: those of few sources, and the largest of those with many."""
+    floor = max(product.size for product in best.values()) - reach
+    crowd = [item for item in best.items() if item[1].size >= floor and axes.crowded(item[0][0])]
+    if len(crowd) <= KEPT:
+        return best.items()
+    crowd.sort(key=lambda item: (item[1].size, -item[1].left.degree - item[1].right.degree), reverse=True)
+    gone = {key for key, _ in crowd[KEPT:]}
+    return [item for item in best.items() if item[0] not in gone]

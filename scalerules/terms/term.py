@@ -121,15 +121,14 @@ class Term:
         """The form from those of the parents, once these are known; that of a single parent is shared."""
         if len(self.parents) == 1 and not self.minus and not self.shift:
             return self.parents[0]._form or {}
-        form: dict[Symbol, Fraction] = {}
-        for terms, sign in ((self.parents, 1), (self.minus, -1)):
-            for term in terms:
-                for symbol, value in (term._form or {}).items():
-                    value = value if sign > 0 else -value
-                    form[symbol] = form[symbol] + value if symbol in form else value
-        for symbol, value in self.shift:
-            form[symbol] = form[symbol] + value if symbol in form else value
-        return {symbol: value for symbol, value in form.items() if value}
+        form = dict(self.parents[0]._form or {}) if self.parents else {}
+        more = [pair for term in self.parents[1:] for pair in (term._form or {}).items()]
+        less = [(symbol, -value) for term in self.minus for symbol, value in (term._form or {}).items()]
+        cancelled = False
+        for symbol, value in (*more, *less, *self.shift):
+            form[symbol] = total = form[symbol] + value if symbol in form else value
+            cancelled = cancelled or not total
+        return {symbol: value for symbol, value in form.items() if value} if cancelled else form
 
     def __repr__(self) -> str:
         return f"Term({self.size}, {self.signs}{', log' if self.log else ''})"

@@ -1,0 +1,125 @@
+"""What is made as large as it can be, in order: the objective of the programme, to be read from top to bottom.
+
+Every entry is more important than all that follow: nothing later is worth any part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from scalerules.passes.plan import Plan
+from scalerules.sizes.vectors import Vector
+from scalerules.terms.term import Symbol
+
+from .equations import Vectors
+from .natural import natural_sizes
+from .problem import Problem
+
+AIMS = ("own", "full", "least")
+"""What is made large beside the unknowns: own contributions, those inside a block, the least term of a sum."""
+
+
+@dataclass(frozen=True)
+class Aim:
+    """One thing that is made as large as it can be, its upper bound, and why it comes at this place."""
+
+    what: Symbol
+    bound: Vector
+    why: str
+
+
+def priorities(problem: Problem, given: Vectors) -> list[Aim]:
+    """The aims of a problem, the most important first; what is `given` is none."""
+    graph, names = problem.graph, _Names(problem)
+    lengths = graph.lengths.values()
+    top = max((length.growth(problem.direction) for length in lengths), default=Fraction(1))
+    one, large, rate = (_along(problem, size) for size in (Fraction(0), top, 4 * top))
+    natural = natural_sizes(problem)
+    inits: Vectors = {
+        ("init", name): natural.get(("init", name), large) if name in names.hidden else large
+        for name in names.order if graph.parameters[name].init == "normal"
+    }  # fmt: skip
+    owns = [("own", name) for name in names.trained]
+    hidden = [symbol for symbol in inits if symbol[1] in names.hidden]
+    early = [symbol for symbol in inits if symbol[1] not in names.late]
+    least = [("least", "sum")] if summands(problem.plan) else []
+    inside = [("full", name) for name in names.trained if name in problem.depths]
+    join = bool(names.joins)  # what depth allows is used for depth only
+
+    order: list[tuple[Iterable[Symbol], bool, str]] = [
+        (least, problem.isolated, "no term of a sum is left behind to make room for another one"),
+        (hidden, problem.isolated, "initial sizes of hidden values follow from the values at initialisation alone"),
+        (owns, True, "every parameter learns: its own contribution reaches size 0"),
+        (least, True, "no term of a sum is left behind to make room for another one"),
+        (hidden, join, "initial sizes come before what depth makes up for"),
+        (names.joins, join, "multipliers of the sum over depth come first, and are used for depth only"),
+        (names.alone, join, "other multipliers do not make up for depth"),
+        (inside, join, "contributions are large inside their own block too"),
+        (early, True, "initial sizes of hidden values, and of what is read into them"),
+        ([*names.alone, *names.joins], True, "multipliers are no smaller than they have to be"),
+        (inits, True, "what has no growing axis behind it (logits, router scores) may start below size 0"),
+        ([("lr", name) for name in names.trained], True, "the largest rates"),
+    ]
+    bounds = {**inits, **{("lr", name): rate for name in names.trained}}
+    aims: dict[Symbol, Aim] = {}
+    for symbols, applies, why in order:
+        for symbol in symbols if applies else ():
+            if symbol not in given:
+                aims.setdefault(symbol, Aim(symbol, bounds.get(symbol, one), why))
+    return list(aims.values())
+
+
+def unmet_rates(problem: Problem) -> Vectors:
+    """The rates of all trained parameters, as small as they are until their own contribution is met."""
+    lengths = problem.graph.lengths.values()
+    top = max((length.growth(problem.direction) for length in lengths), default=Fraction(1))
+    return {("lr", name): _along(problem, -8 * top) for name in _Names(problem).trained}
+
+
+def summands(plan: Plan) -> list[str]:
+    """The sites whose values are added up with others, to one with a growing axis; sums over depth are apart."""
+    sums = [site for site in plan.sites if site.op in ("add", "residual") and not site.joins]
+    return [key for site in sums if len(site.operands) > 1 and plan.hidden(site) for key in site.inputs]
+
+
+class _Names:
+    """The parameters in the order in which they are asked for, and the free factors."""
+
+    def __init__(self, problem: Problem) -> None:
+        plan, graph = problem.plan, problem.graph
+        order: dict[str, None] = {}
+        self.hidden: set[str] = set()
+        """Parameters read by a value with a growing axis."""
+        late: set[str] = set()
+        before = _before_hidden(plan)
+        for early in (True, False):  # a value without a growing axis (logits, router scores) may start below size 0,
+            for site in plan.sites:  # but what is read into one that has to be of size 0 does not make room for it
+                here, names = plan.hidden(site), [plan.parameters[key].name for key in site.parameters]
+                if (here or site.key in before) is early:
+                    self.hidden.update(names if here else ())
+                    late.update(names if not early else ())
+                    order.update(dict.fromkeys(names))
+        self.order = list(order)
+        self.late = late - self.hidden
+        self.trained = [name for name in order if graph.parameters[name].trained]
+        free = {name for name, node in graph.walk() if node.free}
+        joins = {multiplier.name for _, multiplier in problem.depths.values() if multiplier is not None} & free
+        self.joins = [("mult", name) for name in sorted(joins)]
+        self.alone = [("mult", site.name) for site in plan.sites if site.name in free - joins]
+
+
+def _before_hidden(plan: Plan) -> set[str]:
+    """The sites that a value with a growing axis depends on."""
+    before: set[str] = set()
+    for site in reversed(plan.sites):
+        if plan.hidden(site) or site.key in before:
+            before.update(site.inputs)
+    return before
+
+
+def _along(problem: Problem, size: Fraction) -> Vector:
+    """A size along the direction, as a power of its first scale."""
+    first = next(iter(problem.direction.values()))
+    return (size, size / first, *[Fraction(0)] * (len(problem.direction) - 1))

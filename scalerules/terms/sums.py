@@ -1,0 +1,145 @@
+"""The axes of a product of two tensors: those of its result, and those that are summed over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import cache
+from typing import NamedTuple
+
+from .merging import crowded
+from .pieces import Labels, axis_name
+from .point import Scope
+from .term import MOST_SOURCES, Profile, Shift, Term, decayed
+
+Law = tuple[Profile | None, int, int]
+"""The profile of a product, and what the sums add to its size and to the power of its logarithm."""
+
+
+class Part(NamedTuple):
+    """A term as the products see it: its signs on the axes of the result side by side in one number.
+
+    `mirror`: the source of the image that it remembers, on each of these axes. `kind`: a number for its profile and its
+    signs on the axes that are summed over.
+    """
+
+    size: int
+    log: int
+    degree: int
+    signs: int
+    mirror: int
+    kind: int
+    term: Term
+
+
+class Axes:
+    """The axes of a product of two tensors: those of the result, and those that are summed over."""
+
+    def __init__(
+        self, scope: Scope, labels: tuple[Labels, Labels], gone: Sequence[str], result: Labels, sources: int
+    ) -> None:
+        self.coherent, self.nearest, self.count, self.sources = scope.coherent, scope.reach, len(result), sources
+        self.width, self.all = sources.bit_length(), (1 << sources.bit_length()) - 1
+        self.once_each = sum(1 << self.width * axis for axis in range(self.count))
+        self.gone, self.growths = [axis_name(label) for label in gone], [scope.ticks(label) for label in gone]
+        self.places = [[side.index(x) if x in side else -1 for x in result] for side in labels]
+        self.sums = [[side.index(x) if x in side else -1 for x in gone] for side in labels]
+        self.kinds: list[dict[tuple[Profile | None, tuple[int, ...]], int]] = [{}, {}]
+        self._laws: dict[int, list[Law | None]] = {}
+        self._alike: dict[object, Law] = {}
+
+    def reach(self, plain: bool) -> int:
+        """How far two factors may lie below the largest ones and still have a product within reach of the largest."""
+        return self.nearest + sum(self.growths) - (sum(growth // 2 for growth in self.growths) if plain else 0)
+
+    def parts(self, side: int, terms: Sequence[Term]) -> list[Part]:
+        """The terms of one side."""
+        places, sums, kinds = self.places[side], self.sums[side], self.kinds[side]
+        found: list[Part] = []
+        for t in terms:
+            signs = [t.signs[place] if place >= 0 else 0 for place in places]
+            images = (t.mirror.bit & self.sources) * self.once_each if t.mirror else 0
+            summed = tuple([t.signs[place] if place >= 0 else 0 for place in sums])
+            kind = kinds.setdefault((t.profile, summed), len(kinds))
+            found.append(Part(t.size, t.log, t.degree, self.together(signs), images, kind, t))
+        return found
+
+    def together(self, signs: Sequence[int]) -> int:
+        """Signs on the axes of the result side by side in one number."""
+        total = 0
+        for mask in reversed(signs):
+            total = total << self.width | mask
+        return total
+
+    def apart(self, signs: int) -> tuple[int, ...]:
+        """The signs on every axis of the result."""
+        return tuple([signs >> self.width * axis & self.all for axis in range(self.count)])
+
+    def crowded(self, signs: int) -> bool:
+        """Whether signs have many sources (a source on several axes counts once where these have the same ones)."""
+        count = signs.bit_count()
+        return count > MOST_SOURCES and (count > MOST_SOURCES * self.count or crowded(self.apart(signs)))
+
+    def laws(self, x: Part) -> list[Law | None]:
+        """The laws of the products of a term with every kind of the other side, as far as they are known."""
+        if x.kind not in self._laws:
+            self._laws[x.kind] = [None] * len(self.kinds[1])
+        return self._laws[x.kind]
+
+    def law(self, laws: list[Law | None], x: Part, y: Part) -> Law:
+        """The law of a product of two kinds, which is that of all that are as aligned and decay alike."""
+        key = x.term.profile, y.term.profile, self._aligned(x.term, y.term)
+        law = self._alike.get(key)
+        if law is None:
+            sums = self._sums(x.term, y.term)
+            profile = tuple(decayed(halves) for halves in self._decays(x.term, y.term, self.places))
+            law = profile if any(profile) else None, sum(more for more, _, _ in sums), sum(log for _, _, log in sums)
+            self._alike[key] = law
+        laws[y.kind] = law
+        return law
+
+    def shift(self, x: Part, y: Part) -> Shift:
+        """The shares of the growths that the sums add."""
+        if not self.gone:
+            return ()
+        shares = [share for _, share, _ in self._sums(x.term, y.term)]
+        return tuple((("growth", axis), share) for axis, share in zip(self.gone, shares, strict=True) if share)
+
+    def _sums(self, x: Term, y: Term) -> list[tuple[int, Fraction, bool]]:
+        """What each sum adds."""
+        sums = zip(self._aligned(x, y), self._decays(x, y, self.sums), self.growths, strict=True)
+        return [_sum_law(*each) for each in sums]
+
+    def _aligned(self, x: Term, y: Term) -> tuple[bool, ...]:
+        """Where nothing random is left on an axis; of two factors with randomness, where coherence is counted."""
+        aligned: list[bool] = []
+        left, right = self.sums
+        for i, j in zip(left, right, strict=True):
+            p, q = x.signs[i] if i >= 0 else 0, y.signs[j] if j >= 0 else 0
+            aligned.append(p == q and (self.coherent or not p))
+        return tuple(aligned)
+
+    def _decays(self, x: Term, y: Term, places: Sequence[Sequence[int]]) -> list[int]:
+        """The profile of a product on some axes, in halves."""
+        return [
+            (x.profile[i] if x.profile and i >= 0 else 0) + (y.profile[j] if y.profile and j >= 0 else 0)
+            for i, j in zip(*places, strict=True)
+        ]
+
+
+@cache
+def _sum_law(aligned: bool, decay: int, growth: int) -> tuple[int, Fraction, bool]:
+    """Ticks, share of the growth, and whether a logarithm appears, of the sum over one axis.
+
+    An aligned sum of `i**-h` contributes `g max(0, 1 - h)` (a logarithm at h = 1), an independent one
+    `g max(0, 1/2 - h)` (the root of one at h = 1/2). Profiles count halves.
+    """
+    halves = (2 if aligned else 1) - decay
+    share = max(0, halves)
+    return growth * share // 2, share_of(share), bool(decay and halves == 0 and growth)
+
+
+@cache
+def share_of(count: int) -> Fraction:
+    """So many halves."""
+    return Fraction(count, 2)
