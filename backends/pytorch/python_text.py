@@ -1,6 +1,6 @@
 """Pieces of Python text: identifiers, numbers, lengths, powers of scales, lines that fit.
 
-`pytorch_source.py` (the model) and `pytorch_recipe.py` (its initialisation and groups) are written with these.
+`source/model.py` (the model) and `source/recipe.py` (its initialisation and groups) are written with these.
 """
 
 from __future__ import annotations

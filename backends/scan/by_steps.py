@@ -19,13 +19,13 @@ def scan_by_steps(
     (dim,); states (batch, dim, state). All on one device, whichever.
     """
     dim = u.shape[1]
-    h, found = start, []
+    h, outputs = start, []
     for t, (now, step) in enumerate(zip(u.unbind(-1), dt.unbind(-1), strict=True)):
         decay, weight = discretised(step[..., None], A, discretisation)
         h = decay * h + weight * _at(B, t, dim) * now[..., None]
         read = (_at(C, t, dim) * h).sum(-1)
-        found.append(2 * read.real if read.is_complex() else read)
-    return torch.stack(found, -1) + D[:, None] * u, h
+        outputs.append(2 * read.real if read.is_complex() else read)
+    return torch.stack(outputs, -1) + D[:, None] * u, h
 
 
 def discretised(step: Tensor, A: Tensor, discretisation: str) -> tuple[Tensor, Tensor]:

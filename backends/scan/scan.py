@@ -1,9 +1,9 @@
 """The selective scan: the reference for every state-space model here.
 
 `selective_scan` (or `selective_scan_fn`) takes the arguments of mamba_ssm's function and is differentiable once; the
-loops are compiled by numba, in `scan_kernels.py`. Nothing of size batch x length x channels x state is
+loops are compiled by numba, in `kernels.py`. Nothing of size batch x length x channels x state is
 ever stored: the state is kept every 32 steps and the rest is recomputed in the backward pass. That is on the CPU; on
-any other device a loop of torch operations runs instead (`scan_steps.py`).
+any other device a loop of torch operations runs instead (`by_steps.py`).
 
 Sources: Mamba (Gu and Dao 2023, arXiv 2312.00752), S4D (arXiv 2206.11893), LRU (arXiv 2303.06349),
 Mamba-2 (arXiv 2405.21060).
@@ -98,19 +98,19 @@ def selective_scan(
     _check_kinds(tensors, discretisation)
     if check or torch.is_anomaly_enabled():
         _check_finite(tensors)
-    sizes = _sizes(u, A, B)
-    _check_shapes(tensors, sizes)
+    lengths = _lengths(u, A, B)
+    _check_shapes(tensors, lengths)
     real = _compute_dtype(u, delta, A)
     kept = real.to_complex() if A.is_complex() else real
 
     dt = delta.to(real) if delta_bias is None else delta.to(real) + delta_bias.to(real)[:, None]
     if delta_softplus:
         dt = _entrywise(functional.softplus, dt)
-    dt = _by_channel(dt, sizes.dim, 1)
-    rates = _rates(A.to(kept), sizes)
-    inputs, outputs = _projection(B, kept, sizes), _projection(C, kept, sizes)
-    skip = u.new_zeros(sizes.dim, dtype=real) if D is None else _by_channel(D.to(real), sizes.dim, 0)
-    shape = (sizes.batch, sizes.dim, sizes.states)
+    dt = _by_channel(dt, lengths.dim, 1)
+    rates = _rates(A.to(kept), lengths)
+    inputs, outputs = _projection(B, kept, lengths), _projection(C, kept, lengths)
+    skip = u.new_zeros(lengths.dim, dtype=real) if D is None else _by_channel(D.to(real), lengths.dim, 0)
+    shape = (lengths.batch, lengths.dim, lengths.states)
     start = u.new_zeros(shape, dtype=kept) if initial_state is None else initial_state.to(kept)
 
     run = _compiled if u.device.type == "cpu" else scan_by_steps
@@ -143,8 +143,8 @@ selective_scan_fn = selective_scan
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """The sizes of one scan."""
+class Lengths:
+    """The lengths of one scan."""
 
     batch: int
     dim: int
@@ -152,7 +152,7 @@ class Sizes:
     states: int
 
 
-def _sizes(u: Tensor, A: Tensor, B: Tensor) -> Sizes:
+def _lengths(u: Tensor, A: Tensor, B: Tensor) -> Lengths:
     if u.ndim != 3 or 0 in u.shape:
         raise ScanError("u", f"has shape {tuple(u.shape)}", "it is (batch, dim, length), none of them 0")
     if B.ndim not in (2, 3, 4):
@@ -161,7 +161,7 @@ def _sizes(u: Tensor, A: Tensor, B: Tensor) -> Sizes:
     if A.ndim == 2 and A.shape[1] not in (1, states):
         raise ScanError("A", f"has {A.shape[1]} states and B has {states}", "give both the same number, or A one")
     batch, dim, length = u.shape
-    return Sizes(batch, dim, length, states)
+    return Lengths(batch, dim, length, states)
 
 
 _PROJECTION = "it is (dim, state), (batch, state, length) or (batch, groups, state, length)"
@@ -197,8 +197,8 @@ def _check_finite(tensors: dict[str, Tensor]) -> None:
             )
 
 
-def _check_shapes(tensors: dict[str, Tensor], sizes: Sizes) -> None:
-    batch, dim, length, states = sizes.batch, sizes.dim, sizes.length, sizes.states
+def _check_shapes(tensors: dict[str, Tensor], lengths: Lengths) -> None:
+    batch, dim, length, states = lengths.batch, lengths.dim, lengths.length, lengths.states
     twice = (length, 2 * length) if tensors["A"].is_complex() else (length,)
 
     def require(name: str, good: bool, form: str) -> None:
@@ -206,8 +206,8 @@ def _check_shapes(tensors: dict[str, Tensor], sizes: Sizes) -> None:
             shape = tuple(tensors[name].shape)
             raise ScanError(name, f"has shape {shape}", f"with u {(batch, dim, length)} it is {form}")
 
-    def heads(size: int) -> bool:
-        return size > 0 and dim % size == 0
+    def heads(count: int) -> bool:
+        return count > 0 and dim % count == 0
 
     for name, tensor in tensors.items():
         shape = tuple(tensor.shape)
@@ -254,17 +254,17 @@ def _by_channel(tensor: Tensor, dim: int, axis: int) -> Tensor:
     return tensor if heads == dim else tensor.repeat_interleave(dim // heads, axis)
 
 
-def _rates(A: Tensor, sizes: Sizes) -> Tensor:
+def _rates(A: Tensor, lengths: Lengths) -> Tensor:
     """A as (dim, state)."""
     by_head = A.reshape(-1, 1) if A.ndim < 2 else A
-    return _by_channel(by_head, sizes.dim, 0).expand(sizes.dim, sizes.states)
+    return _by_channel(by_head, lengths.dim, 0).expand(lengths.dim, lengths.states)
 
 
-def _projection(tensor: Tensor, dtype: torch.dtype, sizes: Sizes) -> Tensor:
+def _projection(tensor: Tensor, dtype: torch.dtype, lengths: Lengths) -> Tensor:
     """B or C as (dim, state) or (batch, groups, state, length), complex numbers put together."""
-    if tensor.ndim > 2 and dtype.is_complex and not tensor.is_complex() and tensor.shape[-1] != sizes.length:
+    if tensor.ndim > 2 and dtype.is_complex and not tensor.is_complex() and tensor.shape[-1] != lengths.length:
         pairs = tensor.to(torch.float32 if dtype == torch.complex64 else torch.float64)
-        tensor = torch.view_as_complex(pairs.unflatten(-1, (sizes.length, 2)).contiguous())
+        tensor = torch.view_as_complex(pairs.unflatten(-1, (lengths.length, 2)).contiguous())
     tensor = tensor.to(dtype)
     return tensor[:, None] if tensor.ndim == 3 else tensor
 
@@ -391,13 +391,13 @@ class RealScan(torch.autograd.Function):
     def forward(ctx: Any, u, dt, A, B, C, D, first_state, method: int, keep: bool):
         ctx.method, ctx.blocks = method, Blocks(u.shape[1], _groups(B, C), kernels.LANE_BYTES // u.element_size())
         inputs = (u, dt, A, B, C, D, first_state)
-        size, (u, dt, A, B, C, D, start) = RealScan.laid_out(ctx, inputs)
+        lengths, (u, dt, A, B, C, D, start) = RealScan.laid_out(ctx, inputs)
         y, last_state = _empty(u), _empty(start)
         chunks = -(-u.shape[2] // kernels.CHUNK) if keep else 0
         marks = _empty(u, *start.shape[:2], chunks, *start.shape[2:])
         kernel = kernels.forward(method, B.ndim == 3, C.ndim == 3)
         tasks, work = start.shape[0] * start.shape[1], u.numel() * A.shape[1]
-        _run(kernel, tasks, work, size, _flat(u), _flat(dt), A, B, C, D, start, _flat(y), marks, last_state)
+        _run(kernel, tasks, work, lengths, _flat(u), _flat(dt), A, B, C, D, start, _flat(y), marks, last_state)
         ctx.save_for_backward(*inputs, marks)
         return y, ctx.blocks.join(last_state)
 
@@ -405,7 +405,7 @@ class RealScan(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor, dlast: Tensor):
         *inputs, marks = ctx.saved_tensors
         blocks: Blocks = ctx.blocks
-        size, (u, dt, A, B, C, D, _) = RealScan.laid_out(ctx, inputs)
+        lengths, (u, dt, A, B, C, D, _) = RealScan.laid_out(ctx, inputs)
         batch, _, length = u.shape
         fixed_b, fixed_c = B.ndim == 3, C.ndim == 3
         up, dlast = dy.detach().contiguous(), blocks.cut(dlast.detach())
@@ -416,7 +416,7 @@ class RealScan(torch.autograd.Function):
         dC = torch.zeros_like(dlast) if fixed_c else _empty(u, *shared).zero_()
         kernel = kernels.backward(ctx.method, fixed_b, fixed_c)
         tasks, work = batch * blocks.groups * blocks.tiles, 2 * u.numel() * A.shape[1]
-        given = (size, _flat(u), _flat(dt), A, B, C, D, marks, _flat(up), dlast)
+        given = (lengths, _flat(u), _flat(dt), A, B, C, D, marks, _flat(up), dlast)
         to_b, to_c = dB if fixed_b else _flat(dB), dC if fixed_c else _flat(dC)
         _run(kernel, tasks, work, *given, _flat(du), _flat(ddt), dA, to_b, to_c, dD, dfirst)
         gradients = (
@@ -440,8 +440,8 @@ class RealScan(torch.autograd.Function):
             A = torch.where(A.abs() < SMALLEST_RATE, SMALLEST_RATE, A)
         B, C = (blocks.cut(x) if x.ndim == 2 else x.contiguous() for x in (B, C))
         D = blocks.cut(D[:, None])[:, 0]
-        size = (blocks.dim, blocks.groups, u.shape[2])
-        return size, [u.contiguous(), dt.contiguous(), A, B, C, D, blocks.cut(start)]
+        lengths = (blocks.dim, blocks.groups, u.shape[2])
+        return lengths, [u.contiguous(), dt.contiguous(), A, B, C, D, blocks.cut(start)]
 
 
 def _groups(B: Tensor, C: Tensor) -> int:
@@ -460,7 +460,7 @@ def _flat(tensor: Tensor) -> Tensor:
 
 
 class ComplexScan(torch.autograd.Function):
-    """As `RealScan`, for complex A, B, C and states; not vectorised."""
+    """The scan of `RealScan` for complex A, B, C and states; not vectorised."""
 
     @staticmethod
     def forward(ctx: Any, u, dt, A, B, C, D, first_state, method: int, keep: bool):

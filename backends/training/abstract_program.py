@@ -28,7 +28,7 @@ class AbstractProgram(ABC):
 
     `sizes` and `base` are values of the scales; a number of the solution is its natural constant at the base
     size times `(size/base)**exponent`. `solution` is a `scalerules.derivation.Solution` (or has its
-    `parameters` and `multipliers`). A run is what `forward` returns: it has `parameters`, `values` by name, and
+    `parameters` and `multipliers`). What `forward` returns, a forward pass, has `parameters`, `values` by name, and
     `all_values()`.
     """
 
@@ -62,29 +62,29 @@ class AbstractProgram(ABC):
 
     @abstractmethod
     def forward(self, parameters: Mapping[str, Tensor], data: Data, look: bool = True) -> Any:
-        """A run, with every intermediate value; without those that are only looked at if not `look`."""
+        """The forward pass with every intermediate value; without those that are only looked at if not `look`."""
 
     @abstractmethod
-    def outputs(self, run: Any) -> list[Tensor]:
+    def outputs(self, forward: Any) -> list[Tensor]:
         """The values of the output nodes."""
 
     @abstractmethod
     def loss_of(self, outputs: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
         """The loss of these outputs."""
 
-    def loss(self, run: Any, data: Data) -> Tensor:
+    def loss(self, forward: Any, data: Data) -> Tensor:
         """The loss, a mean over all axes but a last one that does not grow, over which it is a sum.
 
         The gradient at an output entry is then of order one, or one over the length of the axes that grow.
         """
-        return self.loss_of(self.outputs(run), data.targets)
+        return self.loss_of(self.outputs(forward), data.targets)
 
     @abstractmethod
     def readers(self, parameter: str) -> list[str]:
         """The nodes that read a parameter directly."""
 
     @abstractmethod
-    def own(self, run: Any, initial: Mapping[str, Tensor], parameter: str, node: str, fine: bool = True) -> Tensor:
+    def own(self, forward: Any, initial: Mapping[str, Tensor], parameter: str, node: str, fine: bool = True) -> Tensor:
         """What `node` is minus what it would be had it read the initial value of `parameter`."""
 
     @abstractmethod

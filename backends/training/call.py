@@ -49,8 +49,8 @@ Swap = Mapping[tuple[str, str], Tensor]
 
 
 @dataclass
-class Run:
-    """One forward pass: the values of the top level, and of each repeat's body, block by block.
+class ForwardPass:
+    """One evaluation of a graph: the values of the top level, and of each repeat's body, block by block.
 
     `look` False leaves out what is computed only to be looked at (the internal nodes of scans).
     """
@@ -74,7 +74,7 @@ class Run:
 class Scope:
     """The top level of a graph (`repeat` and `block` None), or one block of a repeat, while it is computed."""
 
-    run: Run
+    forward: ForwardPass
     values: dict[str, Tensor]
     repeat: str | None = None
     block: int | None = None

@@ -13,7 +13,7 @@ from scalerules.errors import GraphError
 from scalerules.ops import OPS
 from scalerules.ops.node import Node
 
-from .call import Run, Scope
+from .call import ForwardPass, Scope
 from .evaluation import Evaluation
 from .operations import SCAN_PARTS
 
@@ -28,7 +28,8 @@ class Contributions:
         """The nodes that read a parameter directly."""
         return [name for name, node in self.evaluation.graph.walk() if parameter in node.parameters]
 
-    def own(self, run: Run, initial: Mapping[str, Tensor], parameter: str, node: str, fine: bool = True) -> Tensor:
+    def own(self, forward: ForwardPass, initial: Mapping[str, Tensor], parameter: str, node: str,
+            fine: bool = True) -> Tensor:  # fmt: skip
         """What `node` is minus what it would be had it read the initial value of `parameter`.
 
         If `node` reads the parameter directly, only there; otherwise the nodes that read it see the initial value
@@ -38,19 +39,20 @@ class Contributions:
         """
         readers = [node] if node in self.readers(parameter) else self._last_readers(parameter, node)
         linear = fine and self.linear(node, parameter)
-        moved = minus(run.parameters[parameter], initial[parameter]) if linear else initial[parameter]
+        moved = minus(forward.parameters[parameter], initial[parameter]) if linear else initial[parameter]
         swap = {(reader, parameter): moved for reader in readers}
         repeat, target = self._scope(readers[0]), self._whole(node)
         if target not in self.evaluation.nodes(repeat):
             sources = self.evaluation.nodes(None)
-            inputs = {name: run.values[name] for name in sources if sources[name].op == "input"}
-            other = self.evaluation.run(run.parameters, inputs, swap)
-            return run.all_values()[node] - other.all_values()[node]
-        scopes = [run.values] if repeat is None else run.blocks[repeat]
+            inputs = {name: forward.values[name] for name in sources if sources[name].op == "input"}
+            other = self.evaluation.run(forward.parameters, inputs, swap)
+            return forward.all_values()[node] - other.all_values()[node]
+        scopes = [forward.values] if repeat is None else forward.blocks[repeat]
         parts: list[Tensor] = []
         for index, values in enumerate(scopes):
             # a run of its own: a repeat on the way must not overwrite the blocks of this one
-            scope = Scope(Run(run.parameters), dict(values), repeat, None if repeat is None else index, swap)
+            block = None if repeat is None else index
+            scope = Scope(ForwardPass(forward.parameters), dict(values), repeat, block, swap)
             if linear:
                 parts.append(self.evaluation.compute(scope, node, self.evaluation.nodes(repeat)[node], parameter))
                 continue

@@ -56,7 +56,7 @@ def _product(x: Tensor, w: Tensor, summed: int, last: bool) -> Tensor:
     kept, brought = x.shape[: x.ndim - summed], w.ndim - summed
     flat = x.flatten(x.ndim - summed)
     if last:
-        found = torch.nn.functional.linear(flat, w.flatten(brought).flatten(0, brought - 1))
-        return found.unflatten(-1, w.shape[:brought])
-    found = flat @ w.flatten(summed).flatten(0, summed - 1)
-    return found.reshape(*kept, *w.shape[summed:])
+        product = torch.nn.functional.linear(flat, w.flatten(brought).flatten(0, brought - 1))
+        return product.unflatten(-1, w.shape[:brought])
+    product = flat @ w.flatten(summed).flatten(0, summed - 1)
+    return product.reshape(*kept, *w.shape[summed:])

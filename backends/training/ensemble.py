@@ -20,7 +20,7 @@ from torch.utils import _pytree as tree
 
 from . import measure as training
 from .abstract_program import Data
-from .call import Run
+from .call import ForwardPass
 from .contributions import minus
 from .measure import Key, Measurement, Trial, Watched
 from .own_steps import perturbed
@@ -65,9 +65,9 @@ def measure(program: Program, trials: Sequence[Trial], own: Collection[tuple[str
 
 def _in_parts(program: Program, trials: Sequence[Trial], own: list[tuple[str, str]] | None,
               device: str, watched: Watched | None = None) -> Iterator[Measurement]:  # fmt: skip
-    size = at_once(program, len(trials))
+    many = at_once(program, len(trials))
     ensemble: _Ensemble | None = None
-    for part in (trials[i : i + size] for i in range(0, len(trials), size)):
+    for part in (trials[i : i + many] for i in range(0, len(trials), many)):
         if ensemble is None or not ensemble.takes(part):
             ensemble = _Ensemble(program, part, own, torch.device(device), watched)
         yield from ensemble.train(part)
@@ -124,8 +124,8 @@ class _Ensemble:
 
     def _draw(self, trials: Sequence[Trial]) -> None:
         """Initial parameters and data; the memory of parameters that have been trained is used again."""
-        made = {seed: (self._initial(seed), self.program.data(seed)) for seed in {trial.seed for trial in trials}}
-        starts, data = zip(*(made[trial.seed] for trial in trials), strict=True)
+        drawn = {seed: (self._initial(seed), self.program.data(seed)) for seed in {trial.seed for trial in trials}}
+        starts, data = zip(*(drawn[trial.seed] for trial in trials), strict=True)
         self.start: Stacked = self._stack(starts)
         self.inputs, self.targets = self._stack([(d.inputs, d.targets) for d in data])
         if self.parameters:
@@ -136,8 +136,8 @@ class _Ensemble:
 
     def _initial(self, seed: int) -> Stacked:
         repeat_of = self.program.graph.repeat_of
-        made = self.program.initial(seed)
-        return {name: tuple(value.unbind(0)) if repeat_of(name) else value for name, value in made.items()}
+        parameters = self.program.initial(seed)
+        return {name: tuple(value.unbind(0)) if repeat_of(name) else value for name, value in parameters.items()}
 
     def _stack(self, items: Sequence[Any]) -> Any:
         """A pytree of tensors on the device, with the copies in the first dimension."""
@@ -148,12 +148,12 @@ class _Ensemble:
 
         def forward(parameters: Stacked, inputs: Stacked, targets: list[Tensor]) -> Any:
             data = Data(inputs, targets)
-            run = self.program.forward(parameters, data, look=self.own is not None)
-            return self.program.loss(run, data), run.values, run.blocks
+            forward_pass = self.program.forward(parameters, data, look=self.own is not None)
+            return self.program.loss(forward_pass, data), forward_pass.values, forward_pass.blocks
 
-        found = _each(forward, self.copies)(parameters, self.inputs, self.targets)
-        self.history.append(found[0].detach().tolist())
-        return found
+        results = _each(forward, self.copies)(parameters, self.inputs, self.targets)
+        self.history.append(results[0].detach().tolist())
+        return results
 
     def _forward_backward(self) -> tuple[Any, Stacked]:
         names = self.stepper.names
@@ -163,8 +163,8 @@ class _Ensemble:
         }
         loss, *values = self._forward(leaves)
         wanted, form = tree.tree_flatten({name: leaves[name] for name in names})
-        found = torch.autograd.grad(loss.sum(), wanted, allow_unused=True)
-        filled = [torch.zeros_like(leaf) if g is None else g for leaf, g in zip(wanted, found, strict=True)]
+        gradients = torch.autograd.grad(loss.sum(), wanted, allow_unused=True)
+        filled = [torch.zeros_like(leaf) if g is None else g for leaf, g in zip(wanted, gradients, strict=True)]
         return tree.tree_map(Tensor.detach, values), tree.tree_unflatten(filled, form)
 
     def _uphill(self, gradients: Stacked) -> Stacked:
@@ -173,10 +173,10 @@ class _Ensemble:
             return gradients
         start = self.parameters
         self.parameters = {**start, **self.stepper.perturbed(start, gradients)}
-        found = self._forward_backward()[1]
+        uphill = self._forward_backward()[1]
         self.history.pop()  # the loss there is not one of training
         self.parameters = start
-        return found
+        return uphill
 
     @torch.no_grad()
     def _look(self, count: int, values: Any, gradients: Stacked) -> None:
@@ -200,8 +200,8 @@ class _Ensemble:
         """Notes what each parameter contributes, and what the inputs do, where it is watched."""
 
         def forward(parameters: Stacked, inputs: Stacked) -> Any:
-            run = self.program.forward(parameters, Data(inputs, []), look=False)
-            return run.values, run.blocks
+            forward_pass = self.program.forward(parameters, Data(inputs, []), look=False)
+            return forward_pass.values, forward_pass.blocks
 
         def noted(quantity: str, parameter: str | None, nodes: Collection[str], others: Any) -> None:
             there = _by_node(others)
@@ -236,22 +236,22 @@ class _Ensemble:
     def _own(self, count: int, values: Any, scale: dict[str, Tensor]) -> None:
         pairs = [pair for pair in self.own or [] if pair[0] in scale]
 
-        def found(pairs: list[tuple[str, str]], fine: bool) -> Iterator[tuple[str, str, Any, Tensor]]:
+        def contributed(pairs: list[tuple[str, str]], fine: bool) -> Iterator[tuple[str, str, Any, Tensor]]:
             def parts(values: Any, start: Stacked, parameters: Stacked) -> Any:
-                run = Run(parameters, values[0], values[1])
-                return [self.program.own(run, start, parameter, node, fine) for node, parameter in pairs]
+                forward_pass = ForwardPass(parameters, values[0], values[1])
+                return [self.program.own(forward_pass, start, parameter, node, fine) for node, parameter in pairs]
 
-            made = _each(parts, self.copies)(values, self.start, self.parameters)
-            for (node, parameter), part in zip(pairs, made, strict=True):
+            contributions = _each(parts, self.copies)(values, self.start, self.parameters)
+            for (node, parameter), part in zip(pairs, contributions, strict=True):
                 yield node, parameter, part, _norm(part)
 
         small: list[tuple[str, str]] = []
-        for node, parameter, part, norm in found(pairs, fine=False):
+        for node, parameter, part, norm in contributed(pairs, fine=False):
             if self.program.linear(node, parameter) and bool((norm < SMALL * scale[node]).any()):
                 small.append((node, parameter))
             else:
                 self._note({("own", node, count, parameter): (norm, scale[node])}, {node: part})
-        for node, parameter, part, norm in found(small, fine=True) if small else ():
+        for node, parameter, part, norm in contributed(small, fine=True) if small else ():
             self._note({("own", node, count, parameter): (norm, training.FINE * scale[node])}, {node: part})
 
     def _note(self, norms: dict[Key, tuple[Tensor, Tensor | None]], tensors: Stacked) -> None:
@@ -264,13 +264,13 @@ class _Ensemble:
     def _measurements(self) -> list[Measurement]:
         noise = training.NOISE if self.program.dtype == torch.float32 else 1e-14
         table = torch.stack(self.sizes, 1).tolist() if self.sizes else [[] for _ in range(self.copies)]
-        found: list[Measurement] = []
+        measurements: list[Measurement] = []
         for row, history in zip(table, zip(*self.history, strict=True), strict=True):
             pairs = zip(row[::2], row[1::2], strict=True)
             sizes = [0.0 if ratio <= noise and key[0] not in ("value", "gradient", "pull") else size
                      for key, (size, ratio) in zip(self.keys, pairs, strict=True)]  # fmt: skip
-            found.append(Measurement(dict(zip(self.keys, sizes, strict=True)), list(history)))
-        return found
+            measurements.append(Measurement(dict(zip(self.keys, sizes, strict=True)), list(history)))
+        return measurements
 
 
 def _by_node(values: Any) -> Stacked:
@@ -362,16 +362,16 @@ class _Stepper:
     @torch.no_grad()
     def perturbed(self, parameters: Stacked, gradients: Stacked) -> Stacked:
         """All copies where the law's perturbation leads to."""
-        made = tree.tree_map(Tensor.clone, {name: parameters[name] for name in self.names})
+        moved = tree.tree_map(Tensor.clone, {name: parameters[name] for name in self.names})
         for copy, settings in enumerate(self.settings):
             for name in self.names:
-                parts, g = tree.tree_leaves(made[name]), tree.tree_leaves(gradients[name])
+                parts, g = tree.tree_leaves(moved[name]), tree.tree_leaves(gradients[name])
                 single = replace(settings[name], stack=0) if len(parts) > 1 or settings[name].stack else settings[name]
                 shifted = tuple([i - settings[name].stack for i in side] for side in single.matrix or ([], []))
                 single = replace(single, matrix=shifted if single.matrix else None)
                 for part, gradient in zip(parts, g, strict=True):
                     part[copy] = perturbed(self.update.law, gradient[copy], part[copy], single)
-        return made
+        return moved
 
     def _adam(self, parameters: Stacked, gradients: Stacked) -> None:
         """Torch's own Adam in one kernel: the same numbers ten times faster."""

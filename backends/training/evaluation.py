@@ -14,7 +14,7 @@ from scalerules.architecture.order import ordered
 from scalerules.errors import GraphError
 from scalerules.ops.node import Node
 
-from .call import Call, Run, Scope, Swap
+from .call import Call, ForwardPass, Scope, Swap
 from .operations import TABLE
 
 
@@ -49,11 +49,11 @@ class Evaluation:
         return self.graph.nodes if repeat is None else self.graph.nodes[repeat].body or {}
 
     def run(self, parameters: Mapping[str, Tensor], inputs: Mapping[str, Tensor], swap: Swap | None = None,
-            look: bool = True) -> Run:  # fmt: skip
-        """Computes every node. `swap` gives single nodes other values of a parameter; `look`: see `Run`."""
-        run = Run(parameters, dict(inputs), look=look)
-        self._walk(Scope(run, run.values, swap=swap or {}))
-        return run
+            look: bool = True) -> ForwardPass:  # fmt: skip
+        """Computes every node. `swap` gives single nodes other values of a parameter; `look`: see `ForwardPass`."""
+        forward = ForwardPass(parameters, dict(inputs), look=look)
+        self._walk(Scope(forward, forward.values, swap=swap or {}))
+        return forward
 
     def _walk(self, scope: Scope) -> None:
         nodes = self.nodes(scope.repeat)
@@ -64,7 +64,7 @@ class Evaluation:
         """The value of a node; with `alone` the part of a sum that this parameter is."""
         operands = [scope.values[source] for source in node.inputs]
         for parameter in node.parameters:
-            value = scope.swap.get((name, parameter), scope.run.parameters[parameter])
+            value = scope.swap.get((name, parameter), scope.forward.parameters[parameter])
             value = value if scope.block is None else value[scope.block]
             if self.graph.parameters[parameter].density is not None:
                 value = value * (value != 0)  # the mask: what is not kept is zero and gets no gradient
@@ -103,11 +103,11 @@ class Evaluation:
         return GraphError(f"{node.op} cannot be computed at {there}: {why}", where=f"node {name!r}", hint=hint)
 
     def _repeat(self, outer: Scope, name: str, node: Node, stream: Tensor) -> Tensor:
-        """The stream after all blocks of the repeat `name`; the values of every block are kept in the run."""
-        outer.run.blocks[name] = []
+        """The stream after all blocks of the repeat `name`; the values of every block are kept in the forward pass."""
+        outer.forward.blocks[name] = []
         for block in range(self.lengths[str(node.axis)]):
-            inner = Scope(outer.run, {"stream": stream}, name, block, outer.swap)
+            inner = Scope(outer.forward, {"stream": stream}, name, block, outer.swap)
             self._walk(inner)
-            outer.run.blocks[name].append(inner.values)
+            outer.forward.blocks[name].append(inner.values)
             stream = inner.values[str(node.result)]
         return stream

@@ -15,7 +15,7 @@ from scalerules.tracing.exporting.export import exported, number_views, without_
 from scalerules.tracing.exporting.factories import as_call, quiet
 from scalerules.tracing.exporting.library_kernels import whole_kernels
 
-from .module_calls import Calls, Run
+from .module_calls import Calls, ForwardPass
 
 
 @dataclass(frozen=True)
@@ -83,25 +83,25 @@ class ExportedModule:
         calls.run(*arguments)
         return calls
 
-    def again(self, run: Run, path: Sequence[fx.Node], weights: Mapping[str, Tensor]) -> Tensor:
+    def again(self, forward: ForwardPass, path: Sequence[fx.Node], weights: Mapping[str, Tensor]) -> Tensor:
         """What the last call of a path from weights returns with these weights and otherwise what it read.
 
         In double precision: what is small beside the value is not lost.
         """
-        env, kept = run.calls.env, dict(run.calls.env)
+        env, kept = forward.calls.env, dict(forward.calls.env)
         for n in path:
             for source in n.all_input_nodes:
                 if source not in path and isinstance(kept[source], Tensor) and kept[source].is_floating_point():
                     env[source] = kept[source].detach().double()
             name = self.names.get(n.name)
-            env[n] = run.calls.called(n) if name is None else weights[name].detach().double()
+            env[n] = forward.calls.called(n) if name is None else weights[name].detach().double()
         result = env[path[-1]]
         env.clear()
         env.update(kept)
         return result
 
     def paths(self, data: set[str]) -> dict[str, list[fx.Node]]:
-        """For each of the calls `data`: the weights, the views of them that it takes, and the call, in order.
+        """The path to each of the calls `data`: the weights, the views of them that it takes, and the call, in order.
 
         What another call of `data` returns is data, and stays.
         """

@@ -123,13 +123,13 @@ class Value:
         return self._among(options, torch.minimum, math.inf)
 
     def _among(self, options: tuple[Any, ...], choice: Callable[[Tensor, Tensor], Tensor], floor: float) -> Value:
-        found = self.x
+        chosen = self.x
         for option in options:
             number = self.memory.eps if isinstance(option, Damping) and option.name == "eps" else option
             number = floor if isinstance(number, Damping) else number
-            other = number.x if isinstance(number, Value) else torch.as_tensor(float(number), dtype=found.dtype)
-            found = choice(found, other)
-        return self._with(found)
+            other = number.x if isinstance(number, Value) else torch.as_tensor(float(number), dtype=chosen.dtype)
+            chosen = choice(chosen, other)
+        return self._with(chosen)
 
     def _dims(self, over: str | None) -> list[int]:
         if over:
@@ -243,5 +243,4 @@ def place(facts: Any, shape: tuple[int, ...]) -> Place:
 def direction(law: Any, g: Tensor, w: Tensor, where: Place, memory: Memory) -> Tensor:
     """What the rate multiplies, by the formula."""
     memory.again()
-    made = law(*(Value(x, memory, where.matrix) for x in (g, w)), where)
-    return made.x
+    return law(*(Value(x, memory, where.matrix) for x in (g, w)), where).x

@@ -1,7 +1,7 @@
 """Trains a graph for a few steps and measures every size on the way: values, gradients, changes, own contributions.
 
-Optimizers are in `steps.py`, functions of one parameter with one learning rate per parameter; they are those of the
-calculus (`scalerules.optimizers`).
+Optimizers are in `optimizer_steps.py`, functions of one parameter with one learning rate per parameter; they are those
+of the calculus (`scalerules.optimizers`).
 """
 
 from __future__ import annotations
@@ -104,10 +104,10 @@ def _threshold(program: AbstractProgram, trial: Trial) -> float | None:
     clip = optimizer(trial.optimizer or program.solution.optimizer).law.clip
     if clip is None:
         return None
-    at = program if clip == "scaled" else replace(program, sizes=program.base)
+    reference = program if clip == "scaled" else replace(program, sizes=program.base)
     names = [name for name, parameter in program.graph.parameters.items() if parameter.trained]
-    found = gradients(at, at.initial(trial.seed), at.data(trial.seed), names, look=False)[2]
-    return 0.5 * math.sqrt(sum(float(gradient.square().sum()) for gradient in found.values()))
+    grads = gradients(reference, reference.initial(trial.seed), reference.data(trial.seed), names, look=False)[2]
+    return 0.5 * math.sqrt(sum(float(gradient.square().sum()) for gradient in grads.values()))
 
 
 def _matrix(graph: Graph, name: str) -> tuple[list[int], list[int]] | None:
@@ -146,19 +146,19 @@ def _clipping(gradients: Mapping[str, Tensor], chosen: Mapping[str, Setting]) ->
 
 def gradients(program: AbstractProgram, parameters: Mapping[str, Tensor], data: Data,
               names: Collection[str], look: bool = True) -> tuple[Any, float, dict[str, Tensor]]:  # fmt: skip
-    """A forward and a backward pass: (run, loss, gradient per name); zeros where the loss does not depend on it."""
+    """(Forward pass, its loss, gradient per name); zeros where the loss does not depend on a parameter."""
     leaves = {name: value.detach().requires_grad_(name in names) for name, value in parameters.items()}
-    run = program.forward(leaves, data, look=look)
-    loss = program.loss(run, data)
-    found = torch.autograd.grad(loss, [leaves[name] for name in names], allow_unused=True)
-    zipped = zip(names, found, strict=True)
-    return run, float(loss.detach()), {n: torch.zeros_like(leaves[n]) if g is None else g for n, g in zipped}
+    forward = program.forward(leaves, data, look=look)
+    loss = program.loss(forward, data)
+    derivatives = torch.autograd.grad(loss, [leaves[name] for name in names], allow_unused=True)
+    zipped = zip(names, derivatives, strict=True)
+    return forward, float(loss.detach()), {n: torch.zeros_like(leaves[n]) if g is None else g for n, g in zipped}
 
 
 def pull(program: AbstractProgram, outputs: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
     """The norm of the gradient of the loss at the outputs."""
-    found = torch.func.grad(program.loss_of)([output.detach() for output in outputs], targets)
-    return torch.stack([gradient.square().sum() for gradient in found]).sum().sqrt()
+    grads = torch.func.grad(program.loss_of)([output.detach() for output in outputs], targets)
+    return torch.stack([gradient.square().sum() for gradient in grads]).sum().sqrt()
 
 
 def remaining(now: Tensor, first: Tensor) -> Tensor:
@@ -196,24 +196,24 @@ def measure(program: AbstractProgram, trial: Trial, own: Collection[tuple[str, s
     start: dict[str, Tensor] = {}
     pulls: list[float] = []
 
-    def look(count: int, run: Any, data: Data, grads: Mapping[str, Tensor] | None) -> None:
-        values = run.all_values()
+    def look(count: int, forward: Any, data: Data, grads: Mapping[str, Tensor] | None) -> None:
+        values = forward.all_values()
         if count == 0:
             first.update(values)
-            start.update({name: value.detach() for name, value in run.parameters.items()})
+            start.update({name: value.detach() for name, value in forward.parameters.items()})
             rms.update({("value", name, 0, None): root_mean_square(value) for name, value in values.items()})
         else:
             for name, value in values.items():
                 rms["change", name, count, None] = difference(value - first[name], value)
             for node, parameter in (pair for pair in own if pair[0] in values):
-                part = program.own(run, start, parameter, node)
+                part = program.own(forward, start, parameter, node)
                 noise = FINE if program.linear(node, parameter) else 1.0
                 rms["own", node, count, parameter] = difference(part, values[node], noise)
         if watched is not None and count == trial.steps:
-            rms.update(_watched(program, trial, watched, run, data, start))
+            rms.update(_watched(program, trial, watched, forward, data, start))
         if grads is not None:
             with torch.enable_grad():
-                pulls.append(float(pull(program, program.outputs(run), data.targets)))
+                pulls.append(float(pull(program, program.outputs(forward), data.targets)))
             rms["pull", "", count + 1, None] = float(remaining(torch.tensor(pulls[-1]), torch.tensor(pulls[0])))
             rms.update({("gradient", n, count + 1, None): root_mean_square(g) for n, g in grads.items()})
 
@@ -224,20 +224,20 @@ def measure(program: AbstractProgram, trial: Trial, own: Collection[tuple[str, s
     return Measurement(rms, history)
 
 
-def _watched(program: AbstractProgram, trial: Trial, watched: Watched, run: Any, data: Data,
+def _watched(program: AbstractProgram, trial: Trial, watched: Watched, forward: Any, data: Data,
              start: Mapping[str, Tensor]) -> dict[Key, float]:  # fmt: skip
     """What each parameter contributes, and what the inputs do, where it is watched."""
-    values, found = run.all_values(), dict[Key, float]()
+    values, norms = forward.all_values(), dict[Key, float]()
     for name, nodes in watched.frozen.items():
-        without = program.forward({**run.parameters, name: start[name]}, data, look=False).all_values()
+        without = program.forward({**forward.parameters, name: start[name]}, data, look=False).all_values()
         for node in nodes:
             if node in values:
-                found["counts", node, trial.steps, name] = difference(values[node] - without[node], values[node])
-    others = program.forward(run.parameters, other_data(program, trial.seed, data), look=False).all_values()
+                norms["counts", node, trial.steps, name] = difference(values[node] - without[node], values[node])
+    others = program.forward(forward.parameters, other_data(program, trial.seed, data), look=False).all_values()
     for node in watched.data:
         if node in values:
-            found["data", node, trial.steps, None] = difference(values[node] - others[node], values[node])
-    return found
+            norms["data", node, trial.steps, None] = difference(values[node] - others[node], values[node])
+    return norms
 
 
 def _train(program: AbstractProgram, trial: Trial, look: Callable[..., None]) -> list[float]:
@@ -245,28 +245,28 @@ def _train(program: AbstractProgram, trial: Trial, look: Callable[..., None]) ->
     chosen, update = settings(program, trial), optimizer(trial.optimizer or program.solution.optimizer)
     history: list[float] = []
     for count in range(trial.steps):
-        run, loss, grads = gradients(program, parameters, data, list(chosen))
+        forward, loss, grads = gradients(program, parameters, data, list(chosen))
         history.append(loss)
         with torch.no_grad():
-            look(count, run, data, grads)
-            found = _uphill(program, parameters, grads, chosen, update, data)
-            reads = read_by(program, run.values, chosen) if update.law.sides else None
-            parameters = step(parameters, found, chosen, update, reads)
+            look(count, forward, data, grads)
+            taken = _uphill(program, parameters, grads, chosen, update, data)
+            reads = read_by(program, forward.values, chosen) if update.law.sides else None
+            parameters = step(parameters, taken, chosen, update, reads)
         if not math.isfinite(loss):
             return history
     with torch.no_grad():
-        run = program.forward(parameters, data)
-        look(trial.steps, run, data, None)
-        history.append(float(program.loss(run, data)))
+        forward = program.forward(parameters, data)
+        look(trial.steps, forward, data, None)
+        history.append(float(program.loss(forward, data)))
     return history
 
 
-def _uphill(program: AbstractProgram, parameters: Mapping[str, Tensor], found: dict[str, Tensor],
+def _uphill(program: AbstractProgram, parameters: Mapping[str, Tensor], grads: dict[str, Tensor],
             chosen: Mapping[str, Setting], update: Steps, data: Data) -> dict[str, Tensor]:  # fmt: skip
     """The gradients that the step takes: those where the law's perturbation leads to, if it has one."""
     if update.law.perturbation is None:
-        return found
-    moved = {n: perturbed(update.law, g, parameters[n].detach(), chosen[n]) for n, g in found.items()}
+        return grads
+    moved = {n: perturbed(update.law, g, parameters[n].detach(), chosen[n]) for n, g in grads.items()}
     with torch.enable_grad():
         return gradients(program, {**parameters, **moved}, data, list(chosen), look=False)[2]
 
@@ -297,12 +297,12 @@ def silent(program: AbstractProgram, seed: int = 0) -> list[str]:
         moved[name] = value + noise * GENERIC * (root_mean_square(value) or GENERIC)
     data, double = program.data(seed), replace(program, dtype=torch.float64)
     sizes: list[dict[str, float]] = []
-    for at, dtype in ((program, torch.float32), (double, torch.float64)):
+    for variant, dtype in ((program, torch.float32), (double, torch.float64)):
         here = {name: value.to(dtype) for name, value in moved.items()}
         inputs = {name: x.to(dtype) if x.is_floating_point() else x for name, x in data.inputs.items()}
         seen = Data(inputs, [target.to(dtype) for target in data.targets])
-        found = gradients(at, here, seen, names, look=False)[2]
-        sizes.append({name: root_mean_square(gradient) for name, gradient in found.items()})
+        grads = gradients(variant, here, seen, names, look=False)[2]
+        sizes.append({name: root_mean_square(gradient) for name, gradient in grads.items()})
     single, fine = sizes
     return [name for name in names if fine[name] < ROUNDING * single[name] or (fine[name] > 0 == single[name])]
 

@@ -1,4 +1,4 @@
-"""One run of an exported module, call by call: what a functional call returns is seen as well."""
+"""One evaluation of an exported module, call by call: what a functional call returns is seen as well."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def _run_instead(n: fx.Node) -> Callable[..., Any] | None:
 
 
 @dataclass
-class Run:
-    """One forward pass: what the calls returned, by name, and the interpreter with which single calls run again."""
+class ForwardPass:
+    """One evaluation of an exported module: what calls returned, and the interpreter that runs single ones again."""
 
     parameters: Mapping[str, Tensor]
     weights: Mapping[str, Tensor]

@@ -22,7 +22,7 @@ from scalerules.tracing.writing.places import Live
 from . import measure as training
 from .abstract_program import AbstractProgram, Data
 from .exported_module import ExportedModule
-from .module_calls import Run
+from .module_calls import ForwardPass
 from .module_weights import Weights
 
 SEEDS = (11, 12)
@@ -34,7 +34,7 @@ class LiveProgram(AbstractProgram):
 
     @property
     def live(self) -> Live:
-        """Where nodes, weights and factors stand in the module."""
+        """The places of nodes, weights and factors in the module."""
         return self.graph.live  # type: ignore[attr-defined]
 
     @cached_property
@@ -67,23 +67,23 @@ class LiveProgram(AbstractProgram):
     def initial(self, seed: int) -> dict[str, Tensor]:
         """The module's own initial values; random ones with the standard deviation that the solution says."""
         own = dict(self.module(seed).named_parameters(remove_duplicate=False))
-        found = {name: self.weights.stacked(name, own) for name in self.live.weights}
-        for name, value in found.items():
+        values = {name: self.weights.stacked(name, own) for name in self.live.weights}
+        for name, value in values.items():
             rule = self.solution.parameters.get(name)
             if self.graph.parameters[name].init == "normal" and rule is not None and _spread(value):
                 std = self._base_std[name] * rule.init.change(self.ratios)
-                found[name] = value * (std / _spread(value))
-        return found
+                values[name] = value * (std / _spread(value))
+        return values
 
     @cached_property
     def _base_std(self) -> dict[str, float]:
-        found: dict[str, list[float]] = {}
+        spreads: dict[str, list[float]] = {}
         base = LiveProgram(self.graph, self.solution, self.base, self.base, self.dtype)
         for seed in SEEDS:
             own = dict(base.module(seed).named_parameters(remove_duplicate=False))
             for name in self.live.weights:
-                found.setdefault(name, []).append(_spread(base.weights.stacked(name, own)))
-        return {name: math.fsum(values) / len(values) for name, values in found.items()}
+                spreads.setdefault(name, []).append(_spread(base.weights.stacked(name, own)))
+        return {name: math.fsum(values) / len(values) for name, values in spreads.items()}
 
     def data(self, seed: int) -> Data:
         """The module's inputs, real numbers drawn anew; random targets of order one."""
@@ -94,9 +94,9 @@ class LiveProgram(AbstractProgram):
         for i, leaf in enumerate(tensors):
             drawn[f"{i}"] = torch.randn(leaf.shape, generator=generator) if leaf.is_floating_point() else leaf
         with torch.no_grad():
-            run = self._run(self.initial(seed), drawn)
+            forward = self._run(self.initial(seed), drawn)
         targets: list[Tensor] = []
-        for output, value in zip(self.graph.outputs, self.outputs(run), strict=True):
+        for output, value in zip(self.graph.outputs, self.outputs(forward), strict=True):
             shape = value.shape
             own = torch.Generator().manual_seed(zlib.crc32(f"{seed} target {output}".encode()))
             if self.graph.loss == "cross_entropy":
@@ -106,9 +106,9 @@ class LiveProgram(AbstractProgram):
                 targets.append(torch.randn(shape, generator=own, dtype=self.dtype))
         return Data(drawn, targets)
 
-    def outputs(self, run: Any) -> list[Tensor]:
+    def outputs(self, forward: Any) -> list[Tensor]:
         """The values of the output nodes."""
-        return [run.values[self.live.nodes[output][0]] for output in self.graph.outputs]
+        return [forward.values[self.live.nodes[output][0]] for output in self.graph.outputs]
 
     def loss_of(self, outputs: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
         """A mean over all axes but a last one that does not grow, over which it is a sum."""
@@ -124,14 +124,14 @@ class LiveProgram(AbstractProgram):
 
     # --- forward -----------------------------------------------------------------------------------
 
-    def forward(self, parameters: Mapping[str, Tensor], data: Data, look: bool = True) -> Run:
+    def forward(self, parameters: Mapping[str, Tensor], data: Data, look: bool = True) -> ForwardPass:
         """Runs the module."""
         return self._run(parameters, data.inputs)
 
-    def _run(self, parameters: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> Run:
+    def _run(self, parameters: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> ForwardPass:
         weights = self.weights.weights(parameters, self.exported.weights)
         calls = self.exported.run(weights, inputs.values(), self.factors)
-        return Run(parameters, weights, calls.seen, {**self._within, **self.live.nodes}, calls)
+        return ForwardPass(parameters, weights, calls.seen, {**self._within, **self.live.nodes}, calls)
 
     @cached_property
     def _within(self) -> dict[str, tuple[str, ...]]:
@@ -153,16 +153,18 @@ class LiveProgram(AbstractProgram):
         """The nodes that read a parameter directly."""
         return [node for node, name in self.live.readers if name == parameter]
 
-    def own(self, run: Run, initial: Mapping[str, Tensor], parameter: str, node: str, fine: bool = True) -> Tensor:
+    def own(self, forward: ForwardPass, initial: Mapping[str, Tensor], parameter: str, node: str,
+            fine: bool = True) -> Tensor:  # fmt: skip
         """What the calls that read a parameter return, less what they would with its initial value."""
         calls = self.live.readers.get((node, parameter))
         if calls is None:
             return torch.full((1,), math.nan)
-        before = self.weights.weights({parameter: initial[parameter]}, run.weights)
+        before = self.weights.weights({parameter: initial[parameter]}, forward.weights)
         parts: list[Tensor] = []
         for call in calls:
             factor = 1.0 if node in self.live.nodes else self.factors.get(call, 1.0)
-            now, then = (self.exported.again(run, self._paths[call], weights) for weights in (run.weights, before))
+            path = self._paths[call]
+            now, then = (self.exported.again(forward, path, weights) for weights in (forward.weights, before))
             parts.append(((now - then) / factor).to(self.dtype))
         return torch.stack(parts)
 
@@ -172,7 +174,7 @@ class LiveProgram(AbstractProgram):
 
     @cached_property
     def _paths(self) -> dict[str, list[fx.Node]]:
-        """For each call that reads a weight, how it comes to it."""
+        """The path from weights to each call that reads one."""
         calls = (*self.live.nodes.values(), *self.live.readers.values())
         return self.exported.paths({call for copies in calls for call in copies})
 
@@ -183,7 +185,7 @@ def _spread(value: Tensor) -> float:
 
 
 def silent(program: LiveProgram) -> list[str]:
-    """As `training.silent`; nothing where the module does not run in double precision."""
+    """The parameters of `training.silent`; none where the module does not run in double precision."""
     try:
         return training.silent(program)
     except RuntimeError:  # constants of single precision that a call does not take beside double
@@ -202,6 +204,6 @@ def measure(
     """Every size that the module shows, for each trial."""
     pairs = [pair for pair in sorted(own) if pair in program.live.readers]
     for trial in trials:
-        found = training.measure(program, trial, pairs, watched)
-        hidden = [key for key in found.rms if key[0] in ("value", "change") and key[1] not in program.live.nodes]
-        yield training.Measurement({key: found.rms[key] for key in found.rms if key not in hidden}, found.losses)
+        whole = training.measure(program, trial, pairs, watched)
+        hidden = [key for key in whole.rms if key[0] in ("value", "change") and key[1] not in program.live.nodes]
+        yield training.Measurement({key: whole.rms[key] for key in whole.rms if key not in hidden}, whole.losses)

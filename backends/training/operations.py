@@ -38,8 +38,8 @@ def aligned(tensor: Tensor, axes: Sequence[str], whole: Sequence[str]) -> Tensor
     position = [last_index(whole, axis) for axis in axes]
     ordered = tensor.permute(sorted(range(len(axes)), key=position.__getitem__))
     shape = [1] * len(whole)
-    for size, index in zip(ordered.shape, sorted(position), strict=True):
-        shape[index] = size
+    for length, index in zip(ordered.shape, sorted(position), strict=True):
+        shape[index] = length
     return ordered.reshape(shape)
 
 
@@ -112,7 +112,7 @@ def _softmax(call: Call) -> Tensor:
         query = earlier[-1] if earlier else dim - 1
         keys, queries = torch.arange(x.shape[dim]), torch.arange(x.shape[query])
         future = (keys[None, :] > queries[:, None]) if query < dim else (keys[:, None] > queries[None, :])
-        shape = [size if i in (dim, query) else 1 for i, size in enumerate(x.shape)]
+        shape = [length if i in (dim, query) else 1 for i, length in enumerate(x.shape)]
         x = x.masked_fill(future.reshape(shape), -math.inf)
     return torch.softmax(x, dim)
 
@@ -129,7 +129,7 @@ def _scan(call: Call) -> Tensor:
     y, last = selective_scan(
         u, dt, A, B, C, return_last_state=True, discretisation=str(call.node.discretisation)
     )  # fmt: skip
-    if call.scope.run.look:
+    if call.scope.forward.look:
         for part, value in zip(SCAN_PARTS, (last, *_scan_parts(call)), strict=True):
             call.scope.values[f"{call.name}.{part}"] = value
     return y.transpose(1, 2).reshape(call.operands[0].shape)
@@ -180,7 +180,7 @@ def _loop(call: Call) -> Tensor:
     for t in range(u.shape[1]):
         state = decay[:, t if decay.shape[1] > 1 else 0] * state + driven[:, t]
         states.append(state)
-    if call.scope.run.look:
+    if call.scope.forward.look:
         for part, value in zip(SCAN_PARTS, (state, decay, step, driven), strict=True):
             call.scope.values[f"{call.name}.{part}"] = value.detach()
     return torch.stack(states, 1)

@@ -47,7 +47,7 @@ class Setting:
     """Weight decay that LAMB adds to Adam's step before it takes the norm."""
     facts: Facts = Facts()
     radius: float = 0.0
-    """By how much a parameter is moved before its gradient is taken (SAM)."""
+    """The distance that a parameter is moved before its gradient is taken (SAM)."""
     read: Tensor | None = None
     """What the parameter reads, one row for each sample, for laws that ask for its covariance."""
     state: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -160,7 +160,7 @@ def _lars(gradient: Tensor, parameter: Tensor, setting: Setting) -> Tensor:
 
 
 def _as_matrix(tensor: Tensor, setting: Setting) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """As `flattened`; a parameter that is no matrix as one column."""
+    """The matrices of `flattened`; a parameter that is no matrix as one column."""
     out, into = setting.matrix or (list(range(setting.stack, tensor.ndim)), [])
     return flattened(tensor, out, into)
 
@@ -183,8 +183,8 @@ def _grown(matrix: Tensor, setting: Setting) -> tuple[Tensor, Tensor, Tensor, Te
     sides: list[Tensor] = []
     for name, vectors in (("left", left), ("right", right.mT)):
         scaled = vectors * (values * kept(values))[..., None, :]
-        known = setting.state.get(name)
-        basis, roots, _ = thin(scaled if known is None else torch.cat([known, scaled], -1))
+        before = setting.state.get(name)
+        basis, roots, _ = thin(scaled if before is None else torch.cat([before, scaled], -1))
         count = max(1, int(kept(roots).sum(-1).max()))
         basis, roots = basis[..., :count], roots[..., :count]
         setting.state[name] = basis * roots[..., None, :]

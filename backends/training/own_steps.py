@@ -32,8 +32,8 @@ def update(law: Optimizer) -> Callable[[Tensor, Tensor, Any], Tensor]:
         blocks = gradient.unbind(0) if setting.stack else [gradient]
         olds = parameter.unbind(0) if setting.stack else [parameter]
         states = setting.state.setdefault("blocks", [{} for _ in blocks])
-        made = [_one(inner, setting, *three) for three in zip(blocks, olds, states, strict=True)]
-        return setting.lr * (torch.stack(made) if setting.stack else made[0])
+        directions = [_one(inner, setting, *three) for three in zip(blocks, olds, states, strict=True)]
+        return setting.lr * (torch.stack(directions) if setting.stack else directions[0])
 
     return taken
 
@@ -43,8 +43,8 @@ def perturbed(law: Optimizer, gradient: Tensor, parameter: Tensor, setting: Any)
     blocks = gradient.unbind(0) if setting.stack else [gradient]
     olds = parameter.unbind(0) if setting.stack else [parameter]
     inner = _formula(law.perturbation)
-    made = [_one(inner, setting, g, w, {}) for g, w in zip(blocks, olds, strict=True)]
-    return parameter + setting.radius * (torch.stack(made) if setting.stack else made[0])
+    directions = [_one(inner, setting, g, w, {}) for g, w in zip(blocks, olds, strict=True)]
+    return parameter + setting.radius * (torch.stack(directions) if setting.stack else directions[0])
 
 
 def _one(inner: Direction, setting: Any, gradient: Tensor, parameter: Tensor, state: dict[str, Any]) -> Tensor:
@@ -57,8 +57,8 @@ def _one(inner: Direction, setting: Any, gradient: Tensor, parameter: Tensor, st
     many, rest = g.shape[:-2], g.shape[-2:]
     here = place(setting.facts, tuple(rest))
     pairs = list(zip(g.reshape(-1, *rest), w.reshape(-1, *rest), strict=True))
-    made = [inner(one, old, here, state.setdefault(str(i), {}), setting) for i, (one, old) in enumerate(pairs)]
-    return back(torch.stack(made).reshape(*many, *rest))
+    directions = [inner(one, old, here, state.setdefault(str(i), {}), setting) for i, (one, old) in enumerate(pairs)]
+    return back(torch.stack(directions).reshape(*many, *rest))
 
 
 def _direction(law: Optimizer) -> Direction:
@@ -99,14 +99,14 @@ def _of_function(step: Any, file: str) -> Direction:
 
     def inner(g: Tensor, w: Tensor, p: Place, state: dict[str, Any], setting: Any) -> Tensor:
         try:
-            made = step(*(g, w, p, state)[:count])
+            taken = step(*(g, w, p, state)[:count])
         except Exception as error:
             raise own.told(error, file) from error
-        if not isinstance(made, Tensor) or made.shape != g.shape:
-            got = f"a tensor {list(made.shape)}" if isinstance(made, Tensor) else f"a {type(made).__qualname__}"
+        if not isinstance(taken, Tensor) or taken.shape != g.shape:
+            got = f"a tensor {list(taken.shape)}" if isinstance(taken, Tensor) else f"a {type(taken).__qualname__}"
             text = f"step() returns {got}, not a tensor {list(g.shape)} like the gradient"
             raise ScaleRulesError(text, file=file, line=step.__code__.co_firstlineno)
-        return made
+        return taken
 
     return inner
 

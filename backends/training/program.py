@@ -18,7 +18,7 @@ from scalerules.ops.node import Node
 
 from ..base_values import density, natural_std, start
 from .abstract_program import AbstractProgram, Data
-from .call import Run
+from .call import ForwardPass
 from .contributions import Contributions
 from .evaluation import Evaluation
 
@@ -55,17 +55,18 @@ class Program(AbstractProgram):
         """The own contributions of its parameters."""
         return Contributions(self.evaluation)
 
-    def forward(self, parameters: Mapping[str, Tensor], data: Data, look: bool = True) -> Run:
-        """Computes every node; `look`: see `Run`."""
+    def forward(self, parameters: Mapping[str, Tensor], data: Data, look: bool = True) -> ForwardPass:
+        """Computes every node; `look`: see `ForwardPass`."""
         return self.evaluation.run(parameters, data.inputs, look=look)
 
     def readers(self, parameter: str) -> list[str]:
         """The nodes that read a parameter directly."""
         return self.contributions.readers(parameter)
 
-    def own(self, run: Run, initial: Mapping[str, Tensor], parameter: str, node: str, fine: bool = True) -> Tensor:
+    def own(self, forward: ForwardPass, initial: Mapping[str, Tensor], parameter: str, node: str,
+            fine: bool = True) -> Tensor:  # fmt: skip
         """What `node` is minus what it would be had it read the initial value: see `Contributions.own`."""
-        return self.contributions.own(run, initial, parameter, node, fine)
+        return self.contributions.own(forward, initial, parameter, node, fine)
 
     def linear(self, node: str, parameter: str) -> bool:
         """Whether a node is linear in a parameter that it reads."""
@@ -115,9 +116,9 @@ class Program(AbstractProgram):
         shape = [self.lengths[axis] for axis in self.graph.axes_of(output)]
         return self._draw(shape, self.graph.loss == "cross_entropy", seed, f"target {output}")
 
-    def outputs(self, run: Run) -> list[Tensor]:
+    def outputs(self, forward: ForwardPass) -> list[Tensor]:
         """The values of the output nodes."""
-        return [run.values[output] for output in self.graph.outputs]
+        return [forward.values[output] for output in self.graph.outputs]
 
     def loss_of(self, outputs: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
         """The loss of these outputs."""

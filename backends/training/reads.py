@@ -12,7 +12,7 @@ from .abstract_program import AbstractProgram
 
 def read_by(program: AbstractProgram, values: Mapping[str, Any], names: Any) -> dict[str, Tensor]:
     """Samples x fan-in of every matrix that an einsum at the top level multiplies with one value."""
-    found: dict[str, Tensor] = {}
+    samples: dict[str, Tensor] = {}
     for name in names:
         for reader in program.readers(name):
             node = program.graph.nodes.get(reader)
@@ -23,5 +23,5 @@ def read_by(program: AbstractProgram, values: Mapping[str, Any], names: Any) -> 
                 if summed and not shared:
                     x = values[node.inputs[0]].detach()
                     kept = [i for i in range(x.ndim) if i not in summed]
-                    found[name] = x.permute(*kept, *summed).flatten(len(kept)).flatten(0, len(kept) - 1)
-    return found
+                    samples[name] = x.permute(*kept, *summed).flatten(len(kept)).flatten(0, len(kept) - 1)
+    return samples

@@ -94,7 +94,7 @@ class Text:
     name: str = "text"
 
     def fitted(self, graph: Graph, axes: Mapping[str, int]) -> Graph:
-        """As `Source.fitted`: 16 pieces of 32 characters a batch; the vocabulary is the graph's."""
+        """The graph with 16 pieces of 32 characters a batch; the vocabulary is its own."""
         (name, tokens), nodes = _input(graph), graph.nodes
         shape = nodes[name].axes or []
         if not tokens or len(shape) != 3 or graph.axes_of(graph.outputs[0]) != tuple(shape):
@@ -102,7 +102,7 @@ class Text:
         return _with_axes(graph, {shape[0]: 16, shape[1]: 32} | dict(axes))
 
     def batch(self, graph: Graph, seed: int, step: int) -> Data:
-        """As `Source.batch`: pieces from random places."""
+        """The batch of a step: pieces from random places."""
         batch, time, vocab = _lengths(graph)
         text = coded(vocab)
         train = text[: math.floor(len(text) * (1 - HELD_OUT))]
@@ -110,7 +110,7 @@ class Text:
         return _pieces(graph, train, torch.randint(len(train) - time, (batch,), generator=draw), time, vocab)
 
     def held_out(self, graph: Graph) -> Iterator[Data]:
-        """As `Source.held_out`: 128 pieces, evenly spaced over the end of the text."""
+        """The batches of 128 pieces, evenly spaced over the end of the text."""
         batch, time, vocab = _lengths(graph)
         text = coded(vocab)
         rest = text[math.floor(len(text) * (1 - HELD_OUT)) :]
@@ -151,7 +151,7 @@ class Digits:
     name: str = "digits"
 
     def fitted(self, graph: Graph, axes: Mapping[str, int]) -> Graph:
-        """As `Source.fitted`: 32 images a batch; their axes are (64), (16 patches, 4 pixels) or (8, 8, 1)."""
+        """The graph with 32 images a batch; their axes are (64), (16 patches, 4 pixels) or (8, 8, 1)."""
         name, tokens = _input(graph)
         shape, output = graph.nodes[name].axes or [], graph.axes_of(graph.outputs[0])
         forms = {1: (64,), 2: (16, 4), 3: (8, 8, 1)}
@@ -161,14 +161,14 @@ class Digits:
         return _with_axes(graph, lengths | dict(axes))
 
     def batch(self, graph: Graph, seed: int, step: int) -> Data:
-        """As `Source.batch`: images drawn at random."""
+        """The batch of a step: images drawn at random."""
         images, _ = pictures()
         count = math.floor(len(images) * (1 - HELD_OUT))
         draw = torch.Generator().manual_seed(1_000_003 * seed + step)
         return self._data(graph, torch.randint(count, (_lengths(graph)[0],), generator=draw))
 
     def held_out(self, graph: Graph) -> Iterator[Data]:
-        """As `Source.held_out`: the last tenth of the images."""
+        """The batches of the last tenth of the images."""
         images, _ = pictures()
         chosen = torch.arange(math.floor(len(images) * (1 - HELD_OUT)), len(images))
         batch = _lengths(graph)[0]

@@ -1,7 +1,7 @@
 """One training run of a learning-rate sweep: a graph, at one size, with one rate and seed, on real data.
 
-What a run is (`scalerules.transfer_store.Job`) and what came of it (`Outcome`) are plain data, so that a run may go to
-another process or another machine. A run that diverges ends early and says so.
+What a run is (`Job`, of `scalerules.measurement.sweeps.store`) and what came of it (`Outcome`) are plain data, so that
+a run may go to another process or another machine. A run that diverges ends early and says so.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def _train(job: Job) -> tuple[list[float], float]:
         with torch.no_grad():
             parameters = training.step(parameters, gradients, chosen, update)
     with torch.no_grad():
-        found = [float(program.loss(program.forward(parameters, part, look=False), part))
+        losses = [float(program.loss(program.forward(parameters, part, look=False), part))
                  for part in data.held_out(job.graph)]  # fmt: skip
-    mean = sum(found) / len(found)
+    mean = sum(losses) / len(losses)
     return history, mean if math.isfinite(mean) else math.inf
 
 

@@ -1,7 +1,7 @@
 """The computation graph: named axes, parameters and nodes of elementary operations, validated.
 
-Everything else reads this: the calculus propagates sizes through it, the backends run and export it. A graph
-is data (pydantic), the same in Python, YAML and JSON; `scalerules.build.Builder` writes one that reads like the paper.
+Everything else reads this: the calculus propagates sizes through it, the backends run and export it. A graph is data
+(pydantic), the same in Python, YAML and JSON; `scalerules.architecture.Builder` writes one that reads like the paper.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class Graph(Data):
     @model_validator(mode="after")
     def _check(self) -> Graph:
         names = {"graph": [self.name], "scale": self.scales, "axis": self.axes, "parameter": self.parameters}
-        for kind, found in {**names, "node": [name for name, _ in self.walk()]}.items():
-            for name in found:
+        for kind, listed in {**names, "node": [name for name, _ in self.walk()]}.items():
+            for name in listed:
                 if hidden(name):
                     hint = "letters, digits, signs that show"
                     raise GraphError("has characters that do not show", where=f"{kind} {name!r}", hint=hint)
@@ -91,11 +91,11 @@ class Graph(Data):
         return self
 
     def _check_sizes(self) -> None:
-        for scale, size in self.sizes.items():
+        for scale, value in self.sizes.items():
             if scale not in self.scales:
                 raise UnknownName("scale", scale, self.scales, where="sizes")
-            if not 0 < size < math.inf:
-                raise GraphError(f"has the base size {size:g}", where=f"scale {scale!r}", hint="a size is above 0")
+            if not 0 < value < math.inf:
+                raise GraphError(f"has the base size {value:g}", where=f"scale {scale!r}", hint="a size is above 0")
         for axis, length in self.lengths.items():
             at_base = length.value(self.base_sizes())
             if not at_base > 0 and not (length.scales and at_base == 0):

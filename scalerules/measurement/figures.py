@@ -20,11 +20,11 @@ def drawable(path: str, pages: bool) -> str:
     Raises `ScaleRulesError` where it cannot, `MissingExtra` without matplotlib.
     """
     ending = Path(path).suffix.lower().removeprefix(".")
-    known = (*IMAGES, *PAGES) if pages else IMAGES
+    endings = (*IMAGES, *PAGES) if pages else IMAGES
     if not ending:
         raise ScaleRulesError("has no ending that says what kind of figure it is", where=path, hint="such as x.svg")
-    if ending not in known:
-        raise UnknownName("kind of figure", f".{ending}", [f".{name}" for name in known], where=path)
+    if ending not in endings:
+        raise UnknownName("kind of figure", f".{ending}", [f".{name}" for name in endings], where=path)
     if ending in IMAGES and importlib.util.find_spec("matplotlib") is None:
         raise MissingExtra("drawing a figure", "plot")
     destination(path)

@@ -30,16 +30,16 @@ def scale_values(
     """
     leading, bases = leading_scale(solution), graph.base_sizes()
     growth = float(solution.direction[leading])
-    chosen = sorted({float(size) for size in sizes or [bases[leading] * factor for factor in (1, 2, 4, 8)]})
+    chosen = sorted({float(value) for value in sizes or [bases[leading] * factor for factor in (1, 2, 4, 8)]})
     if len(chosen) < 2 or chosen[0] <= 0:
         raise ScaleRulesError(f"{what} the sizes {list(sizes or [])}", hint="two or more, above 0")
     start = chosen[0] if base is None else float(base)
     if not start > 0:
         raise ScaleRulesError(f"the base size cannot be {start:g}", hint="give one above 0")
 
-    def values(size: float) -> dict[str, float]:
-        ratio = (size / start) ** (1 / growth)
-        found = {name: bases[name] * ratio ** float(solution.direction.get(name, 0)) for name in graph.scales}
-        return found | {leading: size}
+    def values(value: float) -> dict[str, float]:
+        ratio = (value / start) ** (1 / growth)
+        others = {name: bases[name] * ratio ** float(solution.direction.get(name, 0)) for name in graph.scales}
+        return others | {leading: value}
 
-    return values(start), {size: values(size) for size in chosen}
+    return values(start), {value: values(value) for value in chosen}

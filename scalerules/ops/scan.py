@@ -4,7 +4,7 @@ Operands of `scan`: `u` (batch time channel), `dt`, `A`, then `B` and `C` where 
 `x_t = decay(dt, A) x_{t-1} + input(dt, A) B_t u_t`, `y_t = C_t x_t`; `x` is the node `NAME.state`. Without `B` and `C`
 the state is the channels' and is the result (S5, LRU). Instead of one channel axis there may be two, `heads head`; `dt`
 may be fixed over time or the same for a head, `A` shared over channels or states. `A` may be a `complex` node.
-Source: Gu and Dao 2023, arXiv 2312.00752, section 3; the recurrence is computed by `backends/scan.py`.
+Source: Gu and Dao 2023, arXiv 2312.00752, section 3; the recurrence is computed by `backends/scan/`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _scan_axes(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, wher
 
 
 def _same_parts(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:
-    """Of two parts of the same axes, or of one tensor whose last axis holds the two."""
+    """The axes of two equal parts, or of one tensor whose last axis holds the two."""
     if len(shapes) == 2 and shapes[0] != shapes[1]:
         raise GraphError(f"the parts have axes {list(shapes[0])} and {list(shapes[1])}", where=where)
     if len(shapes) == 1 and (not shapes[0] or str(lengths[shapes[0][-1]]) != "2"):
@@ -120,7 +120,7 @@ def _faster(profile: tuple[int, ...] | None, falls: tuple[int, ...]) -> tuple[in
 
 
 def _flat(term: Term) -> Term:
-    """Without its profile: an exponential, or a function of the product `dt A`, has a profile of its own."""
+    """The term without its profile: an exponential, or a function of the product `dt A`, has a profile of its own."""
     return term.derived(profile=None) if term.profile else term
 
 

@@ -2,7 +2,7 @@
 
 A tensor is a list of terms; their sum is as large as the largest. A term knows the terms that it came from, so its
 size can be read again as a linear form in the unknowns and the growths of the axes (`form`), and shown step by step.
-Sizes are whole numbers of *ticks* (see `scalerules.propagate.Point`) while they are propagated, and exact.
+Sizes are whole numbers of *ticks* (see `scalerules.passes.point.Point`) while they are propagated, and exact.
 """
 
 from __future__ import annotations

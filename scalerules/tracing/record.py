@@ -1,6 +1,6 @@
 """What a traced module computes, with symbolic sizes: calls, weights, inputs, outputs and repeated blocks.
 
-`scalerules.tracing.recording.record` writes it, `scalerules.tracing.lowering` reads it. Plain data, no torch.
+`scalerules.tracing.exporting.recording.record` writes it, `scalerules.tracing.lowering` reads it. Plain data, no torch.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Run:
+class Repetition:
     """Calls that repeat: isomorphic groups, one after the other, over layers or over time.
 
     `copies[k]` are the names of the calls of copy k (those of the record, all copies of the first traced sizes),
@@ -144,7 +144,7 @@ class Run:
     what `result` (a Ref to a call of copy 0) is in copy k. `captured` are references from outside that all copies read.
     `stepped` are pairs (initial, position) of reads that differ from copy to copy in another way (a slice per step).
     `path` is the module list that it runs over: `model.layers`; `members[k]` are the indices in it that copy k consists
-    of; `lists` are all lists of which the copies read these members; `alone`: no other run goes over them.
+    of; `lists` are all lists of which the copies read these members; `alone`: no other repetition goes over them.
     """
 
     over: Literal["layers", "time"]
@@ -165,8 +165,8 @@ class Record:
     """A module's forward pass: `calls` stand in an order in which each stands behind what it reads.
 
     `scales` holds the values that were traced, per scale (the first are those of `calls`, the last was held out
-    to check the fitted shapes). `runs` are the repeated blocks. `notes` say what a user should know: a fallback, an
-    unresolved axis.
+    to check the fitted shapes). `repetitions` are the repeated blocks. `notes` say what a user should know: a
+    fallback, an unresolved axis.
     """
 
     model: str
@@ -175,7 +175,7 @@ class Record:
     weights: tuple[Weight, ...]
     calls: tuple[Call, ...]
     outputs: tuple[Output, ...]
-    runs: tuple[Run, ...] = ()
+    repetitions: tuple[Repetition, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict[str, float])
     cut: tuple[int, int] | None = None
@@ -184,15 +184,15 @@ class Record:
     @cached_property
     def by_name(self) -> dict[str, Call | Weight | Input]:
         """Every call, weight (under each of its names) and input by its name."""
-        found: dict[str, Call | Weight | Input] = {each.name: each for each in (*self.inputs, *self.calls)}
+        by_name: dict[str, Call | Weight | Input] = {entry.name: entry for entry in (*self.inputs, *self.calls)}
         for weight in self.weights:
-            found.update(dict.fromkeys((weight.name, *weight.aliases), weight))
-        return found
+            by_name.update(dict.fromkeys((weight.name, *weight.aliases), weight))
+        return by_name
 
     def shape_of(self, ref: Ref) -> Shape:
         """Shape of what `ref` refers to."""
-        found = self.by_name[ref.name]
-        return found.shapes[ref.index or 0] if isinstance(found, Call) else found.shape
+        entry = self.by_name[ref.name]
+        return entry.shapes[ref.index or 0] if isinstance(entry, Call) else entry.shape
 
     def sizes(self) -> dict[str, int]:
         """The values of the scales at which `calls` were recorded."""
@@ -202,8 +202,8 @@ class Record:
         """Resolved axes and all axes of the weights, then of the calls."""
         weights = [axis for weight in self.weights for axis in weight.shape]
         calls = [axis for call in self.calls for shape in call.shapes for axis in shape]
-        known = (sum(axis is not None for axis in axes) for axes in (weights, calls))
-        return next(known), len(weights), next(known), len(calls)
+        counts = (sum(axis is not None for axis in axes) for axes in (weights, calls))
+        return next(counts), len(weights), next(counts), len(calls)
 
     def __str__(self) -> str:
         scales = ", ".join(f"{scale} = {', '.join(map(str, values))}" for scale, values in self.scales.items())
@@ -220,8 +220,9 @@ class Record:
         widths = [min(60, max((len(row[column]) for row in rows), default=0)) for column in range(3)]
         for row in rows:
             lines.append("  ".join([cell.ljust(width) for cell, width in zip(row, widths, strict=False)] + [row[3]]))
-        for run in self.runs:
-            lines.append(f"run over {run.over}: {run.path}: {run.count} x {len(run.copies[0])} calls")
+        for repetition in self.repetitions:
+            calls = f"{repetition.count} x {len(repetition.copies[0])} calls"
+            lines.append(f"run over {repetition.over}: {repetition.path}: {calls}")
         return "\n".join([*lines, *self.notes])
 
 

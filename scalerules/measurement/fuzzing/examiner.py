@@ -80,13 +80,13 @@ class Examiner:
     def outcome(self, graph: Graph, seed: int, smallest: bool = True) -> Outcome:
         """What becomes of a graph: measured, measured again where it disagrees, shrunk where it still does."""
         started = time.monotonic()
-        found = self.examine(graph)
+        drawn = self.examine(graph)
         least = None
-        if found.finding:
-            least = self.shrunk(graph, found) if smallest else graph
-            last = self.examine(least) if least is not graph and not self.clock.stopped else found
-            found = replace(found, said=last.detail or found.detail)
-        return found.placed(seed, self.optimizer, len(graph.nodes), graph, least, time.monotonic() - started)
+        if drawn.finding:
+            least = self.shrunk(graph, drawn) if smallest else graph
+            last = self.examine(least) if least is not graph and not self.clock.stopped else drawn
+            drawn = replace(drawn, said=last.detail or drawn.detail)
+        return drawn.placed(seed, self.optimizer, len(graph.nodes), graph, least, time.monotonic() - started)
 
     def examine(self, graph: Graph) -> Outcome:
         """Derives, measures, and measures again what disagrees. Raises KeyboardInterrupt."""
@@ -110,7 +110,7 @@ class Examiner:
         detail = "; ".join(_said(row) for row in rows[:3])
         return Outcome(kind, detail, first, rows)
 
-    def shrunk(self, graph: Graph, found: Outcome) -> Graph:
+    def shrunk(self, graph: Graph, outcome: Outcome) -> Graph:
         """The smallest graph of which the same kind of thing is found."""
         end = time.monotonic() + SHRINK_LIMIT
 
@@ -122,7 +122,7 @@ class Examiner:
             except KeyboardInterrupt:  # the finding is kept, then all ends
                 self.clock.stopped = True
                 raise
-            return again.kind == found.kind and (not found.signs or bool(again.signs & found.signs))
+            return again.kind == outcome.kind and (not outcome.signs or bool(again.signs & outcome.signs))
 
         return shrink(graph, holds)
 

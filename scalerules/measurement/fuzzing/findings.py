@@ -45,7 +45,7 @@ class Outcome:
 
     def placed(self, seed: int, optimizer: str, nodes: int, graph: Graph, smallest: Graph | None,
                seconds: float) -> Outcome:  # fmt: skip
-        """The same, with where it was found."""
+        """The same outcome, with where it was found."""
         return replace(
             self, seed=seed, optimizer=optimizer, nodes=nodes, graph=graph, smallest=smallest, seconds=seconds
         )
@@ -66,7 +66,7 @@ class Outcome:
         return f"{self.kind}-{self.seed}-{self.optimizer}"
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON data; graphs of findings only."""
+        """The outcome as JSON data; graphs of findings only."""
         data: dict[str, Any] = {
             "seed": self.seed, "optimizer": self.optimizer, "outcome": self.kind, "nodes": self.nodes,
             "counts": self.counts, "seconds": round(self.seconds, 2),
@@ -82,11 +82,11 @@ class Outcome:
         """What `to_dict` wrote, of this graph."""
         counts = {str(status): int(count) for status, count in data["counts"].items()}
         smallest = Graph.model_validate(data["smallest"]) if "smallest" in data else None
-        found = cls(
+        outcome = cls(
             str(data["outcome"]), str(data.get("detail", "")), counts, said=str(data.get("smallest_detail", ""))
         )
         place = int(data["seed"]), str(data["optimizer"]), int(data["nodes"])
-        return found.placed(*place, graph, smallest, float(data["seconds"]))
+        return outcome.placed(*place, graph, smallest, float(data["seconds"]))
 
 
 @dataclass
@@ -165,6 +165,6 @@ class Fuzzed:
 def _finding(outcome: Outcome) -> list[str]:
     lines = [f"# seed {outcome.seed}, {outcome.optimizer}: {outcome.kind}, {outcome.detail}"]
     if outcome.smallest is not None:
-        size = f"{len(outcome.smallest.nodes)} of {outcome.nodes} nodes"
-        lines += [f"# smallest graph, {size}: {outcome.said}", outcome.smallest.to_yaml().rstrip()]
+        counted = f"{len(outcome.smallest.nodes)} of {outcome.nodes} nodes"
+        lines += [f"# smallest graph, {counted}: {outcome.said}", outcome.smallest.to_yaml().rstrip()]
     return lines

@@ -106,8 +106,8 @@ def _tasks(
 def examined(tasks: Iterator[Examination], kept: Kept, rule: Deriver, clock: Clock, jobs: int) -> Iterator[Outcome]:
     """Every outcome, those that are kept first; each of the others is kept before it is returned."""
     had: list[Outcome] = []
-    with closing(_made(_missing(tasks, kept, had), rule, clock, jobs)) as made:
-        for task, outcome in made:
+    with closing(_examined(_missing(tasks, kept, had), rule, clock, jobs)) as outcomes:
+        for task, outcome in outcomes:
             if not (clock.over and outcome.finding):  # whose shrinking was cut short is made again
                 kept.add(task, outcome)
             while had:
@@ -126,7 +126,7 @@ def _missing(tasks: Iterator[Examination], kept: Kept, had: list[Outcome]) -> It
             had.append(outcome)
 
 
-def _made(
+def _examined(
     tasks: Iterator[Examination], rule: Deriver, clock: Clock, jobs: int
 ) -> Generator[tuple[Examination, Outcome]]:
     """Every task with its outcome, here or in processes."""

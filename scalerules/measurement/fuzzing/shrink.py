@@ -46,8 +46,8 @@ def candidates(graph: Graph) -> Iterator[Graph]:
     """Valid graphs that are one step smaller, those that lose most first; each of them once."""
     seen = {graph.to_json()}
     steps = (_valid(data) for data in (*_without(graph), *_plainer(graph)))
-    found = [smaller for smaller in steps if smaller is not None]
-    for smaller in sorted(found, key=weight):
+    smaller_ones = [smaller for smaller in steps if smaller is not None]
+    for smaller in sorted(smaller_ones, key=weight):
         if smaller.to_json() not in seen and weight(smaller) < weight(graph):
             seen.add(smaller.to_json())
             yield smaller

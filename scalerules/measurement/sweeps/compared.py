@@ -24,24 +24,24 @@ Compared = Sequence[str | Solution] | Mapping[str, str | Solution]
 def rules(graph: Graph, solution: Solution, compare: Compared) -> dict[str, Solution]:
     """Label -> what is trained with; the first is `solution` itself. Raises `ScaleRulesError` for what does not fit."""
     mine = "derived" if solution.mode == "joint" else solution.mode
-    found = {mine: solution}
+    labelled = {mine: solution}
     for name, other in _named(compare):
         if not isinstance(other, (str, Solution)):  # pyright: ignore[reportUnnecessaryIsInstance]
             what = f"compare= holds {kind_of(other)}, not a solution or the name of one"
             raise ScaleRulesError(what, hint="compare=('standard',)")
-        if name in found:
+        if name in labelled:
             raise ScaleRulesError(f"two rules are called {name!r}", hint="compare={'a name': solution, ...}")
-        found[name] = parametrization(other, graph, solution) if isinstance(other, str) else other
-    for name, made in found.items():
-        _fits(graph, solution, name, made)
-    return found
+        labelled[name] = parametrization(other, graph, solution) if isinstance(other, str) else other
+    for name, rule in labelled.items():
+        _fits(graph, solution, name, rule)
+    return labelled
 
 
 def _named(compare: Compared) -> list[tuple[str, str | Solution]]:
     if isinstance(compare, Mapping):
         return list(compare.items())
-    each: Any = list(compare) if isinstance(compare, (list, tuple, set, frozenset)) else [compare]
-    return [(other.mode if isinstance(other, Solution) else str(other), other) for other in each]
+    several: Any = list(compare) if isinstance(compare, (list, tuple, set, frozenset)) else [compare]
+    return [(other.mode if isinstance(other, Solution) else str(other), other) for other in several]
 
 
 def _fits(graph: Graph, first: Solution, name: str, other: Solution) -> None:
@@ -62,13 +62,13 @@ def parametrization(name: str, graph: Graph, solution: Solution) -> Solution:
     if name not in PARAMETRIZATIONS or name == "mup":
         raise UnknownName("parametrization to compare with", name, set(PARAMETRIZATIONS) - {"mup"})
     rule = optimizer_of(solution.optimizer)
-    found = named(name, graph, solution.direction, rule)
+    sizes = named(name, graph, solution.direction, rule)
     none = Exponents(dict.fromkeys(solution.scales, Fraction(0)))
 
-    def exponents(size: str, parameter: str) -> Exponents:
-        if (size, parameter) not in found:
+    def exponents(quantity: str, parameter: str) -> Exponents:
+        if (quantity, parameter) not in sizes:
             return none
-        return Exponents(dict(zip(solution.direction, found[size, parameter][1:], strict=True)))
+        return Exponents(dict(zip(solution.direction, sizes[quantity, parameter][1:], strict=True)))
 
     parameters = {
         parameter: Rule(graph.shape_of(parameter), exponents("init", parameter), none, exponents("lr", parameter), none,
@@ -84,10 +84,10 @@ def parametrization(name: str, graph: Graph, solution: Solution) -> Solution:
 
 def _written(graph: Graph, solution: Solution) -> dict[str, Exponents]:
     """The exponents of the factors that the architecture writes at its free multipliers."""
-    found: dict[str, Exponents] = {}
+    factors: dict[str, Exponents] = {}
     for name, node in graph.walk():
         if node.free:
             length = graph.length(node.factor if node.factor is not None else 1, f"node {name!r}")
             growths = {scale: length.growth({scale: Fraction(1)}) for scale in solution.scales}
-            found[name] = Exponents(growths)
-    return found
+            factors[name] = Exponents(growths)
+    return factors

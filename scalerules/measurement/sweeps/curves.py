@@ -28,8 +28,8 @@ class Curve:
     def losses(self) -> dict[float, dict[int, float]]:
         """Final losses, infinite where a run diverged."""
         return {
-            lr: {seed: math.inf if o.diverged else o.loss for seed, o in found.items()}
-            for lr, found in self.outcomes.items()
+            lr: {seed: math.inf if o.diverged else o.loss for seed, o in by_seed.items()}
+            for lr, by_seed in self.outcomes.items()
         }
 
     def missing(self, plan: Plan) -> list[Job | OwnJob]:

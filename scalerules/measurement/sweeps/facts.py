@@ -58,7 +58,7 @@ def judged(report: SweepFacts, curves: Sequence[Curve]) -> None:
         mine = {curve.size: curve for curve in curves if curve.rule == rule and curve.outcomes}
         losses: dict[float, Losses] = {size: curve.losses for size, curve in mine.items()}
         optima, drift = fit(losses, seeds)
-        report.rows += [_made(curve, optima[size], seeds) for size, curve in mine.items()]
+        report.rows += [_row(curve, optima[size], seeds) for size, curve in mine.items()]
         if drift is not None:
             report.drifts[rule] = drift
 
@@ -72,8 +72,8 @@ def _complete(report: SweepFacts, curves: Sequence[Curve]) -> list[int]:
     return seeds
 
 
-def _made(curve: Curve, optimum: Optimum, seeds: Sequence[int]) -> Row:
+def _row(curve: Curve, optimum: Optimum, seeds: Sequence[int]) -> Row:
     means = mean_losses(curve.losses, seeds)
-    outcomes = [o for found in curve.outcomes.values() for o in found.values()]
+    outcomes = [o for by_seed in curve.outcomes.values() for o in by_seed.values()]
     points = tuple((2.0**x, y) for x, y in means.items())
     return Row(curve.rule, curve.size, optimum, points, len(outcomes), sum(o.diverged for o in outcomes))

@@ -43,7 +43,7 @@ class Optimum:
 
 @dataclass(frozen=True)
 class Drift:
-    """By how many grid steps of sqrt(2) the optimum moves when the size doubles, with its standard error."""
+    """The grid steps of sqrt(2) by which the optimum moves when the size doubles, with their standard error."""
 
     steps: float
     error: float
@@ -51,7 +51,7 @@ class Drift:
 
 def mean_losses(losses: Losses, seeds: Sequence[int]) -> dict[float, float]:
     """The loss averaged over these seeds (repeated ones count twice), for the rates at which all of them were run."""
-    whole = {lr: found for lr, found in losses.items() if all(seed in found for seed in seeds)}
+    whole = {lr: by_seed for lr, by_seed in losses.items() if all(seed in by_seed for seed in seeds)}
     return {math.log2(lr): sum(whole[lr][seed] for seed in seeds) / len(seeds) for lr in sorted(whole)}
 
 
@@ -60,8 +60,8 @@ def lowest(means: Mapping[float, float]) -> tuple[float, float, bool]:
     finite = {x: y for x, y in means.items() if math.isfinite(y)}
     if not finite:
         return math.nan, math.inf, False
-    at = min(finite, key=lambda x: (finite[x], x))
-    return at, finite[at], min(means) < at < max(means)
+    place = min(finite, key=lambda x: (finite[x], x))
+    return place, finite[place], min(means) < place < max(means)
 
 
 def vertex(means: Mapping[float, float]) -> tuple[float, float, float, bool]:
@@ -70,15 +70,15 @@ def vertex(means: Mapping[float, float]) -> tuple[float, float, float, bool]:
     The error is half a grid step over sqrt(3), as for a place anywhere between neighbours, where no parabola can be
     fitted or where it has its minimum elsewhere.
     """
-    at, loss, located = lowest(means)
+    place, loss, located = lowest(means)
     coarse = STEP / math.sqrt(3)
-    near = [(x - at, y) for x, y in means.items() if abs(x - at) <= REACH and math.isfinite(y)]
+    near = [(x - place, y) for x, y in means.items() if abs(x - place) <= REACH and math.isfinite(y)]
     if not located or len(near) < 3:
-        return at, coarse, loss, located
+        return place, coarse, loss, located
     (a, b, c), error = parabola(near)
     if a <= 0 or not abs(b) <= 2 * a * STEP:
-        return at, coarse, loss, True
-    return at - b / (2 * a), error, c - b * b / (4 * a), True
+        return place, coarse, loss, True
+    return place - b / (2 * a), error, c - b * b / (4 * a), True
 
 
 def parabola(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float, float], float]:
@@ -120,21 +120,21 @@ def fit(sizes: Mapping[float, Losses], seeds: Sequence[int]) -> tuple[dict[float
     Seeds are shared by all rates and sizes, so the bootstrap draws them once for all: what a seed has in common cancels
     in the drift. Its spread is enlarged by sqrt(n / (n - 1)) for n seeds and joined with the error of the fit.
     """
-    found = {size: vertex(mean_losses(losses, seeds)) for size, losses in sizes.items()}
-    located = [size for size, (*_, good) in found.items() if good]
+    minima = {size: vertex(mean_losses(losses, seeds)) for size, losses in sizes.items()}
+    located = [size for size, (*_, good) in minima.items() if good]
     logs = [math.log2(size) for size in located]
     draws = _bootstrap(sizes, located, seeds)
     optima = {
-        size: Optimum(at, math.hypot(error, _spread([d[size] for d in draws if size in d], seeds)), loss, good)
-        for size, (at, error, loss, good) in found.items()
+        size: Optimum(place, math.hypot(error, _spread([d[size] for d in draws if size in d], seeds)), loss, good)
+        for size, (place, error, loss, good) in minima.items()
     }
     if len(located) < 2:
         return optima, None
-    rate = slope(logs, [found[size][0] for size in located])
+    rate = slope(logs, [minima[size][0] for size in located])
     slopes = [slope(logs, [d[size] for size in located]) for d in draws if len(d) == len(located)]
     middle = sum(logs) / len(logs)
     total = sum((x - middle) ** 2 for x in logs)
-    of_fit = math.sqrt(sum((found[s][1] * (x - middle) / total) ** 2 for s, x in zip(located, logs, strict=True)))
+    of_fit = math.sqrt(sum((minima[s][1] * (x - middle) / total) ** 2 for s, x in zip(located, logs, strict=True)))
     return optima, Drift(rate / STEP, math.hypot(of_fit, _spread(slopes, seeds)) / STEP)
 
 
@@ -147,7 +147,7 @@ def _bootstrap(
     for _ in range(DRAWS):
         chosen = draw.choices(seeds, k=len(seeds))
         places = {size: vertex(mean_losses(sizes[size], chosen)) for size in located}
-        draws.append({size: at for size, (at, _, _, good) in places.items() if good})
+        draws.append({size: place for size, (place, _, _, good) in places.items() if good})
     return draws
 
 

@@ -105,12 +105,12 @@ def own_job(train: Train, over: str, graph: Graph, solution: Solution, base: Map
     return OwnJob(train, over, rule, graph, solution, base, base, 0.0, 0, _text(train))
 
 
-def is_training(made: object) -> bool:
+def is_training(function: object) -> bool:
     """Whether a function takes a seed and a rule, and not only the values of scales."""
-    if not callable(made):
+    if not callable(function):
         return False
     try:
-        parameters = inspect.signature(made).parameters
+        parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
         return False
     return "seed" in parameters
@@ -168,10 +168,10 @@ def by_value(train: Train) -> None:
     if module is None or module.__name__ == "__main__":
         return
     try:
-        known = importlib.util.find_spec(module.__name__) is not None
+        importable = importlib.util.find_spec(module.__name__) is not None
     except (ImportError, ValueError):
-        known = False
-    if known and module.__spec__ is not None and not module.__name__.startswith("scalerules_user_"):
+        importable = False
+    if importable and module.__spec__ is not None and not module.__name__.startswith("scalerules_user_"):
         return
     for name in ("cloudpickle", "joblib.externals.cloudpickle"):  # joblib brought its own until 1.5
         try:

@@ -50,16 +50,16 @@ class Plan:
         coarse = self._coarse(first)
         if coarse:
             return [(2.0**x, self.seeds[0]) for x in coarse]
-        at, _, _ = lowest(first)
-        if not math.isfinite(at):
+        place, _, _ = lowest(first)
+        if not math.isfinite(place):
             return []
-        window = _window(at, AROUND)
+        window = _window(place, AROUND)
         for _ in range(20):  # moves on while the lowest point lies at the window's edge
             whole = {x: y for x, y in mean_losses(losses, self.seeds).items() if x in window}
             if len(whole) < len(window):
                 return [(2.0**x, seed) for seed in self.seeds for x in sorted(window)]
-            at, _, _ = lowest(whole)
-            beyond = _window(at, NEEDED) - window if math.isfinite(at) else set[float]()
+            place, _, _ = lowest(whole)
+            beyond = _window(place, NEEDED) - window if math.isfinite(place) else set[float]()
             if not beyond or min(window) < ENDS[0] or max(window) > ENDS[1]:
                 return []
             window |= beyond
@@ -72,25 +72,25 @@ class Plan:
         """The rates to try next in the first search; none once the lowest has a neighbour on both sides."""
         if not means:
             return [self.start + COARSE * STEP * k for k in (-1, 0, 1)]
-        at, _, inside = lowest(means)
+        place, _, inside = lowest(means)
         if inside:
             return []
-        if not math.isfinite(at):
+        if not math.isfinite(place):
             following = min(means) - COARSE * STEP
         else:
-            following = at + COARSE * STEP * (1 if at == max(means) else -1)
+            following = place + COARSE * STEP * (1 if place == max(means) else -1)
         return [following] if ENDS[0] <= following <= ENDS[1] else []
 
 
-def _window(at: float, reach: int) -> set[float]:
-    return {at + STEP * k for k in range(-reach, reach + 1)}
+def _window(place: float, reach: int) -> set[float]:
+    return {place + STEP * k for k in range(-reach, reach + 1)}
 
 
 def grid(lrs: Sequence[float] | None) -> tuple[float, ...] | None:
     """Given rates in order, each once. Raises `ScaleRulesError` for fewer than three, or what is no rate."""
     if lrs is None:
         return None
-    found = tuple(sorted({float(lr) for lr in lrs}))
-    if len(found) < 3 or not all(0 < lr < math.inf for lr in found):
+    rates = tuple(sorted({float(lr) for lr in lrs}))
+    if len(rates) < 3 or not all(0 < lr < math.inf for lr in rates):
         raise ScaleRulesError(f"no optimum can be located on the rates {list(lrs)}", hint="give three or more, above 0")
-    return found
+    return rates

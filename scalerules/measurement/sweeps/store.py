@@ -31,7 +31,7 @@ VERSION = 1
 class Job:
     """One training run: `sizes` and `base` are values of the scales, `lr` the rate at the base size.
 
-    `data` is a source of batches (`backends/real_data.py`).
+    `data` is a source of batches (`backends/training/real_data.py`).
     """
 
     graph: Graph
@@ -94,14 +94,14 @@ def texts(values: Mapping[str, float]) -> dict[str, str]:
 
 
 def numbers_of(solution: Solution, sizes: Mapping[str, float], base: Mapping[str, float]) -> dict[str, list[str]]:
-    """By what every number of the base size is multiplied."""
+    """The factors by which every number of the base size is multiplied."""
     ratios = {scale: sizes[scale] / base[scale] for scale in sizes}
 
     def factors(*exponents: Exponents) -> list[str]:
         return [f"{e.change(ratios):.12g}" for e in exponents]
 
-    found = {name: factors(r.mult, r.init, r.lr, r.eps, r.wd) for name, r in solution.parameters.items()}
-    return found | {f"factor {name}": factors(e) for name, e in solution.multipliers.items()}
+    parameters = {name: factors(r.mult, r.init, r.lr, r.eps, r.wd) for name, r in solution.parameters.items()}
+    return parameters | {f"factor {name}": factors(e) for name, e in solution.multipliers.items()}
 
 
 TABLES = (

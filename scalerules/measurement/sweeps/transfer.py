@@ -65,10 +65,10 @@ def transfer(
     and 8 times the graph's own; the other scales grow with it as the direction says. At the size `base`, by default
     the smallest, all rules are the same: every number has its natural constant there. `lrs` are rates at the base; by
     default the grid of sqrt(2) is searched around each optimum. `data` is `text`, `digits`, `auto` or a source of
-    one's own (`backends/real_data.py`), `axes` other lengths of axes that do not grow. `schedule` is `linear` (warm-up
-    over a tenth of the steps, then down to nothing) or `constant`. `store` names the file that keeps every finished
-    run: the same call goes on there after any kind of end. `jobs` processes make the runs, or the engine that joblib
-    was told to use. Ctrl-C returns what is done so far.
+    one's own (`backends/training/real_data.py`), `axes` other lengths of axes that do not grow. `schedule` is `linear`
+    (warm-up over a tenth of the steps, then down to nothing) or `constant`. `store` names the file that keeps every
+    finished run: the same call goes on there after any kind of end. `jobs` processes make the runs, or the engine that
+    joblib was told to use. Ctrl-C returns what is done so far.
 
     In place of the graph a training loop of one's own: `train(lr, seed, rule, **sizes)` returns the loss, where
     `rule.apply(model, lr=lr, ...)` sets a model up and gives the optimizer's groups, and `sizes` are the values of the
@@ -107,17 +107,17 @@ def transfer(
     belong(graph, solution)
     if schedule not in SCHEDULES:
         raise UnknownName("schedule", schedule, SCHEDULES)
-    found, rates = rules(graph, solution, compare), grid(lrs)
+    compared, rates = rules(graph, solution, compare), grid(lrs)
     graph, source = fitted(graph, data, dict(axes or {}))
     start, scales = scale_values(graph, solution, sizes, base)
     check_fits(graph, scales.values())
     curves = [
         Curve(name, size, Job(graph, rule, values, start, 0.0, 0, steps, source, schedule, weight_decay))
         for size, values in scales.items()
-        for name, rule in found.items()
+        for name, rule in compared.items()
     ]
     report = TransferReport(
-        graph=graph.name, optimizer=solution.optimizer, rules=list(found), sizes=list(scales),
+        graph=graph.name, optimizer=solution.optimizer, rules=list(compared), sizes=list(scales),
         scale=leading_scale(solution), seeds=seeds, steps=steps, data=getattr(source, "name", str(source)),
         schedule=schedule, lrs=rates,
     )  # fmt: skip
@@ -135,16 +135,16 @@ def of_own(
     if solution is None or not isinstance(graph, Graph):
         hint = "transfer(train, sr.derive(graph, optimizer='adamw'), ...)"
         raise ScaleRulesError("a training loop needs the solution that it trains by, with its graph", hint=hint)
-    found = rules(graph, solution, compare)
+    compared = rules(graph, solution, compare)
     start, scales = scale_values(graph, solution, sizes, base)
     job = own_job(train, over, graph, solution, start)
     curves = [
         Curve(name, size, replace(job, solution=rule, sizes=values))
         for size, values in scales.items()
-        for name, rule in found.items()
+        for name, rule in compared.items()
     ]
     report = TransferReport(
-        graph=graph.name, optimizer=solution.optimizer, rules=list(found), sizes=list(scales),
+        graph=graph.name, optimizer=solution.optimizer, rules=list(compared), sizes=list(scales),
         scale=leading_scale(solution), seeds=seeds, steps=0, data=f"by {name_of(train)}()", schedule="its own",
         lrs=lrs, over=over,
     )  # fmt: skip
@@ -166,8 +166,8 @@ def _sweep(
                 owners: dict[str, list[Curve]] = {}
                 for curve, job in wanted:  # what several rules share is run once
                     owners.setdefault(job.key, []).append(curve)
-                each = {job.key: job for _, job in wanted}
-                for job, outcome in work(each.values(), kept, shown, jobs):
+                by_key = {job.key: job for _, job in wanted}
+                for job, outcome in work(by_key.values(), kept, shown, jobs):
                     _take(report, owners[job.key], job, outcome)
         except KeyboardInterrupt:
             report.interrupted = True

@@ -28,7 +28,7 @@ def table(report: SweepFacts) -> Any:
 
 
 def markdown(report: SweepFacts) -> str:
-    """The same as a Markdown table, with the drifts below it."""
+    """The report as a Markdown table, with the drifts below it."""
     headings = _headings(report)
     lines = [_line(headings), _line(["---", *["---:"] * (len(headings) - 1)])]
     lines += [_line(_cells(row)) for row in report.rows]

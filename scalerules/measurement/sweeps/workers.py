@@ -49,11 +49,11 @@ def work(
     """Every run with its outcome, those that the store has first; each is in the store before it is returned."""
     missing: list[AnyJob] = []
     for job in jobs:
-        known = store.get(job.key)
-        if known is None:
+        earlier = store.get(job.key)
+        if earlier is None:
             missing.append(job)
         else:
-            yield job, known
+            yield job, earlier
     progress.more(missing)
     with closing(_results(_noted(missing, store), processes)) as results:
         for job, outcome in results:
@@ -90,9 +90,9 @@ def _engine_given() -> bool:
         from joblib import parallel as joblib  # pyright: ignore[reportMissingTypeStubs]
     except ModuleNotFoundError:
         return False
-    found: Any = joblib
-    backend, jobs = found.get_active_backend()
-    return not isinstance(backend, found.LokyBackend) or jobs not in (None, 1)
+    library: Any = joblib
+    backend, jobs = library.get_active_backend()
+    return not isinstance(backend, library.LokyBackend) or jobs not in (None, 1)
 
 
 class Remaining:
@@ -109,9 +109,9 @@ class Remaining:
 
     def more(self, jobs: Iterable[AnyJob]) -> None:
         """These runs are still to be made."""
-        found = list(jobs)
-        self.total += len(found)
-        self.weights += sum(weight(job) for job in found)
+        added = list(jobs)
+        self.total += len(added)
+        self.weights += sum(weight(job) for job in added)
 
     def done(self, job: AnyJob) -> None:
         """A run has finished."""

@@ -68,17 +68,17 @@ def stable_rate(graph: Graph, solution: Solution, base: Mapping[str, float], dev
 
 def edge_of(stable: Any) -> int | None:
     """The power below the first unstable one above a stable one; 20 if there is none, None if nothing is stable."""
-    low, high, known = -6, -6, dict[int, bool]()
+    low, high, tried = -6, -6, dict[int, bool]()
     while True:
-        asked = list(range(high, high + AT_ONCE)) if low == high or known[low] else list(range(low - AT_ONCE, low))
-        known |= dict(zip(asked, stable(asked), strict=True))
-        low, high = min(known), max(known) + 1
-        edges = [power for power in known if known[power] and known.get(power + 1) is False]
+        asked = list(range(high, high + AT_ONCE)) if low == high or tried[low] else list(range(low - AT_ONCE, low))
+        tried |= dict(zip(asked, stable(asked), strict=True))
+        low, high = min(tried), max(tried) + 1
+        edges = [power for power in tried if tried[power] and tried.get(power + 1) is False]
         if edges:
             return min(edges)
-        if not known[low] and low <= -40:
+        if not tried[low] and low <= -40:
             return None
-        if known[low] and high > 20:
+        if tried[low] and high > 20:
             return 20
 
 

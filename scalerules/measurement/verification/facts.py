@@ -114,7 +114,7 @@ class VerificationFacts:
 
     @property
     def power(self) -> dict[Name, float]:
-        """By quantity, node and parameter the excess that some step would have noticed, in 95 of 100 cases."""
+        """The excess that some step would have noticed, in 95 of 100 cases, by quantity, node and parameter."""
         best: dict[Name, float] = {}
         for row in self.rows or [goal.row for goal in self.goals]:
             if row.predicted is not None and row.detects is not None:

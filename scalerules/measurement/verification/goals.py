@@ -73,15 +73,15 @@ class Table:
 
 def judge_goals(reading: Reading, table: Table) -> list[Goal]:
     """Every goal with its verdict."""
-    found = [*_stable(reading, table), *_learning(reading, table), *_counting(reading, table)]
+    wanted = [*_stable(reading, table), *_learning(reading, table), *_counting(reading, table)]
     noises: dict[str, list[float]] = {}
-    for _, m, _ in found:
+    for _, m, _ in wanted:
         if m.slope is not None and m.slope.freedom:
             noises.setdefault(m.key[0], []).append(m.slope.noise)
     typical = {quantity: median(values) for quantity, values in noises.items()}
-    count = max(1, sum(m.slope is not None for _, m, _ in found))
+    count = max(1, sum(m.slope is not None for _, m, _ in wanted))
     judged: list[Goal] = []
-    for goal, m, allowance in found:
+    for goal, m, allowance in wanted:
         row = m.row(typical.get(m.key[0], ASSUMED**2), count)
         judged.append(Goal(goal, _verdict(row, goal, allowance)))
     return judged
@@ -128,16 +128,16 @@ def _counting(reading: Reading, table: Table) -> Iterator[Found]:
         if parameter in table.silent or not _moves(parameter, table):
             continue
         nodes, mixed = reading.first_judged(reader)
-        found: list[Samples] = []
+        shares: list[Samples] = []
         for node in sorted(nodes):
             cell = table.reached(("counts", node, table.steps, parameter))
             beside = _share(node) if reading.beside_itself(node) else None
             samples = table.samples(_divided(cell, beside))
             if samples is not None:
-                found.append(samples)
-        if found:
+                shares.append(samples)
+        if shares:
             key: Key = ("counts", reader, table.steps, parameter)
-            top = _low(key, table, peak(found), found[0])
+            top = _low(key, table, peak(shares), shares[0])
             yield "counts", top, ALLOWANCE if mixed else 0.0
             if not any(map(reading.beside_itself, nodes)):
                 yield "stable", top, 0.0
@@ -151,10 +151,10 @@ def _moves(parameter: str, table: Table) -> bool:
 
 def _peak(goal: Wanted, keys: Iterable[Key], table: Table, beside: Cells | None, allowance: float) -> Iterator[Found]:
     steps = {key: table.samples(_divided(table.reached(key), beside)) for key in keys}
-    found = {key: samples for key, samples in steps.items() if samples is not None}
-    if found:
-        key, first = next(iter(found.items()))
-        yield goal, _low(key, table, peak(found.values()), first), allowance
+    reached = {key: samples for key, samples in steps.items() if samples is not None}
+    if reached:
+        key, first = next(iter(reached.items()))
+        yield goal, _low(key, table, peak(reached.values()), first), allowance
 
 
 def _low(key: Key, table: Table, samples: Samples, first: Samples) -> Measured:

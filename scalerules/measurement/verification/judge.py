@@ -170,7 +170,7 @@ def measured(key: Key, predicted: Fraction | None, logs: Sequence[float], sample
 
 
 def judge(
-    found: Sequence[Measured], peaks: Mapping[Name, Measured], slow: Mapping[Name, float] | None = None
+    measurements: Sequence[Measured], peaks: Mapping[Name, Measured], slow: Mapping[Name, float] | None = None
 ) -> list[Row]:
     """Every row with its verdict; `peaks` holds, per quantity, node and parameter, the maximum over steps.
 
@@ -181,14 +181,14 @@ def judge(
     """
     slow = slow or {}
     noises: dict[str, list[float]] = {}
-    for m in (*found, *peaks.values()):
+    for m in (*measurements, *peaks.values()):
         if m.slope is not None and m.slope.freedom:
             noises.setdefault(m.key[0], []).append(m.slope.noise)
     typical = {quantity: median(values) for quantity, values in noises.items()}
-    rows = max(1, sum(m.slope is not None for m in found))
+    rows = max(1, sum(m.slope is not None for m in measurements))
     tops = {name: m.row(typical.get(name[0], ASSUMED**2), rows) for name, m in peaks.items()}
     judged: list[Row] = []
-    for m in found:
+    for m in measurements:
         row, name = m.row(typical.get(m.key[0], ASSUMED**2), rows), (m.key[0], m.key[1], m.key[3])
         top = tops.get(name, row)
         rises = top.step > 1 and row.quantity != "value"
@@ -221,8 +221,8 @@ def below(row: Row, top: Row, allowance: float) -> Row:
     limit = TOLERANCE + allowance
     if min(-row.excess, -top.excess) <= limit or top.tends:
         return row
-    at = "" if top is row or top.key == row.key else " at every step"
-    said = f"smaller than predicted{at}, by {-top.excess:.2f}"
+    when = "" if top is row or top.key == row.key else " at every step"
+    said = f"smaller than predicted{when}, by {-top.excess:.2f}"
     heading = -top.excess - AHEAD * max(0.0, top.bend)
     if min(-row.excess - row.width, -top.excess - top.width, heading) > limit:
         return replace(row, status="wrong", why=said)

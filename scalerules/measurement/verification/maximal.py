@@ -27,8 +27,8 @@ def larger(
             exponents: Exponents = getattr(rule, size)
             scale = next(scale for scale, growth in solution.direction.items() if growth)
             shifted = {**exponents, scale: exponents[scale] + HALF}
-            found = goals_of(replace(solution.changed(name, **{size: shifted}), sizes=()))
+            goals = goals_of(replace(solution.changed(name, **{size: shifted}), sizes=()))
             row = Row(size, name, report.steps, Fraction(0), None, None, parameter=name)
-            if found and all(goal.row.sure for goal in found):
+            if goals and all(goal.row.sure for goal in goals):
                 row = replace(row, status="wrong", why="half a power larger is as good")
             yield Goal("maximal", row)

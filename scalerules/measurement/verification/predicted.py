@@ -42,14 +42,14 @@ def slow_names(graph: Graph, solution: Solution, predicted: Mapping[Key, Fractio
 
 
 def _carried_by_biases(graph: Graph, solution: Solution) -> dict[Name, float]:
-    """By how much a value would be smaller without the initial value of a bias: that may be small beside the rest."""
+    """The exponents that values owe to the initial value of a bias, which may be small beside the rest."""
     values = {p.node: p.size for p in solution.sizes if p.quantity == "value" and p.size is not None}
-    found: dict[Name, float] = {}
+    carried: dict[Name, float] = {}
     for name, node in graph.walk():
         sizes = [values[source] for source in node.inputs if source in values]
         if node.op == "add" and node.parameters and sizes and name in values and max(sizes) < values[name]:
-            found["value", name, None] = float(values[name] - max(sizes))
-    return found
+            carried["value", name, None] = float(values[name] - max(sizes))
+    return carried
 
 
 def late_names(predicted: Mapping[Key, Fraction | None]) -> list[Name]:
@@ -58,7 +58,7 @@ def late_names(predicted: Mapping[Key, Fraction | None]) -> list[Name]:
     for (quantity, node, step, parameter), size in predicted.items():
         if size is not None and quantity in ("gradient", "own"):
             sizes.setdefault((quantity, node, parameter), {})[step] = size
-    return [name for name, each in sizes.items() if min(each) > 1 and max(each.values()) > each[min(each)]]
+    return [name for name, steps in sizes.items() if min(steps) > 1 and max(steps.values()) > steps[min(steps)]]
 
 
 def pulled(samples: Mapping[Key, Samples], table: Sequence[Sequence[Any]]) -> dict[Key, Samples]:
@@ -67,15 +67,15 @@ def pulled(samples: Mapping[Key, Samples], table: Sequence[Sequence[Any]]) -> di
     All gradients are proportional to it, and wide networks may have learned most of their few inputs within a step or
     two: that says nothing about how gradients scale. Only what is held to be too small is judged by it.
     """
-    found = dict(samples)
+    relative = dict(samples)
     for key, rows in samples.items():
         if key[0] == "gradient":
             pulls = [[run.rms.get(("pull", "", key[2], None), 1.0) if run else 1.0 for run in row] for row in table]
-            found[key] = [
+            relative[key] = [
                 [None if x is None else x / pull for x, pull in zip(*cells, strict=True)]
                 for cells in zip(rows, pulls, strict=True)
             ]
-    return found
+    return relative
 
 
 def predicted_sizes(

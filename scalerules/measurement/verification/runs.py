@@ -150,8 +150,8 @@ def _results(
         else:
             run: Any = Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered")
             single = [Task(task.size, [seed], task.scales) for task in reversed(tasks) for seed in task.seeds]
-            for found in run(delayed(_listed)(*call(task)) for task in single):
-                yield from found
+            for results in run(delayed(_listed)(*call(task)) for task in single):
+                yield from results
             return
     for task in tasks:
         yield from measure(*call(task))

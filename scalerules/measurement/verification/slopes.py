@@ -49,7 +49,7 @@ class Slope:
 
     @property
     def bend(self) -> float:
-        """By how much the slope of the larger sizes is above that of all."""
+        """The difference by which the slope of the larger sizes is above that of all."""
         return self.late - self.value
 
     @property
@@ -177,7 +177,7 @@ def _noise(rows: Sequence[Sequence[float | None]], levels: Sequence[float]) -> t
 
 
 def _scatter(logs: Sequence[float], levels: Sequence[float]) -> tuple[float, int]:
-    """With one seed: the scatter around the straight line (which counts a bend as noise)."""
+    """The noise that one seed shows: the scatter around the straight line (which counts a bend as noise)."""
     if len(logs) < 3:
         return ASSUMED**2, 0
     slope, x0, y0 = _dot(_contrast(logs), levels), fmean(logs), fmean(levels)

@@ -80,8 +80,8 @@ def verify(
     training("optimizer_steps").trainable(solution.optimizer)
     jobs = 1 if solution.optimizer.partition("(")[0] in STEPS else jobs  # what is registered is known to this process
     device, graph, started = usable(device), few_samples(graph), time.monotonic()
-    _, at = scale_values(graph, solution, sizes, what="cannot fit slopes to")
-    scales = {int(size) if size.is_integer() else size: values for size, values in at.items()}
+    _, values_at = scale_values(graph, solution, sizes, what="cannot fit slopes to")
+    scales = {int(size) if size.is_integer() else size: values for size, values in values_at.items()}
     counts = _seed_counts(scales, seeds, steps)
     base = next(iter(scales.values()))
     check_fits(graph, scales.values())
@@ -106,9 +106,9 @@ def verify(
 
 def _goals_of(verification: _Verification, rule: Solution) -> list[Goal]:
     """The goals of another rule of the same graph, at one look."""
-    found, report = verification, verification.report
+    own, report = verification, verification.report
     blank = replace(report, rows=[], goals=[], samples={})
-    other = _Verification(blank, found.graph, rule, replace(found.look, solution=rule, progress=False), found.seed)
+    other = _Verification(blank, own.graph, rule, replace(own.look, solution=rule, progress=False), own.seed)
     other.run(1)
     return blank.goals
 
@@ -182,7 +182,7 @@ class _Verification:
 
     def _judge(self, runs: Runs, keep: bool = True) -> list[Row]:
         """The rows of the sizes that were reached; with `keep`, their samples go to the report."""
-        sizes = [size for size in self.report.sizes if any(at == size for _, at in runs)]
+        sizes = [size for size in self.report.sizes if any(reached == size for _, reached in runs)]
         seeds = sorted({seed for seed, _ in runs})
         if len(sizes) < 2:
             return []
@@ -195,7 +195,7 @@ class _Verification:
         if keep:
             self.report.samples, self.report.measured_sizes, self.report.seeds_used = samples, sizes, len(seeds)
             self.report.rose = {
-                size: sum(rises(run.losses) for (_, at), run in runs.items() if at == size) for size in sizes
+                size: sum(rises(run.losses) for (_, reached), run in runs.items() if reached == size) for size in sizes
             }
         logs = [math.log(size / self.report.sizes[0]) / self.report.growth for size in sizes]
         steps, silent = self.report.steps, self.report.silent
