@@ -26,9 +26,9 @@ def labelled_axes(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, w
         if len(set(labels)) < len(labels):
             raise GraphError(f"the label {labels!r} stands twice in one operand", where=where)
         for label, axis in zip(labels, axes, strict=True):
-            known = axis_of.setdefault(label, axis)
-            if lengths[known] != lengths[axis]:
-                differ = f"{known} = {lengths[known]} and {axis} = {lengths[axis]}"
+            joined = axis_of.setdefault(label, axis)
+            if lengths[joined] != lengths[axis]:
+                differ = f"{joined} = {lengths[joined]} and {axis} = {lengths[axis]}"
                 raise GraphError(f"label {label!r} joins axes of different lengths: {differ}", where=where)
     for label in result:
         if label not in axis_of:

@@ -46,10 +46,10 @@ def _pairs(terms: list[Term], homogeneous: bool, reach: int) -> list[Term]:
                 signs = (a.signs[0] ^ b.signs[0],)
             else:
                 signs = tuple(x ^ y for x, y in zip(a.signs, b.signs, strict=True))
-            found = size, -(b.degree if homogeneous else a.degree + b.degree)
+            order = size, -(b.degree if homogeneous else a.degree + b.degree)
             key = (signs, b.profile) if homogeneous else signs
-            if key not in best or found > best[key][0]:
-                best[key] = found, signs, a, b
+            if key not in best or order > best[key][0]:
+                best[key] = order, signs, a, b
     return [
         b.derived(signs=signs, mirror=None) if homogeneous else Term(a.size + b.size, signs, (a, b))
         for _, signs, a, b in best.values()

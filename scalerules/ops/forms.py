@@ -54,8 +54,8 @@ class Contraction:
     def pull(self, point: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
         parts: list[tuple[Labels, Operand]] = [(site.result, [d])]
         parts += [(site.labels[i], operand) for i, operand in enumerate(operands) if i != k]
-        known = {label for labels, _ in parts for label in labels}
-        there = tuple(label for label in site.labels[k] if label in known)
+        labelled = {label for labels, _ in parts for label in labels}
+        there = tuple(label for label in site.labels[k] if label in labelled)
         return fitted(point, contract(point, parts, there), there, site.labels[k])
 
 

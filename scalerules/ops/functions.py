@@ -26,7 +26,7 @@ class Shape:
     vanishes: bool = True
     """f(0) = 0."""
     degree: int | None = None
-    """Of a homogeneous function: f(c x) = c**degree f(x) for c > 0, degree 1 or 2."""
+    """The degree of a homogeneous function: f(c x) = c**degree f(x) for c > 0, degree 1 or 2."""
     exponential: bool = False
     """Turns an entry that grows like `log i` along an axis into one that grows like `i`."""
 
@@ -38,12 +38,12 @@ class Shape:
 
 def shape_of(values: Sequence[float]) -> Shape:
     """What the values of a function at `POINTS` say of it."""
-    at = dict(zip(POINTS, values, strict=True))
-    odd = all(close(at[x], -at[-x]) for x in (0.0, 0.5, 1.0, 2.0))
-    even = all(close(at[x], at[-x]) for x in (0.5, 1.0, 2.0))
-    vanishes = close(at[0.0], 0.0)
-    degrees = [d for d in (1, 2) if all(close(2**d * at[x / 2], at[x]) for x in (1.0, 2.0, -1.0, -2.0)) and vanishes]
-    exponential = not vanishes and all(close(at[x], at[0.0] * math.exp(x)) for x in POINTS)
+    f = dict(zip(POINTS, values, strict=True))
+    odd = all(close(f[x], -f[-x]) for x in (0.0, 0.5, 1.0, 2.0))
+    even = all(close(f[x], f[-x]) for x in (0.5, 1.0, 2.0))
+    vanishes = close(f[0.0], 0.0)
+    degrees = [d for d in (1, 2) if all(close(2**d * f[x / 2], f[x]) for x in (1.0, 2.0, -1.0, -2.0)) and vanishes]
+    exponential = not vanishes and all(close(f[x], f[0.0] * math.exp(x)) for x in POINTS)
     return Shape("odd" if odd else "even" if even else "generic", vanishes, next(iter(degrees), None), exponential)
 
 

@@ -19,7 +19,7 @@ def _given(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: s
 
 
 def _summed(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:
-    """With an equation, operands go by its labels (constant along those they lack), otherwise by the names of axes."""
+    """The axes of a sum, by the labels of its equation (constant along those an operand lacks) or by names of axes."""
     return labelled_axes(node, shapes, lengths, where) if node.equation else same_axes(node, shapes, lengths, where)
 
 
@@ -33,11 +33,11 @@ def _reshaped(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where
 def _concatenated(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:
     axis = str(node.axis)
     position = [i for i, (a, b) in enumerate(zip(shapes[0], shapes[-1], strict=True)) if a != b]
-    at = position[0] if position else len(shapes[0]) - 1
-    summed = Length(tuple(m for shape in shapes for m in lengths[shape[at]].monomials))
+    place = position[0] if position else len(shapes[0]) - 1
+    summed = Length(tuple(m for shape in shapes for m in lengths[shape[place]].monomials))
     if not same(summed, lengths[axis]):
         raise GraphError(f"the parts have length {summed}, the axis {axis!r} {lengths[axis]}", where=where)
-    return [*shapes[0][:at], axis, *shapes[0][at + 1 :]]
+    return [*shapes[0][:place], axis, *shapes[0][place + 1 :]]
 
 
 def _sliced(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:

@@ -52,7 +52,7 @@ class Norm:
 
 
 class Softmax(Elementwise):
-    """Over a fixed axis a generic function; over a growing one, entries of size minus its growth."""
+    """Softmax: over a fixed axis a generic function; over a growing one, entries of size minus its growth."""
 
     def __init__(self) -> None:
         super().__init__(Shape(vanishes=False))

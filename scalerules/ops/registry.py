@@ -61,8 +61,8 @@ class Op:
         """Raises `GraphError` unless the node has the fields and the number of operands that the op takes."""
         given = {name for name in node.model_fields_set if getattr(node, name) is not None}
         for extra in sorted(given - _COMMON - self.required - self.optional):
-            known = sorted(_COMMON | self.required | self.optional)
-            raise GraphError(f"op {self.name!r} takes no field {extra!r}", where=where, hint=nearest(extra, known))
+            names = sorted(_COMMON | self.required | self.optional)
+            raise GraphError(f"op {self.name!r} takes no field {extra!r}", where=where, hint=nearest(extra, names))
         for missing in sorted(self.required - given):
             raise GraphError(f"op {self.name!r} needs the field {missing!r}", where=where)
         count = len(node.operands)

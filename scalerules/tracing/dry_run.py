@@ -34,7 +34,7 @@ def dry_run(graph: Graph, record: Record | None, notes: Sequence[str]) -> list[s
 def _in_fold(name: str, folded: list[str]) -> bool:
     """Whether a name is one of `layers.*.weight`."""
     parts = name.split(".")
-    stars = [each.split(".") for each in folded if each.count(".") + 1 == len(parts)]
+    stars = [path.split(".") for path in folded if path.count(".") + 1 == len(parts)]
     return any(all(_stands_for(a, b) for a, b in zip(star, parts, strict=True)) for star in stars)
 
 

@@ -23,12 +23,12 @@ def values_in(module: ModuleType, factory: str) -> Scales | None:
     """The values of the scales that a file gives for a factory that takes them as arguments, else None."""
     import inspect
 
-    found = getattr(module, "scales", None)
+    given = getattr(module, "scales", None)
     function = getattr(module, factory, None)
-    if not isinstance(found, Mapping) or not callable(function):
+    if not isinstance(given, Mapping) or not callable(function):
         return None
     taken = inspect.signature(function).parameters
-    named = cast("Mapping[str, Sequence[int]]", found)
+    named = cast("Mapping[str, Sequence[int]]", given)
     any_name = any(p.kind is p.VAR_KEYWORD for p in taken.values())
     return named if named and (any_name or all(name in taken for name in named)) else None
 
@@ -60,19 +60,19 @@ def inputs_of(module: ModuleType, factory: str, text: str) -> Callable[..., Any]
     """What builds the inputs of a factory: `factory_inputs`, or `make_inputs`."""
     names = dict.fromkeys((f"{factory}_inputs", f"{factory.removeprefix('make_')}_inputs", "make_inputs"))
     for name in names:
-        found = getattr(module, name, None)
-        if callable(found):
-            return found
+        build = getattr(module, name, None)
+        if callable(build):
+            return build
     written = " or ".join(f"{name}(**sizes)" for name in names)
     hint = f"write {written}, which returns what the module is called with"
     raise GraphError(f"has no inputs for {factory}()", file=text, hint=hint)
 
 
-def description(made: object) -> tuple[Callable[..., Any], Scales, Callable[..., Any]] | None:
+def description(returned: object) -> tuple[Callable[..., Any], Scales, Callable[..., Any]] | None:
     """`(make_model, scales, make_inputs)` if that is what a factory returned."""
-    if not isinstance(made, tuple) or len(cast("tuple[object, ...]", made)) != 3:
+    if not isinstance(returned, tuple) or len(cast("tuple[object, ...]", returned)) != 3:
         return None
-    make, scales, inputs = cast("tuple[Any, Any, Any]", made)
+    make, scales, inputs = cast("tuple[Any, Any, Any]", returned)
     if not (callable(make) and isinstance(scales, Mapping) and callable(inputs)):
         return None
     return make, cast("Scales", scales), inputs

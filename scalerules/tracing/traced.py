@@ -39,7 +39,7 @@ class Traced(Graph):
 
     @property
     def places(self) -> dict[str, list[str]]:
-        """For every free factor the attributes of the module that hold it, `{"scores": ["layers.*.attn.scaling"]}`."""
+        """The attributes of the module that hold every free factor, `{"scores": ["layers.*.attn.scaling"]}`."""
         return self._places
 
     @property
@@ -116,7 +116,7 @@ def graph_of(
     for _ in range(TRIES):
         try:
             lowering = lowered(record, Sketch(whole), unfolded)
-            found = fused(
+            written = fused(
                 pieces(record, lowering.sketch, [lowering.get(output.ref) for output in record.outputs], loss)
             )
         except Unfused as loops:
@@ -125,11 +125,11 @@ def graph_of(
         except Conflict as conflict:
             whole |= conflict.weights
             continue
-        except Unfoldable as run:
-            unfolded |= {str(run)}
+        except Unfoldable as blocks:
+            unfolded |= {str(blocks)}
             continue
         growth = {scale: int(i == 0) for i, scale in enumerate(record.scales) if scale not in lowering.held}
-        writer = Writer(record, freed(found))
+        writer = Writer(record, freed(written))
         try:
             graph = writer.graph(growth, Traced)
         except UnknownName as error:
@@ -140,9 +140,9 @@ def graph_of(
         assert isinstance(graph, Traced)
         places, said = free_factors(writer)
         graph._places = places  # pyright: ignore[reportPrivateUsage]
-        if any(made.op == "scan" and not _one_call(made) for made in found.nodes.values()):
+        if any(node.op == "scan" and not _one_call(node) for node in written.nodes.values()):
             said.append("verify runs the graph and not the module: a loop over time was traced as one scan")
-        elif any(run.over == "time" and run.count is not None and run.count.scales for run in record.runs):
+        elif any(loop.over == "time" and loop.count is not None and loop.count.scales for loop in record.repetitions):
             said.append("verify runs the graph and not the module: a block that is applied again is traced as its sum")
         elif make_model is not None and inputs is not None:
             graph._live = live(writer, lowering.shown, make_model, brief(inputs, record.cut))  # pyright: ignore[reportPrivateUsage]
@@ -152,6 +152,6 @@ def graph_of(
     raise ScaleRulesError(f"the weights {', '.join(sorted(whole))} are read in ways that do not fit together")
 
 
-def _one_call(made: Any) -> bool:
+def _one_call(node: Any) -> bool:
     """Whether a scan is a call of the exported program, which can be run as one."""
-    return made.call is not None and made.call.target.startswith("scalerules.")
+    return node.call is not None and node.call.target.startswith("scalerules.")

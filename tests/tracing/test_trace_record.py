@@ -223,7 +223,7 @@ def ids(**_: int) -> torch.Tensor:
 
 def test_repeated_blocks_are_a_run_with_a_depth_scale() -> None:
     found = record(Residual, {"width": (16, 24, 32), "depth": (2, 3, 4)}, ids)
-    [run] = found.runs
+    [run] = found.repetitions
     assert run.path == "blocks" and str(run.count) == "depth" and len(run.copies) == found.sizes()["depth"] == 2
     assert [found.by_name[name].target for name in run.copies[0]] == [  # pyright: ignore
         "aten.layer_norm.default", "aten.linear.default", "aten.gelu.default", "aten.linear.default", "aten.add.Tensor"
@@ -237,7 +237,7 @@ def test_repeated_blocks_are_a_run_with_a_depth_scale() -> None:
 
 def test_tied_weights_are_one_and_blocks_repeat_without_a_depth_scale() -> None:
     found = record(Residual, {"width": (16, 24, 32)}, ids, measure=False)
-    [run] = found.runs
+    [run] = found.repetitions
     assert str(run.count) == "3" and len(run.copies) == 3
     tied = found.by_name["head.weight"]
     assert tied is found.by_name["embedding.weight"] and tied.aliases == ("head.weight",)  # pyright: ignore
@@ -497,7 +497,7 @@ class Recalled(Residual):
 
 
 def test_a_part_of_a_block_used_again_behind_the_blocks() -> None:
-    [run] = record(Recalled, {"width": (16, 24, 32), "depth": (2, 3, 4)}, ids, measure=False).runs
+    [run] = record(Recalled, {"width": (16, 24, 32), "depth": (2, 3, 4)}, ids, measure=False).repetitions
     assert str(run.count) == "depth" and len(run.copies[0]) == 5
 
 
@@ -535,7 +535,7 @@ def test_a_long_scan_is_its_first_steps() -> None:
 
 def test_long_stacks_are_traced_whole_once() -> None:
     found = record(lambda width: Residual(width, 24), {"width": (16, 24, 32)}, ids, measure=False)
-    [run] = found.runs
+    [run] = found.repetitions
     assert str(run.count) == "24" and len(run.copies) == 24 and len(calls(found, "gelu")) == 24
     assert text(found.by_name["blocks.23.up.weight"].shape) == "[2*width, width]"  # pyright: ignore
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scalerules.sizes.lengths import Length
-from scalerules.tracing.record import Call, Initial, Input, Output, Ref, Run, Shape, Weight
+from scalerules.tracing.record import Call, Initial, Input, Output, Ref, Repetition, Shape, Weight
 
 from .isomorphic import NotIsomorphic, is_number, line_of
 from .number_laws import Laws
@@ -23,7 +23,7 @@ class Unified:
     weights: tuple[Weight, ...]
     calls: tuple[Call, ...]
     outputs: tuple[Output, ...]
-    runs: tuple[Run, ...]
+    repetitions: tuple[Repetition, ...]
     unresolved: list[str]
 
 
@@ -91,7 +91,7 @@ class Fitting:
             for i, each in enumerate(self.base.trace.outputs)
         )  # fmt: skip
 
-    def _loops(self) -> Iterator[Run]:
+    def _loops(self) -> Iterator[Repetition]:
         """The loops over time of the first trace. Raises `NotIsomorphic` where the number of steps follows no law."""
         for number, loop in enumerate(self.base.trace.loops):
             column = tuple(each.trace.loops[number].count for each in self.made if number < len(each.trace.loops))
@@ -104,15 +104,15 @@ class Fitting:
                 raise NotIsomorphic(
                     f"a loop has {counts} steps at the traced sizes, which follows no law", where=line_of(step)
                 )
-            yield Run("time", loop.path, law, loop.copies, (), loop.carried)
+            yield Repetition("time", loop.path, law, loop.copies, (), loop.carried)
 
-    def _repeats(self) -> Iterator[Run]:
+    def _repeats(self) -> Iterator[Repetition]:
         """The repeated blocks of the first trace."""
         for number, repeat in enumerate(self.base.repeats):
             column = self.counts[number] if self.counts else (len(repeat.copies),) * len(self.made)
             count: Length | None = self.laws.law(column, last=True)
             copies = tuple(tuple(self.base.trace.steps[index].name for index in copy) for copy in repeat.copies)
-            yield Run(
+            yield Repetition(
                 "layers",
                 repeat.path,
                 count,

@@ -62,7 +62,7 @@ def record(
         weights,
         unified.calls,
         unified.outputs,
-        unified.runs,
+        unified.repetitions,
         tuple(dict.fromkeys(notes)),
         {"trace": traced - start, "initial": time.perf_counter() - traced},
         traces[0].cut,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from scalerules.tracing.record import Run
+from scalerules.tracing.record import Repetition
 from scalerules.tracing.sketch.axes import Axis
-from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.nodes import Nodes
+from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Part, Result, Source, Value, moved
 
 ALL = ".all"
@@ -41,7 +41,7 @@ class AllTimes:
         self.carry, self.state = carry, state
         self.lifted: dict[str, Lifted] = {}
 
-    def recur(self, run: Run) -> None:
+    def recur(self, loop: Repetition) -> None:
         """Adds the `recurrence` node, which is the state at all times; raises `NotLinear` where it is none.
 
         Its operands are the decay and what is written into the state.
@@ -57,9 +57,9 @@ class AllTimes:
         driven, other = self.lift(state.operands[1 - k]), state.labels[1 - k]
         top = 1 + max(x for labels in (*state.labels, state.result, row) for x in labels)
         rows = ((top, *row) if decay.timed else row, (top, *other) if driven.timed else other)
-        node = Made(
+        node = SketchNode(
             self.nodes.name_here("state"), "recurrence", (decay.source, driven.source), rows, (top, *state.result),
-            (self.time, *state.slots), fields={"loop": run.copies[0][0]},
+            (self.time, *state.slots), fields={"loop": loop.copies[0][0]},
         )  # fmt: skip
         self.lifted[self.state] = self.lifted[self.carry] = Lifted(self.nodes.add(node), True)
 
@@ -70,16 +70,16 @@ class AllTimes:
 
     def _decay(self, source: Source, row: tuple[int, ...]) -> tuple[Lifted, tuple[int, ...]]:
         """What the state before is multiplied with, and the labels of its axes in those of the state."""
-        made = self.nodes[source] if isinstance(source, str) else None
-        if made is None or made.op != "einsum" or made.labels is None or len(made.operands) != 2:
+        node = self.nodes[source] if isinstance(source, str) else None
+        if node is None or node.op != "einsum" or node.labels is None or len(node.operands) != 2:
             raise NotLinear
-        k = made.operands.index(self.carry) if self.carry in made.operands else -1
-        if k < 0 or self._reads_carry(made.operands[1 - k]) or set(made.labels[k]) != set(made.result):
+        k = node.operands.index(self.carry) if self.carry in node.operands else -1
+        if k < 0 or self._reads_carry(node.operands[1 - k]) or set(node.labels[k]) != set(node.result):
             raise NotLinear
-        outer = dict(zip(made.result, row, strict=True))
-        if [outer[x] for x in made.labels[k]] != list(self.nodes[self.state].result):
+        outer = dict(zip(node.result, row, strict=True))
+        if [outer[x] for x in node.labels[k]] != list(self.nodes[self.state].result):
             raise NotLinear  # the state's axes change places
-        return self.lift(made.operands[1 - k]), tuple(outer[x] for x in made.labels[1 - k])
+        return self.lift(node.operands[1 - k]), tuple(outer[x] for x in node.labels[1 - k])
 
     def lift(self, source: Source) -> Lifted:
         """The source at all times."""
@@ -89,27 +89,27 @@ class AllTimes:
             self.lifted[source] = self._lifted(self.nodes[source])
         return self.lifted[source]
 
-    def _lifted(self, made: Made) -> Lifted:
-        slots = (self.time, *made.slots)
-        if made.name in self.moving:
-            whole, slot = self.moving[made.name]
-            assert made.labels is not None
-            return self._add(made, operands=(whole,), result=(made.labels[0][slot], *made.result), slots=slots)
-        inner = [self.lift(source) for source in made.operands]
+    def _lifted(self, node: SketchNode) -> Lifted:
+        slots = (self.time, *node.slots)
+        if node.name in self.moving:
+            whole, slot = self.moving[node.name]
+            assert node.labels is not None
+            return self._add(node, operands=(whole,), result=(node.labels[0][slot], *node.result), slots=slots)
+        inner = [self.lift(source) for source in node.operands]
         if not any(operand.timed for operand in inner):
-            return Lifted(made.name, False)
-        if made.op in UNLIFTED or made.name == self.carry or made.labels is None and len(inner) > 1:
+            return Lifted(node.name, False)
+        if node.op in UNLIFTED or node.name == self.carry or node.labels is None and len(inner) > 1:
             raise NotLinear
-        operands, along = tuple(operand.source for operand in inner), None if made.along is None else made.along + 1
-        if made.labels is None:
-            return self._add(made, operands=operands, result=tuple(range(len(slots))), slots=slots, along=along)
-        top = 1 + max((x for row in (*made.labels, made.result) for x in row), default=0)
-        rows = tuple((top, *row) if operand.timed else row for row, operand in zip(made.labels, inner, strict=True))
-        return self._add(made, operands=operands, labels=rows, result=(top, *made.result), slots=slots, along=along)
+        operands, along = tuple(operand.source for operand in inner), None if node.along is None else node.along + 1
+        if node.labels is None:
+            return self._add(node, operands=operands, result=tuple(range(len(slots))), slots=slots, along=along)
+        top = 1 + max((x for row in (*node.labels, node.result) for x in row), default=0)
+        rows = tuple((top, *row) if operand.timed else row for row, operand in zip(node.labels, inner, strict=True))
+        return self._add(node, operands=operands, labels=rows, result=(top, *node.result), slots=slots, along=along)
 
-    def _add(self, made: Made, **changes: object) -> Lifted:
-        name = self.nodes.free_name(made.name + ALL)
-        return Lifted(self.nodes.add(replace(made, name=name, **changes)), True)  # pyright: ignore[reportArgumentType]
+    def _add(self, node: SketchNode, **changes: object) -> Lifted:
+        name = self.nodes.free_name(node.name + ALL)
+        return Lifted(self.nodes.add(replace(node, name=name, **changes)), True)  # pyright: ignore[reportArgumentType]
 
     def whole(self, one: Result) -> Value:
         """A value of one step at all times: time is its first slot and none of its dimensions."""

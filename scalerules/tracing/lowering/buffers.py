@@ -29,8 +29,8 @@ def _varying(value: float, exponents: Mapping[str, float], sizes: Mapping[str, i
     powers = {s: Fraction(e).limit_denominator(8) for s, e in exponents.items() if abs(e) > 0.02}
     if not powers:
         return value
-    at = math.prod(float(sizes.get(scale, 1)) ** float(p) for scale, p in powers.items())
-    return Length((Monomial(Fraction(value / at).limit_denominator(10**9), tuple(sorted(powers.items()))),))
+    unit = math.prod(float(sizes.get(scale, 1)) ** float(p) for scale, p in powers.items())
+    return Length((Monomial(Fraction(value / unit).limit_denominator(10**9), tuple(sorted(powers.items()))),))
 
 
 DISCRETE = ("bool", "int", "uint", "long")

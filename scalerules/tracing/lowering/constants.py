@@ -29,11 +29,11 @@ TWO: dict[str, Callable[[Length, Length], Length | None]] = {
 
 def folded(lowering: Lowering, call: Call) -> Result:
     """The result of a call that reads constants only."""
-    found = _number(lowering, call)
+    value = _number(lowering, call)
     results: list[Constant] = []
     for shape, dtype in zip(call.shapes, call.dtypes, strict=True):
         ref = call.name if len(call.shapes) == 1 else ""
-        results.append(Constant(shape, found, str(dtype).startswith(DISCRETE), ref))
+        results.append(Constant(shape, value, str(dtype).startswith(DISCRETE), ref))
     return results[0] if len(results) == 1 else tuple(results)
 
 

@@ -32,7 +32,7 @@ def lowered(record: Record, sketch: Sketch, unfolded: frozenset[str] = frozenset
     folds = Folds(lowering)
     for call in record.calls:
         if not folds.handles(call):
-            lowering.known[call.name] = lowering.lower(call)
+            lowering.results[call.name] = lowering.lower(call)
     return lowering
 
 
@@ -44,8 +44,8 @@ def lower(lowering: Lowering, call: Call) -> Result:
     lowering.sketch.nodes.call = call
     result = _lower(lowering, name, call)
     if isinstance(result, Value) and isinstance(result.source, str):
-        made = lowering.sketch.nodes[result.source]
-        if made.call is not None and made.call.name == call.name:
+        node = lowering.sketch.nodes[result.source]
+        if node.call is not None and node.call.name == call.name:
             lowering.shown[result.source] = call.name
     return result
 
@@ -56,8 +56,8 @@ def _lower(lowering: Lowering, name: str, call: Call) -> Result:
         return of_zeros(lowering, call) or folded(lowering, call)
     if call.dtypes and all(str(d).startswith(DISCRETE) for d in call.dtypes) and name not in ("topk", "sort"):
         return several(call, [Constant(shape, discrete=True) for shape in call.shapes])
-    if (known := of_zeros(lowering, call)) is not None:
-        return known
+    if (zeros := of_zeros(lowering, call)) is not None:
+        return zeros
     handler = TABLE.get(name)
     try:
         return handler(lowering, call) if handler is not None else lowering.without_growth(call)

@@ -31,10 +31,10 @@ CERTAIN = 3
 """So many standard errors the mean of random entries may be off zero."""
 
 
-def fixed_entries(record: Record, sketch: Sketch, known: dict[str, Value | None], constant: Constant) -> Value | None:
+def fixed_entries(record: Record, sketch: Sketch, earlier: dict[str, Value | None], constant: Constant) -> Value | None:
     """A constant as data of the size that it has; None where that is not known or nothing of it grows.
 
-    `known` holds what was found before. Entries that do not average to zero along their axes get a part that is the
+    `earlier` holds what was found before. Entries that do not average to zero along their axes get a part that is the
     same everywhere besides.
     """
     if constant.discrete or constant.number is not None or not constant.ref:
@@ -42,16 +42,16 @@ def fixed_entries(record: Record, sketch: Sketch, known: dict[str, Value | None]
     lengths = [length for length in constant.shape if length is not None]
     if len(lengths) < len(constant.shape) or sum(bool(length.scales) for length in lengths) != 1:
         return None  # a matrix turns gradients back through itself: data would not
-    if constant.ref not in known:
-        known[constant.ref] = _stated(record, sketch, constant, lengths)
-    return known[constant.ref]
+    if constant.ref not in earlier:
+        earlier[constant.ref] = _stated(record, sketch, constant, lengths)
+    return earlier[constant.ref]
 
 
 def _stated(record: Record, sketch: Sketch, constant: Constant, lengths: list[Length]) -> Value | None:
-    found = measured(record, constant.ref)
-    if found is None:
+    measurement = measured(record, constant.ref)
+    if measurement is None:
         return None
-    size, centred = found
+    size, centred = measurement
     with sketch.nodes.within(None):  # it stands outside of a repeated block: all of them read the same
         value = sketch.data(sketch.nodes.name_here("fixed"), lengths)
         if not centred:
@@ -106,14 +106,14 @@ class _Runner:
     """Runs the calls behind a constant at given sizes."""
 
     def __init__(self, record: Record, sizes: Mapping[str, int]) -> None:
-        self.record, self.sizes, self.known = record, sizes, dict[str, Any]()
+        self.record, self.sizes, self.values = record, sizes, dict[str, Any]()
 
     def value(self, ref: Ref) -> Any:
         """What a reference stands for."""
-        if ref.name not in self.known:
-            self.known[ref.name] = self._made(self.record.by_name[ref.name])
-        found = self.known[ref.name]
-        return found[ref.index or 0] if isinstance(found, (tuple, list)) else found
+        if ref.name not in self.values:
+            self.values[ref.name] = self._made(self.record.by_name[ref.name])
+        value = self.values[ref.name]
+        return value[ref.index or 0] if isinstance(value, (tuple, list)) else value
 
     def _made(self, what: Call | Weight | Input) -> Any:
         if isinstance(what, Call):
@@ -165,5 +165,5 @@ class _Runner:
         return value
 
     def _number(self, length: Any) -> Any:
-        found = length.value({name: float(size) for name, size in self.sizes.items()})
-        return round(found) if abs(found - round(found)) < 1e-6 * max(1.0, abs(found)) else found
+        number = length.value({name: float(size) for name, size in self.sizes.items()})
+        return round(number) if abs(number - round(number)) < 1e-6 * max(1.0, abs(number)) else number

@@ -5,10 +5,10 @@ A block is folded if all that it hands on is its stream, so that the graph costs
 
 from __future__ import annotations
 
-from scalerules.tracing.record import Call, Record, Ref, Run
-from scalerules.tracing.run_names import starred
+from scalerules.tracing.record import Call, Record, Ref, Repetition
+from scalerules.tracing.repeated_names import starred
 from scalerules.tracing.sketch.axes import Axis
-from scalerules.tracing.sketch.made import Made
+from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Atom, Dim, Value
 
 from .linear_loops import Loops
@@ -19,26 +19,26 @@ FEW = 2
 
 
 class Folds:
-    """The runs of a record that are folded; `handles` takes their calls."""
+    """The repetitions of a record that are folded; `handles` takes their calls."""
 
     def __init__(self, lowering: Lowering) -> None:
         self.lowering = lowering
-        self.first: dict[str, Run] = {}
+        self.first: dict[str, Repetition] = {}
         self.inside: set[str] = set()
         self.loops = Loops(lowering)
-        for run in lowering.record.runs:
-            if not wanted(run):
+        for repetition in lowering.record.repetitions:
+            if not wanted(repetition):
                 continue
             why = (
                 "what they hand on is no tensor of one shape"
-                if run.path in lowering.unfolded
-                else unsuited(lowering.record, run)
+                if repetition.path in lowering.unfolded
+                else unsuited(lowering.record, repetition)
             )
             if why is None:
-                self.first[run.copies[0][-1]] = run
-                self.inside.update(name for copy in run.copies for name in copy)
+                self.first[repetition.copies[0][-1]] = repetition
+                self.inside.update(name for copy in repetition.copies for name in copy)
             else:
-                lowering.notes.append(f"{run.path}: the {len(run.copies)} blocks are not folded: {why}")
+                lowering.notes.append(f"{repetition.path}: the {len(repetition.copies)} blocks are not folded: {why}")
 
     def handles(self, call: Call) -> bool:
         """Whether a call stands in a folded block; with the last call of the first block, the block is lowered."""
@@ -47,92 +47,93 @@ class Folds:
         return call.name in self.inside or self.loops.handles(call)
 
 
-def wanted(run: Run) -> bool:
-    """Whether a run is worth folding: its length is a scale, or it is long."""
-    return run.over == "layers" and ((run.count is not None and bool(run.count.scales)) or len(run.copies) > FEW)
+def wanted(repetition: Repetition) -> bool:
+    """Whether a repetition is worth folding: its length is a scale, or it is long."""
+    grows = repetition.count is not None and bool(repetition.count.scales)
+    return repetition.over == "layers" and (grows or len(repetition.copies) > FEW)
 
 
-def unsuited(record: Record, run: Run) -> str | None:
-    """Why a run cannot be folded; None if it can."""
-    if run.count is None:
+def unsuited(record: Record, repetition: Repetition) -> str | None:
+    """Why a repetition cannot be folded; None if it can."""
+    if repetition.count is None:
         return "how many there are follows no law"
-    if len(run.carried) != 1 or run.stepped:
+    if len(repetition.carried) != 1 or repetition.stepped:
         return "they hand on more than one tensor"
-    if not in_list(run):
+    if not in_list(repetition):
         return "they share weights, or are not members of one list one after the other"
-    inside = {name for copy in run.copies for name in copy}
-    result = result_of(run)
+    inside = {name for copy in repetition.copies for name in copy}
+    result = result_of(repetition)
     outside = [ref for call in record.calls if call.name not in inside for ref in call.reads()]
     outside += [output.ref for output in record.outputs]
     if any(ref.name in inside and ref != result for ref in outside):
         return "something inside of them is read from outside"
-    weights = {name for copy in run.weights for name in copy}
+    weights = {name for copy in repetition.weights for name in copy}
     if any(ref.name in weights for ref in outside):
         return "a weight of theirs is read elsewhere"
     return None
 
 
-def result_of(run: Run) -> Ref:
+def result_of(repetition: Repetition) -> Ref:
     """What the last block hands on."""
-    _, result = run.carried[0]
-    return Ref(run.copies[-1][run.copies[0].index(result.name)], result.index)
+    _, result = repetition.carried[0]
+    return Ref(repetition.copies[-1][repetition.copies[0].index(result.name)], result.index)
 
 
-def in_list(run: Run) -> bool:
+def in_list(repetition: Repetition) -> bool:
     """Whether every block is so many members of a list, one group after the other, and reads weights of its own."""
-    if not run.members or any(len(members) != len(run.members[0]) for members in run.members):
+    if not repetition.members or any(len(members) != len(repetition.members[0]) for members in repetition.members):
         return False
-    flat = [index for members in run.members for index in members]
+    flat = [index for members in repetition.members for index in members]
     if flat != list(range(flat[0], flat[0] + len(flat))):
         return False
-    names = [[starred(name, run, copy) for name in weights] for copy, weights in enumerate(run.weights)]
-    return all(each == names[0] for each in names) and not set(names[0]) & set(run.weights[0])
+    names = [[starred(name, repetition, copy) for name in weights] for copy, weights in enumerate(repetition.weights)]
+    return all(copy_names == names[0] for copy_names in names) and not set(names[0]) & set(repetition.weights[0])
 
 
-def fold(lowering: Lowering, run: Run, loops: Loops) -> None:
+def fold(lowering: Lowering, repetition: Repetition, loops: Loops) -> None:
     """Lowers the first block as the body of a repeat, and makes what the last block hands on known."""
     sketch, by_name = lowering.sketch, {call.name: call for call in lowering.record.calls}
-    start, result = run.carried[0]
+    start, result = repetition.carried[0]
     first = lowering.get(start)
     if not isinstance(first, Value):
-        raise Unfoldable(run.path)
-    sketch.nodes.call = by_name[run.copies[0][0]]
-    name = sketch.nodes.free_name(run.path or "blocks")
+        raise Unfoldable(repetition.path)
+    sketch.nodes.call = by_name[repetition.copies[0][0]]
+    name = sketch.nodes.free_name(repetition.path or "blocks")
     source = sketch.ordered(first, short="stream")
     slots = sketch.nodes.slots(source)
     dims = _dims(first, slots)
-    kept = lowering.known.get(start.name)
+    kept = lowering.results.get(start.name)
     with sketch.nodes.within(name):
-        stream = sketch.nodes.add(Made(f"%{name}", "stream", (), None, tuple(range(len(slots))), slots))
-        lowering.known[start.name] = Value(stream, dims)
-        before = set(lowering.known)
-        for call_name in run.copies[0]:
+        stream = sketch.nodes.add(SketchNode(f"%{name}", "stream", (), None, tuple(range(len(slots))), slots))
+        lowering.results[start.name] = Value(stream, dims)
+        before = set(lowering.results)
+        for call_name in repetition.copies[0]:
             if not loops.handles(by_name[call_name]):
-                lowering.known[call_name] = lowering.lower(by_name[call_name])
+                lowering.results[call_name] = lowering.lower(by_name[call_name])
         handed_on = lowering.get(result)
         if not isinstance(handed_on, Value):
-            raise Unfoldable(run.path)
+            raise Unfoldable(repetition.path)
         last = sketch.ordered(handed_on)
     if len(sketch.nodes.slots(last)) != len(slots):
-        raise Unfoldable(run.path)
+        raise Unfoldable(repetition.path)
     for a, b in zip(sketch.nodes.slots(last), slots, strict=True):
         a.join(b)
-    for known in set(lowering.known) - before:
-        if isinstance(lowering.known[known], (Value, tuple)) and known in by_name:
-            del lowering.known[known]
+    for inner in set(lowering.results) - before:
+        if isinstance(lowering.results[inner], (Value, tuple)) and inner in by_name:
+            del lowering.results[inner]
     if kept is not None:
-        lowering.known[start.name] = kept
+        lowering.results[start.name] = kept
     else:
-        del lowering.known[start.name]
-    assert run.count is not None
-    axis = Axis(run.count, ["layers"])
-    fields = {"result": last, "depth": axis, "run": run, "stream": stream}
-    sketch.nodes.add(Made(name, "repeat", (source,), None, tuple(range(len(slots))), slots, fields=fields))
-    lowering.known[result_of(run).name] = Value(name, dims)
+        del lowering.results[start.name]
+    assert repetition.count is not None
+    axis = Axis(repetition.count, ["layers"])
+    fields = {"result": last, "depth": axis, "repetition": repetition, "stream": stream}
+    sketch.nodes.add(SketchNode(name, "repeat", (source,), None, tuple(range(len(slots))), slots, fields=fields))
+    lowering.results[result_of(repetition).name] = Value(name, dims)
 
 
 class Unfoldable(Exception):
-    """A run that does not hand on one tensor of real numbers of one shape; its path."""
+    """A repetition that does not hand on one tensor of real numbers of one shape; its path."""
 
 
 def _dims(value: Value, slots: tuple[Axis, ...]) -> tuple[Dim, ...]:

@@ -44,7 +44,7 @@ class Lowering:
     ) -> None:
         self.record, self.sketch, self.unfolded = record, sketch, unfolded
         self._lower = lower
-        self.known: dict[str, Result] = {}
+        self.results: dict[str, Result] = {}
         self.notes: list[str] = []
         self.held: set[str] = set()
         """Scales that count steps of a loop, along which nothing is known."""
@@ -57,7 +57,7 @@ class Lowering:
     @contextmanager
     def attempt(self) -> Generator[None]:
         """What is lowered in the block stays only if the block ends without an error."""
-        with self.sketch.attempt(), kept_if_done(self.known, self.shown, self.fixed):
+        with self.sketch.attempt(), kept_if_done(self.results, self.shown, self.fixed):
             yield
 
     def unknown(self, what: str, hint: str | None = None) -> Unknown:
@@ -73,8 +73,8 @@ class Lowering:
     def operands(self, value: object) -> Iterable[Operand]:
         """All tensors in a nested argument."""
         if isinstance(value, Ref):
-            found = self.get(value)
-            yield from found if isinstance(found, tuple) else [found]  # type: ignore[misc]
+            referred = self.get(value)
+            yield from referred if isinstance(referred, tuple) else [referred]  # type: ignore[misc]
         elif isinstance(value, (tuple, list)):
             for inner in value:  # pyright: ignore[reportUnknownVariableType]
                 yield from self.operands(inner)  # pyright: ignore[reportUnknownArgumentType]
@@ -83,15 +83,15 @@ class Lowering:
 
     def get(self, ref: Ref) -> Result:
         """What a reference refers to."""
-        if ref.name not in self.known:
-            found = self.record.by_name.get(ref.name)
-            if isinstance(found, Weight):
-                self.known[ref.name] = self.known.get(found.name) or self.weight(found)
-            elif isinstance(found, Input):
-                self.known[ref.name] = self.input(found)
+        if ref.name not in self.results:
+            origin = self.record.by_name.get(ref.name)
+            if isinstance(origin, Weight):
+                self.results[ref.name] = self.results.get(origin.name) or self.weight(origin)
+            elif isinstance(origin, Input):
+                self.results[ref.name] = self.input(origin)
             else:
                 raise Unknown(f"reads {ref}, which nothing computes", where=place(self.sketch.nodes.call or _NO_CALL))
-        result = self.known[ref.name]
+        result = self.results[ref.name]
         if isinstance(result, tuple):
             picked = result[ref.index or 0] if ref.index is not None or len(result) == 1 else result
             if picked is None:
@@ -106,11 +106,11 @@ class Lowering:
         random = weight.initial.kind == "normal" or (weight.frozen and weight.initial.kind == "unknown")
         matrix = sum(length is not None and bool(length.scales) for length in weight.shape) > 1
         if weight.trained or (random and (weight.frozen or matrix)):
-            made = whole(weight, f"module {self.record.model}")
-            for dim in made.dims:
+            value = whole(weight, f"module {self.record.model}")
+            for dim in value.dims:
                 for atom in dim:
                     atom.axis.hints.extend(_hints(weight))
-            return made
+            return value
         return buffer(weight, self.record.sizes())
 
     def input(self, given: Input) -> Operand:
@@ -122,16 +122,16 @@ class Lowering:
     def arg(self, call: Call, position: int, name: str = "", default: Any = None) -> Any:
         """An argument by position or keyword: tensors as operands, everything else as it stands."""
         if position < len(call.args):
-            found = call.args[position]
+            given = call.args[position]
             if f"args[{position}]" in call.unresolved:
                 raise Unknown("a number in it varies with the scales by no known law", where=place(call))
         elif name in call.kwargs:
-            found = call.kwargs[name]
+            given = call.kwargs[name]
             if f"kwargs[{name}]" in call.unresolved:
                 raise Unknown(f"the number {name} varies with the scales by no known law", where=place(call))
         else:
             return default
-        return self._resolved(found)
+        return self._resolved(given)
 
     def _resolved(self, value: Argument) -> Any:
         if isinstance(value, Ref):
@@ -142,11 +142,11 @@ class Lowering:
 
     def value(self, call: Call, position: int, name: str = "") -> Value:
         """A tensor argument that has to depend on data or weights."""
-        found = self.arg(call, position, name)
-        if isinstance(found, Value):
-            return found
-        if isinstance(found, Constant):
-            return self.constant(found)
+        operand = self.arg(call, position, name)
+        if isinstance(operand, Value):
+            return operand
+        if isinstance(operand, Constant):
+            return self.constant(operand)
         raise Unknown(f"argument {position} is no tensor that can be followed", where=place(call))
 
     def constant(self, constant: Constant) -> Value:
@@ -189,8 +189,8 @@ class Lowering:
         for shape in call.shapes:
             flat = [self.sketch.unary(SOME, self.relabelled(o, shape)) for o in operands]
             letters = [str(i) for i in range(len(shape))]
-            made = flat[0] if len(flat) == 1 else self.sketch.combine("add", [(f, letters) for f in flat], letters)
-            results.append(made)
+            total = flat[0] if len(flat) == 1 else self.sketch.combine("add", [(f, letters) for f in flat], letters)
+            results.append(total)
         return several(call, results)
 
     def relabelled(self, value: Value, shape: Shape) -> Value:
@@ -215,8 +215,8 @@ _NO_CALL = Call("", "the output", (), {}, (), ())
 def _tables(record: Record) -> frozenset[str]:
     """The weights that rows are looked up in."""
     refs = [call.args[0] for call in record.calls if operation(call.target) == "embedding" and call.args]
-    found = [record.by_name.get(ref.name) for ref in refs if isinstance(ref, Ref)]
-    return frozenset(weight.name for weight in found if isinstance(weight, Weight))
+    origins = [record.by_name.get(ref.name) for ref in refs if isinstance(ref, Ref)]
+    return frozenset(weight.name for weight in origins if isinstance(weight, Weight))
 
 
 def several(call: Call, results: list[Any]) -> Result:

@@ -38,8 +38,8 @@ def of_zeros(lowering: Lowering, call: Call) -> Result | None:
 
 def _affine(lowering: Lowering, call: Call, factors: list[int]) -> Result | None:
     """`x W + b` where `x` or `W` is zero: the bias."""
-    found = [lowering.arg(call, i) for i in factors]
-    if not any(isinstance(factor, Constant) and factor.number == 0 for factor in found):
+    operands = [lowering.arg(call, i) for i in factors]
+    if not any(isinstance(factor, Constant) and factor.number == 0 for factor in operands):
         return None
     bias = lowering.arg(call, 0) if factors[0] else lowering.arg(call, 2, "bias")
     return lowering.widened(bias, call.shape) if isinstance(bias, Value) else Constant(call.shape, 0.0)

@@ -41,10 +41,10 @@ class Axis:
 def names_of(axes: Sequence[Axis], scales: Iterable[str]) -> dict[int, str]:
     """A name for every axis (by identity of its whole), in order: what it was called most often, made unique."""
     taken = {*scales, "stream"}
-    found: dict[int, str] = {}
+    names: dict[int, str] = {}
     for axis in axes:
         whole = axis.whole
-        if id(whole) in found:
+        if id(whole) in names:
             continue
         counts = {hint: whole.hints.count(hint) for hint in whole.hints}
         word = max(counts, key=lambda hint: counts[hint]) if counts else _word(whole.length)
@@ -56,8 +56,8 @@ def names_of(axes: Sequence[Axis], scales: Iterable[str]) -> dict[int, str]:
             number += 1
             name = f"{word}_{number}"
         taken.add(name)
-        found[id(whole)] = name
-    return found
+        names[id(whole)] = name
+    return names
 
 
 def _word(length: Length) -> str:

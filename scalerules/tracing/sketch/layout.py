@@ -8,8 +8,8 @@ from scalerules.sizes.arithmetic import is_one, over, probe, same
 from scalerules.sizes.lengths import Length
 
 from .axes import Axis
-from .made import Made, Stretch
 from .nodes import Nodes
+from .sketch_node import SketchNode, Stretch
 from .values import Atom, Dim, Factor, Part, Source, Value, moved
 from .weight_parts import WeightParts
 
@@ -161,10 +161,10 @@ class Layout:
             source = self.nodes.rearranged(source, order, [slots[s] for s in order], "turned")
         axis = Axis(length)
         new = (*self.nodes.slots(source)[:-1], axis)
-        made = Made(self.nodes.name_here("slice"), "slice", (source,), None, tuple(range(len(new))), new,
-                    along=len(new) - 1, fields={"offset": start})  # fmt: skip
+        node = SketchNode(self.nodes.name_here("slice"), "slice", (source,), None, tuple(range(len(new))), new,
+                          along=len(new) - 1, fields={"offset": start})  # fmt: skip
         dims = [tuple(Atom(axis, a.slot) if a.slot == atom.slot else a for a in d) for d in value.dims]
-        return Value(self.nodes.add(made), moved(dims, order.index))
+        return Value(self.nodes.add(node), moved(dims, order.index))
 
     def aligned(self, values: list[Value], letters: Sequence[Sequence[str]]) -> list[Value]:
         """The operands with the dimensions of one letter cut into the same factors."""

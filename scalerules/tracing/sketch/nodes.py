@@ -9,35 +9,35 @@ from dataclasses import replace
 from scalerules.tracing.record import Call
 
 from .axes import Axis
-from .made import Made
+from .sketch_node import SketchNode
 from .values import Part, Source, Unknown, place
 
 
-class Nodes(Mapping[str, Made]):
+class Nodes(Mapping[str, SketchNode]):
     """The nodes by name. `call` is the call that is lowered at present, `body` the repeat in whose body nodes stand."""
 
     def __init__(self) -> None:
-        self.made: dict[str, Made] = {}
+        self.by_name: dict[str, SketchNode] = {}
         self.call: Call | None = None
         self.body: str | None = None
 
-    def __getitem__(self, name: str) -> Made:
-        return self.made[name]
+    def __getitem__(self, name: str) -> SketchNode:
+        return self.by_name[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.made)
+        return iter(self.by_name)
 
     def __len__(self) -> int:
-        return len(self.made)
+        return len(self.by_name)
 
     def slots(self, source: Source) -> tuple[Axis, ...]:
         """The axes of a node or weight."""
-        return source.slots if isinstance(source, Part) else self.made[source].slots
+        return source.slots if isinstance(source, Part) else self.by_name[source].slots
 
     def free_name(self, wanted: str) -> str:
         """A name for a node that is not taken yet."""
         name, number = wanted, 0
-        while name in self.made or name == "stream":
+        while name in self.by_name or name == "stream":
             number += 1
             name = f"{wanted}_{number}"
         return name
@@ -50,15 +50,16 @@ class Nodes(Mapping[str, Made]):
         words = [word for word in (path, short) if word]
         return self.free_name(".".join(words) or self.call.name)
 
-    def add(self, made: Made) -> str:
+    def add(self, node: SketchNode) -> str:
         """Adds a node of the present call and body; returns its name."""
-        self.made[made.name] = replace(made, call=made.call or self.call, body=self.body)
-        return made.name
+        self.by_name[node.name] = replace(node, call=node.call or self.call, body=self.body)
+        return node.name
 
     def rearranged(self, source: Source, result: Sequence[int], slots: Sequence[Axis], short: str) -> str:
         """Adds a rearrangement of a source: which of its slots stand where (numbers beyond them: new axes)."""
         labels = tuple(range(len(self.slots(source))))
-        return self.add(Made(self.name_here(short), "rearrange", (source,), (labels,), tuple(result), tuple(slots)))
+        name = self.name_here(short)
+        return self.add(SketchNode(name, "rearrange", (source,), (labels,), tuple(result), tuple(slots)))
 
     @contextmanager
     def within(self, body: str | None) -> Generator[None]:

@@ -14,8 +14,8 @@ from scalerules.sizes.lengths import Length
 
 from .axes import Axis
 from .layout import Layout
-from .made import Made
 from .nodes import Nodes
+from .sketch_node import SketchNode
 from .values import Atom, Dim, Value
 from .weight_parts import WeightParts
 
@@ -34,7 +34,7 @@ class Sketch:
     @contextmanager
     def attempt(self) -> Generator[None]:
         """What is added in the block stays only if the block ends without an error."""
-        with kept_if_done(self.nodes.made, self.parts.changes, self.layout.cuts):
+        with kept_if_done(self.nodes.by_name, self.parts.changes, self.layout.cuts):
             yield
 
     # --- no operand, or one ------------------------------------------------------------------------
@@ -50,12 +50,12 @@ class Sketch:
                 dims.append((Atom(axis, len(slots)),))
                 slots.append(axis)
         labels = tuple(range(len(slots)))
-        made = Made(self.nodes.free_name(name), "input", (), None, labels, tuple(slots), fields={"kind": kind})
-        return Value(self.nodes.add(made), tuple(dims))
+        node = SketchNode(self.nodes.free_name(name), "input", (), None, labels, tuple(slots), fields={"kind": kind})
+        return Value(self.nodes.add(node), tuple(dims))
 
     def constant(self) -> Value:
         """A fixed number of order one."""
-        return Value(self.nodes.add(Made(self.nodes.name_here("constant"), "constant", (), None, (), ())), ())
+        return Value(self.nodes.add(SketchNode(self.nodes.name_here("constant"), "constant", (), None, (), ())), ())
 
     def unary(self, op: str, value: Value, short: str | None = None, **fields: Any) -> Value:
         """A node with one operand and the same axes."""
@@ -63,9 +63,9 @@ class Sketch:
 
     def _unary(self, op: str, value: Value, short: str | None, along: int | None, fields: dict[str, Any]) -> Value:
         slots = self.nodes.slots(value.source)
-        made = Made(self.nodes.name_here(short or op), op, (value.source,), None, tuple(range(len(slots))), slots,
-                    along=along, fields=fields)  # fmt: skip
-        return Value(self.nodes.add(made), value.dims)
+        node = SketchNode(self.nodes.name_here(short or op), op, (value.source,), None, tuple(range(len(slots))), slots,
+                          along=along, fields=fields)  # fmt: skip
+        return Value(self.nodes.add(node), value.dims)
 
     def scale(self, value: Value, factor: Length, short: str = "scale") -> Value:
         """Times a number that varies with the scales."""
@@ -134,9 +134,9 @@ class Sketch:
         order: list[int] = []
         dims = tuple(labels.dim(letter, order) for letter in result)
         slots = tuple(labels.axes[label] for label in order)
-        made = Made(self.nodes.name_here(short or op), op, tuple(v.source for v in values), tuple(rows), tuple(order),
-                    slots)  # fmt: skip
-        value = Value(self.nodes.add(made), dims)
+        sources = tuple(value.source for value in values)
+        node = SketchNode(self.nodes.name_here(short or op), op, sources, tuple(rows), tuple(order), slots)
+        value = Value(self.nodes.add(node), dims)
         for axis in labels.copied(result):  # a sum over copies
             value = self.scale(value, axis.length, "copies")
         return value

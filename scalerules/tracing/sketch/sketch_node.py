@@ -15,8 +15,8 @@ from .values import Source
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
-    """A node: what it reads, a label for every axis of every operand and of the result, and its further fields.
+class SketchNode:
+    """A node of a sketch: what it reads, a label for every axis of its operands and its result, and its further fields.
 
     `labels` None: the axes of the result are those of the only operand. `along` is the slot that a norm, softmax or
     mean works on.
@@ -34,7 +34,7 @@ class Made:
     body: str | None = None
     """The repeat in whose body it stands."""
     product: str | None = None
-    """Of a factor that stands in front of a product in the module: that product."""
+    """The product that a factor stands in front of in the module."""
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class Part:
         return places[slot]
 
     def with_factors(self, slot: int, factors: Sequence[Factor]) -> Part:
-        """With other factors in place of those of a slot."""
+        """The part with other factors in place of those of a slot."""
         i, j = self.where(slot)
         changed = (*self.factors[i][:j], *factors, *self.factors[i][j + 1 :])
         return replace(self, factors=(*self.factors[:i], changed, *self.factors[i + 1 :]))

@@ -11,8 +11,8 @@ from dataclasses import replace
 from scalerules.sizes.arithmetic import is_one, plus
 
 from .axes import Axis
-from .made import Change, Made, Split
 from .nodes import Nodes
+from .sketch_node import Change, SketchNode, Split
 from .values import Factor, Part, Source
 
 DEEP = 12
@@ -49,35 +49,35 @@ class WeightParts:
             self.changes[key] = self._changed_node(self.nodes[source], slot, change, deep) if deep else None
         return self.changes[key]
 
-    def _changed_node(self, made: Made, slot: int, change: Change, deep: int) -> Changed | None:
-        if made.op in ENDS or made.along == slot:
+    def _changed_node(self, node: SketchNode, slot: int, change: Change, deep: int) -> Changed | None:
+        if node.op in ENDS or node.along == slot:
             return None
-        if made.labels is None:
-            inner = self.changed(made.operands[0], slot, change, deep - 1)
-            return None if inner is None else self._remade(made, (inner[0],), None, slot, inner[1])
-        label = made.result[slot]
-        if made.op == "rearrange" and label not in made.labels[0]:
-            return self._changed_split(made, slot, change, deep)
-        operands, rows, count = list(made.operands), list(made.labels), None
-        for k, row in enumerate(made.labels):
+        if node.labels is None:
+            inner = self.changed(node.operands[0], slot, change, deep - 1)
+            return None if inner is None else self._remade(node, (inner[0],), None, slot, inner[1])
+        label = node.result[slot]
+        if node.op == "rearrange" and label not in node.labels[0]:
+            return self._changed_split(node, slot, change, deep)
+        operands, rows, count = list(node.operands), list(node.labels), None
+        for k, row in enumerate(node.labels):
             if label in row:
-                inner = self.changed(made.operands[k], row.index(label), change, deep - 1)
+                inner = self.changed(node.operands[k], row.index(label), change, deep - 1)
                 if inner is None:
                     return None
                 operands[k], count = inner
-                rows[k] = _replaced(row, row.index(label), _fresh(made, label, count))
-        return None if count is None else self._remade(made, tuple(operands), tuple(rows), slot, count)
+                rows[k] = _replaced(row, row.index(label), _fresh(node, label, count))
+        return None if count is None else self._remade(node, tuple(operands), tuple(rows), slot, count)
 
-    def _changed_split(self, made: Made, slot: int, change: Change, deep: int) -> Changed | None:
-        """Through a node that splits an axis: the split goes to the weights, then the change to its factor."""
-        assert made.labels is not None
-        before = made.labels[0]
-        gone = [x for x in before if x not in made.result]
-        new = [index for index, x in enumerate(made.result) if x not in before]
+    def _changed_split(self, node: SketchNode, slot: int, change: Change, deep: int) -> Changed | None:
+        """A change through a node that splits an axis: the split goes to the weights, then the change to its factor."""
+        assert node.labels is not None
+        before = node.labels[0]
+        gone = [x for x in before if x not in node.result]
+        new = [index for index, x in enumerate(node.result) if x not in before]
         if len(gone) != 1 or new != list(range(new[0], new[0] + len(new))) or isinstance(change, Split):
             return None
-        start, lengths = before.index(gone[0]), tuple(made.slots[index].length for index in new)
-        base = self.changed(made.operands[0], start, Split(lengths), deep - 1)
+        start, lengths = before.index(gone[0]), tuple(node.slots[index].length for index in new)
+        base = self.changed(node.operands[0], start, Split(lengths), deep - 1)
         if base is None or base[1] != len(new):
             return None
         inner = self.changed(base[0], start + new.index(slot), change, deep - 1)
@@ -87,7 +87,7 @@ class WeightParts:
         grown = len(new) - 1 + count
         places = {x: i if i < start else i + grown - 1 for i, x in enumerate(before)}  # in the changed base
         wanted: list[int] = []  # the places of the changed base, in the order of the split node
-        for index, x in enumerate(made.result):
+        for index, x in enumerate(node.result):
             if x in before:
                 wanted.append(places[x])
             elif index == slot:
@@ -97,13 +97,13 @@ class WeightParts:
         slots = self.nodes.slots(source)
         if wanted == list(range(len(slots))):
             return source, count
-        return self._put(replace(made, operands=(source,), labels=(tuple(range(len(slots))),), result=tuple(wanted),
+        return self._put(replace(node, operands=(source,), labels=(tuple(range(len(slots))),), result=tuple(wanted),
                                  slots=tuple(slots[w] for w in wanted), along=None, fields={})), count  # fmt: skip
 
     def _remade(
-        self, made: Made, operands: tuple[Source, ...], rows: tuple[Labels, ...] | None, slot: int, count: int
+        self, node: SketchNode, operands: tuple[Source, ...], rows: tuple[Labels, ...] | None, slot: int, count: int
     ) -> Changed:
-        """A node like `made` of changed operands, with `count` axes in place of a slot."""
+        """A node like `node` of changed operands, with `count` axes in place of a slot."""
         if rows is None:
             slots = self.nodes.slots(operands[0])
             result = tuple(range(len(slots)))
@@ -112,17 +112,17 @@ class WeightParts:
             for source, row in zip(operands, rows, strict=True):
                 for x, axis in zip(row, self.nodes.slots(source), strict=True):
                     axis_of.setdefault(x, axis).join(axis)
-            result = _replaced(made.result, slot, _fresh(made, made.result[slot], count))
-            old = dict(zip(made.result, made.slots, strict=True))
+            result = _replaced(node.result, slot, _fresh(node, node.result[slot], count))
+            old = dict(zip(node.result, node.slots, strict=True))
             slots = tuple(axis_of.get(x) or old[x] for x in result)
-        moves = made.along is not None and made.along > slot
-        along = made.along + count - 1 if moves and made.along is not None else made.along
-        return self._put(replace(made, operands=operands, labels=rows, result=result, slots=slots, along=along)), count
+        moves = node.along is not None and node.along > slot
+        along = node.along + count - 1 if moves and node.along is not None else node.along
+        return self._put(replace(node, operands=operands, labels=rows, result=result, slots=slots, along=along)), count
 
-    def _put(self, made: Made) -> str:
+    def _put(self, node: SketchNode) -> str:
         """Adds a node in the body and with the call of the one that it is made of."""
-        name = self.nodes.free_name(f"{made.name}.part")
-        self.nodes.made[name] = replace(made, name=name)
+        name = self.nodes.free_name(f"{node.name}.part")
+        self.nodes.by_name[name] = replace(node, name=name)
         return name
 
 
@@ -139,9 +139,9 @@ def _changed_part(part: Part, slot: int, change: Change) -> Changed | None:
     return part.with_factors(slot, new), sum(f.axis is not None for f in new)
 
 
-def _fresh(made: Made, label: int, count: int) -> Labels:
+def _fresh(node: SketchNode, label: int, count: int) -> Labels:
     """Labels for `count` axes in place of one: its own, then new ones."""
-    top = max((x for row in (*(made.labels or ()), made.result) for x in row), default=0)
+    top = max((x for row in (*(node.labels or ()), node.result) for x in row), default=0)
     return tuple([label, *(top + i for i in range(1, count))][:count])
 
 

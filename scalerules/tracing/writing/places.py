@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scalerules.sizes.lengths import Length
-from scalerules.tracing.sketch.made import Made
+from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Part
 
 from .write import Writer
@@ -53,44 +53,44 @@ def live(writer: Writer, shown: Mapping[str, str], make_model: Callable[..., Any
     factors: dict[str, tuple[str, tuple[str, ...]]] = {}
     readers: dict[tuple[str, str], tuple[str, ...]] = {}
     behind: dict[str, str] = {}
-    for key, made in writer.found.nodes.items():
-        if made.op in ("stream", "repeat") or made.call is None:
+    for key, node in writer.pieces.nodes.items():
+        if node.op in ("stream", "repeat") or node.call is None:
             continue
         name = writer.name(key)
-        if made.product is not None:
-            behind[writer.name(made.product)] = name
+        if node.product is not None:
+            behind[writer.name(node.product)] = name
         elif key in shown:
-            nodes[name] = _copies(writer, made, shown[key])
-        if made.op == "scale" and made.fields.get("free"):
-            factors[name] = (str(made.fields.get("factor", 1)), _copies(writer, made, made.call.name))
-            front = made.operands[0]
-            if key not in shown and isinstance(front, str) and shown.get(front) == made.call.name:
+            nodes[name] = _copies(writer, node, shown[key])
+        if node.op == "scale" and node.fields.get("free"):
+            factors[name] = (str(node.fields.get("factor", 1)), _copies(writer, node, node.call.name))
+            front = node.operands[0]
+            if key not in shown and isinstance(front, str) and shown.get(front) == node.call.name:
                 behind[writer.name(front)] = name
-        for source in made.operands:
+        for source in node.operands:
             if isinstance(source, Part):
-                parameter = writer.part(source, made)
-                readers[name, parameter] = _copies(writer, made, made.call.name)
-                weights.setdefault(parameter, _pieces(writer, made, source))
+                parameter = writer.part(source, node)
+                readers[name, parameter] = _copies(writer, node, node.call.name)
+                weights.setdefault(parameter, _pieces(writer, node, source))
     # a call that is multiplied where the module has no factor returns what stands behind the factor
     nodes = {behind.get(name, name): calls for name, calls in nodes.items()}
     return Live(make_model, inputs, nodes, weights, factors, readers)
 
 
-def _copies(writer: Writer, made: Made, call: str) -> tuple[str, ...]:
+def _copies(writer: Writer, node: SketchNode, call: str) -> tuple[str, ...]:
     """A call of the first block, and those of the others at its place."""
-    if not made.body:
+    if not node.body:
         return (call,)
-    run = writer.runs[made.body]
-    place = run.copies[0].index(call)
-    return tuple(copy[place] for copy in run.copies)
+    repetition = writer.repetitions[node.body]
+    place = repetition.copies[0].index(call)
+    return tuple(copy[place] for copy in repetition.copies)
 
 
-def _pieces(writer: Writer, made: Made, part: Part) -> tuple[Piece, ...]:
+def _pieces(writer: Writer, node: SketchNode, part: Part) -> tuple[Piece, ...]:
     factors = tuple(tuple((f.whole, f.start, f.length) for f in dimension) for dimension in part.factors)
     names = [part.weight.name]
-    if made.body:
-        run = writer.runs[made.body]
-        if part.weight.name in run.weights[0]:
-            place = run.weights[0].index(part.weight.name)
-            names = [weights[place] for weights in run.weights]
+    if node.body:
+        repetition = writer.repetitions[node.body]
+        if part.weight.name in repetition.weights[0]:
+            place = repetition.weights[0].index(part.weight.name)
+            names = [weights[place] for weights in repetition.weights]
     return tuple(Piece(name, factors) for name in names)

@@ -12,11 +12,11 @@ from scalerules.errors import ScaleRulesError
 from scalerules.ops.node import Node, Parameter
 from scalerules.sizes.arithmetic import probe
 from scalerules.sizes.lengths import Length
-from scalerules.tracing.record import Record, Run, Weight
-from scalerules.tracing.run_names import starred
+from scalerules.tracing.record import Record, Repetition, Weight
+from scalerules.tracing.repeated_names import starred
 from scalerules.tracing.sketch.axes import Axis, names_of
-from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.sketch import Sketch
+from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Loss, Part, Result, Source, Value
 
 from .bodies import body_of, captured
@@ -34,7 +34,7 @@ class Conflict(Exception):
 class Pieces:
     """What a graph is built from: its nodes in order, its weights by the name that they have there, its outputs."""
 
-    nodes: Mapping[str, Made]
+    nodes: Mapping[str, SketchNode]
     parts: Mapping[str, Part]
     outputs: tuple[str, ...]
     loss: str
@@ -45,17 +45,17 @@ def pieces(record: Record, sketch: Sketch, results: Sequence[Result], loss: str 
 
     Raises `Conflict`, and `ScaleRulesError` where no output depends on a weight.
     """
-    outputs, found = _outputs(sketch, results)
+    outputs, own_loss = _outputs(sketch, results)
     outputs = [name for name in outputs if _has_weight(sketch, name)]
     if not outputs:
         hint = "the module has to return tensors that gradients flow to, logits or a loss"
         raise ScaleRulesError("no output depends on a trained weight", where=f"module {record.model}", hint=hint)
     live = _needed(sketch, outputs)
-    nodes = {name: made for name, made in sketch.nodes.items() if name in live}
-    for name, made in list(nodes.items()):
-        if made.op == "repeat":
+    nodes = {name: node for name, node in sketch.nodes.items() if name in live}
+    for name, node in list(nodes.items()):
+        if node.op == "repeat":
             nodes.update(body_of(sketch, name, live))
-    kind = loss or found or ("cross_entropy" if all(_over_tokens(sketch, name) for name in outputs) else "mse")
+    kind = loss or own_loss or ("cross_entropy" if all(_over_tokens(sketch, name) for name in outputs) else "mse")
     return Pieces(nodes, parts_of(nodes.values()), tuple(outputs), kind)
 
 
@@ -64,8 +64,8 @@ def _over_tokens(sketch: Sketch, output: str) -> bool:
     slots = sketch.nodes[output].slots
     if not slots or slots[-1].length.scales:
         return False
-    made = [sketch.nodes[name] for name in _needed(sketch, [output])]
-    tables = [each.slots[-1] for each in made if each.op == "input" and each.fields.get("kind") == "tokens"]
+    inner = [sketch.nodes[name] for name in _needed(sketch, [output])]
+    tables = [node.slots[-1] for node in inner if node.op == "input" and node.fields.get("kind") == "tokens"]
     return any(table.length == slots[-1].length for table in tables)
 
 
@@ -74,15 +74,15 @@ def _outputs(sketch: Sketch, results: Sequence[Result]) -> tuple[list[str], str]
     flat: list[object] = []
     for result in results:
         flat.extend(result if isinstance(result, tuple) else [result])
-    losses = [each for each in flat if isinstance(each, Loss)]
+    losses = [operand for operand in flat if isinstance(operand, Loss)]
     values = [s for loss in losses for s in loss.sources] if losses else [v for v in flat if isinstance(v, Value)]
     names = [value.source for value in values if isinstance(value.source, str)]
     read = [sketch.nodes[n].operands[0] if n.endswith("log_softmax") else n for n in names]
-    found = list(dict.fromkeys(n for n in read if isinstance(n, str)))
+    read_from = list(dict.fromkeys(n for n in read if isinstance(n, str)))
     for term in [term for loss in losses for term in loss.terms]:
-        if isinstance(term.source, str) and _weights(sketch, [term.source]) - _weights(sketch, found):
-            found.append(term.source)  # it trains what nothing else reads
-    return found, losses[0].kind if losses else ""
+        if isinstance(term.source, str) and _weights(sketch, [term.source]) - _weights(sketch, read_from):
+            read_from.append(term.source)  # it trains what nothing else reads
+    return read_from, losses[0].kind if losses else ""
 
 
 def _weights(sketch: Sketch, outputs: Iterable[str]) -> set[str]:
@@ -97,10 +97,10 @@ def _needed(sketch: Sketch, outputs: Iterable[str]) -> set[str]:
         name = queue.pop()
         if name not in live:
             live.add(name)
-            made = sketch.nodes[name]
-            queue.extend(source for source in made.operands if isinstance(source, str))
-            if made.op == "repeat":
-                queue.append(str(made.fields["result"]))
+            node = sketch.nodes[name]
+            queue.extend(source for source in node.operands if isinstance(source, str))
+            if node.op == "repeat":
+                queue.append(str(node.fields["result"]))
     return live
 
 
@@ -108,13 +108,13 @@ def _has_weight(sketch: Sketch, output: str) -> bool:
     return any(isinstance(s, Part) for name in _needed(sketch, [output]) for s in sketch.nodes[name].operands)
 
 
-def parts_of(nodes: Iterable[Made]) -> dict[str, Part]:
+def parts_of(nodes: Iterable[SketchNode]) -> dict[str, Part]:
     """The weights and parts of weights that nodes read, by name. Raises `Conflict`."""
     parts: dict[str, Part] = {}
     by_weight: dict[str, dict[str, Part]] = {}
     broken: set[str] = set()
-    for made in nodes:
-        for source in made.operands:
+    for node in nodes:
+        for source in node.operands:
             if isinstance(source, Part):
                 first = parts.setdefault(source.name, source)
                 by_weight.setdefault(source.weight.name, {})[source.name] = source
@@ -123,9 +123,9 @@ def parts_of(nodes: Iterable[Made]) -> dict[str, Part]:
                 else:
                     for a, b in zip(first.slots, source.slots, strict=True):
                         a.join(b)
-    for weight, found in by_weight.items():
-        whole = any(part.is_whole for part in found.values())
-        if len(found) > 1 and (whole or _overlap(list(found.values()))):
+    for weight, of_weight in by_weight.items():
+        whole = any(part.is_whole for part in of_weight.values())
+        if len(of_weight) > 1 and (whole or _overlap(list(of_weight.values()))):
             broken.add(weight)
     if broken:
         raise Conflict(frozenset(broken))
@@ -157,22 +157,23 @@ def _overlap(parts: Sequence[Part]) -> bool:
 class Writer:
     """Writes pieces as a graph: names of axes, of nodes and of weights (`*` for the index of a repeated block)."""
 
-    def __init__(self, record: Record, found: Pieces) -> None:
-        self.record, self.found = record, found
-        weights = [axis for part in found.parts.values() for axis in part.slots]
-        depths = [made.fields["depth"] for made in found.nodes.values() if made.op == "repeat"]
-        self.axes: list[Axis] = [*weights, *depths, *(axis for made in found.nodes.values() for axis in made.slots)]
+    def __init__(self, record: Record, pieces: Pieces) -> None:
+        self.record, self.pieces = record, pieces
+        weights = [axis for part in pieces.parts.values() for axis in part.slots]
+        depths = [node.fields["depth"] for node in pieces.nodes.values() if node.op == "repeat"]
+        self.axes: list[Axis] = [*weights, *depths, *(axis for node in pieces.nodes.values() for axis in node.slots)]
         self.words = names_of(self.axes, record.scales)
-        self.runs: dict[str, Run] = {n: m.fields["run"] for n, m in found.nodes.items() if m.op == "repeat"}
+        repeats = {name: node for name, node in pieces.nodes.items() if node.op == "repeat"}
+        self.repetitions: dict[str, Repetition] = {name: node.fields["repetition"] for name, node in repeats.items()}
 
     def graph(self, scales: Mapping[str, Any], kind: type[Graph] = Graph) -> Graph:
         """The graph."""
-        nodes = self.found.nodes
+        nodes = self.pieces.nodes
         parameters: dict[str, Parameter] = {}
-        for made in nodes.values():
-            for source in made.operands:
+        for node in nodes.values():
+            for source in node.operands:
                 if isinstance(source, Part):
-                    parameters.setdefault(self.part(source, made), self.parameter(source))
+                    parameters.setdefault(self.part(source, node), self.parameter(source))
         return kind.model_validate(
             {
                 "name": self.record.model,
@@ -180,8 +181,8 @@ class Writer:
                 "axes": {self.axis(axis): str(axis.whole.length) for axis in self.axes},
                 "parameters": parameters,
                 "nodes": {self.name(n): self.node(m) for n, m in nodes.items() if m.body is None},
-                "outputs": [self.name(n) for n in self.found.outputs],
-                "loss": self.found.loss,
+                "outputs": [self.name(n) for n in self.pieces.outputs],
+                "loss": self.pieces.loss,
                 "sizes": {scale: float(value) for scale, value in self.record.sizes().items() if scale in scales},
             }
         )
@@ -192,18 +193,18 @@ class Writer:
 
     def name(self, node: str) -> str:
         """The name of a node."""
-        made = self.found.nodes[node]
-        if made.op == "stream":
+        entry = self.pieces.nodes[node]
+        if entry.op == "stream":
             return "stream"
-        return starred(node, self.runs[made.body]) if made.body else node
+        return starred(node, self.repetitions[entry.body]) if entry.body else node
 
-    def path(self, path: str, made: Made) -> str:
+    def path(self, path: str, node: SketchNode) -> str:
         """The path of a module, with `*` for the index of a repeated block."""
-        return starred(path, self.runs[made.body]) if made.body else path
+        return starred(path, self.repetitions[node.body]) if node.body else path
 
-    def part(self, part: Part, made: Made) -> str:
+    def part(self, part: Part, node: SketchNode) -> str:
         """The name of a weight, or part of one, where a node reads it."""
-        return starred(part.name, self.runs[made.body]) if made.body else part.name
+        return starred(part.name, self.repetitions[node.body]) if node.body else part.name
 
     def parameter(self, part: Part) -> Parameter:
         """A weight as the graph has it."""
@@ -211,44 +212,44 @@ class Writer:
         data |= {"factor": growth} if (growth := factor(part.weight, data["init"])) else {}
         return Parameter.model_validate(data if part.weight.trained else data | {"trained": False})
 
-    def node(self, made: Made) -> Node:
+    def node(self, node: SketchNode) -> Node:
         """A node as the graph has it: its operands are nodes first, then weights."""
-        order = sorted(range(len(made.operands)), key=lambda i: isinstance(made.operands[i], Part))
+        order = sorted(range(len(node.operands)), key=lambda i: isinstance(node.operands[i], Part))
         data: dict[str, Any] = {
-            "op": made.op,
-            "inputs": [self.name(s) for s in made.operands if isinstance(s, str)],
-            "parameters": [self.part(s, made) for s in made.operands if isinstance(s, Part)],
+            "op": node.op,
+            "inputs": [self.name(s) for s in node.operands if isinstance(s, str)],
+            "parameters": [self.part(s, node) for s in node.operands if isinstance(s, Part)],
         }
-        axes = [self.axis(axis) for axis in made.slots]
-        if made.labels is not None and made.op != "residual":
-            data["equation"] = self.equation([(made.labels[i], self.slots(made.operands[i])) for i in order], made)
-        if made.op in ("input", "rearrange"):
+        axes = [self.axis(axis) for axis in node.slots]
+        if node.labels is not None and node.op != "residual":
+            data["equation"] = self.equation([(node.labels[i], self.slots(node.operands[i])) for i in order], node)
+        if node.op in ("input", "rearrange"):
             data["axes"] = axes
-        if made.along is not None:
-            data["axis"] = axes[made.along]
-        if made.op == "repeat":
-            return Node.model_validate(data | self.repeat(made))
-        for name, value in made.fields.items():
+        if node.along is not None:
+            data["axis"] = axes[node.along]
+        if node.op == "repeat":
+            return Node.model_validate(data | self.repeat(node))
+        for name, value in node.fields.items():
             data[name] = str(value) if isinstance(value, Length) else value
         return Node.model_validate(data)
 
-    def repeat(self, made: Made) -> dict[str, Any]:
+    def repeat(self, node: SketchNode) -> dict[str, Any]:
         """The fields of a repeat: its body, and what the body reads beside the stream."""
-        body = {n: m for n, m in self.found.nodes.items() if m.body == made.name and m.op != "stream"}
+        body = {n: m for n, m in self.pieces.nodes.items() if m.body == node.name and m.op != "stream"}
         return {
-            "inputs": [*(self.name(str(s)) for s in made.operands), *(self.name(n) for n in captured(body))],
-            "axis": self.axis(made.fields["depth"]),
+            "inputs": [*(self.name(str(s)) for s in node.operands), *(self.name(n) for n in captured(body))],
+            "axis": self.axis(node.fields["depth"]),
             "body": {self.name(n): self.node(m) for n, m in body.items()},
-            "result": self.name(str(made.fields["result"])),
+            "result": self.name(str(node.fields["result"])),
         }
 
     def slots(self, source: Source) -> tuple[Axis, ...]:
         """The axes of what a node reads."""
-        return source.slots if isinstance(source, Part) else self.found.nodes[source].slots
+        return source.slots if isinstance(source, Part) else self.pieces.nodes[source].slots
 
-    def equation(self, rows: Sequence[tuple[Sequence[int], Sequence[Axis]]], made: Made) -> str:
+    def equation(self, rows: Sequence[tuple[Sequence[int], Sequence[Axis]]], node: SketchNode) -> str:
         """The labels as words: the names of their axes, numbered where an axis stands there twice."""
-        axis_of = {x: self.axis(axis) for x, axis in zip(made.result, made.slots, strict=True)}
+        axis_of = {x: self.axis(axis) for x, axis in zip(node.result, node.slots, strict=True)}
         for row, axes in rows:
             for x, axis in zip(row, axes, strict=True):
                 axis_of.setdefault(x, self.axis(axis))
@@ -260,7 +261,7 @@ class Writer:
                 word = f"{name}_{count}"
             words[x] = word
         left = ", ".join(" ".join(words[x] for x in row) for row, _ in rows)
-        return f"{left} -> {' '.join(words[x] for x in made.result)}"
+        return f"{left} -> {' '.join(words[x] for x in node.result)}"
 
 
 MOST_PARTS = 6
@@ -271,15 +272,15 @@ CLEAR = 0.02
 
 def initial(weight: Weight) -> str:
     """What the module does to a weight, as the engine's kinds of initial values."""
-    found = weight.initial
-    if found.kind in ("zeros", "ones", "range", "log_range"):
-        return found.kind
-    if found.kind == "constant":
-        return "zeros" if found.value == 0 else "ones"
-    if found.kind == "structured" and "random" not in found.note:
+    values = weight.initial
+    if values.kind in ("zeros", "ones", "range", "log_range"):
+        return values.kind
+    if values.kind == "constant":
+        return "zeros" if values.value == 0 else "ones"
+    if values.kind == "structured" and "random" not in values.note:
         return "ones"
     matrix = sum(length is not None and bool(length.scales) for length in weight.shape) > 1
-    if found.kind == "normal" and found.value is not None and abs(found.mean) > abs(found.value) and not matrix:
+    if values.kind == "normal" and values.value is not None and abs(values.mean) > abs(values.value) and not matrix:
         return "ones"  # entries that agree in sign
     return "normal"
 

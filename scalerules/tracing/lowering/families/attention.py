@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 
 from scalerules.sizes.arithmetic import ONE, is_one, over, power
@@ -36,9 +35,8 @@ def attention(lowering: Lowering, call: Call) -> Result:
         wide = [str(i) for i in range(rank)]
         scores = lowering.sketch.combine("add", [(scores, wide), (mask, wide[rank - len(mask.dims) :])], wide, "masked")
     weights = lowering.sketch.along("softmax", scores, rank - 1, "weights")
-    made = contracted(lowering, [(weights, [*batch, "s", "t"]), (v, letters[2])], [*batch, "s", "e"], "heads")
-    made = replace(made)
-    return (made, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else made
+    heads = contracted(lowering, [(weights, [*batch, "s", "t"]), (v, letters[2])], [*batch, "s", "e"], "heads")
+    return (heads, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else heads
 
 
 def _root(length: Length) -> Length | None:

@@ -34,14 +34,14 @@ def convolution(lowering: Lowering, call: Call) -> Result:
     x, w, together = grouped(lowering, x, w, groups, turned)
     u, k = [f"u{i}" for i in range(space)], [f"k{i}" for i in range(space)]
     weight = ["g", "i", "o", *k] if turned else ["g", "o", "i", *k]
-    made = contracted(lowering, [(x, ["b", "g", "i", *u, *k]), (w, weight)], ["b", "g", "o", *u], _short(call))
-    channels = (*made.dims[1], *made.dims[2])
-    made = made.at([made.dims[0], channels, *made.dims[3:]])
-    made = lowering.sketch.layout.merge(made, 1) if together else made
+    outputs = contracted(lowering, [(x, ["b", "g", "i", *u, *k]), (w, weight)], ["b", "g", "o", *u], _short(call))
+    channels = (*outputs.dims[1], *outputs.dims[2])
+    outputs = outputs.at([outputs.dims[0], channels, *outputs.dims[3:]])
+    outputs = lowering.sketch.layout.merge(outputs, 1) if together else outputs
     if isinstance(bias := lowering.arg(call, 2, "bias"), Value):
-        letters = [str(i) for i in range(len(made.dims))]
-        made = lowering.sketch.combine("add", [(made, letters), (bias, ["1"])], letters, "bias")
-    return made.at(made.dims[1:]) if alone else made
+        letters = [str(i) for i in range(len(outputs.dims))]
+        outputs = lowering.sketch.combine("add", [(outputs, letters), (bias, ["1"])], letters, "bias")
+    return outputs.at(outputs.dims[1:]) if alone else outputs
 
 
 def _short(call: Call) -> str | None:
@@ -103,8 +103,8 @@ def im2col(lowering: Lowering, call: Call) -> Result:
     value = lowering.value(call, 0)
     channels = value.length(1)
     taps = over(call.shape[1] or ONE, channels) or ONE
-    made = windows(lowering, value, [call.shape[2] or ONE], [taps])
-    return made.at([made.dims[0], (*made.dims[1], *made.dims[3]), made.dims[2]])
+    columns = windows(lowering, value, [call.shape[2] or ONE], [taps])
+    return columns.at([columns.dims[0], (*columns.dims[1], *columns.dims[3]), columns.dims[2]])
 
 
 @lowers("pixel_shuffle")

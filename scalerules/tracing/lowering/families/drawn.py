@@ -15,10 +15,10 @@ def curve_of(value: Value) -> Curve:
     return value.curve or Curve(value, POINTS)
 
 
-def drawn(lowering: Lowering, curve: Curve, short: str, known: str | None = None, piece: Piece | None = None) -> Value:
-    """The value of a function of each entry of `curve.base`; `known` is the engine's own name for the function."""
-    kind = known or named(curve.samples)
+def drawn(lowering: Lowering, curve: Curve, short: str, name: str | None = None, piece: Piece | None = None) -> Value:
+    """The value of a function of each entry of `curve.base`; `name` is the engine's own name for the function."""
+    kind = name or named(curve.samples)
     if kind == "identity":
         return replace(curve.base, curve=curve, piece=piece, stat=None)
-    made = lowering.sketch.unary(kind, replace(curve.base, curve=None, piece=None, stat=None), short)
-    return replace(made, curve=curve)
+    value = lowering.sketch.unary(kind, replace(curve.base, curve=None, piece=None, stat=None), short)
+    return replace(value, curve=curve)

@@ -68,7 +68,7 @@ def part(lowering: Lowering, call: Call) -> Result:
 
 
 def without_pairs(value: Value, shape: Shape) -> Value:
-    """Without the pairs of a real and an imaginary part that the last dimension may hold."""
+    """The value without the pairs of a real and an imaginary part that the last dimension may hold."""
     last = value.dims[-1] if value.dims else ()
     wanted = shape[-1] if shape else None
     if last and wanted is not None and not same(value.length(len(value.dims) - 1), wanted):

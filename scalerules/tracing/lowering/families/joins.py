@@ -8,8 +8,8 @@ from scalerules.sizes.arithmetic import ONE, fixed, plus, probe, same
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.axes import Axis
-from scalerules.tracing.sketch.made import Made
 from scalerules.tracing.sketch.sketch import Sketch
+from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Atom, Constant, Loss, Operand, Result, Value, same_source
 
 from ..state import Lowering
@@ -84,12 +84,12 @@ def _concatenated(lowering: Lowering, values: Sequence[Value], dim: int, length:
     flat = sketch.layout.matched(flat, [i for i in range(len(flat[0].dims)) if i != dim])
     sources = [_joined_last(sketch, value, dim) for value in flat]
     axis, slots = Axis(length), sketch.nodes.slots(sources[0])[:-1]
-    made = Made(sketch.nodes.name_here("cat"), "concat", tuple(sources), None, tuple(range(len(slots) + 1)),
-                (*slots, axis), along=len(slots))  # fmt: skip
+    node = SketchNode(sketch.nodes.name_here("cat"), "concat", tuple(sources), None, tuple(range(len(slots) + 1)),
+                      (*slots, axis), along=len(slots))  # fmt: skip
     places = iter(range(len(slots)))
     dims = [(Atom(axis, len(slots)),) if i == dim else tuple(Atom(atom.axis, next(places)) for atom in atoms)
             for i, atoms in enumerate(flat[0].dims)]  # fmt: skip
-    return Value(sketch.nodes.add(made), tuple(dims))
+    return Value(sketch.nodes.add(node), tuple(dims))
 
 
 def _joined_last(sketch: Sketch, value: Value, dim: int) -> str:

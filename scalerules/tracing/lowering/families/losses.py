@@ -25,14 +25,14 @@ KINDS = {"cross_entropy_loss": "cross_entropy", "nll_loss": "cross_entropy", "nl
         "cosine_embedding_loss", "_ctc_loss", "ctc_loss", "poisson_nll_loss", "multilabel_margin_loss")  # fmt: skip
 def loss(lowering: Lowering, call: Call) -> Result:
     """A loss remembers its predictions."""
-    if (made := _between(lowering, call)) is not None:
-        return made
+    if (result := _between(lowering, call)) is not None:
+        return result
     operands = [o for o in lowering.operands((*call.args, *call.kwargs.values())) if isinstance(o, (Value, Loss))]
     sources: list[Value] = []
     for operand in operands:
         sources.extend(operand.sources if isinstance(operand, Loss) else [operand])
-    made = Loss(tuple(sources), KINDS.get(operation(call.target), "mse"))
-    return (made, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else made
+    result = Loss(tuple(sources), KINDS.get(operation(call.target), "mse"))
+    return (result, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else result
 
 
 MEAN, SUM = 1, 2
@@ -54,13 +54,13 @@ def _between(lowering: Lowering, call: Call) -> Result | None:
     longer = max(a, b, key=lambda value: len(value.dims))
     shape = tuple(longer.length(dim) for dim in range(len(longer.dims)))
     apart = pairwise(lowering, "add", [a, b], shape, "difference")
-    made = raised(lowering, replace(apart, stat=None), Fraction(2))
+    distance = raised(lowering, replace(apart, stat=None), Fraction(2))
     how = number(lowering.arg(call, 2, "reduction", MEAN), MEAN)
     if how == MEAN:
-        made = averaged(lowering, made, range(len(made.dims)), keep=False)
+        distance = averaged(lowering, distance, range(len(distance.dims)), keep=False)
     elif how == SUM:
-        made = totalled(lowering, made, range(len(made.dims)), keep=False, short="sum")
-    return Loss((made,), "mse") if how in (MEAN, SUM) else made
+        distance = totalled(lowering, distance, range(len(distance.dims)), keep=False, short="sum")
+    return Loss((distance,), "mse") if how in (MEAN, SUM) else distance
 
 
 def _learnt(lowering: Lowering, value: Value) -> bool:

@@ -31,53 +31,53 @@ def totalled(lowering: Lowering, value: Value, dims: Sequence[int], keep: bool, 
     letters = [str(i) for i in range(len(value.dims))]
     plain = replace(value, curve=None, piece=None, stat=None)
     left = [letter for i, letter in enumerate(letters) if i not in dims]
-    made = (
+    total = (
         lowering.sketch.combine("einsum", [(plain, letters)], left, short)
         if any(value.dims[d] for d in dims)
         else plain.at([dim for i, dim in enumerate(plain.dims) if i not in dims])
     )
     if not keep:
-        return made
-    rest = list(made.dims)
-    return made.at([() if i in dims else rest.pop(0) for i in range(len(value.dims))])
+        return total
+    rest = list(total.dims)
+    return total.at([() if i in dims else rest.pop(0) for i in range(len(value.dims))])
 
 
 def averaged(lowering: Lowering, value: Value, dims: Sequence[int], keep: bool, short: str = "mean") -> Value:
     """The mean over dimensions: a sum, divided by the number of entries, also where that is fixed: it may be large."""
-    made = totalled(lowering, value, dims, keep, short)
+    total = totalled(lowering, value, dims, keep, short)
     inverse = power(product(value.length(d) for d in dims), Fraction(-1))
     if inverse is None or inverse == ONE:
-        return made
-    return lowering.sketch.unary("scale", made, f"{short}_scale", factor=inverse)
+        return total
+    return lowering.sketch.unary("scale", total, f"{short}_scale", factor=inverse)
 
 
 @lowers("mean", "nanmean", "adaptive_avg_pool_all")
 def mean(lowering: Lowering, call: Call) -> Result:
     """The mean over dimensions."""
-    found = lowering.arg(call, 0)
-    if isinstance(found, Loss):
-        return found
+    operand = lowering.arg(call, 0)
+    if isinstance(operand, Loss):
+        return operand
     value = lowering.value(call, 0)
     dims = dims_of(lowering, lowering.arg(call, 1, "dim"), len(value.dims))
     keep = bool(lowering.arg(call, 2, "keepdim", False))
-    made = averaged(lowering, value, dims, keep)
+    average = averaged(lowering, value, dims, keep)
     if value.stat is not None and value.stat.kind == "squared":
-        return replace(made, stat=Stat("square", value.stat.base, dims))
-    return replace(made, stat=Stat("mean", value, dims))
+        return replace(average, stat=Stat("square", value.stat.base, dims))
+    return replace(average, stat=Stat("mean", value, dims))
 
 
 @lowers("sum", "nansum")
 def sum_(lowering: Lowering, call: Call) -> Result:
     """The sum over dimensions."""
-    found = lowering.arg(call, 0)
-    if isinstance(found, Loss):
-        return found
+    operand = lowering.arg(call, 0)
+    if isinstance(operand, Loss):
+        return operand
     value = lowering.value(call, 0)
     dims = dims_of(lowering, lowering.arg(call, 1, "dim"), len(value.dims))
-    made = totalled(lowering, value, dims, bool(lowering.arg(call, 2, "keepdim", False)), "sum")
+    total = totalled(lowering, value, dims, bool(lowering.arg(call, 2, "keepdim", False)), "sum")
     if value.stat is not None and value.stat.kind == "squared":
-        return replace(made, stat=Stat("sum", value.stat.base, dims))
-    return made
+        return replace(total, stat=Stat("sum", value.stat.base, dims))
+    return total
 
 
 @lowers("var", "std", "var_mean", "std_mean")
@@ -87,12 +87,12 @@ def var(lowering: Lowering, call: Call) -> Result:
     dims = dims_of(lowering, lowering.arg(call, 1, "dim"), len(value.dims))
     keep = bool(lowering.arg(call, 3, "keepdim", False))
     squares = replace(raised(lowering, value, Fraction(2)), stat=None)
-    made = replace(averaged(lowering, squares, dims, keep, "var"), stat=Stat("variance", value, dims))
+    variance = replace(averaged(lowering, squares, dims, keep, "var"), stat=Stat("variance", value, dims))
     if operation(call.target).startswith("std"):
-        made = raised(lowering, made, Fraction(1, 2))
+        variance = raised(lowering, variance, Fraction(1, 2))
     if len(call.shapes) == 1:
-        return made
-    return made, replace(averaged(lowering, value, dims, keep), stat=Stat("mean", value, dims))
+        return variance
+    return variance, replace(averaged(lowering, value, dims, keep), stat=Stat("mean", value, dims))
 
 
 @lowers("linalg_vector_norm", "norm", "linalg_norm", "frobenius_norm")
@@ -105,8 +105,8 @@ def norm(lowering: Lowering, call: Call) -> Result:
         raise lowering.unknown(f"a norm of order {order} is not known")
     dims = dims_of(lowering, asked, len(value.dims))
     squares = replace(raised(lowering, value, Fraction(2)), stat=None)
-    made = totalled(lowering, squares, dims, bool(lowering.arg(call, 3, "keepdim", False)), "squares")
-    return raised(lowering, replace(made, stat=Stat("sum", value, dims)), Fraction(1, 2))
+    total = totalled(lowering, squares, dims, bool(lowering.arg(call, 3, "keepdim", False)), "squares")
+    return raised(lowering, replace(total, stat=Stat("sum", value, dims)), Fraction(1, 2))
 
 
 @lowers("cosine_similarity")
@@ -119,9 +119,10 @@ def cosine_similarity(lowering: Lowering, call: Call) -> Result:
     for value in both:
         own = dim - rank + len(value.dims)
         plain = replace(value, curve=None, piece=None, stat=None)
-        made = lowering.sketch.along("rms_norm", plain, own, "norm")
+        direction = lowering.sketch.along("rms_norm", plain, own, "norm")
         root = power(value.length(own), Fraction(-1, 2))
-        unit.append((lowering.sketch.scale(made, root) if root is not None else made, _from_the_back(rank, value)))
+        direction = lowering.sketch.scale(direction, root) if root is not None else direction
+        unit.append((direction, _from_the_back(rank, value)))
     left = [str(i) for i in range(rank) if i != dim]
     return lowering.sketch.combine("einsum", unit, left, "similarity")
 
@@ -145,10 +146,11 @@ def extreme(lowering: Lowering, call: Call) -> Result:
                 f"{name} over an axis of {value.length(dim)} entries, which grows, is not known"
             )
     keep = bool(lowering.arg(call, 2, "keepdim", False)) or len(call.shape) == len(value.dims)
-    made = totalled(lowering, value, dims, keep, name)
+    largest = totalled(lowering, value, dims, keep, name)
     if name == "logsumexp":
-        made = lowering.sketch.unary(SOME, made, name)
-    return (made, *(Constant(shape, discrete=True) for shape in call.shapes[1:])) if len(call.shapes) > 1 else made
+        largest = lowering.sketch.unary(SOME, largest, name)
+    places = [Constant(shape, discrete=True) for shape in call.shapes[1:]]
+    return (largest, *places) if len(call.shapes) > 1 else largest
 
 
 # --- norms ---------------------------------------------------------------------------------------------
@@ -176,15 +178,15 @@ def layer_norm(lowering: Lowering, call: Call) -> Result:
         raise lowering.unknown("a norm over several axes that grow is not known")
     rms = "rms" in operation(call.target)
     plain = replace(value, curve=None, piece=None, stat=None)
-    made = lowering.sketch.along("rms_norm" if rms else "layer_norm", plain, (growing or dims)[-1], "norm")
+    normed = lowering.sketch.along("rms_norm" if rms else "layer_norm", plain, (growing or dims)[-1], "norm")
     bias = None if rms else lowering.arg(call, 3, "bias")
-    made = affine(lowering, made, lowering.arg(call, 2, "weight"), bias, dims)
-    return (made, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else made
+    normed = affine(lowering, normed, lowering.arg(call, 2, "weight"), bias, dims)
+    return (normed, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else normed
 
 
 @lowers("group_norm", "native_group_norm")
 def group_norm(lowering: Lowering, call: Call) -> Result:
-    """Over the channels of each group, and all positions."""
+    """A norm over the channels of each group, and all positions."""
     value = lowering.value(call, 0)
     if operation(call.target) == "native_group_norm":
         groups, weight, bias = as_length(lowering.arg(call, 6)), lowering.arg(call, 1), lowering.arg(call, 2)
@@ -200,21 +202,22 @@ def group_norm(lowering: Lowering, call: Call) -> Result:
         raise lowering.unknown(f"cannot make groups of {channels} channels")
     value = lowering.sketch.layout.merge(replace(value, curve=None, piece=None, stat=None), 1)
     if same(groups, ONE) or same(inner, ONE):
-        made = lowering.sketch.along("layer_norm", value, 1 if same(groups, ONE) else len(value.dims) - 1, "norm")
+        normed = lowering.sketch.along("layer_norm", value, 1 if same(groups, ONE) else len(value.dims) - 1, "norm")
     else:
         split = lowering.sketch.layout.split(lowering.sketch.layout.real(value, 1), 1, 0, (groups, inner))
         apart = split.at([split.dims[0], split.dims[1][:1], split.dims[1][1:], *split.dims[2:]])
-        made = lowering.sketch.along("layer_norm", apart, 2, "norm")
-        made = lowering.sketch.layout.merge(made.at([made.dims[0], (*made.dims[1], *made.dims[2]), *made.dims[3:]]), 1)
-    made = affine(lowering, made, weight, bias, [1])
-    return (made, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else made
+        normed = lowering.sketch.along("layer_norm", apart, 2, "norm")
+        together = normed.at([normed.dims[0], (*normed.dims[1], *normed.dims[2]), *normed.dims[3:]])
+        normed = lowering.sketch.layout.merge(together, 1)
+    normed = affine(lowering, normed, weight, bias, [1])
+    return (normed, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else normed
 
 
 @lowers("batch_norm", "native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training",
         "cudnn_batch_norm", "_batch_norm_with_update", "instance_norm",
         "_native_batch_norm_legit_functional")  # fmt: skip
 def batch_norm(lowering: Lowering, call: Call) -> Result:
-    """Over the batch and all positions, channel by channel: as it is trained, whatever mode it was traced in."""
+    """A norm over the batch and all positions, channel by channel: as it is trained, whatever mode it was traced in."""
     value = lowering.value(call, 0)
     plain = lowering.sketch.layout.real(replace(value, curve=None, piece=None, stat=None))
     fixed_dims = [d for d, dim in enumerate(plain.dims) if d != 1 and dim and not plain.length(d).scales]
@@ -222,14 +225,14 @@ def batch_norm(lowering: Lowering, call: Call) -> Result:
         raise lowering.unknown("a batch norm needs a batch of more than one, or positions")
     own = fixed_dims[1:] if operation(call.target) == "instance_norm" else []
     dim = max(own or fixed_dims, key=lambda d: plain.length(d).at({}))  # over two entries nothing but signs is left
-    made = affine(
+    normed = affine(
         lowering,
         lowering.sketch.along("layer_norm", plain, dim, "norm"),
         lowering.arg(call, 1),
         lowering.arg(call, 2),
         [1],
     )
-    return (made, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else made
+    return (normed, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else normed
 
 
 @lowers("_weight_norm_interface", "_weight_norm")
@@ -240,10 +243,10 @@ def weight_norm(lowering: Lowering, call: Call) -> Result:
     letters = [str(i) for i in range(len(v.dims))]
     others = [d for d in range(len(v.dims)) if d != dim]
     growing = [d for d in others if v.length(d).scales]
-    made = lowering.sketch.along("rms_norm", v, (growing or others)[-1], "direction")
+    direction = lowering.sketch.along("rms_norm", v, (growing or others)[-1], "direction")
     inverse = power(product(v.length(d) for d in others), Fraction(-1, 2))
-    made = lowering.sketch.scale(made, inverse, "unit") if inverse is not None else made
-    result = lowering.sketch.combine("einsum", [(made, letters), (g, letters)], letters, "weight")
+    direction = lowering.sketch.scale(direction, inverse, "unit") if inverse is not None else direction
+    result = lowering.sketch.combine("einsum", [(direction, letters), (g, letters)], letters, "weight")
     return (result, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else result
 
 

@@ -115,7 +115,7 @@ def add(lowering: Lowering, call: Call) -> Result:
 
 def _losses(*operands: object) -> Loss:
     losses = [operand for operand in operands if isinstance(operand, Loss)]
-    terms = [each for loss in losses for each in loss.terms] + [each for each in operands if isinstance(each, Value)]
+    terms = [term for loss in losses for term in loss.terms] + [term for term in operands if isinstance(term, Value)]
     return Loss(tuple(s for loss in losses for s in loss.sources), losses[0].kind, tuple(terms))
 
 
@@ -128,8 +128,8 @@ def summed(lowering: Lowering, call: Call, a: object, b: object, sign: float) ->
         if base is not None and (a.curve is not None or b.curve is not None):
             pairs = zip(curve_of(a).samples, curve_of(b).samples, strict=True)
             return drawn(lowering, Curve(base, tuple(x + sign * y for x, y in pairs)), "add")
-        made = pairwise(lowering, "add", [a, b], call.shape, "add")
-        return normalised_mean(a, b, made, sign)
+        total = pairwise(lowering, "add", [a, b], call.shape, "add")
+        return normalised_mean(a, b, total, sign)
     value, constant, first = (a, b, True) if isinstance(a, Value) else (b, a, False)
     if not isinstance(value, Value):
         raise lowering.unknown("adds nothing that can be followed")
@@ -155,11 +155,11 @@ def rotated(lowering: Lowering, a: Value, b: Value) -> bool:
     return abs(sum(root**2 for root in roots) - 1) < ROTATION
 
 
-def normalised_mean(a: Value, b: Value, made: Value, sign: float) -> Value:
+def normalised_mean(a: Value, b: Value, difference: Value, sign: float) -> Value:
     """Entries less their mean are remembered as such: divided by their deviation they are a layer norm."""
     if sign < 0 and b.stat is not None and b.stat.kind == "mean" and same_source(b.stat.base, a):
-        return replace(made, stat=replace(b.stat, kind="centred"))
-    return made
+        return replace(difference, stat=replace(b.stat, kind="centred"))
+    return difference
 
 
 def shifted(lowering: Lowering, value: Value, constant: object, factor: float) -> Value:
@@ -197,9 +197,9 @@ def mul(lowering: Lowering, call: Call) -> Result:
 def multiplied(lowering: Lowering, a: object, b: object, shape: Shape) -> Value:
     """A product entry by entry; a value times the inverse of its own size is a norm."""
     if isinstance(a, Value) and isinstance(b, Value):
-        found = normalised(lowering, a, b) or normalised(lowering, b, a)
-        if found is not None:
-            return lowering.widened(found, shape)
+        normed = normalised(lowering, a, b) or normalised(lowering, b, a)
+        if normed is not None:
+            return lowering.widened(normed, shape)
         base = _same_base(a, b)
         if base is not None and a.stat is None and b.stat is None:
             samples = tuple(x * y for x, y in zip(curve_of(a).samples, curve_of(b).samples, strict=True))
@@ -248,9 +248,9 @@ def div(lowering: Lowering, call: Call) -> Result:
         return a
     if isinstance(b, Value):
         if isinstance(a, Value):
-            found = divided(lowering, a, b)
-            if found is not None:
-                return lowering.widened(found, call.shape)
+            normed = divided(lowering, a, b)
+            if normed is not None:
+                return lowering.widened(normed, call.shape)
             base = _same_base(a, b)
             if base is not None and a.stat is None and b.stat is None:
                 pairs = zip(curve_of(a).samples, curve_of(b).samples, strict=True)

@@ -35,7 +35,7 @@ def contracted(
         ready.append((operand, letters))
     if (parts := _parts_of_join(lowering, ready, result)) is not None:
         sums = [contracted(lowering, part, result, short) for part in parts]
-        return lowering.sketch.combine("add", [(each, list(result)) for each in sums], list(result), "joined")
+        return lowering.sketch.combine("add", [(part_sum, list(result)) for part_sum in sums], list(result), "joined")
     for index, (value, letters) in enumerate(ready):
         for dim, letter in enumerate(letters):
             if len(value.dims[dim]) > 1 and letter not in result and _weights(ready, letter):
@@ -54,8 +54,8 @@ def _times_ones(
 
     A weight that is multiplied by ones stays a weight: the derivative of a network begins like that.
     """
-    values = [(each, letters) for each, letters in operands if isinstance(each, Value)]
-    ones = [(each, letters) for each, letters in operands if isinstance(each, Constant)]
+    values = [(operand, letters) for operand, letters in operands if isinstance(operand, Value)]
+    ones = [(operand, letters) for operand, letters in operands if isinstance(operand, Constant)]
     if len(values) != 1 or len(ones) != 1 or not isinstance(ones[0][0].number, (int, float)) or not ones[0][0].number:
         return None
     (value, letters), (constant, others) = values[0], ones[0]
@@ -82,17 +82,17 @@ def _parts_of_join(
             continue
         if w.source.weight.name in lowering.sketch.parts.whole:
             continue
-        made = lowering.sketch.nodes[x.source]
+        join = lowering.sketch.nodes[x.source]
         named = zip(x_letters, x.dims, strict=True)
-        letter = next((name for name, dim in named if len(dim) == 1 and dim[0].slot == made.along), "")
-        if made.op != "concat" or letter in result or letter not in w_letters:
+        letter = next((name for name, dim in named if len(dim) == 1 and dim[0].slot == join.along), "")
+        if join.op != "concat" or letter in result or letter not in w_letters:
             continue
         column = list(w_letters).index(letter)
-        axes = [lowering.sketch.nodes.slots(source)[-1] for source in made.operands]
+        axes = [lowering.sketch.nodes.slots(source)[-1] for source in join.operands]
         if len({bool(axis.length.scales) for axis in axes}) < 2 or len(w.dims[column]) != 1:
             continue
         start, parts = fixed(0), list[list[Labelled]]()
-        for source, axis in zip(made.operands, axes, strict=True):
+        for source, axis in zip(join.operands, axes, strict=True):
             dims = [(Atom(axis, d[0].slot),) if n == letter else d for n, d in zip(x_letters, x.dims, strict=True)]
             own = lowering.sketch.layout.stretch(w, column, start, axis.length)
             parts.append([(Value(source, tuple(dims)), x_letters), (own, w_letters)])
@@ -127,20 +127,21 @@ def linear(lowering: Lowering, call: Call) -> Result:
     x, w = lowering.arg(call, 0), lowering.arg(call, 1)
     batch = [f"b{i}" for i in range(_rank(x) - 1)]
     result = [*batch, "o"] if _rank(w) == 2 else batch
-    made = contracted(lowering, [(x, [*batch, "i"]), (w, ["o", "i"] if _rank(w) == 2 else ["i"])], result, _short(call))
-    return tied(lowering, biased(lowering, made, lowering.arg(call, 2, "bias")), w)
+    operands = [(x, [*batch, "i"]), (w, ["o", "i"] if _rank(w) == 2 else ["i"])]
+    outputs = contracted(lowering, operands, result, _short(call))
+    return tied(lowering, biased(lowering, outputs, lowering.arg(call, 2, "bias")), w)
 
 
-def tied(lowering: Lowering, made: Value, weight: object) -> Value:
+def tied(lowering: Lowering, outputs: Value, weight: object) -> Value:
     """A product with a table that rows are looked up in as well gets a factor of its own, 1 in the module.
 
     One initial value cannot serve both: entries of order one in a sum over the width are as large as the width.
     """
     part = weight.source if isinstance(weight, Value) else None
     if not isinstance(part, Part) or part.weight.name not in lowering.tables:
-        return made
+        return outputs
     grows = any(axis.length.scales for axis in part.slots)
-    return lowering.sketch.unary("scale", made, "scale", factor=ONE, free=True) if grows else made
+    return lowering.sketch.unary("scale", outputs, "scale", factor=ONE, free=True) if grows else outputs
 
 
 def _rank(operand: Value | Constant) -> int:
@@ -158,23 +159,23 @@ def addmm(lowering: Lowering, call: Call) -> Result:
     """`bias + a b`."""
     bias, a, b = (lowering.arg(call, i) for i in range(3))
     right = ["i", "o"] if _rank(b) == 2 else ["i"]
-    made = contracted(lowering, [(a, ["b", "i"]), (b, right)], ["b", "o"] if _rank(b) == 2 else ["b"], _short(call))
+    product = contracted(lowering, [(a, ["b", "i"]), (b, right)], ["b", "o"] if _rank(b) == 2 else ["b"], _short(call))
     factor = as_length(lowering.arg(call, 4, "alpha", 1)) or ONE
-    return biased(lowering, lowering.sketch.scale(made, factor, "scale"), bias)  # type: ignore[arg-type]
+    return biased(lowering, lowering.sketch.scale(product, factor, "scale"), bias)  # type: ignore[arg-type]
 
 
 @lowers("baddbmm")
 def baddbmm(lowering: Lowering, call: Call) -> Result:
     """`beta * input + alpha * (a @ b)`."""
     given, a, b = (lowering.arg(call, i) for i in range(3))
-    made = contracted(lowering, [(a, ["b", "s", "i"]), (b, ["b", "i", "o"])], ["b", "s", "o"], "bmm")
+    product = contracted(lowering, [(a, ["b", "s", "i"]), (b, ["b", "i", "o"])], ["b", "s", "o"], "bmm")
     alpha = as_length(lowering.arg(call, 4, "alpha", 1))
     if alpha is not None:
-        made = lowering.sketch.scale(made, alpha)
+        product = lowering.sketch.scale(product, alpha)
     if number(lowering.arg(call, 3, "beta", 1), 1.0) == 0 or not isinstance(given, Value):
-        return made
+        return product
     letters = ["0", "1", "2"]
-    return lowering.sketch.combine("add", [(made, letters), (given, letters[3 - len(given.dims) :])], letters, "add")
+    return lowering.sketch.combine("add", [(product, letters), (given, letters[3 - len(given.dims) :])], letters, "add")
 
 
 @lowers("mm", "bmm", "matmul", "dot", "mv", "vdot", "inner", "__matmul__", "chain_matmul", "linalg_matmul")
@@ -201,10 +202,10 @@ def bilinear(lowering: Lowering, call: Call) -> Result:
     """`x W y` with one matrix per output."""
     x, y, w = (lowering.arg(call, i) for i in range(3))
     batch = [f"b{i}" for i in range(_rank(x) - 1)]
-    made = contracted(
+    outputs = contracted(
         lowering, [(x, [*batch, "i"]), (y, [*batch, "j"]), (w, ["o", "i", "j"])], [*batch, "o"], _short(call)
     )
-    return biased(lowering, made, lowering.arg(call, 3, "bias"))
+    return biased(lowering, outputs, lowering.arg(call, 3, "bias"))
 
 
 @lowers("einsum")

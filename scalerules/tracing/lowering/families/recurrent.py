@@ -12,7 +12,7 @@ from scalerules.sizes.arithmetic import fixed, over, times
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.axes import Axis
-from scalerules.tracing.sketch.made import Made
+from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Atom, Constant, Dim, Result, Value
 
 from ..state import Lowering, copies, operation
@@ -48,16 +48,16 @@ def _gates(lowering: Lowering, x: Value, weight: Value, bias: Value | None, coun
     rows = over(weight.length(0), fixed(count))
     if rows is None:
         raise lowering.unknown(f"cannot cut {weight.length(0)} rows into {count} gates")
-    found: Gates = []
+    gates: Gates = []
     batch = _letters(x)[:-1]
     for i in range(count):
         start = _times(rows, i)
         part = lowering.sketch.layout.stretch(weight, 0, start, rows)
-        made = contracted(lowering, [(x, [*batch, "i"]), (part, ["o", "i"])], [*batch, "o"], f"gate_{i}")
+        gate = contracted(lowering, [(x, [*batch, "i"]), (part, ["o", "i"])], [*batch, "o"], f"gate_{i}")
         if bias is not None:
-            made = _add(lowering, made, lowering.sketch.layout.stretch(bias, 0, start, rows), short=f"gate_{i}_bias")
-        found.append(made)
-    return found
+            gate = _add(lowering, gate, lowering.sketch.layout.stretch(bias, 0, start, rows), short=f"gate_{i}_bias")
+        gates.append(gate)
+    return gates
 
 
 def _times(length: Length, count: int) -> Length:
@@ -112,17 +112,17 @@ def recurrent(lowering: Lowering, call: Call) -> Result:
     if "data" in call.target:
         raise lowering.unknown("packed sequences are not known")
     biases, layers, both = bool(call.args[3]), _count(call.args[4]), bool(call.args[7])
-    each = 4 if biases else 2
+    per_cell = 4 if biases else 2
     directions = 2 if both else 1
-    if len(weights) != each * layers * directions:
+    if len(weights) != per_cell * layers * directions:
         raise lowering.unknown("projections inside of an LSTM are not known")
     x = lowering.sketch.layout.real(x)
     outs: list[Value] = []
     for layer in range(layers):
         outs = []
         for direction in range(directions):
-            first = each * (layer * directions + direction)
-            outs.append(_run(lowering, name, x, weights[first : first + each]))
+            first = per_cell * (layer * directions + direction)
+            outs.append(_run(lowering, name, x, weights[first : first + per_cell]))
         if len(outs) == 1:
             x = outs[0]
         else:
@@ -144,7 +144,7 @@ def one_step(lowering: Lowering, call: Call) -> Result:
     b_in, b_back = (
         lowering.value(call, i) if len(call.args) > i and call.args[i] is not None else None for i in (4, 5)
     )
-    h, c = (each if isinstance(each, Value) else None for each in [*states, None][:2])
+    h, c = (state if isinstance(state, Value) else None for state in [*states, None][:2])
     back = _gates(lowering, h, w_back, b_back, count) if h is not None else None
     new, memory = cell(lowering, _gates(lowering, x, w_in, b_in, count), back, c, h)
     return (new, memory) if len(call.shapes) > 1 else new
@@ -184,7 +184,8 @@ def selective_scan(lowering: Lowering, call: Call) -> Result:
     operands = (u_, dt_, lowering.sketch.ordered(a, [channel, state]), b_, c_)
     slots = (batch, time, channel)
     name = lowering.sketch.nodes.name_here("scan")
-    lowering.sketch.nodes.add(Made(name, "scan", operands, None, (0, 1, 2), slots, fields={"discretisation": "euler"}))
+    fields = {"discretisation": "euler"}
+    lowering.sketch.nodes.add(SketchNode(name, "scan", operands, None, (0, 1, 2), slots, fields=fields))
     dims: list[Dim] = [(Atom(batch, 0),), (Atom(channel, 2),), (Atom(time, 1),)]
     return Value(name, tuple(dims if dim else () for dims, dim in zip(dims, (1, 1, 1), strict=True)))
 
@@ -249,5 +250,5 @@ def mlstm(lowering: Lowering, call: Call) -> Result:
     )
     weights = contracted(lowering, [(dots, list("bhst")), (gate, list("bht"))], list("bhst"), "weights")
     bounded = lowering.sketch.unary("tanh", weights, "normalised")
-    made = contracted(lowering, [(bounded, list("bhst")), (v, list("bhtv"))], list("bhsv"), "read")
-    return (made, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else made
+    read = contracted(lowering, [(bounded, list("bhst")), (v, list("bhtv"))], list("bhsv"), "read")
+    return (read, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else read

@@ -24,15 +24,15 @@ def embedding(lowering: Lowering, call: Call) -> Result:
     if table.length(0).scales:
         raise lowering.unknown(f"a table of {table.length(0)} rows, which grow, is not known")
     if isinstance(table.source, str):
-        made = looked_up(lowering, table, call.shape, 1)
+        rows = looked_up(lowering, table, call.shape, 1)
     else:
         shape = indices.shape if isinstance(indices, Constant) and not bag else call.shape[:-1]
         tokens = lowering.sketch.data(
             lowering.sketch.nodes.name_here("tokens"), [*_known(lowering, shape), table.length(0)], "tokens"
         )
         batch = [f"b{i}" for i in range(len(shape))]
-        made = lowering.sketch.combine("einsum", [(tokens, [*batch, "v"]), (table, ["v", "n"])], [*batch, "n"])
-    return (made, *(Constant(shape, discrete=True) for shape in call.shapes[1:])) if bag else made
+        rows = lowering.sketch.combine("einsum", [(tokens, [*batch, "v"]), (table, ["v", "n"])], [*batch, "n"])
+    return (rows, *(Constant(shape, discrete=True) for shape in call.shapes[1:])) if bag else rows
 
 
 def _known(lowering: Lowering, shape: Shape) -> list[Length]:
@@ -54,7 +54,7 @@ def index(lowering: Lowering, call: Call) -> Result:
     value = lowering.value(call, 0)
     given = call.args[1]
     assert isinstance(given, tuple)
-    picked = [i for i, each in enumerate(given) if each is not None]
+    picked = [i for i, picks in enumerate(given) if picks is not None]
     growing = [i for i in picked if value.length(i).scales]
     if growing:
         raise lowering.unknown(f"entries are picked from an axis of {value.length(growing[0])}, which grows")
@@ -105,8 +105,8 @@ def topk(lowering: Lowering, call: Call) -> Result:
             f"{operation(call.target)} over an axis of {value.length(dim)}, which grows, is not known"
         )
     plain = replace(value, curve=None, piece=None, stat=None)
-    made = lowering.sketch.layout.take(plain, dim, call.shape[dim] or ONE, "chosen")
-    return (made, *(Constant(shape, discrete=True) for shape in call.shapes[1:])) if len(call.shapes) > 1 else made
+    chosen = lowering.sketch.layout.take(plain, dim, call.shape[dim] or ONE, "chosen")
+    return (chosen, *(Constant(shape, discrete=True) for shape in call.shapes[1:])) if len(call.shapes) > 1 else chosen
 
 
 @lowers("cumsum", "cumprod", "logcumsumexp")
@@ -151,8 +151,8 @@ def _padded(value: Value, rank: int) -> Value:
 @lowers("one_hot", "bincount", "argsort", "argmax", "argmin", "nonzero", "searchsorted", "bucketize", "histc")
 def indices(lowering: Lowering, call: Call) -> Result:
     """Whole numbers carry no size."""
-    made = [Constant(shape, discrete=True) for shape in call.shapes]
-    return made[0] if len(made) == 1 else tuple(made)
+    numbers = [Constant(shape, discrete=True) for shape in call.shapes]
+    return numbers[0] if len(numbers) == 1 else tuple(numbers)
 
 
 @lowers("full_like", "zeros_like", "ones_like", "empty_like", "rand_like", "randn_like", "new_zeros", "new_ones",
@@ -177,8 +177,8 @@ def slice_scatter(lowering: Lowering, call: Call) -> Result:
         return source
     if isinstance(base, Value) or (isinstance(base, Constant) and not whole.scales):
         return scattered(lowering, call)
-    known = base.parts if isinstance(base, Filling) and base.dim == dim else ()
-    parts = (*known, (as_length(lowering.arg(call, 3, "start")) or fixed(0), source))
+    earlier = base.parts if isinstance(base, Filling) and base.dim == dim else ()
+    parts = (*earlier, (as_length(lowering.arg(call, 3, "start")) or fixed(0), source))
     if same(plus(*(part.length(dim) for _, part in parts)), whole):
-        return joined(lowering, [part for _, part in sorted(parts, key=lambda each: probe(each[0]))], dim, whole)
+        return joined(lowering, [part for _, part in sorted(parts, key=lambda piece: probe(piece[0]))], dim, whole)
     return Filling(call.shape, dim, parts)

@@ -53,8 +53,8 @@ def stretched(lowering: Lowering, value: Value, dim: int, start: Length, length:
     """A stretch, which remembers what it is a piece of."""
     if same(length, value.length(dim)):
         return value
-    found = lowering.sketch.layout.stretch(value, dim, start, length)
-    return replace(found, piece=Piece(value, dim, start, length))
+    stretch = lowering.sketch.layout.stretch(value, dim, start, length)
+    return replace(stretch, piece=Piece(value, dim, start, length))
 
 
 def _strided(lowering: Lowering, value: Value, dim: int, start: Length, step: Length, wanted: Length) -> Value:
@@ -66,8 +66,8 @@ def _strided(lowering: Lowering, value: Value, dim: int, start: Length, step: Le
     split = lowering.sketch.layout.split(value, dim, 0, (inner, step))
     apart = split.at([*split.dims[:dim], split.dims[dim][:1], split.dims[dim][1:], *split.dims[dim + 1 :]])
     one = lowering.sketch.layout.stretch(apart, dim + 1, start, ONE)
-    found = one.at([*one.dims[: dim + 1], *one.dims[dim + 2 :]])
-    return replace(found, piece=Piece(apart, dim + 1, start, ONE))
+    picked = one.at([*one.dims[: dim + 1], *one.dims[dim + 2 :]])
+    return replace(picked, piece=Piece(apart, dim + 1, start, ONE))
 
 
 @lowers("select", "select_copy")

@@ -22,10 +22,10 @@ END = 2**62
         "checkpoint_name", "wait_tensor")  # fmt: skip
 def kept(lowering: Lowering, call: Call) -> Result:
     """The same entries (dropout keeps their size)."""
-    found = lowering.arg(call, 1 if operation(call.target) == "copy" else 0, "input")
-    if isinstance(found, Constant):
-        return Constant(call.shape, found.number, found.discrete)
-    return (found, Constant(call.shapes[1])) if len(call.shapes) > 1 else found
+    operand = lowering.arg(call, 1 if operation(call.target) == "copy" else 0, "input")
+    if isinstance(operand, Constant):
+        return Constant(call.shape, operand.number, operand.discrete)
+    return (operand, Constant(call.shapes[1])) if len(call.shapes) > 1 else operand
 
 
 @lowers("view", "reshape", "_unsafe_view", "flatten", "unflatten", "view_copy", "_reshape_alias", "reshape_as", "ravel")
@@ -123,7 +123,7 @@ def _moved_piece(piece: Piece, dim: int) -> Piece | None:
 
 @lowers("squeeze")
 def squeeze(lowering: Lowering, call: Call) -> Result:
-    """Without dimensions of length 1."""
+    """The same entries without dimensions of length 1."""
     value = lowering.value(call, 0)
     if len(call.args) < 2:
         return value.at([dim for dim in value.dims if dim])

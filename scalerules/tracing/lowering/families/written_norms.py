@@ -24,13 +24,13 @@ def raised(lowering: Lowering, value: Value, exponent: Fraction) -> Value:
     if exponent == 1:
         return value
     if value.stat is not None and value.stat.kind in ("square", "sum", "variance"):
-        made = _power(lowering, replace(value, stat=None), exponent)
-        return replace(made, stat=replace(value.stat, power=value.stat.power * exponent))
+        powers = _power(lowering, replace(value, stat=None), exponent)
+        return replace(powers, stat=replace(value.stat, power=value.stat.power * exponent))
     if exponent.denominator == 1 and exponent > 0:
         before = curve_of(value)
         samples = tuple(sample ** int(exponent) for sample in before.samples)
-        made = drawn(lowering, Curve(before.base, samples), "pow")
-        return replace(made, stat=Stat("squared", value, ())) if exponent == 2 else made
+        powers = drawn(lowering, Curve(before.base, samples), "pow")
+        return replace(powers, stat=Stat("squared", value, ())) if exponent == 2 else powers
     return _power(lowering, value, exponent)
 
 
@@ -70,11 +70,11 @@ def _norm(lowering: Lowering, value: Value, stat: Stat) -> Value | None:
     if len(growing) > 1:
         return None
     dim = growing[0] if growing else stat.dims[-1]
-    made = lowering.sketch.along("layer_norm" if centred else "rms_norm", plain, dim, "norm")
+    normed = lowering.sketch.along("layer_norm" if centred else "rms_norm", plain, dim, "norm")
     if stat.kind == "sum":
         root = power(value.length(dim), Fraction(-1, 2))
-        made = lowering.sketch.scale(made, root) if root is not None else made
-    return made
+        normed = lowering.sketch.scale(normed, root) if root is not None else normed
+    return normed
 
 
 assert finite
