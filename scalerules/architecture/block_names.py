@@ -40,8 +40,8 @@ def _has(word: str, index: str) -> bool:
         return False
     if word == "*":
         return True
-    found = _SLICE.fullmatch(word)
-    if found is None:
+    match = _SLICE.fullmatch(word)
+    if match is None:
         return False
-    start, step, number = int(found["start"]), int(found["step"] or 1), int(index)
-    return number >= start and (number - start) % step == 0 and (not found["stop"] or number < int(found["stop"]))
+    start, step, number = int(match["start"]), int(match["step"] or 1), int(index)
+    return number >= start and (number - start) % step == 0 and (not match["stop"] or number < int(match["stop"]))

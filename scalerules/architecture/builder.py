@@ -133,8 +133,8 @@ class Builder:
         if op.startswith("_"):
             raise AttributeError(op)
         if op not in OPS:
-            known = {*OPS, *(name for name in dir(type(self)) if not name.startswith("_"))}
-            raise AttributeError(f"unknown op {op!r} ({nearest(op, known)})")
+            names = {*OPS, *(name for name in dir(type(self)) if not name.startswith("_"))}
+            raise AttributeError(f"unknown op {op!r} ({nearest(op, names)})")
 
         def add(*inputs: str, name: str | None = None, parameters: tuple[str, ...] = (), **fields: Any) -> str:
             return self.node(name or f"{(inputs or parameters)[0]}.{op}", op, *inputs, parameters=parameters, **fields)

@@ -40,13 +40,13 @@ class Document:
 
     def locate(self, path: Sequence[str | int]) -> tuple[int, int]:
         """Line and column of the value at `path`, or of the innermost part of `path` that is there."""
-        found = self.places[()].value
+        spot = self.places[()].value
         for depth in range(1, len(path) + 1):
             place = self.places.get(tuple(path[:depth]))
             if place is None:
                 break
-            found = place.value if depth == len(path) else place.key
-        return found
+            spot = place.value if depth == len(path) else place.key
+        return spot
 
     def find(self, name: str, below: Route = ()) -> tuple[int, int] | None:
         """Line and column of the first key or text below `below` that is `name`."""

@@ -12,21 +12,21 @@ from .graph import Graph
 def first(graph: Graph) -> frozenset[str]:
     """The parameters that read data through no other matrix."""
     behind: set[str] = set()
-    found: set[str] = set()
+    parameters: set[str] = set()
     for name, node in graph.nodes.items():
         read, matrix = _read(node), _has_matrix(graph, node)
         if any(source in behind for source in node.inputs):
             behind.add(name)
         elif not (matrix and node.body):
-            found.update(read)
+            parameters.update(read)
         if matrix:
             behind.add(name)
-    return frozenset(found)
+    return frozenset(parameters)
 
 
 def last(graph: Graph) -> frozenset[str]:
     """The parameters that outputs read through no other matrix."""
-    found: set[str] = set()
+    parameters: set[str] = set()
     seen: set[str] = set()
     queue = list(graph.outputs)
     while queue:
@@ -35,9 +35,9 @@ def last(graph: Graph) -> frozenset[str]:
             seen.add(name)
             node = graph.nodes[name]
             matrix = _has_matrix(graph, node)
-            found.update(() if matrix and node.body else _read(node))
+            parameters.update(() if matrix and node.body else _read(node))
             queue += [] if matrix else node.inputs
-    return frozenset(found)
+    return frozenset(parameters)
 
 
 def _read(node: Node) -> list[str]:

@@ -49,8 +49,8 @@ def invalid(error: ValidationError) -> ScaleRulesError:
     if first["type"] == "missing":
         return GraphError(f"needs the key {route[-1]!r}", where=where)
     if first["type"] == "literal_error":
-        known = re.findall(r"'([^']*)'", str(first.get("ctx", {}).get("expected", "")))
-        return UnknownName(str(route[-1]), str(first["input"]), known, where=where)
+        expected = re.findall(r"'([^']*)'", str(first.get("ctx", {}).get("expected", "")))
+        return UnknownName(str(route[-1]), str(first["input"]), expected, where=where)
     what = re.sub(r"a valid dictionary( or instance of \w+)?", "a mapping", first["msg"][:1].lower() + first["msg"][1:])
     return GraphError(f"{route[-1] if route else 'the graph'}: {what}", where=where)
 

@@ -41,9 +41,9 @@ def check(needed: float, what: str, hint: str | None = None) -> None:
 
 def shown(count: float) -> str:
     """A number of bytes for a reader."""
-    for unit, size in (("TB", 1e12), ("GB", 1e9)):
-        if count >= size:
-            return f"{count / size:,.{0 if count >= 100 * size else 1}f} {unit}"
+    for unit, one in (("TB", 1e12), ("GB", 1e9)):
+        if count >= one:
+            return f"{count / one:,.{0 if count >= 100 * one else 1}f} {unit}"
     return f"{count / 1e6:.0f} MB"
 
 

@@ -36,7 +36,7 @@ class Answer:
     explanations: Mapping[str, tuple[Explanation, ...]] = field(default_factory=dict[str, tuple[Explanation, ...]])
     architecture: Graph | None = field(default=None, repr=False, compare=False)
     constants: Mapping[str, Constant] = field(default_factory=dict[str, Constant])
-    """In the gauge `unit`: the constant factors of every operation at the base size, by node."""
+    """The constant factors of every operation at the base size, by node, in the gauge `unit`."""
     told: Derivation | None = field(default=None, repr=False, compare=False)
     """The derivation, where it was read with the solution."""
     story: Callable[[], Derivation] | None = field(default=None, repr=False, compare=False)
@@ -79,7 +79,7 @@ class Answer:
             raise UnknownName("parameter", parameter, self.parameters, where=f"graph {self.graph!r}")
         if parameter in self.parameters:
             return parameter
-        found = of_block(parameter, self.parameters)
-        if len(found) != 1:
+        blocks = of_block(parameter, self.parameters)
+        if len(blocks) != 1:
             raise UnknownName("parameter", parameter, self.parameters, where=f"graph {self.graph!r}")
-        return found[0]
+        return blocks[0]

@@ -27,17 +27,17 @@ def read(mapping: Mapping[str, str]) -> Linear:
 
 def total(*parts: tuple[Mapping[str, Fraction], Fraction | int]) -> Linear:
     """A sum of linear forms with factors."""
-    found: Linear = {}
+    coefficients: Linear = {}
     for form, share in parts:
         for name, value in form.items():
-            found[name] = found.get(name, Fraction(0)) + share * value
-    return {name: value for name, value in found.items() if value}
+            coefficients[name] = coefficients.get(name, Fraction(0)) + share * value
+    return {name: value for name, value in coefficients.items() if value}
 
 
 def failures(data: Mapping[str, Any]) -> Iterator[str]:
     """What does not follow, the first thing first, each with the row, the condition or the number."""
     story, along = data["derivation"], {scale: {"": number(growth)} for scale, growth in data["direction"].items()}
-    sizes = {each["symbol"]: read(each["value"]) for each in story["solved"]}
+    sizes = {unknown["symbol"]: read(unknown["value"]) for unknown in story["solved"]}
     sizes |= {name: read(size) for name, size in story["growths"].items()}
     forms, seen, rows = dict[str, Linear](), dict[str, Linear](), dict[str, Any]()
     for row in story["rows"]:
@@ -54,18 +54,18 @@ def failures(data: Mapping[str, Any]) -> Iterator[str]:
         seen[name] = total((sizes[name], 1), (value(read(row.get("below", {})), sizes), 1))
         if row.get("judged") and value(seen[name], along).get("", 0) > 0:
             yield f"row {name} grows, and has to stay"
-    gives = {each["condition"]: each["symbol"] for each in story["solved"]}
-    for each in story["conditions"]:
-        name, row, form = each["name"], rows[each["row"]], read(each["form"])
-        bounds = form.get(gives.get(name, ""), 0) > 0 if each["relation"] == "at most" else row["pass"] == "own"
-        if form != total((forms[row["row"]], 1), (read(each["adds"]), 1)) or value(form, sizes) or not bounds:
+    gives = {unknown["condition"]: unknown["symbol"] for unknown in story["solved"]}
+    for condition in story["conditions"]:
+        name, row, form = condition["name"], rows[condition["row"]], read(condition["form"])
+        bounds = form.get(gives.get(name, ""), 0) > 0 if condition["relation"] == "at most" else row["pass"] == "own"
+        if form != total((forms[row["row"]], 1), (read(condition["adds"]), 1)) or value(form, sizes) or not bounds:
             yield f"condition {name} is not what row {row['row']} says, or does not give {gives.get(name)}"
     yield from solved(story, sizes)
     yield from rules(data, story, sizes)
     yield from cone(data["cone"], {name: seen[name] for name, row in rows.items() if row.get("judged")}, along)
-    for each in data["sizes"]:
-        key = " ".join(str(each[part]) for part in ("quantity", "node", "step", "parameter") if part in each)
-        size, row, apart = each["size"], story["shown"].get(key, ""), number(story.get("apart", {}).get(key, "0"))
+    for predicted in data["sizes"]:
+        key = " ".join(str(predicted[part]) for part in ("quantity", "node", "step", "parameter") if part in predicted)
+        size, row, apart = predicted["size"], story["shown"].get(key, ""), number(story.get("apart", {}).get(key, "0"))
         if size is not None and (row not in rows or number(size) != value(seen[row], along).get("", 0) + apart):
             yield f"the size of {key} is not that of row {row}"
 
@@ -97,15 +97,16 @@ def law(row: Mapping[str, Any], adds: Linear, rows: Mapping[str, Any], reads: Ma
 def solved(story: Mapping[str, Any], sizes: Mapping[str, Linear]) -> Iterator[str]:
     """The unknowns, from the conditions alone; those that no condition gives are taken as they are stated."""
     algebra: Any = sympy
-    forms, order = {each["name"]: read(each["form"]) for each in story["conditions"]}, dict[str, Linear]()
-    for name, condition in ((each["symbol"], each["condition"]) for each in story["solved"]):
+    forms = {condition["name"]: read(condition["form"]) for condition in story["conditions"]}
+    order: dict[str, Linear] = {}
+    for name, condition in ((unknown["symbol"], unknown["condition"]) for unknown in story["solved"]):
         given = {name: Fraction(-1), **{f"s_{scale}": share for scale, share in sizes[name].items()}}
         order[name] = forms[condition] if condition else given
     sums = [sum(algebra.Rational(str(s)) * algebra.Symbol(n) for n, s in f.items()) for f in order.values()]
     unknowns: list[Any] = [algebra.Symbol(name) for name in order]
-    found: list[Any] = list(algebra.linsolve(sums, unknowns)) or [[algebra.Symbol("")] * len(order)]
-    for name, expression in zip(order, found[0], strict=True):
-        shares = {str(each): Fraction(str(s)) for each, s in expression.as_coefficients_dict().items() if s}
+    solutions: list[Any] = list(algebra.linsolve(sums, unknowns)) or [[algebra.Symbol("")] * len(order)]
+    for name, expression in zip(order, solutions[0], strict=True):
+        shares = {str(growth): Fraction(str(s)) for growth, s in expression.as_coefficients_dict().items() if s}
         if set(shares) - set(story["growths"]) or value(shares, sizes) != sizes[name]:
             yield f"the unknown {name} is not what the conditions give"
 

@@ -145,21 +145,21 @@ class Derivation:
 
     growths: Mapping[str, Exponents]
     reads: Mapping[str, tuple[str, ...]]
-    """For every operation and parameter what its rows may follow from."""
+    """What the rows of every operation and parameter may follow from."""
     rows: tuple[Row, ...]
     conditions: tuple[Condition, ...]
     solved: tuple[Solved, ...]
     readings: Mapping[str, Mapping[str, Linear]]
-    """For every parameter what each of its numbers is, in unknowns, growths and rows."""
+    """What each number of every parameter is, in unknowns, growths and rows."""
     shown: Mapping[str, str] = field(default_factory=dict[str, str])
     """The row of every quantity: by `value h1 0`, `gradient h1 1`, `own h1 1 h1`, `change h1 1`."""
     apart: Mapping[str, Fraction] = field(default_factory=dict[str, Fraction])
-    """By how much the size of such a quantity differs from its row's: of what a router or a mask leaves out."""
+    """The exponent by which such a quantity differs from its row: of what a router or a mask leaves out."""
 
     @cached_property
     def by_name(self) -> Mapping[str, Row | Condition]:
         """Rows and conditions by name."""
-        return {each.name: each for each in (*self.rows, *self.conditions)}
+        return {entry.name: entry for entry in (*self.rows, *self.conditions)}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -188,38 +188,38 @@ class Derivation:
     @cached_property
     def values(self) -> Mapping[str, Exponents]:
         """The exponents of every symbol and row."""
-        solved = {each.symbol: each.value for each in self.solved}
+        solved = {unknown.symbol: unknown.value for unknown in self.solved}
         return {**self.growths, **solved, **{row.name: row.size for row in self.rows}}
 
     @cached_property
     def forms(self) -> Mapping[str, Linear]:
         """The size of every row in unknowns and growths alone."""
-        found: dict[str, Linear] = {}
+        forms: dict[str, Linear] = {}
         for row in self.rows:
             total = dict(row.adds)
             for name, share in row.follows:
-                for symbol, value in found[name].items():
+                for symbol, value in forms[name].items():
                     total[symbol] = total.get(symbol, Fraction(0)) + share * value
-            found[row.name] = {symbol: value for symbol, value in total.items() if value}
-        return found
+            forms[row.name] = {symbol: value for symbol, value in total.items() if value}
+        return forms
 
     def row(self, name: str) -> Row:
         """A row by name."""
-        found = self[name]
-        if not isinstance(found, Row):
+        entry = self[name]
+        if not isinstance(entry, Row):
             raise UnknownName("row", name, [row.name for row in self.rows])
-        return found
+        return entry
 
     def condition(self, name: str) -> Condition:
         """A condition by name."""
-        found = self[name]
-        if not isinstance(found, Condition):
+        entry = self[name]
+        if not isinstance(entry, Condition):
             raise UnknownName("condition", name, [condition.name for condition in self.conditions])
-        return found
+        return entry
 
     def of(self, symbol: str) -> Solved | None:
         """How an unknown was solved."""
-        return next((each for each in self.solved if each.symbol == symbol), None)
+        return next((unknown for unknown in self.solved if unknown.symbol == symbol), None)
 
     def __repr__(self) -> str:
         return f"<derivation: {len(self.rows)} rows, {len(self.conditions)} conditions, {len(self.solved)} unknowns>"

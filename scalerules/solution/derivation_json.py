@@ -15,7 +15,7 @@ from .rule import Rule
 
 def plain(derivation: Derivation, rules: Mapping[str, Rule]) -> dict[str, Any]:
     """A derivation as plain data, with what moves the numbers of the rules: a gauge, the norm of all gradients."""
-    moved = {name: each for name, rule in rules.items() if (each := _moved(derivation, name, rule))}
+    moved = {name: differences for name, rule in rules.items() if (differences := _moved(derivation, name, rule))}
     return {
         "growths": {name: _size(size) for name, size in derivation.growths.items()},
         "reads": {name: list(names) for name, names in derivation.reads.items()},
@@ -41,14 +41,14 @@ def plain(derivation: Derivation, rules: Mapping[str, Rule]) -> dict[str, Any]:
 
 
 def _moved(derivation: Derivation, name: str, rule: Rule) -> dict[str, dict[str, str]]:
-    """By how much the numbers of a rule differ from what they are read from."""
-    found: dict[str, dict[str, str]] = {}
+    """The exponents by which the numbers of a rule differ from what they are read from."""
+    differences: dict[str, dict[str, str]] = {}
     for number, linear in derivation.readings.get(name, {}).items():
         size = getattr(rule, number, None) or rule.dampings.get(number)
         rest = size.plus(derivation.value(linear), -1) if isinstance(size, Exponents) else None
         if rest is not None and any(rest.fractions.values()):
-            found[number] = _size(rest)
-    return found
+            differences[number] = _size(rest)
+    return differences
 
 
 def _row(row: Row) -> dict[str, Any]:
@@ -72,15 +72,15 @@ def _size(size: Exponents) -> dict[str, str]:
 
 def derivation_of(part: Part, scales: tuple[str, ...]) -> Derivation:
     """The derivation that a part of a JSON text holds."""
-    forms = {name: each.entries() for name, each in part.at("readings").entries().items()}
+    forms = {name: item.entries() for name, item in part.at("readings").entries().items()}
     return Derivation(
-        growths={name: _exponents(each, scales) for name, each in part.at("growths").entries().items()},
-        reads={name: each.texts() for name, each in part.at("reads").entries().items()},
-        rows=tuple(_read_row(each, scales) for each in part.at("rows").items()),
-        conditions=tuple(_condition(each) for each in part.at("conditions").items()),
-        solved=tuple(_solved(each, scales) for each in part.at("solved").items()),
-        readings={name: {number: _form(form) for number, form in each.items()} for name, each in forms.items()},
-        shown={name: each.text() for name, each in part.at("shown").entries().items()},
+        growths={name: _exponents(item, scales) for name, item in part.at("growths").entries().items()},
+        reads={name: item.texts() for name, item in part.at("reads").entries().items()},
+        rows=tuple(_read_row(item, scales) for item in part.at("rows").items()),
+        conditions=tuple(_condition(item) for item in part.at("conditions").items()),
+        solved=tuple(_solved(item, scales) for item in part.at("solved").items()),
+        readings={name: {number: _form(form) for number, form in item.items()} for name, item in forms.items()},
+        shown={name: item.text() for name, item in part.at("shown").entries().items()},
         apart=_form(part.at("apart", {})),
     )
 
@@ -90,13 +90,13 @@ def _exponents(part: Part, scales: tuple[str, ...]) -> Exponents:
 
 
 def _form(part: Part) -> dict[str, Fraction]:
-    return {name: each.fraction() for name, each in part.entries().items()}
+    return {name: share.fraction() for name, share in part.entries().items()}
 
 
 def _read_row(part: Part, scales: tuple[str, ...]) -> Row:
-    sums = [each.items() for each in part.at("sums").items()]
-    follows = [each.items() for each in part.at("follows").items()]
-    if any(len(each) != 3 for each in sums) or any(len(each) != 2 for each in follows):
+    sums = [item.items() for item in part.at("sums").items()]
+    follows = [item.items() for item in part.at("follows").items()]
+    if any(len(item) != 3 for item in sums) or any(len(item) != 2 for item in follows):
         raise part.error("a sum has an axis, a word and a share; what is followed has a name and a factor")
     return Row(
         name=part.at("row").text(),

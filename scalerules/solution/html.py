@@ -33,15 +33,15 @@ def html(solution: Answer) -> str:
 def derivation_html(derivation: Derivation, prefix: str = "row-") -> str:
     """The conditions and passes as tables, in which every row links to those that it follows from."""
     parts: list[str] = []
-    for each in tables(derivation):
+    for section in tables(derivation):
         body = [[f'<a id="{prefix}{name}"></a>{name}', *(_linked(cell, prefix) for cell in cells)]
-                for name, *cells in each.rows]  # fmt: skip
-        parts.append(f"<h4>{escape(each.title)}</h4>{table(each.heads, body)}")
+                for name, *cells in section.rows]  # fmt: skip
+        parts.append(f"<h4>{escape(section.title)}</h4>{table(section.heads, body)}")
     return "".join(parts)
 
 
 def stories(solution: Answer) -> str:
-    """For every parameter and multiplier its numbers, each with its tree, folded."""
+    """The numbers of every parameter and multiplier, each with its tree, folded."""
     parts: list[str] = []
     for name in (*solution.multipliers, *solution.parameters):
         said = "".join(f"<span>{e.quantity} {raised(e.size)}</span>" for e in solution.explanations.get(name, ()))

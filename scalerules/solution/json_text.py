@@ -138,9 +138,9 @@ def _rule(part: Part, scales: Scales) -> Rule:
     )  # fmt: skip
 
 
-def _among(part: Part, known: Iterable[str]) -> list[str]:
+def _among(part: Part, allowed: Iterable[str]) -> list[str]:
     """The keys of a mapping, all of them known."""
-    names = tuple(known)
+    names = tuple(allowed)
     return [Part(name, part.kind, (*part.path, name)).text(names) for name in part.entries()]
 
 

@@ -34,8 +34,8 @@ class Solution(Answer):
 
         Also of a solved multiplier, of any node (the sizes of its value, gradient and change), of a row or a condition.
         """
-        found = [] if parameter in self.explanations else of_block(parameter, self.explanations)
-        return explained(self, found[0] if len(found) == 1 else parameter)
+        blocks = [] if parameter in self.explanations else of_block(parameter, self.explanations)
+        return explained(self, blocks[0] if len(blocks) == 1 else parameter)
 
     def to_markdown(self) -> str:
         """Table, derivation, assumptions and warnings, as Markdown."""

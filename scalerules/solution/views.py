@@ -30,12 +30,12 @@ def heading(solution: Answer) -> str:
 
 def rows(solution: Answer) -> list[list[str]]:
     """The table: a parameter a row, exponents as products of powers of scales."""
-    found: list[list[str]] = []
+    lines: list[list[str]] = []
     for name, rule in solution.parameters.items():
         cells = [_cell(getattr(rule, size), size in rule.log) for size in COLUMNS]
         cells += [str(size) if size is not None else "" for size in dampings(rule, further(solution))]
-        found.append([name, " ".join(rule.shape), *cells])
-    return found
+        lines.append([name, " ".join(rule.shape), *cells])
+    return lines
 
 
 def _cell(exponents: Exponents, log: bool) -> str:

@@ -85,7 +85,7 @@ def _imports(body: str, own: Sequence[str]) -> str:
 def _docstring(w: Writer) -> str:
     s = w.solution
     direction = ", ".join(f"{scale}^{growth}" for scale, growth in s.direction.items())
-    base = ", ".join(f"{scale} = {size:g}" for scale, size in w.base.items())
+    base = ", ".join(f"{scale} = {value:g}" for scale, value in w.base.items())
     first = next(iter(s.scales), "width")
     parts = [
         f"The graph {s.graph!r} with its scaling rules for {s.optimizer}, written by scalerules.",

@@ -56,7 +56,7 @@ class Harmless:
             },
             "nodes": self._nodes(old.nodes),
             "outputs": [self.nodes[name] for name in old.outputs],
-            "sizes": {self.scales[name]: size for name, size in old.sizes.items() if name in self.scales},
+            "sizes": {self.scales[name]: value for name, value in old.sizes.items() if name in self.scales},
         }  # fmt: skip
         return Graph.model_validate(data)
 
@@ -85,12 +85,12 @@ class Harmless:
 
     def _lengths(self) -> dict[str, str | int]:
         """The lengths of the axes; a name in one is that of an axis that stands before it, or of a scale."""
-        found: dict[str, str | int] = {}
-        known = dict(self.scales)
+        lengths: dict[str, str | int] = {}
+        renamed = dict(self.scales)
         for axis, text in self.old.axes.items():
-            found[self.axes[axis]] = _renamed(text, known) if isinstance(text, str) else text
-            known[axis] = self.axes[axis]
-        return found
+            lengths[self.axes[axis]] = _renamed(text, renamed) if isinstance(text, str) else text
+            renamed[axis] = self.axes[axis]
+        return lengths
 
     def _rule(self, rule: Rule) -> Rule:
         init, mult, lr, eps, wd = map(self._exponents, (rule.init, rule.mult, rule.lr, rule.eps, rule.wd))

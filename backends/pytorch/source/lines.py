@@ -118,11 +118,11 @@ def has_offset(node: Node) -> bool:
 
 def complex_nodes(graph: Graph) -> frozenset[str]:
     """The nodes whose values are complex."""
-    found: set[str] = set()
+    names: set[str] = set()
     for name, node in graph.walk():
-        if node.op == "complex" or (node.op != "parts" and found.intersection(node.inputs)):
-            found.add(name)
-    return frozenset(found)
+        if node.op == "complex" or (node.op != "parts" and names.intersection(node.inputs)):
+            names.add(name)
+    return frozenset(names)
 
 
 def _einsum(line: Line) -> str:
@@ -245,13 +245,13 @@ def _complex(line: Line) -> str:
 
 
 def _rfft(line: Line) -> str:
-    modes, at = length((line.node.axes or [""])[0]), last_index(line.axes[0], str(line.node.axis))
-    return f'torch.view_as_real(torch.fft.rfft({line.operands[0]}, dim={at}, norm="ortho").narrow({at}, 0, {modes}))'
+    modes, dim = length((line.node.axes or [""])[0]), last_index(line.axes[0], str(line.node.axis))
+    return f'torch.view_as_real(torch.fft.rfft({line.operands[0]}, dim={dim}, norm="ortho").narrow({dim}, 0, {modes}))'
 
 
 def _irfft(line: Line) -> str:
-    points, at = length((line.node.axes or [""])[0]), last_index(line.axes[0], str(line.node.axis))
-    return f'torch.fft.irfft(torch.view_as_complex({line.x}.contiguous()), {points}, dim={at}, norm="ortho")'
+    points, dim = length((line.node.axes or [""])[0]), last_index(line.axes[0], str(line.node.axis))
+    return f'torch.fft.irfft(torch.view_as_complex({line.x}.contiguous()), {points}, dim={dim}, norm="ortho")'
 
 
 TEMPLATES = {

@@ -101,8 +101,8 @@ class Writer:
     @property
     def arguments(self) -> str:
         """The scales as keyword arguments, the base sizes as defaults."""
-        kinds = {scale: "int" if float(size).is_integer() else "float" for scale, size in self.base.items()}
-        return ", ".join(f"{self.scale(s)}: {kinds[s]} = {number(size)}" for s, size in self.base.items())
+        kinds = {scale: "int" if float(value).is_integer() else "float" for scale, value in self.base.items()}
+        return ", ".join(f"{self.scale(s)}: {kinds[s]} = {number(value)}" for s, value in self.base.items())
 
     @property
     def passed(self) -> str:

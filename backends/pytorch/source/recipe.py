@@ -183,8 +183,8 @@ def groups(w: Writer) -> list[str]:
 
 def _law(w: Writer) -> list[str]:
     """The law of the optimizer, as a comment."""
-    known = _optimizer(w)
-    return commented(f"{known.name}: {known.reason}", 4) if known else []
+    optimizer = _optimizer(w)
+    return commented(f"{optimizer.name}: {optimizer.reason}", 4) if optimizer else []
 
 
 def _group(w: Writer, optimizer: Torch, names: list[str]) -> list[str]:
