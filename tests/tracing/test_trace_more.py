@@ -359,7 +359,7 @@ class Rotary(nn.Module):
 
 
 def test_rotated_queries_are_as_large_as_they_were() -> None:
-    from scalerules.backends.training.measure import Program
+    from scalerules.backends.training.program import Program
 
     graph = sr.trace(Rotary, WIDTH, lambda **_: torch.ones(8, 5))
     solution = sr.derive(graph, optimizer="adamw")
