@@ -70,30 +70,30 @@ def apply(
     check_model(model, solution)
     check_arguments(reference, names, unruled, init, seed, places, graph)
     graph = graph or getattr(solution, "architecture", None)
-    at = Sizes.of(solution, graph, base, sizes)
-    law = law_at(at)
+    target = Sizes.of(solution, graph, base, sizes)
+    law = law_at(target)
     asked = Asked.of(law, lr, weight_decay, eps, betas, optimizer, lr_beside, rho, unruled)
-    known, silent = _names(solution, graph, names or {}, asked.unruled)
-    found = match(model, known, silent)
-    check_lengths(found.ruled, at)
-    followers = {**found.ruled, **found.unruled}
+    rule_names, silent = _names(solution, graph, names or {}, asked.unruled)
+    matched = match(model, rule_names, silent)
+    check_lengths(matched.ruled, target)
+    followers = {**matched.ruled, **matched.unruled}
     asked.check(name for follower in followers.values() for name in follower.names)
-    rows = rows_of(followers, at, asked)  # all that can be refused is refused before anything is changed
-    check_places(at, places)
-    if init and (at.changed or seed is not None):
+    rows = rows_of(followers, target, asked)  # all that can be refused is refused before anything is changed
+    check_places(target, places)
+    if init and (target.changed or seed is not None):
         with torch.no_grad():
-            _initialise(model, found.ruled, known, at, reference, seed)
-    warn_of_parts(followers, rows, at)
+            _initialise(model, matched.ruled, rule_names, target, reference, seed)
+    warn_of_parts(followers, rows, target)
     warn_of_epsilon(followers, rows)
-    factors = set_factors(model, found.ruled, at, places)
-    lines = [_said(at, name, factors.relative[name]) for name in factors.missing]
-    _warn(at, lines, found.left, model)
-    made = Made(
-        solution.graph, solution.optimizer, {s: at.base[s] for s in at.sizes}, at.sizes, asked.lr.plain,
+    factors = set_factors(model, matched.ruled, target, places)
+    lines = [_said(target, name, factors.relative[name]) for name in factors.missing]
+    _warn(target, lines, matched.left, model)
+    origin = Made(
+        solution.graph, solution.optimizer, {s: target.base[s] for s in target.sizes}, target.sizes, asked.lr.plain,
         asked.lr_beside.plain, asked.weight_decay.plain, asked.receiver,
-        ways(law, asked.receiver)[1] if law is not None else "decoupled", tuple(lines), found.left,
+        ways(law, asked.receiver)[1] if law is not None else "decoupled", tuple(lines), matched.left,
     )  # fmt: skip
-    return Groups(groups_of(rows, followers), factors.relative, factors.placed, rows, made)
+    return Groups(groups_of(rows, followers), factors.relative, factors.placed, rows, origin)
 
 
 def _names(
@@ -103,11 +103,11 @@ def _names(
     fixed = {name for name, parameter in graph.parameters.items() if not parameter.trained} if graph else set[str]()
     stacked = {name for name in solution.parameters if graph is None or graph.repeat_of(name)}
     record = getattr(graph, "record", None)  # of a traced module: weights that no output depends on have no rule
-    known = Names.of([name for name in solution.parameters if name not in fixed], stacked, given)
-    return known, Silent.of(fixed, {weight.name for weight in getattr(record, "weights", ())}, unruled)
+    rule_names = Names.of([name for name in solution.parameters if name not in fixed], stacked, given)
+    return rule_names, Silent.of(fixed, {weight.name for weight in getattr(record, "weights", ())}, unruled)
 
 
-def _warn(at: Sizes, lines: Sequence[str], left: Mapping[str, str], model: Module) -> None:
+def _warn(target: Sizes, lines: Sequence[str], left: Mapping[str, str], model: Module) -> None:
     """Says what is left to do, what is in no group though it could learn, and where the rules do not reach."""
     if lines:
         text = "these factors stand in the forward pass and cannot be set from outside; set them in the model:"
@@ -116,7 +116,7 @@ def _warn(at: Sizes, lines: Sequence[str], left: Mapping[str, str], model: Modul
     if lost := [name for name in left if name in trained]:
         text = f"in no group: {', '.join(lost)}: {left[lost[0]]}; unruled= trains it with the numbers of the base size"
         warnings.warn(text, ModelWarning, stacklevel=4)
-    if broken := at.outside():
+    if broken := target.outside():
         text = "sizes= lies outside of the directions in which the rules hold"
         warnings.warn(f"{text}: not {', '.join(broken)}; derive with scales= along it", ModelWarning, stacklevel=4)
 
@@ -124,8 +124,8 @@ def _warn(at: Sizes, lines: Sequence[str], left: Mapping[str, str], model: Modul
 def _initialise(
     model: Module,
     matched: Matched,
-    known: Names,
-    at: Sizes,
+    names: Names,
+    target: Sizes,
     reference: Module | Mapping[str, float] | None,
     seed: int | None,
 ) -> None:
@@ -139,25 +139,25 @@ def _initialise(
     if reference is None or isinstance(reference, Mapping):
         stds = reference
     else:
-        check_growth(model, reference, known, at)
-        stds = reference_stds(reference, known, at)
-        values = reference_values(reference, known, at)
+        check_growth(model, reference, names, target)
+        stds = reference_stds(reference, names, target)
+        values = reference_values(reference, names, target)
     if seed is None:
-        rescale(model, here, at, stds)
+        rescale(model, here, target, stds)
     else:
-        draw(model, here, at, values, stds, seed)
+        draw(model, here, target, values, stds, seed)
 
 
-def _said(at: Sizes, name: str, factor: float) -> str:
+def _said(target: Sizes, name: str, factor: float) -> str:
     """What has to be set by hand, in words."""
-    rule = at.solution.parameters.get(name)
+    rule = target.solution.parameters.get(name)
     text = f"{name}: {factor:g} times its value at the base size"
     if rule is not None:
         return f"{text} ({law(rule.mult)}), in front of the parameter"
-    nodes = dict(at.graph.walk()) if at.graph is not None else {}
+    nodes = dict(target.graph.walk()) if target.graph is not None else {}
     written = nodes[name].factor if name in nodes else None
-    text = f"{text} ({law(at.solution.multipliers[name])})"
+    text = f"{text} ({law(target.solution.multipliers[name])})"
     if written is None:
         return text
-    base = own_factor(at, name)[1]
+    base = own_factor(target, name)[1]
     return f"{text}: {factor * base:g} where that is {written} = {base:g}"

@@ -18,16 +18,16 @@ from .at_sizes import Sizes
 from .receiver import Decay, Receiver
 
 
-def decay_exponents(at: Sizes, rule: str, exponents: Rule, receiver: Receiver | None) -> Exponents:
+def decay_exponents(target: Sizes, rule: str, exponents: Rule, receiver: Receiver | None) -> Exponents:
     """How weight decay grows for the optimizer that receives it. Raises `ScaleRulesError` where that is not known."""
-    law = law_at(at)
+    law = law_at(target)
     if law is None:
         return exponents.wd
     given, wanted = ways(law, receiver)
     if wanted == given:
         return exponents.wd
     if wanted == "coupled":
-        return _coupled(at, rule, exponents, law, receiver)
+        return _coupled(target, rule, exponents, law, receiver)
     a_step = exponents.wd if given == "independent" else exponents.wd.plus(exponents.lr)
     if given == "coupled":  # what a step takes away keeps its share
         a_step = exponents.lr.plus(exponents.lr, -1)
@@ -50,7 +50,7 @@ def ways(law: Law, receiver: Receiver | None) -> tuple[Decay, Decay]:
     return given, "decoupled" if given == "independent" else given  # torch's decay is decoupled
 
 
-def _coupled(at: Sizes, rule: str, exponents: Rule, law: Law, receiver: Receiver | None) -> Exponents:
+def _coupled(target: Sizes, rule: str, exponents: Rule, law: Law, receiver: Receiver | None) -> Exponents:
     """Decay that is added to the gradient, as large as it: the gradient's size over the parameter's.
 
     The size of the gradient is that of an epsilon that is added to its root mean square.
@@ -62,7 +62,7 @@ def _coupled(at: Sizes, rule: str, exponents: Rule, law: Law, receiver: Receiver
         text = f"{law.name.partition('(')[0]}(decay=coupled)"
         what = f"adds weight decay to the gradient, the rules are for {law.decay} decay"
         raise ScaleRulesError(what, where=f"optimizer {name}", hint=f"derive(graph, optimizer={text!r})")
-    starts = at.graph.parameters[rule].init if at.graph is not None else "normal"
+    starts = target.graph.parameters[rule].init if target.graph is not None else "normal"
     sizes = [exponents.lr] if starts == "zeros" else [exponents.init, exponents.lr]
-    weight = max(sizes, key=lambda size: size.size(at.solution.direction))
+    weight = max(sizes, key=lambda size: size.size(target.solution.direction))
     return exponents.eps.plus(weight, -1)

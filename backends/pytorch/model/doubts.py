@@ -14,16 +14,16 @@ from .rows import MUON, Row
 from .weight_parts import part_of
 
 
-def warn_of_parts(matched: Matched, rows: Mapping[str, Row], at: Sizes) -> None:
+def warn_of_parts(matched: Matched, rows: Mapping[str, Row], target: Sizes) -> None:
     """Says where the parts of one parameter should have different rates, once for all layers."""
     fused: dict[tuple[str, ...], list[str]] = {}
     for name, row in rows.items():
-        factors = [at.factor(at.solution.parameters[rule].lr) for rule in matched[name].rules]
+        factors = [target.factor(target.solution.parameters[rule].lr) for rule in matched[name].rules]
         alike = not factors or math.isclose(min(factors), max(factors), rel_tol=1e-9)
         if row.kind != MUON and not alike:
             fused.setdefault(row.rules, []).append(name)
     for rules, names in fused.items():
-        rates = ", ".join(f"{part_of(rule)} {law(at.solution.parameters[rule].lr)}" for rule in rules)
+        rates = ", ".join(f"{part_of(rule)} {law(target.solution.parameters[rule].lr)}" for rule in rules)
         more = f" (and of {len(names) - 1} more like it)" if len(names) > 1 else ""
         _warn(
             f"the parts of {names[0]}{more} have different rates ({rates}) and are one parameter: the smallest is taken"
@@ -48,12 +48,12 @@ def warn_of_epsilon(matched: Matched, rows: Mapping[str, Row]) -> None:
 
 
 def _epsilons(numbers: Mapping[str, Any]) -> list[float]:
-    found: list[float] = []
+    epsilons: list[float] = []
     for key in ("eps", "eps1", "eps2"):
         value = numbers.get(key)
-        each = cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
-        found += [float(one) for one in each if one]
-    return found
+        several = cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
+        epsilons += [float(one) for one in several if one]
+    return epsilons
 
 
 def _warn(text: str) -> None:

@@ -34,7 +34,7 @@ def seed_of(seed: int, name: str) -> int:
 def draw(
     model: Module,
     matched: Matched,
-    at: Sizes,
+    target: Sizes,
     values: Mapping[str, Tensor],
     stds: Mapping[str, float] | None,
     seed: int,
@@ -53,7 +53,7 @@ def draw(
             late[name] = follower
             continue
         is_gain = not follower.part and name in normed and normed[name].part == "magnitude"
-        drawn = _gain(at, name, follower, values) if is_gain else _whole(at, name, follower, values, stds, seed)
+        drawn = _gain(target, name, follower, values) if is_gain else _whole(target, name, follower, values, stds, seed)
         fill(follower.parameter, drawn)
         if follower.part == "direction":
             directions[normed[name].weight] = drawn
@@ -62,27 +62,28 @@ def draw(
 
 
 def _whole(
-    at: Sizes, name: str, follower: Follower, known: Mapping[str, Tensor], stds: Mapping[str, float] | None, seed: int
-) -> Tensor:
+    target: Sizes, name: str, follower: Follower, references: Mapping[str, Tensor], stds: Mapping[str, float] | None,
+    seed: int,
+) -> Tensor:  # fmt: skip
     """The whole parameter, in 32 bits; of a fused weight part by part."""
     import torch
 
     parameter = follower.parameter
     if len(follower.rules) == 1:
-        return _start(at, name, follower.rule, parameter, known, stds, seed)
+        return _start(target, name, follower.rule, parameter, references, stds, seed)
     values = torch.zeros(parameter.shape, device=parameter.device)
     for rule in follower.rules:
-        part = region(values, rule, at.sizes)
-        part.copy_(_start(at, name, rule, part, known, stds, seed))
+        part = region(values, rule, target.sizes)
+        part.copy_(_start(target, name, rule, part, references, stds, seed))
     return values
 
 
 def _start(
-    at: Sizes,
+    target: Sizes,
     name: str,
     rule: str,
     like: Tensor,
-    known: Mapping[str, Tensor],
+    references: Mapping[str, Tensor],
     stds: Mapping[str, float] | None,
     seed: int,
 ) -> Tensor:
@@ -90,13 +91,13 @@ def _start(
     import torch
 
     key = bare(name) + part_of(rule)
-    given = known.get(key, known.get(rule))
-    declared = at.graph.parameters[rule].init if at.graph is not None else None
-    growth = at.factor(at.solution.parameters[rule].init)
+    given = references.get(key, references.get(rule))
+    declared = target.graph.parameters[rule].init if target.graph is not None else None
+    growth = target.factor(target.solution.parameters[rule].init)
     if given is not None and given.numel() > 1 and constant(given):
         fixed = declared not in (None, "normal")
         return _full(like, float(given.flatten()[0]) * (growth if fixed else 1.0))
-    times = start(at.graph, rule, at.base) * growth if at.graph is not None else 1.0
+    times = start(target.graph, rule, target.base) * growth if target.graph is not None else 1.0
     if declared in ("zeros", "ones"):
         return _full(like, times if declared == "ones" else 0.0)
     if declared in ("range", "log_range"):
@@ -105,14 +106,14 @@ def _start(
     generator = torch.Generator(like.device).manual_seed(seed_of(seed, key))
     dtype = torch.complex64 if like.is_complex() else torch.float32
     normal = torch.randn(like.shape, generator=generator, device=like.device, dtype=dtype)
-    return normal * _std(at, name, rule, stds)
+    return normal * _std(target, name, rule, stds)
 
 
-def _gain(at: Sizes, name: str, follower: Follower, known: Mapping[str, Tensor]) -> Tensor:
+def _gain(target: Sizes, name: str, follower: Follower, references: Mapping[str, Tensor]) -> Tensor:
     """The magnitude of a weight norm that has a rule of its own: as large as the reference's, 1 without one."""
-    given = known.get(bare(name), known.get(follower.rule))
+    given = references.get(bare(name), references.get(follower.rule))
     base = root_mean_square(given) if given is not None else 1.0
-    return _full(follower.parameter, base * at.factor(at.solution.parameters[follower.rule].init))
+    return _full(follower.parameter, base * target.factor(target.solution.parameters[follower.rule].init))
 
 
 def _full(like: Tensor, value: float) -> Tensor:
@@ -121,14 +122,14 @@ def _full(like: Tensor, value: float) -> Tensor:
     return torch.full(like.shape, value, device=like.device)
 
 
-def _std(at: Sizes, name: str, rule: str, stds: Mapping[str, float] | None) -> float:
-    factor = at.factor(at.solution.parameters[rule].init)
+def _std(target: Sizes, name: str, rule: str, stds: Mapping[str, float] | None) -> float:
+    factor = target.factor(target.solution.parameters[rule].init)
     if stds is not None:
-        for known in (name + part_of(rule), bare(name) + part_of(rule), rule):
-            if known in stds:
-                return stds[known] * factor
+        for key in (name + part_of(rule), bare(name) + part_of(rule), rule):
+            if key in stds:
+                return stds[key] * factor
         raise ScaleRulesError("is not in reference=", where=f"parameter {name!r}", hint=f"{rule!r}: std covers it too")
-    if at.graph is None:
+    if target.graph is None:
         what, hint = "the std at the base size is not known without the graph", "give graph=..., or reference=..."
         raise ScaleRulesError(what, hint=hint)
-    return natural_std(at.graph, rule, at.base) * factor
+    return natural_std(target.graph, rule, target.base) * factor

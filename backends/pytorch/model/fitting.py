@@ -73,15 +73,15 @@ def _by_name(given: object, is_right: Callable[[object], bool]) -> bool:
 def _is_texts(given: object) -> bool:
     """Whether it is a string, or several."""
     several = isinstance(given, (list, tuple, set, frozenset))
-    return isinstance(given, str) or several and all(isinstance(each, str) for each in cast("list[object]", given))
+    return isinstance(given, str) or several and all(isinstance(text, str) for text in cast("list[object]", given))
 
 
-def check_lengths(matched: Matched, at: Sizes) -> None:
+def check_lengths(matched: Matched, target: Sizes) -> None:
     """Raises `ScaleRulesError` for a parameter that does not have the lengths that `sizes` give it.
 
     Where the graph was traced, so that it has the axes of the parameters themselves. Lengths that stay may be others.
     """
-    graph = at.graph
+    graph = target.graph
     if graph is None or getattr(graph, "record", None) is None:
         return
     for name, follower in matched.items():
@@ -91,8 +91,8 @@ def check_lengths(matched: Matched, at: Sizes) -> None:
         if len(axes) != follower.parameter.ndim:
             continue
         for axis, length in zip(axes, follower.parameter.shape, strict=True):
-            wanted = graph.lengths[axis].value(at.sizes)
-            grows = wanted != graph.lengths[axis].value(_doubled(at.sizes))
+            wanted = graph.lengths[axis].value(target.sizes)
+            grows = wanted != graph.lengths[axis].value(_doubled(target.sizes))
             if grows and abs(wanted - length) > 0.01 * wanted:
                 what = f"has a length of {length}, where sizes= say {wanted:g}"
                 hint = "give the scale values that the model was built with"

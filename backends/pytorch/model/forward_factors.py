@@ -57,52 +57,52 @@ class Factors:
     """Nodes and parameters whose factor has to be set by hand."""
 
 
-def set_factors(model: Module, matched: Matched, at: Sizes, given: Places | None) -> Factors:
+def set_factors(model: Module, matched: Matched, target: Sizes, given: Places | None) -> Factors:
     """Sets every factor that is not what the model has by itself; says which it could not place.
 
     Doing it twice is doing it once. Raises `ScaleRulesError` for a path in `given` that leads nowhere, and for an
     attribute that holds neither the number of the graph nor the one that is wanted.
     """
-    solution = at.solution
-    found = Factors({name: at.factor(exponents) for name, exponents in solution.multipliers.items()})
+    solution = target.solution
+    factors = Factors({name: target.factor(exponents) for name, exponents in solution.multipliers.items()})
     for name, rule in solution.parameters.items():
-        if at.factor(rule.mult) != 1:
-            found.relative[name] = at.factor(rule.mult)
-            found.missing.append(name)
+        if target.factor(rule.mult) != 1:
+            factors.relative[name] = target.factor(rule.mult)
+            factors.missing.append(name)
     clear(model)
-    known = check_places(at, given)
-    for node, relative in found.relative.items():
-        if node in found.missing:
+    paths = check_places(target, given)
+    for node, relative in factors.relative.items():
+        if node in factors.missing:
             continue
-        own, base = own_factor(at, node)
+        own, base = own_factor(target, node)
         wanted = relative * base
         if math.isclose(own, wanted, rel_tol=1e-9):
             continue
-        for place in _paths(model, matched, at, node, known.get(node), own):
+        for place in _paths(model, matched, target, node, paths.get(node), own):
             place.set(node, own, wanted)
-            found.placed.setdefault(node, []).append(place.path)
-        if node not in found.placed:
-            found.missing.append(node)
-    return found
+            factors.placed.setdefault(node, []).append(place.path)
+        if node not in factors.placed:
+            factors.missing.append(node)
+    return factors
 
 
-def check_places(at: Sizes, given: Places | None) -> dict[str, list[str]]:
+def check_places(target: Sizes, given: Places | None) -> dict[str, list[str]]:
     """The places that the graph and the user name. Raises `ScaleRulesError` for a node without a factor."""
-    known = {**_listed(at.graph), **{node: _list(paths) for node, paths in (given or {}).items()}}
-    for node in known:
-        if node not in at.solution.multipliers:
-            raise ScaleRulesError("has no solved factor", where=f"places= of node {node!r}", hint=_nodes(at))
-    return known
+    named = {**_listed(target.graph), **{node: _list(paths) for node, paths in (given or {}).items()}}
+    for node in named:
+        if node not in target.solution.multipliers:
+            raise ScaleRulesError("has no solved factor", where=f"places= of node {node!r}", hint=_nodes(target))
+    return named
 
 
-def own_factor(at: Sizes, node: str) -> tuple[float, float]:
+def own_factor(target: Sizes, node: str) -> tuple[float, float]:
     """The number that the graph itself has at a node, at the sizes of the model and at the base size; 1 without one."""
-    nodes = dict(at.graph.walk()) if at.graph is not None else {}
+    nodes = dict(target.graph.walk()) if target.graph is not None else {}
     written = nodes[node].factor if node in nodes else None
-    if written is None or at.graph is None:
+    if written is None or target.graph is None:
         return 1.0, 1.0
-    length = at.graph.length(written, f"node {node!r}")
-    return length.value(at.sizes), length.value(at.base)
+    length = target.graph.length(written, f"node {node!r}")
+    return length.value(target.sizes), length.value(target.base)
 
 
 @dataclass(frozen=True)
@@ -134,27 +134,27 @@ def clear(model: Module) -> None:
 
 
 def _paths(
-    model: Module, matched: Matched, at: Sizes, node: str, known: Sequence[str] | None, own: float
+    model: Module, matched: Matched, target: Sizes, node: str, paths: Sequence[str] | None, own: float
 ) -> list[_Place]:
-    if known is not None:
-        return [place for path in known for place in _at_path(model, path, node)]
-    found = list(_behind_weights(model, matched, at.graph, node)) if at.graph is not None else []
-    return found or _near(node, list(_attributes(model, own)))
+    if paths is not None:
+        return [place for path in paths for place in _at_path(model, path, node)]
+    places = list(_behind_weights(model, matched, target.graph, node)) if target.graph is not None else []
+    return places or _near(node, list(_attributes(model, own)))
 
 
 def _at_path(model: Module, path: str, node: str) -> list[_Place]:
     """The places that a path with wildcards names. Raises `ScaleRulesError` if there is none."""
     modules = {bare(name): module for name, module in model.named_modules()}
-    found = [_Place(module, name) for name, module in modules.items() if name and _fits(name, path)]
+    places = [_Place(module, name) for name, module in modules.items() if name and _fits(name, path)]
     owner, _, last = path.rpartition(".")
     for name, module in modules.items():
         number = getattr(module, last, None) if _fits(name, owner) else None
         if isinstance(number, (int, float)) and not isinstance(number, bool):
-            found.append(_Place(module, f"{name}.{last}" if name else last, last))
-    if not found:
+            places.append(_Place(module, f"{name}.{last}" if name else last, last))
+    if not places:
         what = f"{path!r} is neither a module of the model nor a number that one holds"
         raise ScaleRulesError(what, where=f"places= of node {node!r}", hint="dotted paths, * for an index")
-    return found
+    return places
 
 
 def _fits(name: str, pattern: str) -> bool:
@@ -210,21 +210,21 @@ def _weight_before(graph: Graph, node: str) -> tuple[str | None, set[str]]:
     """The parameter whose einsum a factor at `node` may as well stand behind, and the biases between the two."""
     nodes = dict(graph.walk())
     readers: dict[str, int] = {}
-    for name in (*graph.outputs, *(source for each in nodes.values() for source in _read(each))):
+    for name in (*graph.outputs, *(source for current in nodes.values() for source in _read(current))):
         readers[name] = readers.get(name, 0) + 1
 
     def back(name: str, biases: set[str]) -> tuple[str | None, set[str]]:
-        each = nodes.get(name)
-        if each is None or readers.get(name) != 1:
+        current = nodes.get(name)
+        if current is None or readers.get(name) != 1:
             return None, set()
-        if OPS[each.op].multilinear and each.parameters:
-            return (each.parameters[0], biases) if len(each.parameters) == 1 else (None, set())
-        if each.op == "add" and len(each.inputs) == 1:
-            return back(each.inputs[0], {*biases, *each.parameters})
-        if OPS[each.op].linear or OPS[each.op].multilinear:
-            for source in each.inputs:
-                if (found := back(source, biases))[0] is not None:
-                    return found
+        if OPS[current.op].multilinear and current.parameters:
+            return (current.parameters[0], biases) if len(current.parameters) == 1 else (None, set())
+        if current.op == "add" and len(current.inputs) == 1:
+            return back(current.inputs[0], {*biases, *current.parameters})
+        if OPS[current.op].linear or OPS[current.op].multilinear:
+            for source in current.inputs:
+                if (inner := back(source, biases))[0] is not None:
+                    return inner
         return None, set()
 
     return back(nodes[node].inputs[0], set()) if node in nodes else (None, set())
@@ -243,6 +243,6 @@ def _list(paths: str | Sequence[str]) -> list[str]:
     return [paths] if isinstance(paths, str) else list(paths)
 
 
-def _nodes(at: Sizes) -> str:
-    known = ", ".join(at.solution.multipliers)
-    return f"one of: {known}" if known else "the solution has none"
+def _nodes(target: Sizes) -> str:
+    names = ", ".join(target.solution.multipliers)
+    return f"one of: {names}" if names else "the solution has none"

@@ -69,25 +69,25 @@ class Groups(list[Group]):
         has no numbers here.
         """
         check_module(model)
-        known = {bare(name): name for group in self for name in group["names"]}
+        by_bare_name = {bare(name): name for group in self for name in group["names"]}
         objects = {id(p): name for group in self for name, p in zip(group["names"], group["params"], strict=True)}
-        found: dict[str, Parameter] = {}
+        parameters: dict[str, Parameter] = {}
         for name, parameter in model.named_parameters(remove_duplicate=False):
-            whole = objects.get(id(parameter)) or known.get(_renamed(bare(name), names or {}))
+            whole = objects.get(id(parameter)) or by_bare_name.get(_renamed(bare(name), names or {}))
             if whole is not None:
                 self._fits(name, parameter, self.rows.get(whole))
-                found[whole] = parameter
+                parameters[whole] = parameter
         for pattern in names or {}:
             if not any(fits(bare(name), pattern) for name, _ in model.named_parameters(remove_duplicate=False)):
                 raise UnknownName("name", pattern, map(bare, dict(model.named_parameters())), where="names=")
-        covered = {id(parameter) for parameter in found.values()}
+        covered = {id(parameter) for parameter in parameters.values()}
         left = {bare(name) for name in self.made.left}
         for name, parameter in model.named_parameters():
             if parameter.requires_grad and id(parameter) not in covered and bare(name) not in left:
-                raise UnknownName("parameter", _renamed(bare(name), names or {}), known, where="the model")
-        if not found:
+                raise UnknownName("parameter", _renamed(bare(name), names or {}), by_bare_name, where="the model")
+        if not parameters:
             raise ScaleRulesError("has none of the parameters of these groups", where="the model")
-        return self._with(found)
+        return self._with(parameters)
 
     def _fits(self, name: str, parameter: Parameter, row: Row | None) -> None:
         """Raises `ScaleRulesError` for a parameter of another size (a vector may be a part of one, flat)."""
@@ -115,12 +115,12 @@ class Groups(list[Group]):
         if of not in ("lr", "weight_decay"):
             raise UnknownName("number", of, ("lr", "weight_decay"))
         given, tuned = float(number("value", value)), float(getattr(self.made, of) or 0.0)
-        found: list[float] = []
+        numbers: list[float] = []
         for group in self:
             row = self.rows[group["names"][0]]
             own = float(row.tuned[of]) / tuned if tuned else 1.0
-            found.append(given * own * float(row.factor[of]))
-        return found
+            numbers.append(given * own * float(row.factor[of]))
+        return numbers
 
     def retune(self, optimizer: Optimizer, *, lr: float | None = None, weight_decay: float | None = None) -> None:
         """Sets another tuned rate or decay in an optimizer of these groups, such as one that was loaded to go on.
@@ -136,8 +136,8 @@ class Groups(list[Group]):
         if len(optimizer.param_groups) != len(self):
             what = f"has {len(optimizer.param_groups)} groups, and there are {len(self)} here"
             raise ScaleRulesError(what, where="the optimizer", hint="make it by groups.optimizer(...)")
-        for key, each in numbers.items():
-            for group, number_of in zip(optimizer.param_groups, each, strict=True):
+        for key, values in numbers.items():
+            for group, number_of in zip(optimizer.param_groups, values, strict=True):
                 is_tensor = hasattr(group[key], "fill_")
                 group[key] = group[key].fill_(number_of) if is_tensor else number_of
                 if key == "lr" and "initial_lr" in group:
@@ -189,17 +189,17 @@ def _renamed(name: str, names: Mapping[str, str]) -> str:
 
 def groups_of(rows: Mapping[str, Row], matched: Matched) -> list[Group]:
     """One group per distinct rate, epsilon and decay (and mesh, where sharded); matrices of Muon first."""
-    found: dict[tuple[Any, ...], Group] = {}
+    groups: dict[tuple[Any, ...], Group] = {}
     for name, row in rows.items():
         parameter = matched[name].parameter
         key = (row.key, id(mesh_of(parameter)))
-        if key not in found:
+        if key not in groups:
             group: Group = {"params": [], "names": [], **row.numbers}
             if row.kind is not None:
                 group |= {"optimizer": row.kind, "use_muon": row.kind == MUON}  # the word of other packages
             if row.parts:
                 group["parts"] = row.parts
-            found[key] = group
-        found[key]["params"].append(parameter)
-        found[key]["names"].append(name)
-    return sorted(found.values(), key=lambda group: group.get("optimizer") == ENTRYWISE)
+            groups[key] = group
+        groups[key]["params"].append(parameter)
+        groups[key]["names"].append(name)
+    return sorted(groups.values(), key=lambda group: group.get("optimizer") == ENTRYWISE)

@@ -89,14 +89,14 @@ class Names:
         for exact in (name, bare(name)):
             if exact in self.rules:
                 return exact
-        found = sorted({tail for tail in _behind_indices(bare(name)) if tail in self.stacked})
-        found = sorted(of_block(bare(name), self.stacked)) or found
-        if len(found) > 1:
+        rules = sorted({tail for tail in _behind_indices(bare(name)) if tail in self.stacked})
+        rules = sorted(of_block(bare(name), self.stacked)) or rules
+        if len(rules) > 1:
             raise Unmatched(
-                f"could follow {' or '.join(map(repr, found))}", where=f"parameter {name!r} of the model",
-                hint=f"say which: names={{{name!r}: {found[0]!r}}}",
+                f"could follow {' or '.join(map(repr, rules))}", where=f"parameter {name!r} of the model",
+                hint=f"say which: names={{{name!r}: {rules[0]!r}}}",
             )  # fmt: skip
-        return found[0] if found else None
+        return rules[0] if rules else None
 
 
 def bare(name: str) -> str:
@@ -162,7 +162,7 @@ def match(model: Module, names: Names, silent: Silent | None = None) -> Match:
         aliases.setdefault(id(parameter), []).append(name)
         parameters[id(parameter)] = parameter
     normed = weight_norms(model)
-    found, unknown = Match({}, {}, {}), list[str]()
+    matched, unknown = Match({}, {}, {}), list[str]()
     for key, called in aliases.items():
         rules = {name: rule for name in called if (rule := names.rule(name)) is not None}
         part: Part = ""
@@ -177,26 +177,26 @@ def match(model: Module, names: Names, silent: Silent | None = None) -> Match:
             )
         if rules:
             name, rule = next(iter(rules.items()))
-            found.ruled[name] = Follower(names.parts[rule], parameters[key], part, tuple(map(bare, called)))
-        elif not _without(found, called, parameters[key], silent):
+            matched.ruled[name] = Follower(names.parts[rule], parameters[key], part, tuple(map(bare, called)))
+        elif not _without(matched, called, parameters[key], silent):
             unknown.append(called[0])
     _reached(names, [name for called in aliases.values() for name in called])
-    _complete(names, {weight_of(follower.rule) for follower in found.ruled.values()}, unknown)
-    _one_pattern(found.ruled, names)
-    return found
+    _complete(names, {weight_of(follower.rule) for follower in matched.ruled.values()}, unknown)
+    _one_pattern(matched.ruled, names)
+    return matched
 
 
-def _without(found: Match, called: list[str], parameter: Parameter, silent: Silent) -> bool:
+def _without(matched: Match, called: list[str], parameter: Parameter, silent: Silent) -> bool:
     """Puts a parameter without a rule where it belongs, if it may be without. Raises `Unmatched` for a lost one."""
     name, why = called[0], silent.why(called)
     if parameter.requires_grad and silent.asked(called):
-        found.unruled[name] = Follower((), parameter, names=tuple(map(bare, called)))
+        matched.unruled[name] = Follower((), parameter, names=tuple(map(bare, called)))
     elif why is None:
         return False
     elif not parameter.requires_grad:
-        found.left[name] = "is not trained"
+        matched.left[name] = "is not trained"
     elif why == "unused":
-        found.left[name] = "no output depended on it when the graph was made"
+        matched.left[name] = "no output depended on it when the graph was made"
     else:
         raise Unmatched(
             "requires a gradient, and was frozen when the graph was made", where=f"parameter {name!r} of the model",
@@ -233,9 +233,9 @@ def _one_pattern(matched: Matched, names: Names) -> None:
         if not names.mapped(name) and follower.part != "magnitude":
             pattern = ".".join("*" if part.isdigit() else part for part in bare(name).split("."))
             patterns.setdefault(weight_of(follower.rule), {})[pattern] = name
-    for rule, found in patterns.items():
-        if len(found) > 1:
+    for rule, alike in patterns.items():
+        if len(alike) > 1:
             raise Unmatched(
-                f"could be that of {' and of '.join(map(repr, found))}", where=f"rule {rule!r}",
-                hint=f"say which follow it: names={{{next(iter(found))!r}: {rule!r}, ...}}",
+                f"could be that of {' and of '.join(map(repr, alike))}", where=f"rule {rule!r}",
+                hint=f"say which follow it: names={{{next(iter(alike))!r}: {rule!r}, ...}}",
             )  # fmt: skip

@@ -18,29 +18,29 @@ if TYPE_CHECKING:
 
 
 def adjustment(
-    at: Sizes, rule: str, parameter: Parameter, adjust: Adjust = "original", is_part: bool = False
+    target: Sizes, rule: str, parameter: Parameter, adjust: Adjust = "original", is_part: bool = False
 ) -> float:  # fmt: skip
     """How much more an optimizer moves a matrix than the rule takes for granted, relative to the base size.
 
     `adjust` is by what it multiplies the rate (torch's default: the root of rows/columns, if above 1, whichever of the
     two is the fan-out). `is_part`: the rule is for a part of the parameter, of which the graph alone knows the lengths.
     """
-    graph, use = at.graph, matrix(at.graph, rule) if at.graph else None
+    graph, use = target.graph, matrix(target.graph, rule) if target.graph else None
     if graph is None or use is None:
         return 1.0
-    law = named_in(at.solution.optimizer)
+    law = named_in(target.solution.optimizer)
     out_first = min(use.brought) < min(use.summed)
 
     def surplus(sizes: Mapping[str, float]) -> float:
         sides = (use.brought, use.summed) if out_first else (use.summed, use.brought)
         rows, columns = (float(count(graph, rule, part, sizes)) for part in sides)
         if not is_part:  # a parameter's own lengths, which those of a graph by hand may stand for in proportion
-            rows *= parameter.shape[0] / count(graph, rule, sides[0], at.sizes)
-            columns *= parameter.shape[1] / count(graph, rule, sides[1], at.sizes)
+            rows *= parameter.shape[0] / count(graph, rule, sides[0], target.sizes)
+            columns *= parameter.shape[1] / count(graph, rule, sides[1], target.sizes)
         out, into = (rows, columns) if out_first else (columns, rows)
         return _adjusted(adjust, rows, columns) / _beside_orthogonal(law, out, into)
 
-    return surplus(at.sizes) / surplus(at.base)
+    return surplus(target.sizes) / surplus(target.base)
 
 
 def _adjusted(how: Adjust, rows: float, columns: float) -> float:

@@ -52,11 +52,11 @@ class Pieces:
         assert parameter.grad is not None
         piece = torch.nn.Parameter(matrix(whole(parameter), text).clone())
         piece.grad = matrix(whole(parameter.grad), text).clone()
-        known = self.state.get(parameter, {})
-        if known:
+        kept = self.state.get(parameter, {})
+        if kept:
             state[piece] = {
                 key: matrix(whole(value), text).clone() if _alike(value, parameter) else _copied(value)
-                for key, value in known.items()
+                for key, value in kept.items()
             }
         self.cut.setdefault(parameter, []).append((text, piece))
         return piece
@@ -112,7 +112,7 @@ def _set(values: Tensor, text: str, piece: Tensor) -> None:
 
 def _gathered(parameter: Tensor, pieces: list[tuple[str, Tensor, dict[str, Any]]]) -> dict[str, Any]:
     """The state of a parameter from that of its pieces. Raises `TypeError` for state of another shape than theirs."""
-    found: dict[str, Any] = {}
+    gathered: dict[str, Any] = {}
     for key, value in pieces[0][2].items():
         if isinstance(value, Tensor) and value.shape == pieces[0][1].shape:
             like = torch.zeros_like(parameter, dtype=value.dtype)
@@ -120,9 +120,9 @@ def _gathered(parameter: Tensor, pieces: list[tuple[str, Tensor, dict[str, Any]]
             for text, _, state in pieces:
                 _set(values, text, state[key])
             fill(like, values)
-            found[key] = like
+            gathered[key] = like
         elif isinstance(value, Tensor) and value.ndim > 0:
             raise TypeError(f"state {key!r} of {tuple(value.shape)} is not that of a part of a fused weight")
         else:
-            found[key] = value
-    return found
+            gathered[key] = value
+    return gathered

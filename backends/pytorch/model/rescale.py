@@ -25,7 +25,7 @@ Reference = Mapping[str, float]
 """The std at the base size, by the name of a parameter of the model or of its rule."""
 
 
-def rescale(model: Module, matched: Matched, at: Sizes, reference: Reference | None) -> None:
+def rescale(model: Module, matched: Matched, target: Sizes, reference: Reference | None) -> None:
     """Multiplies every random parameter so that its std is that of the base size times `ratio**init`.
 
     Constants stay, and so does what the graph declares as zeros, ones or a fixed structure. Layers that the reference
@@ -34,27 +34,27 @@ def rescale(model: Module, matched: Matched, at: Sizes, reference: Reference | N
     kept: list[str] = []
     normed = weight_norms(model)
     factors: dict[str, float] = {}
-    known = Known(reference)
+    starts = Known(reference)
     late = {name for name, follower in matched.items() if follower.part == "magnitude"}
-    for name in sorted(matched, key=lambda name: (name in late, not known.has(name))):
+    for name in sorted(matched, key=lambda name: (name in late, not starts.has(name))):
         follower = matched[name]
         if follower.part == "magnitude":  # of the weight that the direction stands for: both alike
             follower.parameter.mul_(factors.get(normed[name].weight, 1.0))
             continue
         is_gain = name in normed and normed[name].part == "magnitude"
-        found: list[float] = []
+        shares: list[float] = []
         for rule in follower.rules:
             values = (
-                region(whole(follower.parameter), rule, at.sizes) if len(follower.rules) > 1 else follower.parameter
+                region(whole(follower.parameter), rule, target.sizes) if len(follower.rules) > 1 else follower.parameter
             )
-            kind = at.graph.parameters[rule].init if at.graph is not None else "normal"
+            kind = target.graph.parameters[rule].init if target.graph is not None else "normal"
             drawn = not constant(values)
             if drawn and kind in ("zeros", "ones"):
                 kept.append(name)
-            found.append(_factor(at, name, rule, values, known, is_gain) if drawn and kind == "normal" else 1.0)
-        _multiply(follower, found, at)
+            shares.append(_factor(target, name, rule, values, starts, is_gain) if drawn and kind == "normal" else 1.0)
+        _multiply(follower, shares, target)
         if follower.part == "direction":
-            factors[normed[name].weight] = found[0]
+            factors[normed[name].weight] = shares[0]
     if kept:
         _warn(f"the graph declares {', '.join(kept)} as constant at first, the model draws them: left as they are")
     if reference is None:
@@ -64,7 +64,7 @@ def rescale(model: Module, matched: Matched, at: Sizes, reference: Reference | N
         )
 
 
-def _multiply(follower: Follower, factors: list[float], at: Sizes) -> None:
+def _multiply(follower: Follower, factors: list[float], target: Sizes) -> None:
     """A parameter times its factor, or times one for each of its parts."""
     if set(factors) == {1.0}:
         return
@@ -73,21 +73,21 @@ def _multiply(follower: Follower, factors: list[float], at: Sizes) -> None:
         return
     values = whole(follower.parameter).clone()
     for rule, factor in zip(follower.rules, factors, strict=True):
-        region(values, rule, at.sizes).mul_(factor)
+        region(values, rule, target.sizes).mul_(factor)
     fill(follower.parameter, values)
 
 
-def check_growth(model: Module, reference: Module, names: Names, at: Sizes) -> None:
+def check_growth(model: Module, reference: Module, names: Names, target: Sizes) -> None:
     """Raises `ScaleRulesError` if a parameter of the model is not as much larger than the reference's as sizes say."""
-    lengths = at.graph.lengths if at.graph is not None else {}
+    lengths = target.graph.lengths if target.graph is not None else {}
     before = {bare(name): parameter.numel() for name, parameter in reference.named_parameters(remove_duplicate=False)}
     for name, parameter in model.named_parameters():
         rule = names.rule(name)
         is_whole = rule is not None and names.parts[rule] == (rule,)
-        if at.graph is not None and rule is not None and is_whole and bare(name) in before:
+        if target.graph is not None and rule is not None and is_whole and bare(name) in before:
             stacked = names.mapped(name) is None and bare(name) == rule
-            axes = at.graph.shape_of(rule) if stacked else at.graph.parameters[rule].axes
-            expected = math.prod(lengths[axis].value(at.sizes) / lengths[axis].value(at.base) for axis in axes)
+            axes = target.graph.shape_of(rule) if stacked else target.graph.parameters[rule].axes
+            expected = math.prod(lengths[axis].value(target.sizes) / lengths[axis].value(target.base) for axis in axes)
             grown = parameter.numel() / before[bare(name)]
             if not expected / 1.5 < grown < expected * 1.5:
                 what = f"has {grown:g} times the entries that it has in reference=, sizes= and base= say {expected:g}"
@@ -119,24 +119,24 @@ class Known:
         return self.stds[rule] / own if rule in self.stds else None
 
 
-def _factor(at: Sizes, name: str, rule: str, parameter: Tensor, known: Known, is_gain: bool) -> float:
+def _factor(target: Sizes, name: str, rule: str, parameter: Tensor, starts: Known, is_gain: bool) -> float:
     """What a parameter is multiplied with; of a weight norm's magnitude (`is_gain`) the mean counts, not the std."""
-    exponent = at.factor(at.solution.parameters[rule].init)
-    if known.stds is not None:
-        ratio = known.ratio(name, rule, root_mean_square(parameter) if is_gain else spread(parameter))
+    exponent = target.factor(target.solution.parameters[rule].init)
+    if starts.stds is not None:
+        ratio = starts.ratio(name, rule, root_mean_square(parameter) if is_gain else spread(parameter))
         if ratio is None:
             hint = f"{rule!r}: std covers it too"
             raise ScaleRulesError("is not in reference=", where=f"parameter {name!r}", hint=hint)
         return ratio * exponent
-    if at.graph is None:
+    if target.graph is None:
         what = "how the model's own initialisation changes with its size is not known without the graph"
         raise ScaleRulesError(what, hint="give graph=..., or reference=...")
     if is_gain:  # torch starts with the norms of rows whose entries are 1/sqrt(fan_in)
         return exponent
-    return math.sqrt(fan_in(at.graph, rule, at.sizes) / fan_in(at.graph, rule, at.base)) * exponent
+    return math.sqrt(fan_in(target.graph, rule, target.sizes) / fan_in(target.graph, rule, target.base)) * exponent
 
 
-def reference_stds(model: Module, names: Names, at: Sizes) -> dict[str, float]:
+def reference_stds(model: Module, names: Names, target: Sizes) -> dict[str, float]:
     """The std of every parameter of a model, by its name, and of all parameters of a rule together by the rule's.
 
     Of a part of a fused weight by the name with the part; of a weight norm's magnitude the root mean square.
@@ -146,9 +146,9 @@ def reference_stds(model: Module, names: Names, at: Sizes) -> dict[str, float]:
     normed = weight_norms(model)
     for name, parameter in model.named_parameters(remove_duplicate=False):
         is_gain = name in normed and normed[name].part == "magnitude"
-        known = names.rule(name)
-        for rule in names.parts[known] if known is not None else ("",):
-            values = region(whole(parameter), rule, at.base)
+        weight = names.rule(name)
+        for rule in names.parts[weight] if weight is not None else ("",):
+            values = region(whole(parameter), rule, target.base)
             key = bare(name) + part_of(rule)
             stds[key] = root_mean_square(values) if is_gain else spread(values)
             if rule:
@@ -156,14 +156,14 @@ def reference_stds(model: Module, names: Names, at: Sizes) -> dict[str, float]:
     return {rule: math.sqrt(sum(values) / len(values)) for rule, values in squares.items()} | stds
 
 
-def reference_values(model: Module, names: Names, at: Sizes) -> dict[str, Tensor]:
+def reference_values(model: Module, names: Names, target: Sizes) -> dict[str, Tensor]:
     """The values of every parameter of a model, whole, by its name and part, and one of each rule by the rule's."""
     values: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        known = names.rule(name)
-        for rule in names.parts[known] if known is not None else ("",):
-            values[bare(name) + part_of(rule)] = region(whole(parameter), rule, at.base)
-            values.setdefault(rule, region(whole(parameter), rule, at.base))
+        weight = names.rule(name)
+        for rule in names.parts[weight] if weight is not None else ("",):
+            values[bare(name) + part_of(rule)] = region(whole(parameter), rule, target.base)
+            values.setdefault(rule, region(whole(parameter), rule, target.base))
     return values
 
 

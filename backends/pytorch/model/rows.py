@@ -69,28 +69,28 @@ def _times(value: Any, factor: Any) -> Any:
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, tuple):
-        return tuple(_rounded(each) for each in cast("tuple[Any, ...]", value))
+        return tuple(_rounded(inner) for inner in cast("tuple[Any, ...]", value))
     return float(f"{value:.12g}")
 
 
-def rows_of(matched: Matched, at: Sizes, asked: Asked) -> dict[str, Row]:
+def rows_of(matched: Matched, target: Sizes, asked: Asked) -> dict[str, Row]:
     """The numbers of all parameters that are trained, by name; those without a rule have the base numbers.
 
     Raises `ScaleRulesError` for parameters to which an optimizer cannot do what their rules are for.
     """
-    return {name: _row(at, name, follower, asked) for name, follower in matched.items() if follower.trained}
+    return {name: _row(target, name, follower, asked) for name, follower in matched.items() if follower.trained}
 
 
-def _row(at: Sizes, name: str, follower: Follower, asked: Asked) -> Row:
-    law = law_at(at)
+def _row(target: Sizes, name: str, follower: Follower, asked: Asked) -> Row:
+    law = law_at(target)
     kind: str | None = ENTRYWISE if law is not None and "muon" in law.name else None
     parts: tuple[Part, ...] = ()
     if not follower.rules:
         factor: dict[str, Any] = {"lr": 1.0, "weight_decay": 1.0, "eps": 1.0}
     elif follower.part == "magnitude":
-        factor = _magnitude(at, name, follower)
+        factor = _magnitude(target, name, follower)
     else:
-        factor, kind, parts = _of_rules(at, name, follower, asked)
+        factor, kind, parts = _of_rules(target, name, follower, asked)
     names = follower.names or (name,)
     tuned: dict[str, Any] = {"lr": (asked.lr_beside if kind == ENTRYWISE else asked.lr).of_names(names)}
     tuned["weight_decay"] = asked.weight_decay.of_names(names)
@@ -120,51 +120,53 @@ def _epsilons(tuned: dict[str, Any], factor: dict[str, Any], given: Any, receive
 
 
 def _of_rules(
-    at: Sizes, name: str, follower: Follower, asked: Asked
+    target: Sizes, name: str, follower: Follower, asked: Asked
 ) -> tuple[dict[str, Any], str | None, tuple[Part, ...]]:
     """The factors of a parameter; of a fused one that moves entry by entry the smallest rate of its parts."""
-    each = [_of_rule(at, name, rule, follower, asked) for rule in follower.rules]
-    chosen = min(each, key=lambda found: float(found[0]["lr"]))
+    all_factors = [_of_rule(target, name, rule, follower, asked) for rule in follower.rules]
+    chosen = min(all_factors, key=lambda of_rule: float(of_rule[0]["lr"]))
     factor, kind = dict(chosen[0]), chosen[1]
-    factor["eps"] = min(float(found[0]["eps"]) for found in each)
-    if len(each) == 1:
+    factor["eps"] = min(float(of_rule[0]["eps"]) for of_rule in all_factors)
+    if len(all_factors) == 1:
         return factor, kind, ()
-    law = law_at(at)
-    if law is not None and law.spectral and kind != MUON and any(_is_matrix(at, rule) for rule in follower.rules):
-        what = f"is one matrix of {len(each)} parts, and {law.name} would mix them"
+    law = law_at(target)
+    if law is not None and law.spectral and kind != MUON and any(_is_matrix(target, rule) for rule in follower.rules):
+        what = f"is one matrix of {len(all_factors)} parts, and {law.name} would mix them"
         raise ScaleRulesError(what, where=f"parameter {name!r}", hint="split it in the model, or derive for adamw")
     if kind != MUON:
         return factor, kind, ()
     parts = tuple(
-        (with_numbers(rule, at.sizes), found["lr"] / factor["lr"], found["weight_decay"] / factor["weight_decay"])
-        for rule, (found, _) in zip(follower.rules, each, strict=True)
+        (with_numbers(rule, target.sizes), own["lr"] / factor["lr"], own["weight_decay"] / factor["weight_decay"])
+        for rule, (own, _) in zip(follower.rules, all_factors, strict=True)
     )
     return factor, kind, parts
 
 
-def _is_matrix(at: Sizes, rule: str) -> bool:
-    return at.graph is None or matrix(at.graph, rule) is not None
+def _is_matrix(target: Sizes, rule: str) -> bool:
+    return target.graph is None or matrix(target.graph, rule) is not None
 
 
-def _of_rule(at: Sizes, name: str, rule: str, follower: Follower, asked: Asked) -> tuple[dict[str, Any], str | None]:
-    exponents, parameter, law = at.solution.parameters[rule], follower.parameter, law_at(at)
+def _of_rule(
+    target: Sizes, name: str, rule: str, follower: Follower, asked: Asked
+) -> tuple[dict[str, Any], str | None]:
+    exponents, parameter, law = target.solution.parameters[rule], follower.parameter, law_at(target)
     factor: dict[str, Any] = {
-        "lr": at.factor(exponents.lr),
-        "weight_decay": at.factor(
-            decay_exponents(at, rule, exponents, asked.receiver) if asked.decays else exponents.wd
+        "lr": target.factor(exponents.lr),
+        "weight_decay": target.factor(
+            decay_exponents(target, rule, exponents, asked.receiver) if asked.decays else exponents.wd
         ),
-        "eps": at.factor(exponents.eps),
+        "eps": target.factor(exponents.eps),
     }
-    factor |= {key: at.factor(exponents.dampings[key]) for key in ("eps2", RADIUS) if key in exponents.dampings}
+    factor |= {key: target.factor(exponents.dampings[key]) for key in ("eps2", RADIUS) if key in exponents.dampings}
     if law is None or "muon" not in law.name:
         return factor, None
-    if at.graph is None:
+    if target.graph is None:
         raise ScaleRulesError("which parameters are matrices is not known without the graph", hint="give it: graph=...")
-    if matrix(at.graph, rule) is None:
+    if matrix(target.graph, rule) is None:
         return factor, ENTRYWISE
     if asked.receiver is not None and (adjust := asked.receiver.adjust) is not None:
         _two_dimensions(name, parameter, asked.receiver)
-        change = adjustment(at, rule, parameter, adjust, len(follower.rules) > 1)
+        change = adjustment(target, rule, parameter, adjust, len(follower.rules) > 1)
         factor["lr"] /= change
         factor["weight_decay"] *= change  # torch decays by lr * weight_decay
     return factor, MUON
@@ -176,17 +178,17 @@ def _two_dimensions(name: str, parameter: Parameter, receiver: Receiver) -> None
         raise ScaleRulesError(what, where=f"parameter {name!r}", hint="keep one matrix per parameter and layer")
 
 
-def _magnitude(at: Sizes, name: str, follower: Follower) -> dict[str, Any]:
-    """Of a weight norm without a rule of its own: relative to its size, a row's norm moves as all rules let rows move.
+def _magnitude(target: Sizes, name: str, follower: Follower) -> dict[str, Any]:
+    """The factors of a weight norm without a rule of its own: its norms of rows move as all rules let rows move.
 
     The norm of a row has the size `init * sqrt(fan_in)`, and a change of it by a fixed share changes each output by
     that share. What step that takes is known for rules whose steps do not depend on the gradient's size.
     """
-    law = law_at(at)
-    if law is None or not law.normalised() or at.graph is None or not is_by_row(follower.parameter):
+    law = law_at(target)
+    if law is None or not law.normalised() or target.graph is None or not is_by_row(follower.parameter):
         what = f"is the magnitude of a weight norm, whose rate does not follow from the rule {follower.rule!r} alone"
         raise ScaleRulesError(what, where=f"parameter {name!r}", hint="derive from the model itself: sr.trace(...)")
-    exponents = at.solution.parameters[follower.rule]
-    sums = [fan_in(at.graph, follower.rule, sizes) for sizes in (at.sizes, at.base)]
-    norm = at.factor(exponents.init) * math.sqrt(sums[0] / sums[1])
-    return {"lr": norm, "weight_decay": 1 / norm, "eps": at.factor(exponents.eps)}
+    exponents = target.solution.parameters[follower.rule]
+    sums = [fan_in(target.graph, follower.rule, sizes) for sizes in (target.sizes, target.base)]
+    norm = target.factor(exponents.init) * math.sqrt(sums[0] / sums[1])
+    return {"lr": norm, "weight_decay": 1 / norm, "eps": target.factor(exponents.eps)}

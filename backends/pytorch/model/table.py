@@ -36,19 +36,19 @@ def plain(
 
 def _group(group: Group, rows: Mapping[str, Row]) -> dict[str, Any]:
     row = rows[group["names"][0]]
-    made: dict[str, Any] = {key: _number(value) for key, value in row.numbers.items()}
+    numbers: dict[str, Any] = {key: _number(value) for key, value in row.numbers.items()}
     if row.kind is not None:
-        made["optimizer"] = row.kind
+        numbers["optimizer"] = row.kind
     if row.parts:
-        made["parts"] = [{"reads": text, "lr": rate, "weight_decay": decay} for text, rate, decay in row.parts]
+        numbers["parts"] = [{"reads": text, "lr": rate, "weight_decay": decay} for text, rate, decay in row.parts]
     tuned = {key: _number(value) for key, value in row.tuned.items()}
     factors = {key: _number(row.factor.get(key, 1.0)) for key in row.tuned}
-    return {**made, "tuned": tuned, "factors": factors, "names": list(group["names"])}
+    return {**numbers, "tuned": tuned, "factors": factors, "names": list(group["names"])}
 
 
 def _number(value: Any) -> Any:
     if isinstance(value, tuple):
-        return [_number(each) for each in cast("tuple[Any, ...]", value)]
+        return [_number(inner) for inner in cast("tuple[Any, ...]", value)]
     return None if value is None else float(value)
 
 

@@ -48,12 +48,12 @@ class Tuned:
 
     def of_names(self, names: Sequence[str]) -> Any:
         """The number of a parameter by its names (several where it is tied). Raises `ScaleRulesError` without one."""
-        found = [pattern for pattern in self.values if any(fits(name, pattern) for name in names)]
-        if not found:
+        patterns = [pattern for pattern in self.values if any(fits(name, pattern) for name in names)]
+        if not patterns:
             hint = f'add what holds for all others: {{"*": ..., {next(iter(self.values))!r}: ...}}'
             raise ScaleRulesError(f"parameter {names[0]!r} fits no pattern", where=f"{self.what}=", hint=hint)
-        most = max(map(specific, found))
-        return self.values[[pattern for pattern in found if specific(pattern) == most][-1]]
+        most = max(map(specific, patterns))
+        return self.values[[pattern for pattern in patterns if specific(pattern) == most][-1]]
 
     def check(self, names: Iterable[str]) -> None:
         """Raises `ScaleRulesError` for a pattern that fits no parameter of the model."""
@@ -90,19 +90,19 @@ def number(what: str, value: Any) -> Number:
 def epsilon(what: str, value: Any) -> Any:
     """An epsilon, or a pair of two as Adafactor takes them (None: what the optimizer takes by itself)."""
     if isinstance(value, (tuple, list)) and len(cast("Sequence[Any]", value)) == 2:
-        return tuple(None if each is None else float(number(what, each)) for each in cast("Sequence[Any]", value))
+        return tuple(None if part is None else float(number(what, part)) for part in cast("Sequence[Any]", value))
     return float(number(what, value))
 
 
 def betas(what: str, value: Any) -> tuple[float, ...]:
     """Two or three decays of moving averages. Raises `ScaleRulesError`."""
-    each = cast("Sequence[Any]", value) if isinstance(value, (tuple, list)) else ()
-    if len(each) not in (2, 3):
+    given = cast("Sequence[Any]", value) if isinstance(value, (tuple, list)) else ()
+    if len(given) not in (2, 3):
         raise ScaleRulesError(f"is {_shown(value)}, not a pair of numbers", where=f"{what}=", hint="(0.9, 0.95)")
-    found = tuple(float(number(what, beta)) for beta in each)
-    if max(found) >= 1:
-        raise ScaleRulesError(f"cannot be {found}", where=f"{what}=", hint="each is below 1")
-    return found
+    decays = tuple(float(number(what, beta)) for beta in given)
+    if max(decays) >= 1:
+        raise ScaleRulesError(f"cannot be {decays}", where=f"{what}=", hint="each is below 1")
+    return decays
 
 
 def _shown(value: Any) -> str:

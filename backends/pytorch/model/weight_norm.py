@@ -26,20 +26,20 @@ class Normed:
 
 def weight_norms(model: Module) -> dict[str, Normed]:
     """The parameters of weight-normed modules, by name; of `parametrizations.weight_norm` and of the older form."""
-    found: dict[str, Normed] = {}
+    normed: dict[str, Normed] = {}
     for path, module in model.named_modules(remove_duplicate=False):
         start = f"{path}." if path else ""
         for name, parametrization in getattr(module, "parametrizations", {}).items():
             if [type(step).__name__ for step in parametrization] == ["_WeightNorm"]:
                 inner = f"{start}parametrizations.{name}.original"
-                found[f"{inner}0"] = Normed(start + name, "magnitude")
-                found[f"{inner}1"] = Normed(start + name, "direction")
+                normed[f"{inner}0"] = Normed(start + name, "magnitude")
+                normed[f"{inner}1"] = Normed(start + name, "direction")
         for hook in module._forward_pre_hooks.values():
             if type(hook).__name__ == "WeightNorm":
                 name = str(getattr(hook, "name", "weight"))
-                found[f"{start}{name}_g"] = Normed(start + name, "magnitude")
-                found[f"{start}{name}_v"] = Normed(start + name, "direction")
-    return found
+                normed[f"{start}{name}_g"] = Normed(start + name, "magnitude")
+                normed[f"{start}{name}_v"] = Normed(start + name, "direction")
+    return normed
 
 
 def norms(direction: Tensor, magnitude: Tensor) -> Tensor:

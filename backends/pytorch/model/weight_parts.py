@@ -92,7 +92,7 @@ def _number(text: str, sizes: Mapping[str, float], rule: str) -> int:
 
 def by_weight(rules: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The rules by the weight that they are for."""
-    found: dict[str, list[str]] = {}
+    rules_of: dict[str, list[str]] = {}
     for rule in rules:
-        found.setdefault(weight_of(rule), []).append(rule)
-    return {weight: tuple(parts) for weight, parts in found.items()}
+        rules_of.setdefault(weight_of(rule), []).append(rule)
+    return {weight: tuple(parts) for weight, parts in rules_of.items()}

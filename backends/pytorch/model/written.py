@@ -62,16 +62,16 @@ def _from_to(base: Any, here: Any) -> str:
 
 def _short(value: Any) -> str:
     if isinstance(value, tuple):
-        return "(" + ", ".join(_short(each) for each in cast("tuple[Any, ...]", value)) + ")"
+        return "(" + ", ".join(_short(inner) for inner in cast("tuple[Any, ...]", value)) + ")"
     return "-" if value is None else f"{float(value):.4g}"
 
 
 def _kinds(names: Sequence[str]) -> list[str]:
     """Names, those of several layers as one: `blocks.0-11.mlp.up`, `0,2.weight`."""
-    found: dict[str, list[str]] = {}
+    alike_names: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(".".join("*" if part.isdigit() else part for part in name.split(".")), []).append(name)
-    return [_one(pattern, alike) for pattern, alike in found.items()]
+        alike_names.setdefault(".".join("*" if part.isdigit() else part for part in name.split(".")), []).append(name)
+    return [_one(pattern, alike) for pattern, alike in alike_names.items()]
 
 
 def _one(pattern: str, names: Sequence[str]) -> str:
