@@ -117,7 +117,8 @@ def check_kind(law: Law | None, receiver: Receiver) -> None:
     """Raises `ScaleRulesError` if rules for `law` are not rules for this class; one that cannot be tried passes."""
     where = f"optimizer {receiver.name}"
     if not receiver.obeys:
-        hint = "relative_step=False, in a functools.partial" if receiver.takes("relative_step") else "take another one"
+        is_relative = "relative_step" in receiver.arguments
+        hint = "relative_step=False, in a functools.partial" if is_relative else "take another one"
         raise ScaleRulesError("does not follow the rates of its groups", where=where, hint=hint)
     moves = receiver.moves
     if law is None or moves is None:

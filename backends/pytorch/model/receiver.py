@@ -70,6 +70,13 @@ class Receiver:
                 raise UnknownName("argument", name, known, where=f"optimizer {receiver.name}")
         return receiver
 
+    @property
+    def missing(self) -> list[str]:
+        """Arguments that the class cannot do without and does not have, but the parameters, which are the first."""
+        kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        needed = [p.name for p in list(self.arguments.values())[1:] if p.kind in kinds and p.default is p.empty]
+        return [name for name in needed if name not in self.options and name != "lr"]
+
     def with_options(self, options: Mapping[str, Any]) -> Receiver:
         """The same class with further arguments. Raises `UnknownName` for one that it does not take."""
         return Receiver.of(functools.partial(self.kind, **{**self.options, **options}))

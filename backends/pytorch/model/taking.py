@@ -24,6 +24,9 @@ OF_PAIR = ("options", "others", "other_options")
 def taken(receiver: Receiver, options: Mapping[str, Any], made: Made, rows: Sequence[Row]) -> Taken:
     """One class for all groups. Raises `ScaleRulesError` for one that does with the numbers what they are not for."""
     receiver = receiver.with_options(options)
+    if receiver.missing:
+        hint = f"groups.optimizer({receiver.name}, {receiver.missing[0]}=...)"
+        raise ScaleRulesError(f"needs {', '.join(receiver.missing)}", where=f"optimizer {receiver.name}", hint=hint)
     check(receiver, made, rows)
     tuned = {"lr": made.lr} if made.lr is not None and receiver.takes("lr") else {}
     return receiver.kind, {**receiver.options, **tuned}

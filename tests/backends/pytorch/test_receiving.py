@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import pytorch_optimizer
 import torch
 import yaml
 from handmade import handmade
@@ -129,6 +130,8 @@ FOR_GROUPS: list[tuple[Callable[[Groups], Any], str]] = [
     (lambda groups: groups.optimizer(torch.optim.AdamW, lr=0.1), r"lr= has no effect, every group has its own"),
     (lambda groups: groups.optimizer(torch.optim.AdamW, eps=1.0), r"eps= has no effect, every group has its own"),
     (lambda groups: groups.optimizer(torch.optim.AdamW, params=[]), r"unknown argument 'params'"),
+    (lambda groups: groups.optimizer(pytorch_optimizer.AdamMini), r"optimizer AdamMini: needs model \(groups\.optimizer"),
+    (lambda groups: groups.optimizer(pytorch_optimizer.AdaShift), r"does not follow the rates .* \(take another one\)"),
     (lambda groups: groups.on(Net), r"the model: is a type, not a torch module"),  # type: ignore[arg-type]
     (lambda groups: groups.on(Net(64)), r"parameter 'W_E': is 11 x 64, these groups are for 11 x 128"),
     (lambda groups: groups.on(Net(128), names={"w.*": "W_E"}), r"names=: unknown name 'w\.\*'"),
@@ -205,8 +208,6 @@ def test_a_pair_of_epsilons_is_scaled_one_by_one() -> None:
 
 
 def test_an_optimizer_that_finds_its_rates_is_refused() -> None:
-    import pytorch_optimizer
-
     with pytest.raises(ScaleRulesError, match=r"Prodigy: does not follow the rates of its groups"):
         quiet(Net(128), rules(), sizes=WIDE, optimizer=pytorch_optimizer.Prodigy)
     with pytest.raises(ScaleRulesError, match=r"relative_step=False, in a functools\.partial"):
