@@ -72,10 +72,10 @@ class Receiver:
 
     @property
     def missing(self) -> list[str]:
-        """Arguments that the class cannot do without and does not have, but the parameters, which are the first."""
+        """Arguments that the class cannot do without and does not have, but for groups and rate."""
         kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-        needed = [p.name for p in list(self.arguments.values())[1:] if p.kind in kinds and p.default is p.empty]
-        return [name for name in needed if name not in self.options and name != "lr"]
+        needed = [p.name for p in self.arguments.values() if p.kind in kinds and p.default is p.empty]
+        return [name for name in needed if name not in (*self.options, "params", "lr")]
 
     def with_options(self, options: Mapping[str, Any]) -> Receiver:
         """The same class with further arguments. Raises `UnknownName` for one that it does not take."""

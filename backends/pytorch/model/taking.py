@@ -24,6 +24,9 @@ OF_PAIR = ("options", "others", "other_options")
 def taken(receiver: Receiver, options: Mapping[str, Any], made: Made, rows: Sequence[Row]) -> Taken:
     """One class for all groups. Raises `ScaleRulesError` for one that does with the numbers what they are not for."""
     receiver = receiver.with_options(options)
+    if not receiver.takes("params") or (receiver.missing and "params" not in receiver.arguments):
+        hint = f"it has {', '.join(receiver.arguments)}"
+        raise ScaleRulesError("takes no groups of parameters", where=f"optimizer {receiver.name}", hint=hint)
     if receiver.missing:
         hint = f"groups.optimizer({receiver.name}, {receiver.missing[0]}=...)"
         raise ScaleRulesError(f"needs {', '.join(receiver.missing)}", where=f"optimizer {receiver.name}", hint=hint)

@@ -130,7 +130,8 @@ FOR_GROUPS: list[tuple[Callable[[Groups], Any], str]] = [
     (lambda groups: groups.optimizer(torch.optim.AdamW, lr=0.1), r"lr= has no effect, every group has its own"),
     (lambda groups: groups.optimizer(torch.optim.AdamW, eps=1.0), r"eps= has no effect, every group has its own"),
     (lambda groups: groups.optimizer(torch.optim.AdamW, params=[]), r"unknown argument 'params'"),
-    (lambda groups: groups.optimizer(pytorch_optimizer.AdamMini), r"optimizer AdamMini: needs model \(groups\.optimizer"),
+    (lambda groups: groups.optimizer(pytorch_optimizer.AdamMini), r"optimizer AdamMini: takes no groups of parameters"),
+    (lambda groups: groups.optimizer(pytorch_optimizer.BSAM), r"optimizer BSAM: needs num_data \(groups\.optimizer"),
     (lambda groups: groups.optimizer(pytorch_optimizer.AdaShift), r"does not follow the rates .* \(take another one\)"),
     (lambda groups: groups.on(Net), r"the model: is a type, not a torch module"),  # type: ignore[arg-type]
     (lambda groups: groups.on(Net(64)), r"parameter 'W_E': is 11 x 64, these groups are for 11 x 128"),
