@@ -184,7 +184,7 @@ class _Ensemble:
         now = _by_node(values)
         scale = {name: _norm(value) for name, value in now.items()}
         if not count:
-            self.first = now
+            self.first = self._kept(now)
             self._note({("value", name, 0, None): (norm, None) for name, norm in scale.items()}, now)
         else:
             changes = {name: minus(value, self.first[name]) for name, value in now.items()}
@@ -194,6 +194,15 @@ class _Ensemble:
         if gradients:
             left = self._remaining(count, values[0])
             self._note({("pull", "", count + 1, None): (left, None)}, {"": left[:, None]})
+
+    def _kept(self, values: Stacked) -> Stacked:
+        """The values, of which those that are views of a parameter are copied: steps are taken in place."""
+
+        def memory(tensor: Tensor) -> int:
+            return tensor.untyped_storage().data_ptr()
+
+        moving = {memory(parameter) for parameter in tree.tree_leaves(self.parameters)}
+        return tree.tree_map(lambda x: x.clone() if memory(x) in moving else x, values)
 
     @torch.no_grad()
     def _watch(self, trials: Sequence[Trial], watched: Watched, now: Stacked) -> None:

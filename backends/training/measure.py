@@ -122,7 +122,8 @@ def _matrix(graph: Graph, name: str) -> tuple[list[int], list[int]] | None:
         into = [i for i, label in labels if label not in result]
         out = [i for i, label in labels if label in result and label not in elsewhere]
         return (out, into) if into and out else None
-    return None
+    view = matrix(graph, name)  # what no einsum reads itself, one may read through a view
+    return ([i + stack for i in view.brought], [i + stack for i in view.summed]) if view else None
 
 
 def step(parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor], chosen: Mapping[str, Setting],

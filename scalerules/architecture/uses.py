@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scalerules.ops.node import Node
+from scalerules.ops.registry import law_of
 
 from .graph import Graph
 
@@ -29,7 +30,7 @@ class Use:
 def uses(graph: Graph, parameter: str, through_views: bool = False) -> list[Use]:
     """How each einsum uses a parameter (or a view of it, too), in the order of the graph."""
     nodes = dict(graph.walk())
-    views = _views(nodes, parameter) if through_views else {}
+    views = _views(graph, nodes, parameter) if through_views else {}
     found: list[Use] = []
     for name, node in nodes.items():
         read = [len(node.inputs) + k for k, source in enumerate(node.parameters) if source == parameter]
@@ -37,30 +38,46 @@ def uses(graph: Graph, parameter: str, through_views: bool = False) -> list[Use]
         if read and node.op == "einsum":
             operands, result = node.labels()
             at = read[0]
-            whole = list(range(len(operands[at])))
+            whole = [(i,) for i in range(len(operands[at]))]
             places = views[node.inputs[at]] if at < len(node.inputs) else whole
             others = {label for i, part in enumerate(operands) if i != at for label in part}
-            labels = list(zip(places, operands[at], strict=True))
+            labels = [(i, x) for group, x in zip(places, operands[at], strict=True) for i in group]
             chosen = chosen_labels(node, nodes)
             summed = tuple(i for i, label in labels if label not in result and label not in chosen)
-            brought = tuple(i for i, label in labels if label in result and label not in others)
+            brought = tuple(i for i, label in labels if label in result and label not in others and i not in summed)
             lookup = any(nodes[source].kind == "tokens" for source in node.inputs if source in nodes)
             found.append(Use(name, summed, brought, lookup))
     return found
 
 
-def _views(nodes: Mapping[str, Node], parameter: str) -> dict[str, list[int]]:
-    """The nodes that are a parameter with its axes in another order: for each of their axes that of the parameter."""
-    views: dict[str, list[int]] = {}
+Places = list[tuple[int, ...]]
+"""For each axis of a view the axes of the parameter that it shows: several where they are merged, none of a copy."""
+
+
+def _views(graph: Graph, nodes: Mapping[str, Node], parameter: str) -> dict[str, Places]:
+    """The nodes that are a parameter in another arrangement of its axes."""
+    views: dict[str, Places] = {}
     for name, node in nodes.items():
-        of_view = node.inputs[:1] if node.op == "rearrange" else []
-        if node.op != "rearrange" or not (node.parameters == [parameter] or any(key in views for key in of_view)):
+        if not law_of(node.op).passes or len(node.operands) != 1:
             continue
-        (before,), after = node.labels()
-        if sorted(before) == sorted(after):
-            places = views[of_view[0]] if of_view else list(range(len(before)))
-            views[name] = [places[before.index(label)] for label in after]
+        source = node.operands[0]
+        if node.parameters == [parameter]:
+            views[name] = _shown(node, graph.parameters[parameter].axes, graph.axes_of(name), None)
+        elif source in views:
+            views[name] = _shown(node, graph.axes_of(source), graph.axes_of(name), views[source])
     return views
+
+
+def _shown(node: Node, before: Sequence[str], after: Sequence[str], places: Places | None) -> Places:
+    """The places of a view of something with these places (None: of the parameter itself)."""
+    places = places or [(i,) for i in range(len(before))]
+    old, new = list(before), list(after)
+    if node.equation is not None:
+        (old,), new = node.labels()
+    elif len(old) == len(new):
+        return places
+    gone = tuple(i for label, group in zip(old, places, strict=True) if label not in new for i in group)
+    return [places[old.index(label)] if label in old else gone for label in new]
 
 
 def chosen_labels(node: Node, nodes: Mapping[str, Node]) -> set[str]:
@@ -88,5 +105,5 @@ def count(graph: Graph, parameter: str, positions: Iterable[int], sizes: Mapping
 
 def matrix(graph: Graph, parameter: str) -> Use | None:
     """How a parameter is a matrix (fan-out x fan-in): its first use, if that has axes of both kinds."""
-    found = uses(graph, parameter)
+    found = uses(graph, parameter, through_views=True)
     return found[0] if found and found[0].summed and found[0].brought else None

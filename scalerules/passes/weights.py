@@ -82,12 +82,20 @@ def _factors(site: Site) -> _Factors | None:
     """A site as a product of what it reads, None where it is none."""
     if law_of(site.op).multilinear:
         return _Factors(site.inputs, site.parameters, site.labels, site.result)
-    words = [[_word(label) for label in labels] for labels in (*site.labels, site.result)]
-    if not law_of(site.op).passes or len(site.operands) != 1 or sorted(words[0]) != sorted(words[1]):
+    names = _names(site) if law_of(site.op).passes and len(site.operands) == 1 else None
+    return None if names is None else _Factors(site.inputs, site.parameters, site.labels, names)
+
+
+def _names(site: Site) -> Labels | None:
+    """For each label of a view that of what it shows; None where axes that grow are copied, merged or split."""
+    before, after = site.labels[0], site.result
+    if site.node.equation is None or len(before) != len(after):
+        return before if len(before) == len(after) else None
+    left = {_word(label): label for label in before}
+    names = [left.pop(_word(label), None) for label in after]
+    if names.count(None) > 1:
         return None
-    named = dict(zip(words[0], site.labels[0], strict=True))
-    result = tuple(named[word] for word in words[1])
-    return _Factors(site.inputs, site.parameters, site.labels, result)
+    return tuple(name or next(iter(left.values())) for name in names)  # one that is merged with axes of fixed lengths
 
 
 def _word(label: str) -> str:
