@@ -48,6 +48,7 @@ def mixer(g: Builder, h: str, discretisation: str = "euler") -> str:
     rate = g.negative_exp(parameters=("A_log",), name="A")
     y = g.node("ssm", "scan", u, dt, rate, b, c, discretisation=discretisation)
     g.parameter("D", "heads", init="ones")
+    y = g.scale("ssm_factor", y, free=True)
     y = g.node("skip", "add", y, g.einsum("D", "b t h p, h -> b t h p", u, parameters=("D",)))
     y = g.einsum("gated", "b t c, b t c -> b t c", g.reshape(y, axes="batch time inner", name="joined"), z)
     y = g.gain("out_gain", g.rms_norm(y, axis="inner", name="out_norm"), "inner", "b t")

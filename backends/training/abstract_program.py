@@ -73,9 +73,10 @@ class AbstractProgram(ABC):
         """The loss of these outputs."""
 
     def loss(self, forward: Any, data: Data) -> Tensor:
-        """The loss, a mean over all axes but a last one that does not grow, over which it is a sum.
+        """The loss, a mean over all axes but the last; over that a sum where it does not grow, or is one of classes.
 
-        The gradient at an output entry is then of order one, or one over the length of the axes that grow.
+        The gradient at an output entry is then of order one, or one over the length of the axes that grow; of classes
+        it is of order one at the label.
         """
         return self.loss_of(self.outputs(forward), data.targets)
 

@@ -111,10 +111,13 @@ def _threshold(program: AbstractProgram, trial: Trial) -> float | None:
 
 
 def _matrix(graph: Graph, name: str) -> tuple[list[int], list[int]] | None:
-    """The dimensions (out, in) of a parameter that the first einsum to read it sums over, and that it alone brings."""
+    """The dimensions (out, in) of a parameter that the first einsum with data sums over, and that it alone brings."""
     nodes, stack = dict(graph.walk()), int(bool(graph.repeat_of(name)))
-    for use in uses(graph, name):
+    for use in uses(graph, name, through_weights=True):
         node = nodes[use.node]
+        if name not in node.parameters:  # what no einsum reads itself, one reads through a weight
+            into, out = ([i + stack for i in side] for side in (use.summed, use.brought))
+            return (out, into) if into and out else None
         operands, result = node.labels()
         at = len(node.inputs) + node.parameters.index(name)
         elsewhere = {label for i, part in enumerate(operands) if i != at for label in part}
@@ -122,8 +125,7 @@ def _matrix(graph: Graph, name: str) -> tuple[list[int], list[int]] | None:
         into = [i for i, label in labels if label not in result]
         out = [i for i, label in labels if label in result and label not in elsewhere]
         return (out, into) if into and out else None
-    view = matrix(graph, name)  # what no einsum reads itself, one may read through a view
-    return ([i + stack for i in view.brought], [i + stack for i in view.summed]) if view else None
+    return None
 
 
 def step(parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor], chosen: Mapping[str, Setting],

@@ -111,7 +111,7 @@ class LiveProgram(AbstractProgram):
         return [forward.values[self.live.nodes[output][0]] for output in self.graph.outputs]
 
     def loss_of(self, outputs: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
-        """A mean over all axes but a last one that does not grow, over which it is a sum."""
+        """As `Program.loss`."""
         total = torch.zeros((), dtype=self.dtype)
         for output, value, target in zip(self.graph.outputs, outputs, targets, strict=True):
             if self.graph.loss == "cross_entropy":

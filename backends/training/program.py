@@ -129,7 +129,8 @@ class Program(AbstractProgram):
             else:
                 terms = (value - target).square().sum(-1) / 2
             axes = self.graph.axes_of(output)
-            meant = axes if axes and self.graph.lengths[axes[-1]].scales else axes[:-1]
+            grows = bool(axes) and bool(self.graph.lengths[axes[-1]].scales)
+            meant = axes if grows and self.graph.loss != "cross_entropy" else axes[:-1]
             total = total + terms.sum() / math.prod(self.lengths[axis] for axis in meant)
         return total
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scalerules.ops.node import Node
 from scalerules.ops.registry import law_of
@@ -27,57 +27,97 @@ class Use:
     lookup: bool
 
 
-def uses(graph: Graph, parameter: str, through_views: bool = False) -> list[Use]:
-    """How each einsum uses a parameter (or a view of it, too), in the order of the graph."""
+def uses(graph: Graph, parameter: str, through_weights: bool = False) -> list[Use]:
+    """How each einsum uses a parameter (or a weight made of it, too), in the order of the graph."""
     nodes = dict(graph.walk())
-    views = _views(graph, nodes, parameter) if through_views else {}
+    made = _made_of(graph, nodes, parameter) if through_weights else {}
     found: list[Use] = []
     for name, node in nodes.items():
         read = [len(node.inputs) + k for k, source in enumerate(node.parameters) if source == parameter]
-        read += [k for k, source in enumerate(node.inputs) if source in views]
-        if read and node.op == "einsum":
+        read += [k for k, source in enumerate(node.inputs) if source in made]
+        if read and node.op == "einsum" and name not in made:
             operands, result = node.labels()
             at = read[0]
-            whole = [(i,) for i in range(len(operands[at]))]
-            places = views[node.inputs[at]] if at < len(node.inputs) else whole
+            shown = made[node.inputs[at]] if at < len(node.inputs) else _whole(len(operands[at]))
             others = {label for i, part in enumerate(operands) if i != at for label in part}
-            labels = [(i, x) for group, x in zip(places, operands[at], strict=True) for i in group]
+            labels = [(i, x) for group, x in zip(shown.places, operands[at], strict=True) for i in group]
             chosen = chosen_labels(node, nodes)
             summed = tuple(i for i, label in labels if label not in result and label not in chosen)
             brought = tuple(i for i, label in labels if label in result and label not in others and i not in summed)
             lookup = any(nodes[source].kind == "tokens" for source in node.inputs if source in nodes)
-            found.append(Use(name, summed, brought, lookup))
+            found.append(Use(name, *_sides(shown, summed, brought), lookup))
     return found
 
 
-Places = list[tuple[int, ...]]
-"""For each axis of a view the axes of the parameter that it shows: several where they are merged, none of a copy."""
+def _sides(shown: _Shown, summed: Places, brought: Places) -> tuple[Places, Places]:
+    """Fan-in and fan-out: an axis between two matrices is on the side that has none yet."""
+    summed, inner = summed + shown.consumed, shown.inner
+    if not summed:
+        return (inner, brought) if brought else (inner[-1:], inner[:-1])
+    return summed, brought or inner
 
 
-def _views(graph: Graph, nodes: Mapping[str, Node], parameter: str) -> dict[str, Places]:
-    """The nodes that are a parameter in another arrangement of its axes."""
-    views: dict[str, Places] = {}
+Places = tuple[int, ...]
+"""Positions of a parameter's axes."""
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What a weight shows of a parameter: for each of its axes those of the parameter, several where they are merged.
+
+    `inner`: the parameter's axes that it was summed over with another matrix; `consumed`: with a vector.
+    """
+
+    places: tuple[Places, ...]
+    inner: Places = ()
+    consumed: Places = ()
+
+
+def _whole(axes: int) -> _Shown:
+    return _Shown(tuple((i,) for i in range(axes)))
+
+
+def _made_of(graph: Graph, nodes: Mapping[str, Node], parameter: str) -> dict[str, _Shown]:
+    """The nodes without data that a parameter is a part of: its views, products, sums, norms."""
+    free: set[str] = set()
+    made: dict[str, _Shown] = {}
     for name, node in nodes.items():
-        if not law_of(node.op).passes or len(node.operands) != 1:
+        if node.op in ("input", "repeat") or not all(source in free for source in node.inputs):
             continue
-        source = node.operands[0]
-        if node.parameters == [parameter]:
-            views[name] = _shown(node, graph.parameters[parameter].axes, graph.axes_of(name), None)
-        elif source in views:
-            views[name] = _shown(node, graph.axes_of(source), graph.axes_of(name), views[source])
-    return views
+        free.add(name)
+        read = [k for k, source in enumerate(node.inputs) if source in made]
+        read += [len(node.inputs) + k for k, source in enumerate(node.parameters) if source == parameter]
+        if read:
+            shape = graph.operand_axes(name)[read[0]]
+            before = made[node.inputs[read[0]]] if read[0] < len(node.inputs) else _whole(len(shape))
+            made[name] = _seen(node, read[0], before, shape, graph.axes_of(name))
+    return made
 
 
-def _shown(node: Node, before: Sequence[str], after: Sequence[str], places: Places | None) -> Places:
-    """The places of a view of something with these places (None: of the parameter itself)."""
-    places = places or [(i,) for i in range(len(before))]
-    old, new = list(before), list(after)
+def _seen(node: Node, at: int, shown: _Shown, before: Sequence[str], after: Sequence[str]) -> _Shown:
+    """What a node shows of what its operand shows."""
+    old, new, rest = list(before), list(after), list[list[str]]()
     if node.equation is not None:
-        (old,), new = node.labels()
+        operands, new = node.labels()
+        old, rest = operands[at], operands[:at] + operands[at + 1 :]
     elif len(old) == len(new):
-        return places
-    gone = tuple(i for label, group in zip(old, places, strict=True) if label not in new for i in group)
-    return [places[old.index(label)] if label in old else gone for label in new]
+        return shown
+    lost = [(label, group) for label, group in zip(old, shown.places, strict=True) if label not in new]
+    if law_of(node.op).passes:
+        merged = tuple(i for _, group in lost for i in group)
+        return replace(shown, places=tuple(shown.places[old.index(x)] if x in old else merged for x in new))
+    between = {label for label, _ in lost if _reached(label, rest) & set(new)}
+    inner, consumed = (tuple(i for x, group in lost if (x in between) is way for i in group) for way in (True, False))
+    places = tuple(shown.places[old.index(label)] if label in old else () for label in new)
+    return _Shown(places, shown.inner + inner, shown.consumed + consumed)
+
+
+def _reached(label: str, operands: Sequence[Sequence[str]]) -> set[str]:
+    """A label, and those of all operands that it leads to."""
+    found = {label}
+    for _ in operands:
+        found.update(*(part for part in operands if found & set(part)))
+    return found
 
 
 def chosen_labels(node: Node, nodes: Mapping[str, Node]) -> set[str]:
@@ -93,7 +133,7 @@ def _op(nodes: Mapping[str, Node], name: str) -> str | None:
 
 def fan_in(graph: Graph, parameter: str, sizes: Mapping[str, float]) -> int:
     """The number of terms in the largest sum that the parameter stands in, at these sizes; 1 for a look-up."""
-    found = [use for use in uses(graph, parameter, through_views=True) if not use.lookup]
+    found = [use for use in uses(graph, parameter, through_weights=True) if not use.lookup]
     return max([1, *(count(graph, parameter, use.summed, sizes) for use in found)])
 
 
@@ -105,5 +145,5 @@ def count(graph: Graph, parameter: str, positions: Iterable[int], sizes: Mapping
 
 def matrix(graph: Graph, parameter: str) -> Use | None:
     """How a parameter is a matrix (fan-out x fan-in): its first use, if that has axes of both kinds."""
-    found = uses(graph, parameter, through_views=True)
+    found = uses(graph, parameter, through_weights=True)
     return found[0] if found and found[0].summed and found[0].brought else None

@@ -103,7 +103,7 @@ class Reading:
             open_ = [symbol for symbol in unknowns_of(form) if symbol not in known]
             if len(open_) != 1 or (equation.relation == "stable" and form[open_[0]] <= 0):
                 continue
-            if rates and (open_[0][0] == "lr" or equation.relation != "stable"):
+            if rates and (open_[0][0] == "lr" or equation.relation != "stable" or _gives_rate(equation, known)):
                 continue
             rank = (*self._rank(open_[0], equation), place)
             if rank[0] < below and (best is None or rank < best[0]):
@@ -183,6 +183,11 @@ def _reduced(
             total[symbol] = total.get(symbol, Fraction(0)) - share * value
         total = {symbol: value for symbol, value in total.items() if value}
     return total
+
+
+def _gives_rate(equation: Equation, known: Collection[Symbol]) -> bool:
+    """Whether an equation is of the contribution that an open rate is still to be read off."""
+    return equation.event.kind == "own" and ("lr", str(equation.event.parameter)) not in known
 
 
 def _why(equation: Equation) -> str:

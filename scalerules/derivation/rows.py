@@ -286,6 +286,9 @@ def reads_of(run: Run) -> dict[str, tuple[str, ...]]:
     for key in run.plan.parameters:
         around = [k for site in run.plan.sites if key in site.operands for k in found[site.key]]
         found[key] = tuple(dict.fromkeys((key, *around)))
+    for site in run.plan.sites:  # a weight without data multiplies updates out, and so reads what they are made of
+        if site.key in run.plan.weights:
+            found[site.key] = tuple(dict.fromkeys(k for key in found[site.key] for k in (key, *found.get(key, ()))))
     return found
 
 

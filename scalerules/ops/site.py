@@ -17,8 +17,8 @@ class Site:
     """One elementary operation with the labels of its growing axes.
 
     `name` is the node's (both copies of a repeated node share it). `judged`: its value and changes have to be stable;
-    `carries`: a parameter's own change is followed through it to what reads it; `joins`: a residual that sums over
-    depth.
+    `carries`: a parameter's own change is followed through it to what reads it; `makes`: it has no data yet, so how
+    much each parameter contributes is asked where data meets it; `joins`: a residual that sums over depth.
     """
 
     key: str
@@ -31,6 +31,7 @@ class Site:
     result: Labels
     judged: bool = True
     carries: bool = False
+    makes: bool = False
     joins: str | None = None
     chosen: Chosen = ()
 

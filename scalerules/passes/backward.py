@@ -11,13 +11,14 @@ from scalerules.optimizers.gradients import explicit_if_summed, traces
 from scalerules.terms.contraction import explicit
 from scalerules.terms.merging import merged
 from scalerules.terms.pieces import Operand, Outer, Piece, axis_name
-from scalerules.terms.term import Step, Term
+from scalerules.terms.term import SUMMABLE, Step, Term
 
 from .events import Event, root_mean_square
 from .masks import masked, root
 from .state import State
 
 LOSS = "The loss is a mean over the growing axes of an output."
+PICKS = "The loss is a sum over the classes, and picks one for each example: one entry of the gradient, the label's."
 GRADIENT = "The gradient of a parameter: the gradient of what it makes, times what it reads."
 
 
@@ -26,8 +27,9 @@ def backward(state: State) -> None:
     arriving: dict[str, list[list[Term]]] = {}
     for site in state.plan.sites:
         if site.key in state.plan.outputs:
-            arriving[site.key] = [state.once(("loss", site.key), [], lambda site=site: [_of_loss(state, site)])]
-            step = Step("loss gradient", state.time, site.name, LOSS, site.key, site.key)
+            arriving[site.key] = [state.once(("loss", site.key), [], lambda site=site: _of_loss(state, site))]
+            because = PICKS if site.key in state.plan.picked else LOSS
+            step = Step("loss gradient", state.time, site.name, because, site.key, site.key)
             state.tell(step, arriving[site.key][0])
     gradients: dict[str, list[Piece]] = {key: [] for key in state.plan.parameters}
     for site in reversed(state.plan.sites):
@@ -37,10 +39,14 @@ def backward(state: State) -> None:
         _update(state, state.plan.parameters[key], [part for part in parts if part != []])
 
 
-def _of_loss(state: State, site: Site) -> Term:
-    """The loss is a mean over the growing axes of an output."""
+def _of_loss(state: State, site: Site) -> list[Term]:
+    """The gradient of the loss at an output: 1 over its growing axes, and, of classes, 1 at the label."""
     shift = tuple((("growth", axis_name(label)), Fraction(-1)) for label in site.result)
-    return Term(-sum(state.point.ticks(label) for label in site.result), (0,) * len(site.result), (), shift)
+    flat = Term(-sum(state.point.ticks(label) for label in site.result), (0,) * len(site.result), (), shift)
+    if site.key not in state.plan.picked:
+        return [flat]
+    size, profile = flat.size + state.point.ticks(site.result[-1]), (*(0,) * (len(site.result) - 1), SUMMABLE)
+    return [Term(size, flat.signs, (), shift[:-1], profile=profile), flat]
 
 
 def _arrived(state: State, site: Site, parts: list[list[Term]]) -> list[Term]:

@@ -88,8 +88,9 @@ def _owns(state: State, site: Site, carried: Owns) -> list[Term]:
     for key, terms in owns.items():
         held = state.plan.parameters[key]
         joins = site.joins is not None and site.joins == held.depth
-        state.record("own", site, terms, site.judged, held.name, asked[key] and site.judged)
+        here = site.judged and not site.makes
+        state.record("own", site, terms, site.judged, held.name, asked[key] and here)
         if site.carries or (held.depth and not joins):
             own = state.settled(("own", site.key, key), merged(terms, point.reach // 2))
-            carried.setdefault(site.key, {})[key] = own, asked[key] and not site.judged
+            carried.setdefault(site.key, {})[key] = own, asked[key] and not here
     return direct

@@ -43,6 +43,16 @@ def idle_factors(
     return found
 
 
+def picked_sites(sites: list[Site], outputs: Collection[str]) -> frozenset[str]:
+    """The keys of these outputs, and of what makes them entry by entry along their last label."""
+    found = set(outputs)
+    for site in reversed(sites):
+        if site.key in found and law_of(site.op).kind in ("sum", "factor", "function"):
+            found.update(key for key, labels in zip(site.inputs, site.labels, strict=False)
+                         if labels[-1:] == site.result[-1:])  # fmt: skip
+    return frozenset(found)
+
+
 class _Maps:
     """What reads each site, and how often each parameter is read."""
 

@@ -15,7 +15,8 @@ class Plan:
     """The sites in order, the parameters by key, and the keys of the outputs.
 
     `weights`: keys of the sites without data that are weights. `idle`: free factors that are no freedom, each with the
-    names of the parameters that stand in front of it alone.
+    names of the parameters that stand in front of it alone. `picked`: keys of the outputs of which the loss picks one
+    entry along their last label, and of what makes them entry by entry.
     """
 
     sites: tuple[Site, ...]
@@ -23,6 +24,7 @@ class Plan:
     outputs: tuple[str, ...]
     weights: frozenset[str] = frozenset()
     idle: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    picked: frozenset[str] = frozenset()
 
     @cached_property
     def _inner(self) -> frozenset[str]:

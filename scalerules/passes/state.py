@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from scalerules.architecture.graph import Graph
@@ -128,6 +129,10 @@ class State:
         event = Event(
             kind, site.name, self.time, top, ticks, parameter, judged, first, site.key, discount, tuple(terms)
         )  # fmt: skip
+        if top is not None and site.key in self.plan.picked:  # the loss reads the entry of the label, not all alike
+            self.run.events.append(replace(event, judged=False, first=False))
+            entry = max(terms, key=lambda term: term.size)
+            event = replace(event, node=f"{site.name} at the label", term=entry, ticks=entry.size, discount=())
         self.run.events.append(event)
         return event
 

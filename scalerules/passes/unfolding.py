@@ -13,14 +13,16 @@ from scalerules.architecture.ends import first, last
 from scalerules.architecture.graph import Graph
 from scalerules.architecture.order import ordered
 from scalerules.errors import GraphError
+from scalerules.ops.losses import LOSSES
 from scalerules.ops.node import Node
 from scalerules.ops.site import Chosen, Held, Site
 from scalerules.terms.pieces import Labels, axis_name
 
-from .judged import idle_factors, judged_sites
+from .factors import as_matrices, through_weights
+from .judged import idle_factors, judged_sites, picked_sites
 from .plan import Plan
 from .routing import choices, chosen_only
-from .weights import through_weights, weights_of
+from .weights import weights_of
 
 COPIES = ("", "'")
 
@@ -30,19 +32,26 @@ def lower(graph: Graph, growing: frozenset[str]) -> Plan:
     plan = _Lowering(chosen_only(graph), growing)
     plan.body(plan.graph.nodes, {}, "", None)
     weights = weights_of(plan.sites)
-    opened, parameters = through_weights(plan.sites, plan.parameters, weights)
-    outputs = tuple(plan.keys[name] for name in graph.outputs)
+    making = weights_of(plan.sites, homogeneous=False) - weights
+    held = as_matrices(plan.sites, plan.parameters, weights | making)
+    opened, parameters = through_weights(plan.sites, held, weights)
+    outputs = {name: plan.keys[name] for name in graph.outputs}
     gains = {key for key, held in plan.parameters.items() if graph.parameters[held.name].factor is not None}
     sites = [
-        replace(site, judged=False, carries=True) if site.key in weights else site
-        for site in judged_sites(opened, outputs, gains)
+        replace(site, judged=site.judged and site.key in making, carries=True, makes=True)
+        if site.key in weights | making
+        else site
+        for site in judged_sites(opened, outputs.values(), gains)
     ]
     if routed := choices(graph):
         axes = {name: graph.axes_of(name) for name, _ in graph.walk()}
         held = {name: data.axes for name, data in graph.parameters.items()}
         sites = [replace(site, chosen=_among(axes.get(site.name, ()), routed)) for site in sites]
         parameters = {key: replace(h, chosen=_among(held[h.name], routed)) for key, h in parameters.items()}
-    return Plan(tuple(sites), parameters, outputs, weights, idle_factors(sites, parameters, _solved_for(graph)))
+    idle = idle_factors(sites, parameters, _solved_for(graph))
+    picks = LOSSES[graph.loss].picks
+    classes = [key for name, key in outputs.items() if picks and growing.intersection(graph.axes_of(name)[-1:])]
+    return Plan(tuple(sites), parameters, tuple(outputs.values()), weights, idle, picked_sites(sites, classes))
 
 
 def _solved_for(graph: Graph) -> frozenset[str]:

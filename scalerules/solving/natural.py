@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from scalerules.ops.elementwise import Elementwise
+from scalerules.ops.normalise import Norm
 from scalerules.ops.registry import law_of
 from scalerules.ops.site import Held, Site
-from scalerules.passes.plan import depth_allowance
+from scalerules.passes.plan import Plan, depth_allowance
 from scalerules.passes.point import Point
 from scalerules.sizes.vectors import Vector
 
@@ -26,14 +28,16 @@ def idle_factors(problem: Problem) -> Vectors:
 def natural_sizes(problem: Problem) -> Vectors:
     """Of what reads a free factor linearly, and of the matrices of a product: the size at which they pass sizes on.
 
-    Only the product has an effect, and the factor is what should not be smaller than it has to be. A vector of weights
-    that is read through a matrix of weights alone (a learnt query) is like a value: of size 0.
+    So does a matrix that is normalised. Only the product has an effect, and the factor is what should not be smaller
+    than it has to be. A vector of weights that is read through a matrix of weights alone (a learnt query) is like a
+    value: of size 0.
     """
     plan, scales = problem.plan, tuple(problem.direction)
     growths = Point(problem.graph, problem.direction, {}).constants(scales)
     zero = (Fraction(0),) * (1 + len(scales))
     sizes: Vectors = {}
     reached: set[str] = set()
+    normed = _before_norms(plan)
 
     def even(held: Held) -> Vector:
         """The initial size at which a sum over the fan-in is as large as what is summed."""
@@ -44,17 +48,49 @@ def natural_sizes(problem: Problem) -> Vectors:
         parameters = [plan.parameters[key] for key in site.parameters]
         multilinear = law_of(site.op).multilinear
         if multilinear and not site.inputs and len(parameters) > 1:
-            alone = [held for held in parameters if held.axes and set(held.fan_in) == set(held.axes)]
+            alone = [held for held in parameters if set(held.fan_in) == set(held.axes)]
             sizes.update({("init", held.name): zero for held in alone})
         factors = [held for held in parameters if held.matrix]
-        if multilinear and site.inputs and len(factors) > 1:
+        if site.key in normed or (multilinear and site.inputs and len(factors) > 1):
             sizes.update({("init", held.name): even(held) for held in factors})
-        if site.node.free or (_linear(site) and any(key in reached for key in site.inputs)):
+        if site.node.free or (_passes_sizes(site) and any(key in reached for key in site.inputs)):
             reached.add(site.key)
             sizes.update({("init", held.name): even(held) for held in parameters if not site.node.free})
     return sizes
 
 
-def _linear(site: Site) -> bool:
+def necks(problem: Problem) -> Vectors:
+    """Of what makes values without a growing axis of trained ones, in a deep graph: 1 over the fan-in.
+
+    That is what they start at without depth, where what they read is aligned: depth is not a way to more.
+    """
+    plan = problem.plan
+    if problem.isolated or not depth_allowance(plan):
+        return {}
+    growths = Point(problem.graph, problem.direction, {}).constants(tuple(problem.direction))
+    trained = {site.key for site in plan.sites if site.parameters}
+    sizes: Vectors = {}
+    for site in plan.sites:
+        trained.update([site.key] if trained.intersection(site.inputs) else [])
+        for held in (plan.parameters[key] for key in site.parameters):
+            if held.fan_in and trained.intersection(site.inputs) and not plan.hidden(site):
+                shares = [growths["growth", axis] for axis in held.fan_in]
+                sizes["init", held.name] = tuple(-sum(part, Fraction(0)) for part in zip(*shares, strict=True))
+    return sizes
+
+
+def _before_norms(plan: Plan) -> set[str]:
+    """The sites of weights that are read into a norm of weights: a factor in front of it changes nothing."""
+    before: set[str] = set()
+    for site in (site for site in reversed(plan.sites) if site.makes):
+        if isinstance(law_of(site.op).laws, Norm):
+            before.add(site.key)
+        if site.key in before:
+            before.update(site.inputs)
+    return before
+
+
+def _passes_sizes(site: Site) -> bool:
+    """Whether a factor in front of an operation is one behind it."""
     op = law_of(site.op)
-    return op.linear or op.multilinear
+    return op.linear or op.multilinear or (type(op.laws) is Elementwise and op.laws.shape.degree == 1)

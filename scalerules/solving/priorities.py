@@ -14,7 +14,7 @@ from scalerules.sizes.vectors import Vector
 from scalerules.terms.term import Symbol
 
 from .equations import Vectors
-from .natural import natural_sizes
+from .natural import natural_sizes, necks
 from .problem import Problem
 
 AIMS = ("own", "full", "least")
@@ -37,8 +37,9 @@ def priorities(problem: Problem, given: Vectors) -> list[Aim]:
     top = max((length.growth(problem.direction) for length in lengths), default=Fraction(1))
     one, large, rate = (_along(problem, size) for size in (Fraction(0), top, 4 * top))
     natural = natural_sizes(problem)
+    narrow = {symbol: size for symbol, size in necks(problem).items() if symbol[1] not in names.late}
     inits: Vectors = {
-        ("init", name): natural.get(("init", name), large) if name in names.hidden else large
+        ("init", name): (natural if name in names.hidden else narrow).get(("init", name), large)
         for name in names.order if graph.parameters[name].init == "normal"
     }  # fmt: skip
     owns = [("own", name) for name in names.trained]

@@ -66,9 +66,17 @@ class Table:
         return None if not there or any(x is None for x in there) else rows
 
     def reached(self, key: Key) -> Cells:
-        """The size of a quantity; not a number where training did not get there."""
+        """The size of a quantity; not a number where training did not get there, None where it is not to be seen."""
         first = (key[0], key[1], 1, key[3])
-        return lambda run: run.rms.get(key, math.nan if first in run.rms or key[0] in ("counts", "data") else None)
+
+        def cell(run: Any) -> float | None:
+            if key[0] in ("counts", "data"):  # seen after the last step, wherever they are seen at all
+                there = any(other[0] == key[0] for other in run.rms)
+            else:
+                there = first not in run.rms
+            return run.rms.get(key, None if there else math.nan)
+
+        return cell
 
 
 def judge_goals(reading: Reading, table: Table) -> list[Goal]:

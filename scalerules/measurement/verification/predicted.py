@@ -79,10 +79,14 @@ def pulled(samples: Mapping[Key, Samples], table: Sequence[Sequence[Any]]) -> di
 
 
 def predicted_sizes(
-    solution: Solution, steps: int, runs: Sequence[Any], silent: Collection[str]
+    solution: Solution, steps: int, runs: Sequence[Any], silent: Collection[str], weights: Collection[str] = ()
 ) -> dict[Key, Fraction | None]:
-    """The predicted size of everything that was measured in all runs; nothing of parameters that are `silent`."""
-    sizes = {_key(p): p.size for p in solution.sizes if p.step <= steps}
+    """The predicted size of everything that was measured in all runs; nothing of parameters that are `silent`.
+
+    Nor of nodes that are `weights`, whose size is a matter of writing.
+    """
+    asked = [p for p in solution.sizes if p.step <= steps and (p.quantity == "gradient" or p.node not in weights)]
+    sizes = {_key(p): p.size for p in asked}
     seen = {key: size for key, size in sizes.items() if (key[1] if key[0] == "gradient" else key[3]) not in silent}
     return {key: size for key, size in seen.items() if all(key in run.rms for run in runs)}
 

@@ -84,6 +84,27 @@ class Reading:
         return self._reached([name for name, node in self.nodes.items() if node.op == "input"])
 
     @cached_property
+    def weights(self) -> frozenset[str]:
+        """The nodes without data that are only ever read as matrices, by what keeps one of their axes and sums another.
+
+        Their size is a matter of writing, like that of a parameter: what they do is seen where data meet them.
+        """
+        found: set[str] = set()
+        for name in reversed(list(self.nodes)):
+            readers = self.read_by[name] if name not in self.with_data | self.outputs else []
+            if readers and all(reader in found or self._as_matrix(reader, k) for reader, k in readers):
+                found.add(name)
+        return frozenset(found)
+
+    def _as_matrix(self, reader: str, k: int) -> bool:
+        """Whether a node with data reads its `k`-th operand as a matrix."""
+        node = self.nodes[reader]
+        if node.op != "einsum" or reader not in self.with_data:
+            return False
+        operands, result = node.labels()
+        return bool(set(operands[k]) & set(result) and set(operands[k]) - set(result))
+
+    @cached_property
     def trained(self) -> frozenset[str]:
         """The nodes that depend on a trained parameter."""
         parameters = self.graph.parameters

@@ -17,6 +17,7 @@ from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, positive, seeds
 from scalerules.boundary.working import working
 from scalerules.errors import ScaleRulesError
 from scalerules.measurement.footprint import check_fits
+from scalerules.ops.losses import LOSSES
 from scalerules.optimizers.own import STEPS
 from scalerules.solution.solution import Solution
 
@@ -141,7 +142,7 @@ class _Verification:
         report.rows, report.interrupted = self._judge(runs), not whole
         if looks < 2 or report.interrupted or far_above(report.rows) or report.verdict is True:
             return
-        if any(r.excess < 0 and r.status in ("wrong", "undecided") for r in self._all_rows()):
+        if any(self._near_the_edge(r) and r.status in ("wrong", "undecided") for r in self._all_rows()):
             gentle, whole = self._measure(report.rate.value * GENTLE, 0, 1)
             self._merge_gentle(gentle)
         off = [*report.wrong, *(goal.row for goal in report.failed)]
@@ -151,7 +152,7 @@ class _Verification:
             more, whole = self._measure(report.rate.value, seen, 2 * seen)
             runs |= more
             report.rows, report.looks = self._judge(runs), report.looks + 1
-            if whole and any(r.excess < 0 and not r.sure for r in self._all_rows()):
+            if whole and any(self._near_the_edge(r) and not r.sure for r in self._all_rows()):
                 gentle, whole = self._measure(report.rate.value * GENTLE, 0, 2 * seen)
                 self._merge_gentle(gentle)
             below = any(row.excess > 0 for row in report.open)  # what is surely off, or too small, stays so
@@ -166,16 +167,24 @@ class _Verification:
         return self.look(lr, seeds)
 
     def _merge_gentle(self, runs: Runs) -> None:
-        """What was measured too small takes the verdict of the gentler rate."""
-        kept = self.report.goals
+        """What the rate alone may have put off takes the verdict of the gentler rate."""
+        kept, rows = self.report.goals, self.report.rows
+        off = {row.key for row in rows if not row.sure and self._near_the_edge(row)}
         again = {row.key: row for row in self._judge(runs, keep=False)}
         goals = {goal.key: goal for goal in self.report.goals}
-        self.report.rows = [
-            again.get(row.key, row) if row.excess < 0 and not row.sure else row for row in self.report.rows
-        ]
+        self.report.rows = [again.get(row.key, row) if row.key in off else row for row in rows]
         self.report.goals = [
             goals.get(goal.key, goal) if goal.row.excess < 0 and not goal.row.sure else goal for goal in kept
         ]
+
+    def _near_the_edge(self, row: Row) -> bool:
+        """Whether the rate alone may be why a row is off: it moves too little, or only later gradients grow.
+
+        Long steps make a softmax certain, and then the gradient of a bounded loss scales as it does nowhere else.
+        """
+        grow = [r for r in self._all_rows() if r.excess > 0 and not r.sure]
+        certain = LOSSES[self.graph.loss].bounded and all(r.quantity == "gradient" and r.step > 1 for r in grow)
+        return row.excess < 0 or certain
 
     def _all_rows(self) -> list[Row]:
         return [*self.report.rows, *(goal.row for goal in self.report.goals)]
@@ -188,7 +197,8 @@ class _Verification:
             return []
         table = [[runs.get((seed, size)) for size in sizes] for seed in seeds]
         there = [run for row in table for run in row if run]
-        predicted = predicted_sizes(self.solution, self.report.steps, there, self.report.silent)
+        reading = Reading(self.graph)
+        predicted = predicted_sizes(self.solution, self.report.steps, there, self.report.silent, reading.weights)
         samples: dict[Key, Samples] = {
             key: [[run.rms.get(key, math.nan) if run else None for run in row] for row in table] for key in predicted
         }
@@ -199,7 +209,7 @@ class _Verification:
             }
         logs = [math.log(size / self.report.sizes[0]) / self.report.growth for size in sizes]
         steps, silent = self.report.steps, self.report.silent
-        self.report.goals = judge_goals(Reading(self.graph), Table(table, logs, steps, silent))
+        self.report.goals = judge_goals(reading, Table(table, logs, steps, silent))
         found = [measured(key, size, logs, samples[key]) for key, size in predicted.items()]
         peaks = peak_sizes(predicted, logs, pulled(samples, table))
         return judge(found, peaks, slow_names(self.graph, self.solution, predicted))

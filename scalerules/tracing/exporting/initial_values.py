@@ -210,17 +210,24 @@ def _random(
     if abs(mean) < 5 * std / math.sqrt(drawn.size) * (1 + 20 / max(drawn.size - 1, 1) ** 2):
         mean = 0.0
     exponents: dict[str, float] = {}
+    size = _size(drawn, mean)
     for scale, (step, each) in changed.items():
         values = _drawn(each)
-        if values.size > 1 and std > 0 and values.std(dtype=float) > 0:
+        if values.size > 1 and size > 0 and _size(values, mean) > 0:
             error = math.sqrt(0.5 / drawn.size + 0.5 / values.size) / abs(step)
             if error < CLEAR:
-                exponents[scale] = _simple(math.log(float(values.std(dtype=float)) / std) / step, error)
+                exponents[scale] = _simple(math.log(_size(values, mean) / size) / step, error)
     if share >= 0.5:
         note = "" if share > 0.999 else f"{1 - share:.1%} of the entries are fixed"
         return Initial("normal", std, exponents, mean, note=note)
     root = math.sqrt(float(np.mean(arrays[0] ** 2)))
     return Initial("structured", root, exponents, mean, note=f"{share:.1%} of the entries of {weight.name} are random")
+
+
+def _size(values: Array, mean: float) -> float:
+    """The standard deviation, or of entries that agree in sign (lengths of random rows) their root mean square."""
+    std = float(values.std(dtype=float))
+    return std if abs(mean) <= std else math.sqrt(float(np.mean(np.square(values, dtype=float))))
 
 
 def _drawn(arrays: list[Array]) -> Array:

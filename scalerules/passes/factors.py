@@ -1,0 +1,207 @@
+"""Reading through weights: a contraction with one reads the factors that it is made of, one after the other.
+
+Products, views, fixed factors and sums of them can be read through, so that the contraction law knows which matrix
+stands where. How a product is written does not matter: in one node, in several, or as a matrix of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from scalerules.ops.registry import law_of
+from scalerules.ops.site import Held, Site
+from scalerules.terms.pieces import Labels, axis_name
+
+BEFORE = ""
+"""The key of the step before, in the steps of a product."""
+
+
+@dataclass(frozen=True)
+class _Product:
+    """One term of what a weight is: a product of sites and parameters, and the fixed factors in front of it."""
+
+    inputs: tuple[str, ...]
+    parameters: tuple[str, ...]
+    labels: tuple[Labels, ...]
+    result: Labels
+    scales: tuple[Site, ...] = ()
+
+
+def through_weights(
+    sites: Sequence[Site], parameters: Mapping[str, Held], weights: frozenset[str]
+) -> tuple[list[Site], dict[str, Held]]:
+    """The sites, of which those that read a weight read its factors one after the other, and the parameters.
+
+    So does a product of one value with several parameters. What all see through is left out.
+    """
+    known: dict[str, list[_Product]] = {}
+    read: list[Site] = []
+    held = dict(parameters)
+    for site in sites:
+        several = len(site.parameters) > 1 and len(site.inputs) == 1
+        opened = [site]
+        if site.key in weights:
+            known[site.key] = _weight(site, known)
+        elif law_of(site.op).multilinear and (several or any(known.get(key) for key in site.inputs)):
+            opened = _apart(site, _products(site, known, site.result))
+            for part in opened:
+                if law_of(part.op).multilinear:
+                    held.update(_read_along(part, held, weights))
+        read += opened
+    return _needed(read, known), held
+
+
+def _needed(sites: Sequence[Site], known: Mapping[str, Sequence[_Product]]) -> list[Site]:
+    """The sites without the weights that all that read them see through."""
+    needed: list[Site] = []
+    read: set[str] = set()
+    for site in reversed(sites):
+        if site.key in read or not known.get(site.key):
+            needed.append(site)
+            read.update(site.inputs)
+    return needed[::-1]
+
+
+def as_matrices(sites: Sequence[Site], parameters: Mapping[str, Held], made: frozenset[str]) -> dict[str, Held]:
+    """The parameters, of which those that only functions and norms read are matrices as what is `made` of them is."""
+    shown: dict[str, list[_Product]] = {}
+    held = dict(parameters)
+    for site in sites:
+        if site.key in made:
+            shown[site.key] = _weight(site, shown, as_is=True)
+        elif law_of(site.op).multilinear and any(shown.get(key) for key in site.inputs):
+            for one in _products(site, shown, site.result):
+                part = replace(site, inputs=one.inputs, parameters=one.parameters, labels=one.labels)
+                along = _read_along(part, held, made)
+                held.update({k: new for k, new in along.items() if not (held[k].fan_in or held[k].fan_out)})
+    return held
+
+
+def _weight(site: Site, known: Mapping[str, list[_Product]], as_is: bool = False) -> list[_Product]:
+    """What a weight is a sum of; nothing where it is no sum of products. `as_is`: functions change no axis."""
+    law = law_of(site.op)
+    if law.multilinear:
+        return _products(site, known, site.result)
+    if site.op == "add":
+        return [one for each in _operands(site) for one in _products(each, known, site.result)]
+    fixed = site.op == "scale" and not site.node.free
+    names = _names(site) if (law.passes or fixed or as_is) and len(site.operands) == 1 else None
+    products = [] if names is None else _products(site, known, names)
+    return [replace(one, scales=(*one.scales, site)) for one in products] if fixed else products
+
+
+def _operands(site: Site) -> Iterator[Site]:
+    """A sum, one operand at a time."""
+    for key, labels in zip(site.operands, site.labels, strict=True):
+        inputs, parameters = ((key,), ()) if key in site.inputs else ((), (key,))
+        yield replace(site, inputs=inputs, parameters=parameters, labels=(labels,))
+
+
+def _products(site: Site, known: Mapping[str, list[_Product]], result: Labels) -> list[_Product]:
+    """What a site multiplies, with the terms of every weight that it reads in its place."""
+    choices = product(*(known.get(key) or (None,) for key in site.inputs))
+    return [_multiplied(site, chosen, result) for chosen in choices]
+
+
+def _multiplied(site: Site, chosen: Sequence[_Product | None], result: Labels) -> _Product:
+    """What a site multiplies, with one term of each weight in its place."""
+    inputs: list[tuple[str, Labels]] = []
+    parameters = list(zip(site.parameters, site.labels[len(site.inputs) :], strict=True))
+    scales: tuple[Site, ...] = ()
+    for number, (key, factors) in enumerate(zip(site.inputs, chosen, strict=True)):
+        if factors is None:
+            inputs.append((key, site.labels[number]))
+            continue
+        here = dict(zip(factors.result, site.labels[number], strict=True))
+        labels = [tuple(here.get(label, f"{label}'{number}") for label in operand) for operand in factors.labels]
+        count = len(factors.inputs)
+        inputs += zip(factors.inputs, labels[:count], strict=True)
+        parameters += zip(factors.parameters, labels[count:], strict=True)
+        scales += factors.scales
+    keys = tuple(key for key, _ in inputs), tuple(key for key, _ in parameters)
+    return _Product(*keys, tuple(labels for _, labels in (*inputs, *parameters)), result, scales)
+
+
+def _apart(site: Site, products: Sequence[_Product]) -> list[Site]:
+    """A contraction with a weight as the sum of its products, each read one factor after the other."""
+    parts: list[Site] = []
+    ends: list[str] = []
+    for one in products:
+        for part in _steps(site, one):
+            name = f"{site.name}.{part.name}"
+            while any(name == other.name for other in parts):
+                name += "'"
+            inputs = tuple(parts[-1].key if key == BEFORE else key for key in part.inputs)
+            parts.append(replace(part, key=name + site.key[len(site.name) :], name=name, inputs=inputs))
+        ends.append(parts[-1].key)
+    if len(ends) > 1:
+        return [*parts, replace(site, op="add", inputs=tuple(ends), parameters=(), labels=(site.result,) * len(ends))]
+    return [*parts[:-1], replace(parts[-1], key=site.key, name=site.name)]
+
+
+def _steps(site: Site, one: _Product) -> Iterator[Site]:
+    """A product of a value with parameters in the order in which it meets them, so that few axes are open; the factors.
+
+    Each is called after what it reads beside the one before.
+    """
+    inputs, reached, count = one.inputs, one.labels[: len(one.inputs)], len(one.inputs)
+    left, copy = list(zip(one.parameters, one.labels[count:], strict=True)), site.key[len(site.name) :]
+    while True:
+        taken, result = left, site.result
+        if count == 1 and len(left) > 1:
+            results = [_open((*reached, each[1]), [x for x in left if x is not each], site.result) for each in left]
+            result = min(results, key=len)
+            taken = [left[results.index(result)]]
+        left = [each for each in left if all(each is not other for other in taken)]
+        keys, labels = tuple(key for key, _ in taken), tuple(labels for _, labels in taken)
+        name = (*keys, *inputs)[0].removeprefix("@").removesuffix(copy)
+        yield replace(site, name=name, inputs=inputs, parameters=keys, labels=(*reached, *labels), result=result)
+        if not left:
+            break
+        inputs, reached = (BEFORE,), (result,)
+    for scale in one.scales:
+        yield replace(scale, inputs=(BEFORE,), parameters=(), labels=(site.result,), result=site.result)
+
+
+def _open(labels: Sequence[Labels], left: Sequence[tuple[str, Labels]], result: Labels) -> Labels:
+    """The labels that a product of these has where the others are still to be met."""
+    later = set(result).union(*(other for _, other in left))
+    return tuple(dict.fromkeys(label for each in labels for label in each if label in later))
+
+
+def _names(site: Site) -> Labels | None:
+    """For each label of a view that of what it shows; None where axes that grow are copied, merged or split."""
+    before, after = site.labels[0], site.result
+    if site.node.equation is None or len(before) != len(after):
+        return before if len(before) == len(after) else None
+    left = {_word(label): label for label in before}
+    names = [left.pop(_word(label), None) for label in after]
+    if names.count(None) > 1:
+        return None
+    return tuple(name or next(iter(left.values())) for name in names)  # one that is merged with axes of fixed lengths
+
+
+def _word(label: str) -> str:
+    return label.partition("|")[2]
+
+
+def _read_along(site: Site, parameters: Mapping[str, Held], weights: frozenset[str]) -> dict[str, Held]:
+    """Fan-in and fan-out of the parameters of a product, as the data meet them one after the other."""
+    count = len(site.inputs)
+    data = [labels for key, labels in zip(site.inputs, site.labels, strict=False) if key not in weights]
+    reached = {label for labels in data for label in labels}
+    left = list(zip(site.parameters, site.labels[count:], strict=True))
+    found: dict[str, Held] = {}
+    while left:
+        key, labels = next((p for p in left if any(x in reached and x not in site.result for x in p[1])), left[0])
+        left.remove((key, labels))
+        later = {label for _, other in left for label in other}
+        new = tuple(label for label in labels if label not in reached)
+        summed = [x for x in labels if x in reached and x not in site.result and (new or x not in later)]
+        reached.update(labels)
+        fan_in, fan_out = tuple(map(axis_name, summed)), tuple(map(axis_name, new))
+        known = parameters[key]
+        found[key] = replace(known, fan_in=fan_in, fan_out=fan_out, matrix=known.matrix or bool(fan_in and fan_out))
+    return found
