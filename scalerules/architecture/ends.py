@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from scalerules.ops.node import Node
 
 from .graph import Graph
+from .order import ordered
 
 
 def first(graph: Graph) -> frozenset[str]:
     """The parameters that read data through no other matrix."""
     behind: set[str] = set()
     parameters: set[str] = set()
+    weights = _weights(graph)
     for name, node in graph.nodes.items():
-        read, matrix = _read(node), _has_matrix(graph, node)
+        if name in weights:
+            continue
+        read, matrix = _with_weights(node, weights), _has_matrix(graph, node, weights)
         if any(source in behind for source in node.inputs):
             behind.add(name)
         elif not (matrix and node.body):
@@ -29,15 +33,31 @@ def last(graph: Graph) -> frozenset[str]:
     parameters: set[str] = set()
     seen: set[str] = set()
     queue = list(graph.outputs)
+    weights = _weights(graph)
     while queue:
         name = queue.pop()
-        if name not in seen:
+        if name not in seen and name not in weights:
             seen.add(name)
             node = graph.nodes[name]
-            matrix = _has_matrix(graph, node)
-            parameters.update(() if matrix and node.body else _read(node))
+            matrix = _has_matrix(graph, node, weights)
+            parameters.update(() if matrix and node.body else _with_weights(node, weights))
             queue += [] if matrix else node.inputs
     return frozenset(parameters)
+
+
+def _weights(graph: Graph) -> dict[str, list[str]]:
+    """The nodes without data, each with the parameters that it is made of."""
+    parameters: dict[str, list[str]] = {}
+    for name in ordered(graph.nodes):
+        node = graph.nodes[name]
+        if node.op not in ("input", "repeat") and all(source in parameters for source in node.inputs):
+            parameters[name] = _with_weights(node, parameters)
+    return parameters
+
+
+def _with_weights(node: Node, weights: Mapping[str, list[str]]) -> list[str]:
+    """The parameters of a node, and of the weights that it reads."""
+    return [*_read(node), *(name for source in node.inputs for name in weights.get(source, ()))]
 
 
 def _read(node: Node) -> list[str]:
@@ -46,5 +66,5 @@ def _read(node: Node) -> list[str]:
     return [*node.parameters, *(name for inner in body.values() for name in _read(inner))]
 
 
-def _has_matrix(graph: Graph, node: Node) -> bool:
-    return any(len(graph.parameters[name].axes) > 1 for name in _read(node))
+def _has_matrix(graph: Graph, node: Node, weights: Mapping[str, list[str]]) -> bool:
+    return any(len(graph.parameters[name].axes) > 1 for name in _with_weights(node, weights))

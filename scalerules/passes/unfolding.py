@@ -6,15 +6,17 @@ axis: a residual is then a contraction over depth, and the cost does not depend 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from scalerules.architecture.ends import first, last
 from scalerules.architecture.graph import Graph
 from scalerules.architecture.order import ordered
+from scalerules.architecture.uses import matrix
 from scalerules.errors import GraphError
 from scalerules.ops.losses import LOSSES
 from scalerules.ops.node import Node
+from scalerules.ops.registry import law_of
 from scalerules.ops.site import Chosen, Held, Site
 from scalerules.terms.pieces import Labels, axis_name
 
@@ -33,7 +35,7 @@ def lower(graph: Graph, growing: frozenset[str]) -> Plan:
     plan.body(plan.graph.nodes, {}, "", None)
     weights = weights_of(plan.sites)
     making = weights_of(plan.sites, homogeneous=False) - weights
-    held = as_matrices(plan.sites, plan.parameters, weights | making)
+    held = as_matrices(plan.sites, _through(plan, weights | making), weights | making)
     opened, parameters = through_weights(plan.sites, held, weights)
     outputs = {name: plan.keys[name] for name in graph.outputs}
     gains = {key for key, held in plan.parameters.items() if graph.parameters[held.name].factor is not None}
@@ -52,6 +54,15 @@ def lower(graph: Graph, growing: frozenset[str]) -> Plan:
     picks = LOSSES[graph.loss].picks
     classes = [key for name, key in outputs.items() if picks and growing.intersection(graph.axes_of(name)[-1:])]
     return Plan(tuple(sites), parameters, tuple(outputs.values()), weights, idle, picked_sites(sites, classes))
+
+
+def _through(plan: _Lowering, weights: frozenset[str]) -> dict[str, Held]:
+    """The parameters, of which those that weights are made of are matrices where data meet them as such."""
+    inside = {key for site in plan.sites if site.key in weights for key in site.parameters}
+    return {
+        key: replace(held, matrix=held.matrix or (key in inside and matrix(plan.graph, held.name) is not None))
+        for key, held in plan.parameters.items()
+    }
 
 
 def _solved_for(graph: Graph) -> frozenset[str]:
@@ -195,8 +206,19 @@ class _Lowering:
         driven = inner("input", "einsum", (u, step, *projections[:1]), state)
         held = inner("state", "recurrence", (decay, driven), state, judged=True)
         inner("", "einsum", (held, *projections[1:]), result, judged=True)
-        for key in (a, *parts, *projections):
+        for key in (a, *parts, *projections, *(() if projections else self._driving(u))):
             self._transparent(key)
+
+    def _driving(self, key: str) -> Iterator[str]:
+        """What drives the states of a scan and is read by nothing else, from the last linear node back to a product."""
+        while sum(key in site.inputs for site in self.sites) <= 2:
+            site = next(site for site in self.sites if site.key == key)
+            if not (law_of(site.op).linear or law_of(site.op).multilinear):
+                return
+            yield key
+            if len(site.inputs) != 1 or law_of(site.op).multilinear:
+                return
+            key = site.inputs[0]
 
     def _transparent(self, key: str) -> None:
         """What is read only through a scan is judged at what it is read into, where it has a growing axis."""
