@@ -35,8 +35,8 @@ def lower(graph: Graph, growing: frozenset[str]) -> Plan:
     plan.body(plan.graph.nodes, {}, "", None)
     weights = weights_of(plan.sites)
     making = weights_of(plan.sites, homogeneous=False) - weights
-    held = as_matrices(plan.sites, _through(plan, weights | making), weights | making)
-    opened, parameters = through_weights(plan.sites, held, weights)
+    known = as_matrices(plan.sites, _through(plan, weights | making), weights | making)
+    opened, parameters = through_weights(plan.sites, known, weights)
     outputs = {name: plan.keys[name] for name in graph.outputs}
     gains = {key for key, held in plan.parameters.items() if graph.parameters[held.name].factor is not None}
     sites = [
