@@ -3,7 +3,7 @@
 The model is that of transformers, from its configuration; text, data loader and loop are this file's. The text is
 Python's own documentation (`pydoc_data.topics`, in every standard library), character by character.
 
-    python examples/own_loop.py --quick                  (half a minute; 16 and 64 wide)
+    python examples/own_loop.py --quick                  (a minute; 32 and 256 wide)
     python examples/own_loop.py --plot own-loop.svg      (about 20 minutes on one core; stopped, it goes on)
 """
 
@@ -92,11 +92,11 @@ def train(lr: float, seed: int, rule, width: int, steps: int) -> float:
 def main() -> None:
     """Sweeps the rate at both widths, and prints what the rate that is best at the small one gives at the large one."""
     parser = argparse.ArgumentParser(description="Tunes at one width, and sweeps at eight times it to compare.")
-    parser.add_argument("--quick", action="store_true", help="16 and 64 wide, few steps and rates")
+    parser.add_argument("--quick", action="store_true", help="32 and 256 wide, few steps and rates")
     parser.add_argument("--plot", help="where the figure goes")
     options = parser.parse_args()
-    base, width, steps = (16, 64, 30) if options.quick else (64, 512, 240)
-    rates = [2.0**-k for k in ((5, 6, 7) if options.quick else range(5, 12))]
+    base, width, steps = (32, 256, 50) if options.quick else (64, 512, 240)
+    rates = [2.0**-k for k in ((4, 5, 6, 7, 8) if options.quick else range(5, 12))]
 
     report = sr.transfer(
         functools.partial(train, steps=steps), rules(), sizes=[base, width], lrs=rates, seeds=1,
