@@ -31,6 +31,7 @@ def uses(graph: Graph, parameter: str, through_weights: bool = False) -> list[Us
     """How each einsum uses a parameter (or a weight made of it, too), in the order of the graph."""
     nodes = dict(graph.walk())
     made = _made_of(graph, nodes, parameter) if through_weights else {}
+    made |= _chosen(nodes, parameter) if through_weights else {}
     found: list[Use] = []
     for name, node in nodes.items():
         read = [len(node.inputs) + k for k, source in enumerate(node.parameters) if source == parameter]
@@ -92,6 +93,32 @@ def _made_of(graph: Graph, nodes: Mapping[str, Node], parameter: str) -> dict[st
             before = made[node.inputs[read[0]]] if read[0] < len(node.inputs) else _whole(len(shape))
             made[name] = _seen(node, read[0], before, shape, graph.axes_of(name))
     return made
+
+
+def _chosen(nodes: Mapping[str, Node], parameter: str) -> dict[str, _Shown]:
+    """The matrices that data choose: what is linear in them and in the parameter, and multiplied as a matrix is."""
+    chosen: dict[str, _Shown] = {}
+    for name, node in nodes.items():
+        if node.op != "einsum" or not node.inputs or node.parameters != [parameter]:
+            continue
+        operands, result = node.labels()
+        own, of_data = operands[-1], {label for part in operands[:-1] for label in part}
+        readers = [(other, k) for other in nodes.values() for k, source in enumerate(other.inputs) if source == name]
+        alone = [k for k, label in enumerate(result) if label not in of_data]
+        if readers and all(_as_matrix(other, k, alone) for other, k in readers):
+            places = tuple((own.index(label),) if label not in of_data else () for label in result)
+            chosen[name] = _Shown(places, consumed=tuple(i for i, label in enumerate(own) if label not in result))
+    return chosen
+
+
+def _as_matrix(node: Node, k: int, alone: Sequence[int]) -> bool:
+    """Whether a node multiplies another value with its `k`-th as with a matrix that has these axes alone."""
+    if node.op != "einsum" or len(node.inputs) < 2:
+        return False
+    operands, result = node.labels()
+    own = {operands[k][i] for i in alone}
+    others = {label for i, part in enumerate(operands) if i != k for label in part}
+    return bool(own & others - set(result)) and bool(own & set(result) - others)
 
 
 def _seen(node: Node, at: int, shown: _Shown, before: Sequence[str], after: Sequence[str]) -> _Shown:

@@ -12,7 +12,7 @@ from scalerules.derivation.gauges.gauge import gauge as gauge_of
 from scalerules.errors import UnknownName
 from scalerules.solution.solution import Solution
 from scalerules.solving.problem import Problem, Unsolvable
-from scalerules.solving.solve import solve
+from scalerules.solving.solve import answer, solve
 
 from .clash import clash_of
 from .damping import DECAYS, Decaying
@@ -68,7 +68,7 @@ def derive(
         try:
             if isinstance(given, str) and problem.alignments:
                 problem = _initial_only(problem)
-            solved = solve(problem)
+            problem, solved = answer(problem)
             if groups:
                 solved, bound = tie(problem, solved, groups)
             uphill = radii(problem, solved)

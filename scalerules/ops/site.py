@@ -17,8 +17,9 @@ class Site:
     """One elementary operation with the labels of its growing axes.
 
     `name` is the node's (both copies of a repeated node share it). `judged`: its value and changes have to be stable;
-    `carries`: a parameter's own change is followed through it to what reads it; `makes`: it has no data yet, so how
-    much each parameter contributes is asked where data meets it; `joins`: a residual that sums over depth.
+    `asked`: where it is judged, own contributions have to reach size 0 there, and not only behind it; `carries`: a
+    parameter's own change is followed through it to what reads it; `makes`: it has no data yet, so how much each
+    parameter contributes is asked where data meets it; `joins`: a residual that sums over depth.
     """
 
     key: str
@@ -30,6 +31,7 @@ class Site:
     labels: tuple[Labels, ...]
     result: Labels
     judged: bool = True
+    asked: bool = True
     carries: bool = False
     makes: bool = False
     joins: str | None = None

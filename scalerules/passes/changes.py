@@ -88,7 +88,7 @@ def _owns(state: State, site: Site, carried: Owns) -> list[Term]:
     for key, terms in owns.items():
         held = state.plan.parameters[key]
         joins = site.joins is not None and site.joins == held.depth
-        here = site.judged and not site.makes
+        here = site.judged and site.asked and not site.makes
         state.record("own", site, terms, site.judged, held.name, asked[key] and here)
         if site.carries or (held.depth and not joins):
             own = state.settled(("own", site.key, key), merged(terms, point.reach // 2))

@@ -6,7 +6,7 @@ stands where. How a product is written does not matter: in one node, in several,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -30,35 +30,58 @@ class _Product:
 
 
 def through_weights(
-    sites: Sequence[Site], parameters: Mapping[str, Held], weights: frozenset[str]
+    sites: Sequence[Site], parameters: Mapping[str, Held], weights: frozenset[str], outputs: Collection[str]
 ) -> tuple[list[Site], dict[str, Held]]:
     """The sites, of which those that read a weight read its factors one after the other, and the parameters.
 
-    So does a product of one value with several parameters. What all see through is left out.
+    So does a product of one value with several parameters, and of one with a matrix that data choose: what is linear in
+    them and in a parameter (a hypernetwork's last layer). What all see through and is no output is left out.
     """
     known: dict[str, list[_Product]] = {}
+    linear: dict[str, _Product] = {}
+    seen_through: set[str] = set()
     read: list[Site] = []
     held = dict(parameters)
     for site in sites:
-        several = len(site.parameters) > 1 and len(site.inputs) == 1
         opened = [site]
         if site.key in weights:
             known[site.key] = _weight(site, known)
-        elif law_of(site.op).multilinear and (several or any(known.get(key) for key in site.inputs)):
-            opened = _apart(site, _products(site, known, site.result))
-            for part in opened:
-                if law_of(part.op).multilinear:
-                    held.update(_read_along(part, held, weights))
+        elif law_of(site.op).multilinear:
+            matrices = {key: [linear[key]] for k, key in enumerate(site.inputs) if _as_matrix(site, k, linear)}
+            seen_through.update(matrices)
+            seen = {**known, **matrices}
+            several = len(site.parameters) > 1 and len(site.inputs) == 1
+            if several or any(seen.get(key) for key in site.inputs):
+                opened = _apart(site, _products(site, seen, site.result))
+                for part in opened:
+                    if law_of(part.op).multilinear:
+                        held.update(_read_along(part, held, weights))
+            elif site.inputs and len(site.parameters) == 1:
+                linear[site.key] = _multiplied(site, [None] * len(site.inputs), site.result)
         read += opened
-    return _needed(read, known), held
+    return _needed(read, {key for key in known if known[key]} | seen_through, outputs), held
 
 
-def _needed(sites: Sequence[Site], known: Mapping[str, Sequence[_Product]]) -> list[Site]:
+def _as_matrix(site: Site, k: int, linear: Mapping[str, _Product]) -> bool:
+    """Whether a site multiplies another value with its `k`-th as with a matrix.
+
+    Of the axes that the parameter in that alone brings, it sums one with the other value and keeps one of its own.
+    """
+    value = linear.get(site.inputs[k])
+    if value is None or len(site.inputs) < 2:
+        return False
+    of_data = {label for labels in value.labels[: len(value.inputs)] for label in labels}
+    own = {here for here, there in zip(site.labels[k], value.result, strict=True) if there not in of_data}
+    others = {label for i, labels in enumerate(site.labels) if i != k for label in labels}
+    return bool(own & others - set(site.result)) and bool(own & set(site.result) - others)
+
+
+def _needed(sites: Sequence[Site], seen_through: Collection[str], outputs: Collection[str]) -> list[Site]:
     """The sites without the weights that all that read them see through."""
     needed: list[Site] = []
-    read: set[str] = set()
+    read = set(outputs)
     for site in reversed(sites):
-        if site.key in read or not known.get(site.key):
+        if site.key in read or site.key not in seen_through:
             needed.append(site)
             read.update(site.inputs)
     return needed[::-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from scalerules.ops.registry import law_of
@@ -25,6 +25,15 @@ def judged_sites(sites: list[Site], outputs: Collection[str], gains: Collection[
     return [
         replace(site, judged=False, carries=True) if site.key in back or maps.open(site) else site for site in sites
     ]
+
+
+def behind_products(sites: Sequence[Site]) -> tuple[Site, ...]:
+    """The sites, of which values that only products with other values read are asked for contributions behind these.
+
+    A product is linear in each of its values: where one is smaller, the other may contribute more.
+    """
+    maps = _Maps(sites)
+    return tuple(replace(site, asked=False, carries=True) if maps.multiplied(site) else site for site in sites)
 
 
 def idle_factors(
@@ -56,7 +65,7 @@ def picked_sites(sites: list[Site], outputs: Collection[str]) -> frozenset[str]:
 class _Maps:
     """What reads each site, and how often each parameter is read."""
 
-    def __init__(self, sites: list[Site], gains: Collection[str] = ()) -> None:
+    def __init__(self, sites: Sequence[Site], gains: Collection[str] = ()) -> None:
         self.gains = gains
         self.readers: dict[str, list[Site]] = {}
         self.uses: dict[str, int] = {}
@@ -109,6 +118,15 @@ class _Maps:
                 return None
             found += behind
         return found or None
+
+    def multiplied(self, site: Site) -> bool:
+        """Whether a value is read only in products with other values, views in between."""
+        readers = self.readers.get(site.key, ())
+        return bool(readers) and all(
+            law_of(reader.op).multilinear and len(reader.inputs) > 1 and reader.inputs.count(site.key) == 1
+            or law_of(reader.op).passes and self.multiplied(reader)
+            for reader in readers
+        )
 
     def alone(self, site: Site, solved_for: Collection[str]) -> frozenset[str]:
         """The parameters of which a value is linear in one, whatever they are; none where a part of it has none.

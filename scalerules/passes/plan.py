@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from scalerules.ops.site import Held, Site
 from scalerules.terms.pieces import axis_name
+
+from .judged import behind_products
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Plan:
         depths = {held.depth for held in self.parameters.values()}
         axes = {axis_name(label) for site in self.sites for label in site.result}
         return frozenset(axes - depths or axes)
+
+    @cached_property
+    def behind_products(self) -> Plan:
+        """The plan in which values that only products with other values read contribute behind these."""
+        return replace(self, sites=behind_products(self.sites))
 
     def hidden(self, site: Site) -> bool:
         """Whether the value has a growing axis in every block (logits, router scores and the like have none)."""

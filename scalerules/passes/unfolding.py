@@ -36,8 +36,8 @@ def lower(graph: Graph, growing: frozenset[str]) -> Plan:
     weights = weights_of(plan.sites)
     making = weights_of(plan.sites, homogeneous=False) - weights
     known = as_matrices(plan.sites, _through(plan, weights | making), weights | making)
-    opened, parameters = through_weights(plan.sites, known, weights)
     outputs = {name: plan.keys[name] for name in graph.outputs}
+    opened, parameters = through_weights(plan.sites, known, weights, outputs.values())
     gains = {key for key, held in plan.parameters.items() if graph.parameters[held.name].factor is not None}
     sites = [
         replace(site, judged=site.judged and site.key in making, carries=True, makes=True)

@@ -33,7 +33,8 @@ class Problem:
 
     `nonlazy`: a contribution inside a repeated block has to reach size 0 itself, not only in the sum over depth, so
     that products of two changes in one block count too (CompleteP, Dey et al. 2025, arXiv 2505.01618). `lazy`: where a
-    contribution cannot reach size 0, the largest stable rate is taken.
+    contribution cannot reach size 0, the largest stable rate is taken. `behind_products`: values that only products
+    with other values read are asked for contributions behind these.
     """
 
     graph: Graph
@@ -45,6 +46,7 @@ class Problem:
     alignments: Alignments = field(default_factory=dict[str, tuple[Fraction, Fraction, Fraction]])
     nonlazy: bool = False
     lazy: bool = False
+    behind_products: bool = False
 
     @cached_property
     def depths(self) -> Mapping[str, tuple[Site, Site | None]]:
@@ -54,7 +56,8 @@ class Problem:
     @cached_property
     def plan(self) -> Plan:
         """The sites of the graph for this direction; every run of the calculus is over the same ones."""
-        return start(self.graph, self.direction)
+        plan = start(self.graph, self.direction)
+        return plan.behind_products if self.behind_products else plan
 
     @property
     def normalised(self) -> bool:

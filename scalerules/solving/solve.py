@@ -8,6 +8,7 @@ solved as such.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 
@@ -19,6 +20,23 @@ from .equations import Equation, Vectors
 from .problem import Problem, Solved, Unsolvable
 from .solver import solve_along
 from .twins import checked, twin_of, with_gradients
+
+
+def answer(problem: Problem) -> tuple[Problem, Solved]:
+    """The solution, and the problem that it is of. Raises `Unsolvable`.
+
+    Own contributions reach size 0 at every value where they can. Where they cannot, those to values that only products
+    with other values read (queries and keys at scores with a factor of their own) do so behind the product.
+    """
+    try:
+        return problem, solve(problem)
+    except Unsolvable:
+        behind = replace(problem, behind_products=True)
+        if behind.plan.sites == problem.plan.sites:
+            raise
+        with suppress(Unsolvable):
+            return behind, solve(behind)
+        raise
 
 
 def solve(problem: Problem) -> Solved:

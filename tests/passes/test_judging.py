@@ -213,3 +213,26 @@ def test_a_node_may_be_called_like_a_parameter_that_it_reads() -> None:
     assert uses(graph, "b") == []
     assert [use.node for use in uses(graph, "W3")] == ["W3"]
     assert fan_in(hidden("view"), "U", {"width": 64}) == 64
+
+
+def attention(factor: str) -> sr.Graph:
+    """One layer of attention whose factor at the scores is fixed."""
+    g = sr.Builder("attention", axes={**MLP, "time": 6, "heads": 4, "head": "width/4"})
+    x = g.rms_norm(g.dense("W1", g.input("x", "batch time in"), "n in", batch="b t"), axis="n", name="normed")
+    for name in ("W_Q", "W_K", "W_V"):
+        g.parameter(name, "heads head n")
+    q, k, v = (g.einsum(name[-1], "b t n, h d n -> b h t d", x, parameters=(name,)) for name in ("W_Q", "W_K", "W_V"))
+    scores = g.scale("scores", g.einsum("products", "b h t d, b h u d -> b h t u", q, k), factor)
+    mixed = g.einsum("mixed", "b h t u, b h u d -> b t h d", g.softmax(scores, axis="time", name="weights"), v)
+    g.parameter("W_O", "n heads head")
+    y = g.einsum("read", "b t h d, n h d -> b t n", mixed, parameters=("W_O",))
+    return g.build(g.dense("W3", g.add(x, y, name="sum"), "out n", batch="b t"))
+
+
+@pytest.mark.parametrize("optimizer, power", [("adamw", 1), ("sgd", 2)])
+def test_a_fixed_factor_behind_a_product_is_taken_up_by_its_factors(optimizer: str, power: int) -> None:
+    right, rooted = (sr.derive(attention(factor), optimizer=optimizer) for factor in ("1/head", "head^(-1/2)"))
+    for name in right:
+        (init, lr), (other, rate) = exponents(right, name), exponents(rooted, name)
+        moved = Fraction(-1, 2) if name == "W_K" else Fraction(0)
+        assert (other, rate) == (init + moved, lr + power * moved), name
