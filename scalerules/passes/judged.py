@@ -120,8 +120,11 @@ class _Maps:
         return found or None
 
     def multiplied(self, site: Site) -> bool:
-        """Whether a value is read only in products with other values, views in between."""
-        readers = self.readers.get(site.key, ())
+        """Whether a value is read only in products with other values, views in between.
+
+        A state is not: its next step reads it, too.
+        """
+        readers = self.readers.get(site.key, ()) if site.op != "recurrence" else ()
         return bool(readers) and all(
             law_of(reader.op).multilinear and len(reader.inputs) > 1 and reader.inputs.count(site.key) == 1
             or law_of(reader.op).passes and self.multiplied(reader)

@@ -236,3 +236,24 @@ def test_a_fixed_factor_behind_a_product_is_taken_up_by_its_factors(optimizer: s
         (init, lr), (other, rate) = exponents(right, name), exponents(rooted, name)
         moved = Fraction(-1, 2) if name == "W_K" else Fraction(0)
         assert (other, rate) == (init + moved, lr + power * moved), name
+
+
+def chosen_matrix(made_by: str) -> sr.Graph:
+    """A perceptron whose hidden matrix data choose: linear in other data, or a mixture of four matrices."""
+    g = sr.Builder(made_by, axes={**MLP, "k": 4})
+    h = g.gelu(g.dense("W1", g.input("x", "batch in"), "n in"))
+    k = g.input("z", "batch k") if made_by == "data" else g.softmax(g.dense("router", h, "k n"), axis="k", name="mix")
+    g.parameter("H", "k n n")
+    w = g.einsum("W", "b k, k o i -> b o i", k, parameters=("H",))
+    return g.build(g.dense("W3", g.gelu(g.einsum("y", "b i, b o i -> b o", h, w), name="a2"), "out n"))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("made_by", ["data", "router"])
+def test_a_matrix_that_data_choose_has_the_rule_of_a_layer(made_by: str, optimizer: str) -> None:
+    graph, plain = chosen_matrix(made_by), sr.derive(perceptron(), optimizer=optimizer)
+    solution = sr.derive(graph, optimizer=optimizer)
+    for name, layer in {"H": "W2", "W1": "W1", "W3": "W3"}.items():
+        assert exponents(solution, name) == exponents(plain, layer), name
+    report = sr.verify(graph, solution, sizes=[64, 128, 256], seeds=2, progress=False, jobs=1)
+    assert not report.wrong
