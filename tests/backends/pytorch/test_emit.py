@@ -25,6 +25,7 @@ import scalerules as sr
 from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError, UnknownName
 from scalerules.ops import OPS
+from scalerules.ops.functions import FUNCTIONS
 from scalerules.optimizers import OPTIMIZERS
 from scalerules.solution.rule import Explanation
 
@@ -62,8 +63,7 @@ def every_op() -> Graph:
     z = g.node("ssm", "scan", g.tanh(z), g.softplus(z), g.negative_exp(parameters=("A_free",), name="A"),
                g.identity(parameters=("B_fixed",), name="B"), g.identity(parameters=("C_fixed",), name="C"),
                discretisation="bilinear")  # fmt: skip
-    for op in ("negative", "abs", "leaky_relu", "elu", "mish", "relu_squared", "square", "sin", "cos", "erf", "sigmoid",
-               "exp", "relu", "some_function", "some_function_through_zero"):  # fmt: skip
+    for op in FUNCTIONS:
         z = g.node(f"{op}.value", "add", g.node(op, op, g.scale(f"half.{op}", z, 0.5)), z)
         z = g.node(f"{op}.norm", "rms_norm", z, axis="n")
     g.parameter("per_time", "time n")
