@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -91,21 +92,20 @@ def test_a_product_has_one_rule_however_it_is_written(weight: Make, layers: Make
     one.check()
 
 
-def view(*steps: tuple[str, dict[str, str]], shape: str = "n m") -> Make:
+def view(*steps: tuple[str, dict[str, Any]], shape: str = "n m") -> Make:
     """A parameter seen through some operations, then as the matrix `o i`."""
 
     def make(g: sr.Builder, h: str) -> str:
         g.parameter("U", shape)
         read: list[str] = []
         for number, (op, fields) in enumerate(steps):
-            reads = {"parameters": ("U",)} if not read else {}
-            read = [g.node(f"v{number}", op, *read, **reads, **fields)]
+            read = [g.node(f"v{number}", op, *read, parameters=() if read else ("U",), **fields)]
         return product(g, h, *read)
 
     return make
 
 
-TURNED = ("rearrange", {"axes": "m n", "equation": "i o -> o i"})
+TURNED: tuple[str, dict[str, Any]] = ("rearrange", {"axes": "m n", "equation": "i o -> o i"})
 VIEWS = {
     "transposed": view(TURNED),
     "turned, the same, negative": view(TURNED, ("identity", {}), ("negative", {})),
@@ -133,7 +133,7 @@ def test_the_change_of_a_view_is_measured(name: str, optimizer: str) -> None:
     """What was measured as zero while the value before the step was a view of the parameter that the step moved."""
     graph = around(VIEWS[name])
     report = sr.verify(graph, sr.derive(graph, optimizer=optimizer), sizes=[64, 128, 256], progress=False)
-    assert report.verdict is True, report.to_text() if hasattr(report, "to_text") else report.wrong
+    assert report.verdict is True, report.wrong
 
 
 def normalised(norm: str, axis: str, gain: bool = False) -> Make:
