@@ -37,13 +37,16 @@ def entrywise(a: Sequence[Term], b: Sequence[Term], reach: int, kept: int = KEPT
 
     Of those of many sources the `kept` largest. Without `mirrors` no product remembers what an image was made of.
     """
-    left, right = _parts(a, mirrors), _Index(_parts(b, mirrors))
-    floor = left[0].size + right.parts[0].size - reach
-    few = len(left) * len(right.parts) <= SMALL
-    many = [] if few else _largest_of_many(left, right, floor, kept)
+    left, right = _parts(a, mirrors), _parts(b, mirrors)
+    floor = left[0].size + right[0].size - reach
+    few = len(left) * len(right) <= SMALL
+    index, many = None, list[int]()
+    if not few:
+        index = _Index(right)
+        many = _largest_of_many(left, index, floor, kept)
     best: dict[int, tuple[int, int, int, Term, Term]] = {}
     for size_a, mask_a, degree_a, mirror_a, ta in left:
-        for size_b, mask_b, degree_b, mirror_b, tb in right.parts if few else right.near(mask_a, many):
+        for size_b, mask_b, degree_b, mirror_b, tb in index.near(mask_a, many) if index else right:
             size = size_a + size_b
             if size < floor:
                 break
@@ -68,7 +71,7 @@ def entrywise(a: Sequence[Term], b: Sequence[Term], reach: int, kept: int = KEPT
 
 def _remembered(ta: Term, tb: Term, mask: int) -> Mirror | None:
     """What an image was made of is remembered as long as its source is among those of the product."""
-    return next((m for m in (ta.mirror, tb.mirror) if m is not None and mask & m.bit), None)
+    return ta.mirror if ta.mirror is not None and mask & ta.mirror.bit else tb.mirror
 
 
 def _parts(terms: Sequence[Term], mirrors: bool) -> list[_Part]:
