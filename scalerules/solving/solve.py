@@ -59,6 +59,8 @@ def _product(problem: Problem) -> Solved | None:
     if any(symbol[0] == "lr" and solved.never(symbol) for symbol in symbols for solved in alone.values()):
         return None
     vectors: Vectors = {symbol: _together(symbol, alone, problem) for symbol in symbols}
+    if not _full(problem, vectors):
+        return None
     short = {
         name: sum((s.short.get(name, Fraction(0)) * problem.direction[k] for k, s in alone.items()), Fraction(0))
         for name in dict.fromkeys(name for solved in alone.values() for name in solved.short)
@@ -67,7 +69,7 @@ def _product(problem: Problem) -> Solved | None:
         solved = checked(problem, vectors)
     except Unsolvable:
         return None
-    if solved.short != {name: distance for name, distance in short.items() if distance} or not _full(solved):
+    if solved.short != {name: distance for name, distance in short.items() if distance}:
         return None
     solved.everywhere = True
     starts = [event for event in solved.run.events if event.kind == "value" and event.judged and not event.ticks]
@@ -87,9 +89,10 @@ def _together(symbol: Symbol, alone: Mapping[str, Solved], problem: Problem) -> 
     return (size, *shares)
 
 
-def _full(solved: Solved) -> bool:
+def _full(problem: Problem, vectors: Vectors) -> bool:
     """Whether every free parameter that hidden values read starts as large as it can: a value of size 0 holds it."""
-    plan, events = solved.run.plan, [event for event in solved.run.events if event.kind == "value" and event.judged]
+    run, plan = problem.run({symbol: vector[0] for symbol, vector in vectors.items()}, steps=0), problem.plan
+    events = [event for event in run.events if event.kind == "value" and event.judged]
     held = {symbol for e in events if not e.ticks for term in e.terms if not term.size for symbol in term.form}
     read = {("init", plan.parameters[key].name) for site in plan.sites if plan.hidden(site) for key in site.parameters}
-    return all(symbol in held for symbol in read if symbol in solved.vectors)
+    return all(symbol in held for symbol in read if symbol in vectors)

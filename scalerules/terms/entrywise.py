@@ -58,11 +58,9 @@ def entrywise(a: Sequence[Term], b: Sequence[Term], reach: int, kept: int = KEPT
                 remembers = mask & (mirror_a | mirror_b)
                 if remembers or degree_a + degree_b < known[1]:
                     best[mask] = size, degree_a + degree_b, remembers, ta, tb
-    crowd = [mask for mask in best if mask.bit_count() > MOST_SOURCES] if few and mirrors else []
-    if len(crowd) > KEPT:
-        crowd.sort(key=lambda mask: (best[mask][0], -best[mask][1]), reverse=True)
-        for mask in crowd[KEPT:]:
-            del best[mask]
+    crowd = [mask for mask in best if mask.bit_count() > MOST_SOURCES] if few else []
+    for mask in sorted(crowd, key=lambda mask: (best[mask][0], -best[mask][1]), reverse=True)[kept:]:
+        del best[mask]
     return [
         Term(size, (mask,), (ta, tb), mirror=_remembered(ta, tb, mask) if remembers else None)
         for mask, (size, _, remembers, ta, tb) in best.items()
