@@ -211,8 +211,8 @@ def _global_rate(problem: Problem, unknowns: Mapping[Symbol, Fraction], grows: G
         share = sum((c for symbol, c in broken.form.items() if symbol[0] == "lr"), Fraction(0))
         if share <= 0:
             return rate
-        known = {symbol: (value,) for symbol, value in point.items()}
-        rate -= value_of(broken.form, known, run, ()) / share
+        vectors = {symbol: (value,) for symbol, value in point.items()}
+        rate -= value_of(broken.form, vectors, run, ()) / share
     return rate
 
 
@@ -226,7 +226,7 @@ def _unstable(run: Run, grows: Grows) -> tuple[Unstable, ...]:
 
 
 def _first(run: Run, events: Sequence[Event], grows: Grows) -> tuple[Unstable, ...]:
-    found: dict[tuple[str, str], Unstable] = {}
+    unstable: dict[tuple[str, str], Unstable] = {}
     first: int | None = None
     reads = {site.key: site.inputs for site in run.plan.sites}
     tainted: set[str] = set()
@@ -241,11 +241,11 @@ def _first(run: Run, events: Sequence[Event], grows: Grows) -> tuple[Unstable, .
         tainted.add(event.site)
         first = event.step
         quantity = "change" if event.kind == "own" else event.kind
-        known = found.get((quantity, event.node))
+        before = unstable.get((quantity, event.node))
         size = run.point.size(event.ticks)
-        if known is None or size > known.size:
-            found[quantity, event.node] = Unstable(quantity, event.node, event.step, size)
-    return tuple(found.values())
+        if before is None or size > before.size:
+            unstable[quantity, event.node] = Unstable(quantity, event.node, event.step, size)
+    return tuple(unstable.values())
 
 
 def _lazy(run: Run) -> dict[str, Fraction]:

@@ -17,7 +17,7 @@ def cone_of(run: Run, vectors: Vectors, scales: Sequence[str]) -> tuple[str, ...
     """Inequalities such as `state <= width`; empty where the solution holds in every direction of these scales."""
     if len(scales) < 2:
         return ()
-    found: dict[Inequality, None] = {}
+    inequalities: dict[Inequality, None] = {}
     seen: set[object] = set()
     for event in run.events:
         for term in event.terms if event.judged else ():
@@ -32,8 +32,8 @@ def cone_of(run: Run, vectors: Vectors, scales: Sequence[str]) -> tuple[str, ...
             seen.add(key)
             inequality = _whole(vector_of(form, vectors, run, scales)[1:])
             if any(coefficient > 0 for coefficient in inequality):
-                found[inequality] = None
-    needed = [a for a in found if not any(b != a and _implies(b, a) for b in found)]
+                inequalities[inequality] = None
+    needed = [a for a in inequalities if not any(b != a and _implies(b, a) for b in inequalities)]
     return tuple(_text(inequality, scales) for inequality in needed)
 
 

@@ -58,9 +58,9 @@ class Tuning:
         """The exponents of every damping by name: each grows as what it is added to."""
         if held is None:
             return {}
-        at = self._last(name)
-        found: Mapping[str, Resolved] = at.dampings if at is not None else {}
-        return {damping: self.product(held, name, powers, gradient) for damping, powers in found.items()}
+        scaling = self._last(name)
+        resolved: Mapping[str, Resolved] = scaling.dampings if scaling is not None else {}
+        return {damping: self.product(held, name, powers, gradient) for damping, powers in resolved.items()}
 
     def product(self, held: Held, name: str, powers: Resolved, gradient: Exponents) -> Exponents:
         """The exponents of a product of powers."""
@@ -89,37 +89,38 @@ class Tuning:
         it, which is so at the size of what it is added to over that of the parameter.
         """
         none, way = lr.plus(lr, -1), self.optimizer.decay
-        at, weight = (self._last(held.name), self._weight(held.name)) if held is not None else (None, None)
+        scaling, weight = (self._last(held.name), self._weight(held.name)) if held is not None else (None, None)
         kept = none if way == "independent" else lr.plus(lr, -2)
-        if held is None or at is None or weight is None:
+        if held is None or scaling is None or weight is None:
             return kept
-        against = at.powers if self.decaying == "update" and way != "coupled" else at.decayed
+        against = scaling.powers if self.decaying == "update" and way != "coupled" else scaling.decayed
         share = self.product(held, held.name, against, gradient).plus(self._exponents(weight.form), -1)
         if way == "coupled":
-            plain = at.powers == {GRADIENT: 1} and self.decaying != "update"
+            plain = scaling.powers == {GRADIENT: 1} and self.decaying != "update"
             return kept if plain else share
         if self.decaying != "update":
             return kept
         return share.plus(lr) if way == "independent" else share
 
     def gauges(self, held: Held | None) -> Share:
-        """By how much they grow when the multiplier of a parameter grows by one and its std falls by one.
+        """The powers by which they grow when the multiplier of a parameter grows by one and its std falls by one.
 
         The rate falls by one for the smaller entries, and by what the update grows with the gradient.
         """
-        at = self._last(held.name) if held is not None else None
-        if held is None or at is None:
+        scaling = self._last(held.name) if held is not None else None
+        if held is None or scaling is None:
             return Share(Fraction(-1), Fraction(1), {})
-        return _share(self.optimizer, at.powers, at.decayed, at.dampings, self.decaying)
+        return _share(self.optimizer, scaling.powers, scaling.decayed, scaling.dampings, self.decaying)
 
     def of_norm(self, name: str, part: str, power: int) -> Share:
         """The power of the norm of all gradients in each, which they carry as a power of an atom."""
-        at = self._last(name)
-        if at is None:
+        scaling = self._last(name)
+        if scaling is None:
             return Share(Fraction(0), Fraction(0), {})
-        taken = power * at.powers.get(part, Fraction(0))
-        decay = power * at.decayed.get(part, Fraction(0)) if self.optimizer.decay == "coupled" else taken
-        return Share(taken, decay, {name: power * found.get(part, Fraction(0)) for name, found in at.dampings.items()})
+        taken = power * scaling.powers.get(part, Fraction(0))
+        decay = power * scaling.decayed.get(part, Fraction(0)) if self.optimizer.decay == "coupled" else taken
+        dampings = {name: power * powers.get(part, Fraction(0)) for name, powers in scaling.dampings.items()}
+        return Share(taken, decay, dampings)
 
     def _last(self, name: str) -> Scaling | None:
         there = [scaling for scaling in self.run.scalings.get(name, []) if scaling.weight is not None]
@@ -141,11 +142,11 @@ def _share(
     wd = Fraction(0) if way == "independent" else 1 + update
     if way == "coupled" and (decaying == "update" or powers != {GRADIENT: 1}):
         wd = 1 + shift(decayed)
-    return Share(-1 - update, wd, {name: shift(found) for name, found in dampings.items()})
+    return Share(-1 - update, wd, {name: shift(atoms) for name, atoms in dampings.items()})
 
 
 def in_general(optimizer: Optimizer, facts: Facts) -> Share:
-    """As `Tuning.gauges`, where nothing is known of sizes."""
+    """The powers of `Tuning.gauges`, where nothing is known of sizes."""
     law = optimizer.form(facts)
     powers = [p.resolved(lambda _: 0) if p is not None else {} for p in (law.powers, law.decayed)]
     dampings = {name: p.resolved(lambda _: 0) for name, p in law.dampings.items()}

@@ -42,18 +42,18 @@ def read(given: Given, graph: Graph, direction: Direction, optimizer: Optimizer)
     data = dict(given or {}) if not isinstance(given, str) else {}
     nodes = _by_name(data.pop("multipliers", {}), "multipliers")
     parameters = _by_name(data.pop("parameters", data), "parameters")
-    found: dict[Symbol, Vector] = {}
+    vectors: dict[Symbol, Vector] = {}
     free = [name for name, node in graph.walk() if node.free]
     for node, value in nodes.items():
         if node not in free:
             raise UnknownName("free multiplier", node, free)
-        found["mult", node] = _size(value, direction, f"multiplier {node!r}")
+        vectors["mult", node] = _size(value, direction, f"multiplier {node!r}")
     helds = {held.name: held for held in start(graph, direction).parameters.values()} if parameters else {}
     for name, sizes in parameters.items():
         if name not in graph.parameters:
             raise UnknownName("parameter", name, graph.parameters)
-        found.update(_parameter(name, sizes, direction, optimizer, helds[name]))
-    return found
+        vectors.update(_parameter(name, sizes, direction, optimizer, helds[name]))
+    return vectors
 
 
 def _by_name(value: Any, where: str) -> Mapping[str, Any]:
@@ -66,22 +66,22 @@ def _parameter(name: str, sizes: Any, direction: Direction, optimizer: Optimizer
     where = f"parameter {name!r}"
     if not isinstance(sizes, Mapping):
         raise ScaleRulesError("needs its sizes by name", where=where, hint="such as {'init': '-1/2', 'lr': '-1'}")
-    known = ("init", "lr", "mult", "eps", "wd", "shape", "log")
+    names = ("init", "lr", "mult", "eps", "wd", "shape", "log")
     written = cast(Mapping[object, Any], sizes)
     for size in written:
-        if size not in known:
-            raise UnknownName("size", str(size), known[:3], where=where)
+        if size not in names:
+            raise UnknownName("size", str(size), names[:3], where=where)
     mult = _size(written.get("mult") or 0, direction, where)
-    found: dict[Symbol, Vector] = {}
+    vectors: dict[Symbol, Vector] = {}
     if written.get("init") is not None:
-        found["init", name] = plus(_size(written["init"], direction, where), mult, Fraction(1))
+        vectors["init", name] = plus(_size(written["init"], direction, where), mult, Fraction(1))
     if written.get("lr") is not None:
-        found["lr", name] = plus(_size(written["lr"], direction, where), mult, _gauge(optimizer, held))
-    return found
+        vectors["lr", name] = plus(_size(written["lr"], direction, where), mult, _gauge(optimizer, held))
+    return vectors
 
 
 def _gauge(optimizer: Optimizer, held: Held) -> Fraction:
-    """By how much the rate falls when the multiplier of a parameter grows by one and its std falls by one."""
+    """The power by which the rate falls when the multiplier of a parameter grows by one and its std falls by one."""
     return 1 + shift(optimizer.guess(facts_of(held)))
 
 
@@ -103,9 +103,9 @@ def named(name: str, graph: Graph, direction: Direction, optimizer: Optimizer) -
     """
     if name not in PARAMETRIZATIONS:
         raise UnknownName("parametrization", name, PARAMETRIZATIONS)
-    found: dict[Symbol, Vector] = {}
+    vectors: dict[Symbol, Vector] = {}
     if name == "mup":
-        return found
+        return vectors
     growths = Point(graph, direction, {}).constants(tuple(direction))
     flat = along({}, direction)
     plan = start(graph, direction)
@@ -117,8 +117,8 @@ def named(name: str, graph: Graph, direction: Direction, optimizer: Optimizer) -
             init = plus(init, growths["growth", axis], share)
         random = graph.parameters[held.name].init == "normal"
         if random:
-            found["init", held.name] = init
+            vectors["init", held.name] = init
         if graph.parameters[held.name].trained:
             alike = name != "standard" and random  # all rates are alike in the parametrization's own gauge
-            found["lr", held.name] = plus(flat, init, _gauge(optimizer, held)) if alike else flat
-    return found
+            vectors["lr", held.name] = plus(flat, init, _gauge(optimizer, held)) if alike else flat
+    return vectors

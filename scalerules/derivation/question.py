@@ -48,11 +48,11 @@ def problem_of(
     whole(steps, "steps", 1, MOST_STEPS)
     direction, rule = _direction(graph, scales), optimizer_of(optimizer)
     if isinstance(given, str):
-        known = named(given, graph, direction, rule)
+        vectors = named(given, graph, direction, rule)
     else:
-        known = read(given, graph, direction, rule)
+        vectors = read(given, graph, direction, rule)
     alignments = _alignments(graph, alignment)
-    return Problem(graph, direction, rule, steps, mode == "isolated", known, alignments, nonlazy, lazy)
+    return Problem(graph, direction, rule, steps, mode == "isolated", vectors, alignments, nonlazy, lazy)
 
 
 def _direction(graph: Graph, scales: Mapping[str, Any] | None) -> dict[str, Fraction]:
@@ -80,14 +80,14 @@ def _alignments(graph: Graph, alignment: Alignment) -> Alignments:
     if not isinstance(alignment, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         hint = f"one of: {', '.join(ALIGNMENTS)}; or three exponents by parameter"
         raise ScaleRulesError(f"unknown alignment {short(alignment)}", hint=hint)
-    found: dict[str, tuple[Fraction, Fraction, Fraction]] = {}
+    alignments: dict[str, tuple[Fraction, Fraction, Fraction]] = {}
     for name, three in alignment.items():
         if name not in graph.parameters:
             raise UnknownName("parameter", name, graph.parameters)
         shares = _three(name, three)
         if shares is not None:
-            found[name] = shares
-    return found
+            alignments[name] = shares
+    return alignments
 
 
 def _three(name: str, three: Any) -> tuple[Fraction, Fraction, Fraction] | None:

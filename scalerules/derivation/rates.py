@@ -29,18 +29,18 @@ def groups_of(tied: Tied, graph: Graph) -> list[list[str]]:
         if tied != ALL:
             raise UnknownName("way to tie rates", tied, [ALL], where="tied")
         return [list(graph.parameters)]
-    found: list[list[str]] = []
+    groups: list[list[str]] = []
     for group, names in tied.items():
         patterns = [names] if isinstance(names, str) else list(names)
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in graph.parameters):
                 raise UnknownName("parameter", pattern, graph.parameters, where=f"tied {group!r}")
         group_names = [name for name in graph.parameters if any(fnmatchcase(name, p) for p in patterns)]
-        twice = [name for name in group_names if any(name in other for other in found)]
+        twice = [name for name in group_names if any(name in other for other in groups)]
         if twice:
             raise ScaleRulesError(f"{twice[0]!r} is in two groups", where="tied")
-        found.append(group_names)
-    return found
+        groups.append(group_names)
+    return groups
 
 
 def tie(problem: Problem, solved: Solved, groups: Sequence[Sequence[str]]) -> tuple[Solved, dict[str, str]]:
@@ -56,9 +56,9 @@ def tie(problem: Problem, solved: Solved, groups: Sequence[Sequence[str]]) -> tu
             least = min(moving, key=lambda name: solved.vectors["lr", name][0])
             bound |= dict.fromkeys(moving, least)
             vectors.update({("lr", name): solved.vectors["lr", least] for name in moving})
-    found = checked(problem, vectors)
-    found.everywhere = solved.everywhere
-    return found, bound
+    tied = checked(problem, vectors)
+    tied.everywhere = solved.everywhere
+    return tied, bound
 
 
 def radii(problem: Problem, solved: Solved) -> Radii | None:
@@ -84,7 +84,7 @@ class Radii:
         self.tuning = Tuning(problem.optimizer, solved.run, solved.vectors, list(problem.direction))
 
     def share(self, name: str) -> Share:
-        """By how much a radius grows with a multiplier in front of its parameter."""
+        """The power by which a radius grows with a multiplier in front of its parameter."""
         held = next((h for h in self.solved.run.plan.parameters.values() if h.name == name), None)
         return self.tuning.gauges(held)
 

@@ -66,15 +66,15 @@ class Story:
             key = f"{event.kind} {event.node} {event.step}" + (f" {event.parameter}" if event.kind == "own" else "")
             if key not in best or event.ticks > best[key][0]:
                 best[key] = event.ticks, place
-        found: dict[str, tuple[Fraction, Place]] = {}
+        places: dict[str, tuple[Fraction, Place]] = {}
         for key, (ticks, place) in best.items():
             draft = rows.drafts[place]
             row = rows.size(form_of(draft)).plus(rows.value(draft.below))
-            found[key] = run.point.size(ticks) - row.size(self.problem.direction), place
-        return found
+            places[key] = run.point.size(ticks) - row.size(self.problem.direction), place
+        return places
 
     def _plain(self, event: Event, rows: Rows) -> Place:
-        """Of the equally large terms of an event the one that needs the fewest further rows."""
+        """The one of the equally large terms of an event that needs the fewest further rows."""
         top = event.term
         assert top is not None
         ties = [t for t in event.terms or (top,) if (t.size, t.log, t.profile) == (top.size, top.log, top.profile)]
@@ -118,20 +118,20 @@ class Story:
 
     def _gradients(self, run: Run, rows: Rows) -> dict[str, Place]:
         """The place of every parameter's last gradient."""
-        found: dict[str, Place] = {}
+        places: dict[str, Place] = {}
         for name, event in self._gradient_events(run).items():
-            found[name] = self._plain(event, rows)
-        return found
+            places[name] = self._plain(event, rows)
+        return places
 
     def _gradient_events(self, run: Run) -> dict[str, Event]:
         """The first gradient of every parameter that is as large as its last one."""
-        found: dict[str, Event] = {}
+        gradients: dict[str, Event] = {}
         for event in run.events:
             if event.kind == "gradient" and event.term is not None:
-                first = found.get(event.node)
+                first = gradients.get(event.node)
                 if first is None or self._vector(first, run) != self._vector(event, run):
-                    found[event.node] = event
-        return found
+                    gradients[event.node] = event
+        return gradients
 
     def _vector(self, event: Event, run: Run) -> object:
         return vector_of(event.form, self.answer.vectors, run, list(self.problem.direction))
@@ -140,7 +140,7 @@ class Story:
         """What every number of a rule is, in symbols."""
         last, scales = self._gradient_events(run), list(self.problem.direction)
         tuning = _Symbolic(self.problem.optimizer, run, self.answer.vectors, scales, self.decaying)
-        found: dict[str, dict[str, Linear]] = {}
+        readings: dict[str, dict[str, Linear]] = {}
         for name in self.problem.graph.parameters:
             held = next((h for h in run.plan.parameters.values() if h.name == name), None)
             moves = name in gradients and ("lr", name) in self.answer.vectors
@@ -152,8 +152,8 @@ class Story:
             here = {"init": start, "lr": rate}
             here |= tuning.dampings(held, name, gradient)  # pyright: ignore[reportAssignmentType]
             here["wd"] = tuning.decay(held, rate, gradient)  # pyright: ignore[reportArgumentType]
-            found[name] = {number: dict(form.fractions) for number, form in here.items()}
-        return found
+            readings[name] = {number: dict(form.fractions) for number, form in here.items()}
+        return readings
 
 
 class _Form(Exponents):

@@ -167,7 +167,7 @@ class Writer:
         return exponents_of(vector_of(event.form, self.solved.vectors, self.run, self.scales), self.scales)
 
     def _bounds(self) -> dict[Symbol, Equation]:
-        """For every unknown the equation that shows best what determines it: one that holds with equality, close by."""
+        """The equation that shows best what determines every unknown: one that holds with equality, close by."""
         bound: dict[Symbol, Equation] = {}
         reads = {p: site.key for site in self.run.plan.sites for p in self._read_by(site.parameters)}
         read = set(reads.values())
@@ -184,8 +184,8 @@ class Writer:
         for equation in self.solved.binding:
             for symbol, coefficient in equation.form.items():
                 if coefficient > 0 and symbol[0] in UNKNOWNS:
-                    known = bound.get(symbol)
-                    if known is None or (symbol[0] == "mult" and len(equation.form) < len(known.form)):
+                    before = bound.get(symbol)
+                    if before is None or (symbol[0] == "mult" and len(equation.form) < len(before.form)):
                         bound[symbol] = equation
         return bound
 
@@ -204,7 +204,7 @@ class Writer:
         )
 
     def _explained(self, name: str) -> tuple[Explanation, ...]:
-        found: list[Explanation] = []
+        explanations: list[Explanation] = []
         for kind in ("mult", "init", "lr"):
             vector = self.solved.vectors.get((kind, name))
             if vector is None:
@@ -212,11 +212,11 @@ class Writer:
             size = str(exponents_of(vector, self.scales))
             equation = self.bound.get((kind, name))
             if (kind, name) in self.problem.given:
-                found.append(Explanation(kind, size, "It is given."))
+                explanations.append(Explanation(kind, size, "It is given."))
             elif equation is None:
-                found.append(Explanation(kind, size, "No equation asks for less."))
+                explanations.append(Explanation(kind, size, "No equation asks for less."))
             else:
-                found.append(Explanation(kind, size, sentence_of(equation)))
+                explanations.append(Explanation(kind, size, sentence_of(equation)))
         event = self.gradients.get(name)
         if event is not None and self.problem.optimizer.eps:
             gradient = self._gradient(name)
@@ -225,23 +225,23 @@ class Writer:
             if size is not None and size != gradient:
                 said = f"Epsilon grows as what it is added to, which the law makes of the gradient, of size {gradient}."
             if size is not None:
-                found.append(Explanation("eps", str(size), said))
-        return tuple(found)
+                explanations.append(Explanation("eps", str(size), said))
+        return tuple(explanations)
 
     def _sizes(self) -> list[Predicted]:
         """Every predicted size, with the smaller one that finite sizes may show."""
         unknowns = self.solved.unknowns
         chance = sizes_of(self.problem.run(unknowns, 1, coherent=False))
         alone = sizes_of(replace(self.problem, isolated=True).run(unknowns, 1))
-        found: list[Predicted] = []
+        predicted: list[Predicted] = []
         for key, size in sizes_of(self.run).items():
             kind, node, step, parameter = key
             less = alone.get((kind, node, 1, parameter)) if kind == "own" else None
             if step == {"value": 0, "gradient": 1}.get(kind):
                 less = chance.get(key)
             lower = less if less is not None and size is not None and less < size else None
-            found.append(Predicted(cast(Quantity, kind), node, step, size, parameter, lower))
-        return found
+            predicted.append(Predicted(cast(Quantity, kind), node, step, size, parameter, lower))
+        return predicted
 
     def _assumptions(self) -> tuple[str, ...]:
         fixed = [scale for scale in self.graph.scales if scale not in self.scales]

@@ -52,23 +52,23 @@ def _atoms(powers: Powers) -> set[str]:
 def form(law: Formula, facts: Facts, state: str = "there") -> Form:
     """The law as it is for a parameter. Raises `ScaleRulesError` where it is no law."""
     g, w, p = given(facts, state)
-    made = law(*(g, w, p)[: arity(law)])
-    update = checked(made)
+    returned = law(*(g, w, p)[: arity(law)])
+    update = checked(returned)
     powers = None if update.zero else update.powers
     return Form(powers, update.levelled, update.whole, g.notes.dampings, g.notes.decayed)
 
 
-def checked(made: object) -> Quantity:
+def checked(update: object) -> Quantity:
     """What a law returned, if it is an update. Raises `ScaleRulesError`."""
-    if not isinstance(made, Quantity):
+    if not isinstance(update, Quantity):
         hint = "return the update, such as g / (abs(g) + eps)"
-        raise ScaleRulesError(f"returns {kind_of(made)}, not an update", hint=hint)
-    if not made.tensor:
+        raise ScaleRulesError(f"returns {kind_of(update)}, not an update", hint=hint)
+    if not update.tensor:
         raise ScaleRulesError("returns a number, not an update", hint="multiply it with g, sign(g) or orthogonal(g)")
-    if made.signs != OWN and not made.zero:
-        text = "returns the parameter's own signs" if made.signs else "returns squares, without the gradient's signs"
+    if update.signs != OWN and not update.zero:
+        text = "returns the parameter's own signs" if update.signs else "returns squares, without the gradient's signs"
         raise ScaleRulesError(text, hint="an update follows the gradient; weight decay is added beside it")
-    return made
+    return update
 
 
 def arity(law: Formula) -> int:

@@ -20,12 +20,12 @@ def traces(scope: Scope, labels: Labels, factors: Sequence[tuple[Labels, tuple[T
     behind = [label for label in labels if label in factors[0][0]]
     sums = ([label for label in labels if label not in behind], behind)
     tops = [largest(terms) or Term(0) for _, terms in factors]
-    found: list[Term] = []
+    covariances: list[Term] = []
     for parts, gone in zip((tops[1:], tops[:1]), sums, strict=True):
         shift = tuple((("growth", label.partition("|")[0]), Fraction(1)) for label in gone)
         size = 2 * sum(part.size for part in parts) + sum(scope.ticks(label) for label in gone)
-        found.append(Term(size, (), (*parts, *parts), shift))
-    return found[0], found[1]
+        covariances.append(Term(size, (), (*parts, *parts), shift))
+    return covariances[0], covariances[1]
 
 
 def raised(term: Term, degree: Fraction) -> Term:

@@ -108,8 +108,8 @@ class Optimizer:
     @property
     def sides(self) -> bool:
         """Whether it asks for what a parameter reads, and for the gradient behind it."""
-        found = [p for one in self.kinds for p in (one.powers, *one.dampings.values()) if p is not None]
-        return any(powers.reads(READ, BEHIND) for powers in found)
+        powers_of = [p for one in self.kinds for p in (one.powers, *one.dampings.values()) if p is not None]
+        return any(powers.reads(READ, BEHIND) for powers in powers_of)
 
     @property
     def together(self) -> bool:
@@ -145,11 +145,11 @@ class Optimizer:
         state = "zero" if weight is None else "there" if weights and weights[0] else "late"
         law, terms = self.form(facts_of(held), state), _terms(point, held, top, weight, sides)
         size = _sizes(point, held, terms)
-        found = [p.resolved(size) if p is not None else {} for p in (law.powers, law.decayed)]
+        resolved = [p.resolved(size) if p is not None else {} for p in (law.powers, law.decayed)]
         dampings = {name: powers.resolved(size) for name, powers in law.dampings.items()}
         steady = self.form(facts_of(held)).normalised
-        factor = None if top is None or steady else _factor(found[0], terms)
-        scaling = Scaling(factor, weight, found[0], dampings, found[1])
+        factor = None if top is None or steady else _factor(resolved[0], terms)
+        scaling = Scaling(factor, weight, resolved[0], dampings, resolved[1])
         if top is None or law.powers is None:
             return [], top, scaling
         by = self._divided(self._rate(point, held, scaling), top, scaling)
@@ -202,13 +202,13 @@ def _terms(
     point: Point, held: Held, top: Term | None, weight: Term | None, sides: tuple[Term, Term] | None
 ) -> dict[str, Term]:
     """The terms that the atoms stand for; where nothing is known of the two sides, they make up the gradient."""
-    found = {GRADIENT: top, WEIGHT: weight}
+    by_atom = {GRADIENT: top, WEIGHT: weight}
     if sides is None and top is not None:
         growths = tuple((("growth", axis), Fraction(1)) for axis in (*held.fan_in, *held.fan_out))
         size = 2 * top.size + sum(point.ticks(name) for (_, name), _ in growths)
         sides = Term(0), Term(size, (), (top, top), growths)
-    found |= dict(zip((READ, BEHIND), sides or (None, None), strict=True))
-    return {name: term for name, term in found.items() if term is not None}
+    by_atom |= dict(zip((READ, BEHIND), sides or (None, None), strict=True))
+    return {name: term for name, term in by_atom.items() if term is not None}
 
 
 def _sizes(point: Point, held: Held, terms: Mapping[str, Term]) -> Callable[[str], int]:

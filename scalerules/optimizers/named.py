@@ -30,11 +30,11 @@ def optimizer(name: str) -> Optimizer:
     if match is None:
         raise ScaleRulesError(f"cannot read the optimizer {short(name)}", hint="such as adamw(decay=independent)")
     base, inside = match[1], match[2]
-    known = _known(base)
+    plain = _known(base)
     if inside is None:
-        return known
+        return plain
     words = [word.strip() for word in inside.split(",") if word.strip()]
-    rule = _with_exponents(known, [word for word in words if "=" not in word])
+    rule = _with_exponents(plain, [word for word in words if "=" not in word])
     options = _options(base, [word for word in words if "=" in word])
     if options.get("decay") == "coupled" and rule.spectral:
         raise ScaleRulesError(
@@ -65,11 +65,11 @@ def _known(base: str) -> Optimizer:
     return OPTIMIZERS[base]
 
 
-def _with_exponents(known: Optimizer, exponents: Sequence[str]) -> Optimizer:
+def _with_exponents(plain: Optimizer, exponents: Sequence[str]) -> Optimizer:
     """The rule with the exponents that stand in the brackets."""
-    base = known.name
+    base = plain.name
     if not exponents:
-        return known
+        return plain
     try:
         numbers = [exact(text) for text in exponents]
     except ScaleRulesError:
@@ -85,12 +85,12 @@ def _with_exponents(known: Optimizer, exponents: Sequence[str]) -> Optimizer:
 
 def _options(base: str, words: Sequence[str]) -> dict[str, Any]:
     """`decay=...` and `clip=...` as written."""
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for word in words:
         key, _, value = (part.strip() for part in word.partition("="))
         if key not in OPTIONS:
             raise UnknownName("option", key, OPTIONS, where=f"optimizer {base!r}")
         if value not in OPTIONS[key]:
             raise UnknownName(key, value, OPTIONS[key], where=f"optimizer {base!r}")
-        found[key] = value
-    return found
+        options[key] = value
+    return options

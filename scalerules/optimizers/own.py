@@ -44,17 +44,17 @@ def register(name: str, law: Formula, *, perturbation: Formula | None = None, st
     if name in OPTIMIZERS and OPTIMIZERS[name].file is None:
         raise ScaleRulesError("is one of the optimizers that come along", where=f"optimizer {name!r}")
     file = inspect.getsourcefile(law) or "law"
-    made = _optimizer(name, {LAW: law, PERTURBATION: perturbation}, file)
-    OPTIMIZERS[name] = made
+    optimizer = _optimizer(name, {LAW: law, PERTURBATION: perturbation}, file)
+    OPTIMIZERS[name] = optimizer
     STEPS[name] = step
-    return made
+    return optimizer
 
 
 def from_file(text: str) -> Optimizer:
     """The optimizer in a user's file. Raises `ScaleRulesError` with file and line."""
-    made = _optimizer(text, vars(module(text)), text)
+    optimizer = _optimizer(text, vars(module(text)), text)
     ASKED.add(text)
-    return made
+    return optimizer
 
 
 def module(text: str) -> ModuleType:
@@ -72,16 +72,16 @@ def _loaded(text: str, path: Path, changed: int) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"scalerules_optimizer_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ScaleRulesError("cannot be imported", file=text)
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = made
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = loaded
     try:
         with guarded(text):
-            spec.loader.exec_module(made)
+            spec.loader.exec_module(loaded)
     except Endless:
         raise
     except (Exception, SystemExit) as error:
         raise told(error, text) from error
-    return made
+    return loaded
 
 
 def _optimizer(name: str, names: Mapping[str, Any], file: str) -> Optimizer:
@@ -95,11 +95,11 @@ def _optimizer(name: str, names: Mapping[str, Any], file: str) -> Optimizer:
     reason = reason if reason.endswith(".") else reason + "."
     source = names.get("SOURCE") or file
     formulas = [_watched(one, file) if one is not None else None for one in (law, perturbation)]
-    made = Optimizer(name, reason, str(source), formulas[0] or law, formulas[1], file=file, original=law)
+    optimizer = Optimizer(name, reason, str(source), formulas[0] or law, formulas[1], file=file, original=law)
     for formula in (one for one in formulas if one is not None):
         for facts in KINDS:
             form(formula, facts)
-    return made
+    return optimizer
 
 
 def _watched(law: Formula, file: str) -> Formula:
@@ -113,13 +113,13 @@ def _watched(law: Formula, file: str) -> Formula:
 
     def watched(g: Any, w: Any, p: Any) -> Any:
         try:
-            made = law(*(g, w, p)[:count])
+            update = law(*(g, w, p)[:count])
         except Exception as error:
             raise told(error, file) from error
         if not isinstance(g, Quantity):  # in numbers
-            return made
+            return update
         try:
-            return checked(made)
+            return checked(update)
         except ScaleRulesError as error:
             error.file, error.line, error.where = file, line, f"{law.__name__}()"
             raise

@@ -30,11 +30,11 @@ class Powers:
 
     def times(self, other: Powers, share: Fraction | int = 1) -> Powers:
         """The product with `other ** share`."""
-        found = dict(self.atoms)
+        powers = dict(self.atoms)
         for atom, power in other.atoms:
-            found[atom] = found.get(atom, Fraction(0)) + share * power
+            powers[atom] = powers.get(atom, Fraction(0)) + share * power
         choices = (*self.largest, *((share * power, options) for power, options in other.largest))
-        return Powers(tuple(sorted((a, p) for a, p in found.items() if p)), choices if share else self.largest)
+        return Powers(tuple(sorted((a, p) for a, p in powers.items() if p)), choices if share else self.largest)
 
     def to(self, power: Fraction | int) -> Powers:
         """The power of the whole."""
@@ -42,13 +42,13 @@ class Powers:
 
     def resolved(self, size: Callable[[str], Fraction | float | int]) -> Resolved:
         """The power of every atom where the atoms have these sizes; of equally large ones the first counts."""
-        found = dict(self.atoms)
+        powers = dict(self.atoms)
         for power, options in self.largest:
-            each = [option.resolved(size) for option in options]
-            top = max(each, key=lambda one: sum(p * size(atom) for atom, p in one.items()))
+            candidates = [option.resolved(size) for option in options]
+            top = max(candidates, key=lambda one: sum(p * size(atom) for atom, p in one.items()))
             for atom, share in top.items():
-                found[atom] = found.get(atom, Fraction(0)) + power * share
-        return {atom: power for atom, power in found.items() if power}
+                powers[atom] = powers.get(atom, Fraction(0)) + power * share
+        return {atom: power for atom, power in powers.items() if power}
 
     def reads(self, *atoms: str) -> bool:
         """Whether one of these atoms stands in it."""
@@ -79,5 +79,5 @@ def smallest(*options: Powers) -> Powers:
 
 
 def shift(powers: Resolved) -> Fraction:
-    """By how much a product grows when the multiplier of its parameter grows by one and its std falls by one."""
+    """The power by which a product grows when the multiplier of its parameter grows by one and its std falls by one."""
     return sum((power * SHIFTS.get(name, 0) for name, power in powers.items()), Fraction(0))

@@ -181,7 +181,7 @@ class Quantity:
         return self**2
 
     def average(self, beta: float) -> Quantity:
-        """As large as what it averages."""
+        """A moving average, as large as what it averages."""
         return self
 
     def sign(self) -> Quantity:
@@ -231,7 +231,7 @@ class Quantity:
         return self.rms(over)._times(atom(over or "entries", HALF))
 
     def spectral(self) -> Quantity:
-        """Of a gradient the size times sqrt(fan_in fan_out), of a random matrix with the larger one alone."""
+        """The largest singular value: size times sqrt(fan_in fan_out), the larger alone of a random matrix."""
         if not self.notes.facts.matrix:
             return self.norm(None)
         sides = atom("fan_in", HALF), atom("fan_out", HALF)
@@ -245,14 +245,14 @@ class Quantity:
         """Singular values of one; where the rank is full there are many, and most do not follow the gradient."""
         self.follows("orthogonal")
         matrix = self.notes.facts.matrix
-        made = replace(self, bulk=None) / replace(self, bulk=None).spectral()
+        unit = replace(self, bulk=None) / replace(self, bulk=None).spectral()
         all_of_them = largest(atom("fan_in"), atom("fan_out")).to(-HALF)
         return replace(
-            made, whole=matrix, levelled=True, dense=False, bulk=all_of_them if matrix and self.dense else None
+            unit, whole=matrix, levelled=True, dense=False, bulk=all_of_them if matrix and self.dense else None
         )
 
     def low_rank(self, rank: int) -> Quantity:
-        """As large as the whole: the largest singular value stays."""
+        """A part of low rank, as large as the whole: the largest singular value stays."""
         return replace(self._entries("low_rank"), whole=self.notes.facts.matrix)
 
     def gram(self, side: str) -> Curvature:
@@ -289,7 +289,7 @@ class Quantity:
     # --- what cannot be asked -----------------------------------------------------------------------------------
 
     def _entrywise(self) -> Quantity:
-        """As a function of the entries, which gives a matrix full rank."""
+        """A function of the entries, which gives a matrix full rank."""
         return replace(self, bulk=None, dense=True)
 
     def _times(self, powers: Powers) -> Quantity:
@@ -352,7 +352,7 @@ class Curvature:
     __rmul__ = __mul__
 
     def average(self, beta: float) -> Curvature:
-        """As large as what it averages."""
+        """A moving average, as large as what it averages."""
         return self
 
     def power(self, exponent: Any) -> Applied:
@@ -373,10 +373,10 @@ class Applied:
 
     def applied(self, x: Any) -> Quantity:
         """A singular value grows by the largest eigenvalue's power; the gradient lies in its range."""
-        found = _quantity(x)
-        found.follows("@")
-        whole = found.notes.facts.matrix
-        return replace(found, powers=found.powers.times(self.powers), whole=found.whole or whole, levelled=True)
+        operand = _quantity(x)
+        operand.follows("@")
+        whole = operand.whole or operand.notes.facts.matrix
+        return replace(operand, powers=operand.powers.times(self.powers), whole=whole, levelled=True)
 
     def __matmul__(self, other: Any) -> Quantity:
         return self.applied(other)

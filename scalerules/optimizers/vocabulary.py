@@ -66,9 +66,9 @@ def minimum(*options: Any) -> Any:
 
 
 def _chosen(options: tuple[Any, ...], kind: str) -> Any:
-    made = [x for x in options if not isinstance(x, (int, float, Fraction, Damping))]
-    if made:
-        return getattr(made[0], kind)(*(x for x in options if x is not made[0]))
+    quantities = [x for x in options if not isinstance(x, (int, float, Fraction, Damping))]
+    if quantities:
+        return getattr(quantities[0], kind)(*(x for x in options if x is not quantities[0]))
     return (max if kind == "maximum" else min)(options)
 
 

@@ -18,7 +18,7 @@ from scalerules.tracing.exporting.export import trace
 from scalerules.tracing.exporting.isomorphic import NotIsomorphic
 from scalerules.tracing.exporting.number_laws import Laws, Rounded, given, spread
 from scalerules.tracing.exporting.recording import record
-from scalerules.tracing.exporting.repeated_blocks import find_runs
+from scalerules.tracing.exporting.repeated_blocks import find_repeats
 from scalerules.tracing.exporting.traces import Trace
 from scalerules.tracing.record import Call, Record, Ref, references, text
 
@@ -260,7 +260,7 @@ class Alternating(nn.Module):
 
 
 def test_a_pattern_of_two_kinds_of_blocks_repeats() -> None:
-    [run] = find_runs(once(Alternating))
+    [run] = find_repeats(once(Alternating))
     assert len(run.copies) == 3 and len(run.copies[0]) == 4 and run.members == [[1, 2], [3, 4], [5, 6]]
 
 

@@ -13,7 +13,7 @@ from scalerules.solution.rule import Rule
 
 @dataclass(frozen=True)
 class Shape:
-    """Of a parameter: whether its entries are random at first, and its growing axes (the growth of the longest).
+    """A parameter's kind: whether its entries are random at first, and its growing axes (the growth of the longest).
 
     `rate`: by how much its rate grows with its multiplier.
     """

@@ -66,7 +66,7 @@ def _softmax_tables(std: float, length: int) -> tuple[Sequence[float], Sequence[
 
 
 def softmax_moments(std: float, length: int, causal: bool = False) -> tuple[float, float, float, float]:
-    """Of the probabilities p of a softmax over `length` independent Gaussian scores:
+    """The moments of the probabilities p of a softmax over `length` independent Gaussian scores:
 
     E[p^2], E[p^3], E[p^4] and E[p_j^2 p_k^2], all over the `length` places of a row. 1/S^n is the integral of
     t^(n-1) exp(-t S) / (n-1)!: the mean of a product over independent scores is a product of means under one integral.
@@ -114,10 +114,10 @@ def residuals(branches: int, multiplier: float = 1.0) -> list[tuple[float, float
 
     The function is that of a plain stream of unit variance to which every branch adds `multiplier**2`.
     """
-    found: list[tuple[float, float]] = []
+    factors: list[tuple[float, float]] = []
     variance = 1.0
     for _ in range(branches):
         after = variance + multiplier**2
-        found.append((math.sqrt(variance / after), multiplier / math.sqrt(after)))
+        factors.append((math.sqrt(variance / after), multiplier / math.sqrt(after)))
         variance = after
-    return found
+    return factors

@@ -47,14 +47,14 @@ def constants(graph: Graph, sizes: Mapping[str, float] | None = None) -> dict[st
     walk.body(graph.nodes, 1)
     for output in graph.outputs:
         walk.loss(output)
-    return walk.found
+    return walk.constants
 
 
 class _Walk:
     def __init__(self, graph: Graph, sizes: Mapping[str, float]) -> None:
         self.graph, self.sizes = graph, sizes
         self.values: dict[str, _Value] = {}
-        self.found: dict[str, Constant] = {}
+        self.constants: dict[str, Constant] = {}
 
     def length(self, axis: str) -> int:
         return self.graph.lengths[axis].at(self.sizes)
@@ -70,7 +70,7 @@ class _Walk:
                 self.values[name] = self.values[str(node.result)]
             elif node.op == "residual":
                 turns = weights[sums.index(name) :: len(sums)]
-                self.found[name] = Constant(1.0, dict.fromkeys(node.inputs, 1.0), tuple(turns))
+                self.constants[name] = Constant(1.0, dict.fromkeys(node.inputs, 1.0), tuple(turns))
                 self.values[name] = _Value()
             else:
                 self.values[name] = self.node(name, node)
@@ -106,7 +106,7 @@ class _Walk:
     def note(self, name: str, node: Node, mean: float, std: float, slopes: Sequence[float]) -> _Value:
         """A result of this mean and std is divided by the std, and the gradients by their sizes."""
         backward = {source: 1 / slope for source, slope in zip(node.operands, slopes, strict=False) if slope}
-        self.found[name] = Constant(1 / std if std else 1.0, backward)
+        self.constants[name] = Constant(1 / std if std else 1.0, backward)
         return _Value(mean / std, 1.0) if std else _Value(mean, 0.0)
 
     def parameter(self, name: str) -> _Value:
@@ -149,7 +149,7 @@ class _Walk:
             size = gaussian.cross_entropy(_rounded(value.std), self.length(axes[-1]))
         else:
             size = math.sqrt(value.square + 1)
-        self.found[f"loss({output})"] = Constant(1.0, {output: 1 / size})
+        self.constants[f"loss({output})"] = Constant(1.0, {output: 1 / size})
 
 
 def _rounded(std: float) -> float:

@@ -65,7 +65,7 @@ def module_of(make_model: Callable[..., Any], sizes: Sizes) -> nn.Module:
 
 @contextmanager
 def quiet() -> Generator[None]:
-    """Without the warnings and log lines that building and exporting bring up, and without side effects on seeds."""
+    """A context without the warnings and log lines of building and exporting, and without side effects on seeds."""
     level = logging.root.manager.disable
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")

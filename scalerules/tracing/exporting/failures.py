@@ -12,7 +12,7 @@ from .users_lines import is_users, short_path
 
 def cannot_trace(sizes: Sizes, failures: list[tuple[str, Exception]]) -> ScaleRulesError:
     """The most telling of the failures, with what the user can do about it."""
-    at = ", ".join(f"{name}={value}" for name, value in sizes.items())
+    there = ", ".join(f"{name}={value}" for name, value in sizes.items())
     building = [e for _, e in failures if getattr(e, "_while_building", False)]
     real = [e for built, e in failures if built in ("real", "values")] or [e for _, e in failures]
     error = next((e for e in real if e not in building), real[-1])
@@ -20,12 +20,12 @@ def cannot_trace(sizes: Sizes, failures: list[tuple[str, Exception]]) -> ScaleRu
     place = _place(error)
     if error in building:
         return ScaleRulesError(
-            f"the module could not be built at {at}: {type(error).__name__}: {first}",
+            f"the module could not be built at {there}: {type(error).__name__}: {first}",
             where=place,
             hint="check that the factory accepts these sizes: they have to suit every divisibility it needs",
         )
     return ScaleRulesError(
-        f"torch.export cannot trace the module at {at}: {type(error).__name__}: {first}",
+        f"torch.export cannot trace the module at {there}: {type(error).__name__}: {first}",
         where=place,
         hint=_advice(error),
     )

@@ -33,9 +33,9 @@ class Fitting:
     `unresolved` collects the names of calls, inputs and weights that have a length without a law.
     """
 
-    def __init__(self, made: list[Skeleton], laws: Laws, counts: list[tuple[int, ...]]) -> None:
-        self.made, self.laws, self.counts = made, laws, counts
-        self.base = made[0]
+    def __init__(self, skeletons: list[Skeleton], laws: Laws, counts: list[tuple[int, ...]]) -> None:
+        self.skeletons, self.laws, self.counts = skeletons, laws, counts
+        self.base = skeletons[0]
         self.unresolved: list[str] = []
 
     def unified(self) -> Unified:
@@ -51,13 +51,14 @@ class Fitting:
 
     def _inputs(self) -> tuple[Input, ...]:
         inputs: list[Input] = []
-        for i, each in enumerate(self.base.trace.inputs):
-            shape = self._shape([m.trace.inputs[i].shape for m in self.made], each.name)
-            inputs.append(Input(each.name, each.path, shape, each.dtype))
+        for i, given in enumerate(self.base.trace.inputs):
+            shape = self._shape([m.trace.inputs[i].shape for m in self.skeletons], given.name)
+            inputs.append(Input(given.name, given.path, shape, given.dtype))
         return tuple(inputs)
 
     def _weights(self) -> tuple[Weight, ...]:
-        tensors = {name: [each.weight(number) for each in self.made] for number, name in enumerate(self.base.weights)}
+        tensors = {name: [skeleton.weight(number) for skeleton in self.skeletons]
+                   for number, name in enumerate(self.base.weights)}  # fmt: skip
         shapes = {name: self._shape([tensor.shape for tensor in same], name) for name, same in tensors.items()}
         constants = {name: _constant([tensor.value for tensor in same], self.laws) for name, same in tensors.items()}
         first = self.base.shares
@@ -69,7 +70,7 @@ class Fitting:
 
     def _calls(self) -> tuple[Call, ...]:
         by_data = self.base.trace.built == "values"
-        places = [[each.step(place) for each in self.made] for place in range(len(self.base.kept))]
+        places = [[skeleton.step(place) for skeleton in self.skeletons] for place in range(len(self.base.kept))]
         numbers = [_numbers(steps, self.laws, by_data) for steps in places]
         shapes = [tuple(self._shape(column, steps[0].name) for column in zip(*(s.shapes for s in steps), strict=True))
                   for steps in places]  # fmt: skip
@@ -85,19 +86,20 @@ class Fitting:
 
     def _outputs(self) -> tuple[Output, ...]:
         return tuple(
-            Output(each.ref or Ref(each.name), each.path,
-                   self._shape([m.trace.outputs[i].shape for m in self.made], each.name), each.dtype,
-                   loss=not each.shape and each.dtype.startswith(("float", "bfloat")))
-            for i, each in enumerate(self.base.trace.outputs)
+            Output(output.ref or Ref(output.name), output.path,
+                   self._shape([m.trace.outputs[i].shape for m in self.skeletons], output.name), output.dtype,
+                   loss=not output.shape and output.dtype.startswith(("float", "bfloat")))
+            for i, output in enumerate(self.base.trace.outputs)
         )  # fmt: skip
 
     def _loops(self) -> Iterator[Repetition]:
         """The loops over time of the first trace. Raises `NotIsomorphic` where the number of steps follows no law."""
         for number, loop in enumerate(self.base.trace.loops):
-            column = tuple(each.trace.loops[number].count for each in self.made if number < len(each.trace.loops))
+            all_loops = [skeleton.trace.loops for skeleton in self.skeletons]
+            column = tuple(loops[number].count for loops in all_loops if number < len(loops))
             if len(set(column)) > 1:
                 self.laws.learn(column)
-            law = self.laws.law(column, last=True) if len(column) == len(self.made) else None
+            law = self.laws.law(column, last=True) if len(column) == len(self.skeletons) else None
             if law is None:
                 step = next(step for step in self.base.trace.steps if step.name == loop.copies[0][0])
                 counts = ", ".join(map(str, column))
@@ -109,7 +111,7 @@ class Fitting:
     def _repeats(self) -> Iterator[Repetition]:
         """The repeated blocks of the first trace."""
         for number, repeat in enumerate(self.base.repeats):
-            column = self.counts[number] if self.counts else (len(repeat.copies),) * len(self.made)
+            column = self.counts[number] if self.counts else (len(repeat.copies),) * len(self.skeletons)
             count: Length | None = self.laws.law(column, last=True)
             copies = tuple(tuple(self.base.trace.steps[index].name for index in copy) for copy in repeat.copies)
             yield Repetition(
@@ -129,11 +131,12 @@ class Fitting:
 
 def _constant(values: list[float | None], laws: Laws) -> Initial:
     """What is known of a tensor that the module makes while it runs: its entries, as a power of the scales."""
-    known = [value for value in values if value is not None]
-    law = laws.law(tuple(known), last=True) if len(known) == len(values) else None
+    entries = [value for value in values if value is not None]
+    law = laws.law(tuple(entries), last=True) if len(entries) == len(values) else None
     if law is None or len(law.monomials) != 1:
         return Initial("unknown")
-    return Initial("constant", known[0], {scale: float(power) for scale, power in law.monomials[0].powers}, known[0])
+    exponents = {scale: float(power) for scale, power in law.monomials[0].powers}
+    return Initial("constant", entries[0], exponents, entries[0])
 
 
 def _numbers(steps: list[Step], laws: Laws, by_data: bool) -> tuple[Any, Any, tuple[str, ...]]:

@@ -15,10 +15,10 @@ class NotIsomorphic(ScaleRulesError):
     """The computation itself, not only its numbers, depends on the sizes."""
 
 
-def same_calls(made: list[Skeleton]) -> None:
+def same_calls(skeletons: list[Skeleton]) -> None:
     """Raises `NotIsomorphic` with the first call that differs."""
-    base = made[0]
-    for other in made[1:]:
+    base = skeletons[0]
+    for other in skeletons[1:]:
         for place, (mine, its) in enumerate(zip(base.kept, other.kept, strict=False)):
             a, b = base.trace.steps[mine], other.trace.steps[its]
             why = _difference(a, b, base, other)
@@ -69,8 +69,8 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _at(made: Skeleton) -> str:
-    return ", ".join(f"{scale}={value}" for scale, value in made.trace.sizes.items())
+def _at(skeleton: Skeleton) -> str:
+    return ", ".join(f"{scale}={value}" for scale, value in skeleton.trace.sizes.items())
 
 
 def line_of(step: Step) -> str:
@@ -85,15 +85,15 @@ def _hint(base: Skeleton, other: Skeleton, a: Step, b: Step) -> str:
     return f"choose values of the scales between which the module takes the same branches{line}"
 
 
-def same_tensors(made: list[Skeleton]) -> None:
+def same_tensors(skeletons: list[Skeleton]) -> None:
     """Raises `NotIsomorphic` where inputs, outputs or weights differ."""
     for what in ("inputs", "outputs"):
-        counts = {_at(each): len(getattr(each.trace, what)) for each in made}
+        counts = {_at(skeleton): len(getattr(skeleton.trace, what)) for skeleton in skeletons}
         if len(set(counts.values())) > 1:
-            text = "; ".join(f"{count} at {at}" for at, count in counts.items())
+            text = "; ".join(f"{count} at {sizes}" for sizes, count in counts.items())
             raise NotIsomorphic(f"the number of {what} depends on the scales: {text}")
-    base = made[0]
-    for other in made[1:]:
+    base = skeletons[0]
+    for other in skeletons[1:]:
         names = set(base.weights) ^ set(other.weights) if len(base.weights) != len(other.weights) else set[str]()
         if names:
             raise NotIsomorphic(

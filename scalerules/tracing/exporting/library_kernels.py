@@ -233,8 +233,8 @@ def _replace(
 ) -> None:
     *owners, attribute = path.split(".")
     owner = module
-    for each in owners:
-        owner = vars(owner).get(each)
+    for name in owners:
+        owner = vars(owner).get(name)
         if owner is None:
             return
     whole = vars(owner).get(attribute)

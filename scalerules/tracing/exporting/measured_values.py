@@ -91,8 +91,8 @@ def _with_all(run: Callable[..., Any], any_dtype: bool) -> Callable[..., Any]:
         return torch.ones_like(value, dtype=torch.bool) if mask else value
 
     def op(*args: Any, **kwargs: Any) -> Any:
-        tensors = [each for each in pytree.tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor)]
-        if all(type(each) in (torch.Tensor, torch.nn.Parameter) for each in tensors):
+        tensors = [tensor for tensor in pytree.tree_leaves((args, kwargs)) if isinstance(tensor, torch.Tensor)]
+        if all(type(tensor) in (torch.Tensor, torch.nn.Parameter) for tensor in tensors):
             args, kwargs = pytree.tree_map(chosen, (args, kwargs))
         return run(*args, **kwargs)
 
@@ -100,7 +100,7 @@ def _with_all(run: Callable[..., Any], any_dtype: bool) -> Callable[..., Any]:
 
 
 def _most(env: Any, symbol: Any) -> int | None:
-    """As many rows as a mask can choose; None of a number that is not bounded so."""
+    """The most rows that a mask can choose; None of a number that is not bounded so."""
     bounds = env.var_to_range.get(symbol)
     if bounds is None or bounds.lower != 0 or not bounds.upper.is_number or not bounds.upper < MANY or bounds.upper < 2:
         return None
@@ -117,14 +117,14 @@ def number(value: Any) -> Any:
         return _decided(value)
     expression, env = value.node.expr, value.node.shape_env
     counts = {symbol: _most(env, symbol) for symbol in expression.free_symbols}
-    known = {symbol: sympy.Integer(most) for symbol, most in counts.items() if most is not None}
-    known.update(env.real_tensor_prop_unbacked_vals)
-    found = expression.xreplace(known).xreplace(known)
-    if found.free_symbols:
+    values = {symbol: sympy.Integer(most) for symbol, most in counts.items() if most is not None}
+    values.update(env.real_tensor_prop_unbacked_vals)
+    result = expression.xreplace(values).xreplace(values)
+    if result.free_symbols:
         raise Undecided(f"only the data decide what {expression} is")
     if isinstance(value, torch.SymBool):
-        return bool(found)
-    plain = float(found) if isinstance(value, torch.SymFloat) else int(found)
+        return bool(result)
+    plain = float(result) if isinstance(value, torch.SymFloat) else int(result)
     return plain if counts and None not in counts.values() else _decided(plain)
 
 

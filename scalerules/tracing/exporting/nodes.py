@@ -28,8 +28,8 @@ def shape_of(value: torch.Tensor) -> tuple[int, ...]:
 
 def entry_of(value: torch.Tensor) -> float | None:
     """What all entries of a constant are, if it is known and the same for all of them."""
-    known = value.device.type == "cpu" and type(value) in (torch.Tensor, nn.Parameter) and value.numel() > 0
-    if not known or value.is_complex() or bool((value != value.flatten()[0]).any()):
+    readable = value.device.type == "cpu" and type(value) in (torch.Tensor, nn.Parameter) and value.numel() > 0
+    if not readable or value.is_complex() or bool((value != value.flatten()[0]).any()):
         return None
     return float(value.flatten()[0])
 
@@ -68,11 +68,11 @@ def dtype_of(dtype: torch.dtype) -> str:
 
 def stack_of(node: Any) -> tuple[tuple[str, str], ...]:
     """Paths and class names of the modules around a node, outermost first."""
-    found: list[tuple[str, str]] = []
+    modules: list[tuple[str, str]] = []
     for path, kind in node.meta.get("nn_module_stack", {}).values():
         name = kind.rpartition(".")[2] if isinstance(kind, str) else kind.__name__
-        found.append((re.sub(r"@\d+$", "", path), name))
-    return tuple(found)
+        modules.append((re.sub(r"@\d+$", "", path), name))
+    return tuple(modules)
 
 
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in \S+\n\s*(?P<code>.*)')

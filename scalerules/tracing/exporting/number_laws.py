@@ -130,9 +130,9 @@ class Laws:
             return Length((Monomial(_fraction(column[0]), ()),)) if math.isfinite(column[0]) else None
         if not all(math.isfinite(value) for value in column):
             return None
-        found = self._monomial(column, whole)
-        if found is not None or not (last and whole):
-            return found
+        monomial = self._monomial(column, whole)
+        if monomial is not None or not (last and whole):
+            return monomial
         return self._sum([int(v) for v in column]) or self._rounding([int(v) for v in column])
 
     def _monomial(self, column: Column, whole: bool) -> Length | None:
@@ -176,13 +176,13 @@ class Laws:
         solved, _, rank, _ = np.linalg.lstsq(matrix, np.array(column, dtype=float), rcond=None)
         if rank < len(terms):
             return None
-        found = [Fraction(float(value)).limit_denominator(64) for value in solved]
-        if any(value == 0 for value in found):
+        coefficients = [Fraction(float(value)).limit_denominator(64) for value in solved]
+        if any(value == 0 for value in coefficients):
             return None
         for index, value in enumerate(column):
-            if sum(c * term[index] for c, term in zip(found, terms, strict=True)) != value:
+            if sum(c * term[index] for c, term in zip(coefficients, terms, strict=True)) != value:
                 return None
-        return found
+        return coefficients
 
     def _rounding(self, column: list[int]) -> Rounded | None:
         """A multiple of the graph's own monomial, rounded; then a sum of such a column and monomials."""
@@ -223,7 +223,7 @@ class Laws:
                 coefficients = _combined(values**exponent, [term for _, term in terms])
                 if coefficients is None:
                     continue
-                (powers, _), coefficient = next(each for each in zip(terms, coefficients, strict=True) if each[1])
+                (powers, _), coefficient = next(pair for pair in zip(terms, coefficients, strict=True) if pair[1])
                 if coefficient < 0:
                     continue
                 number = Fraction(sign * coefficient ** (1 / exponent)).limit_denominator(10**12)
@@ -233,11 +233,11 @@ class Laws:
     def _terms(self) -> list[tuple[Powers, np.ndarray]]:
         """What sums of real numbers are made of, what grows fastest first; a logarithm grows as no power."""
         growing = sorted((powers for powers in self._basis if powers), key=lambda p: -sum(e for _, e in p))
-        found = [(powers, self._column(powers)) for powers in growing]
-        found += [((), np.log(self._column(powers))) for powers in growing if len(powers) == 1]
-        found.append(((), np.ones(len(self.points))))
+        terms = [(powers, self._column(powers)) for powers in growing]
+        terms += [((), np.log(self._column(powers))) for powers in growing if len(powers) == 1]
+        terms.append(((), np.ones(len(self.points))))
         inverse = [tuple((scale, -power) for scale, power in powers) for powers in growing[::-1]]
-        return [*found, *((powers, self._column(powers)) for powers in inverse)]
+        return [*terms, *((powers, self._column(powers)) for powers in inverse)]
 
     def _column(self, powers: Powers) -> np.ndarray:
         return np.array([self._approximate(powers, point) for point in self.points])

@@ -21,17 +21,17 @@ def plain_output(module: nn.Module, args: object, output: Any) -> Any:
 
 def _plain(output: Any) -> Any:
     if type(output) in (tuple, list):
-        return type(output)([_plain(each) for each in output])
+        return type(output)([_plain(item) for item in output])
     if isinstance(output, Mapping):
-        return {key: _plain(each) for key, each in cast("Mapping[Any, Any]", output).items()}
+        return {key: _plain(item) for key, item in cast("Mapping[Any, Any]", output).items()}
     if _is_cache(output):
         return None
     if isinstance(output, tuple) or type(output) in pytree.SUPPORTED_NODES or not hasattr(output, "__dict__"):
         return output
     fields: dict[str, Any] = dict(vars(output))
-    tensors = any(isinstance(each, torch.Tensor) for each in pytree.tree_leaves(fields))
-    known = isinstance(output, (torch.Tensor, nn.Module)) or not tensors
-    return output if known else {key: _plain(each) for key, each in fields.items()}
+    tensors = any(isinstance(item, torch.Tensor) for item in pytree.tree_leaves(fields))
+    as_it_is = isinstance(output, (torch.Tensor, nn.Module)) or not tensors
+    return output if as_it_is else {key: _plain(item) for key, item in fields.items()}
 
 
 def _is_cache(output: object) -> bool:

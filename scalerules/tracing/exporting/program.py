@@ -98,9 +98,9 @@ def _weights(model: nn.Module, owners: dict[str, str]) -> tuple[dict[str, str], 
     both = [(n, p, True) for n, p in model.named_parameters(remove_duplicate=False)]
     both += [(n, b, False) for n, b in model.named_buffers(remove_duplicate=False)]
     for name, tensor, trained in both:
-        known = names[name] = first.setdefault(id(tensor), name)
-        if known != name:
-            weights[known].aliases += (name,)
+        whole_name = names[name] = first.setdefault(id(tensor), name)
+        if whole_name != name:
+            weights[whole_name].aliases += (name,)
             continue
         owner = owners.get(name.rpartition(".")[0], "")
         learns = trained and tensor.requires_grad
@@ -174,7 +174,7 @@ def _read_flex(node: Any, refs: dict[str, Any], trace: Trace) -> None:
     query, key, values, scale = *node.args[:3], node.args[5]
     trained = {name for w in trace.weights if w.trained for name in (w.name, *w.aliases)}
     others = node.args[7] if len(node.args) > 7 else ()
-    read = [refs.get(each.name) for each in others if isinstance(each, torch.fx.Node)]
+    read = [refs.get(operand.name) for operand in others if isinstance(operand, torch.fx.Node)]
     learnt = [ref.name for ref in read if isinstance(ref, Ref) and ref.name in trained]
     if learnt:
         raise ScaleRulesError(
@@ -183,7 +183,7 @@ def _read_flex(node: Any, refs: dict[str, Any], trace: Trace) -> None:
             hint="add it to the scores with scaled_dot_product_attention(attn_mask=...)",
         )  # fmt: skip
     name, meta = str(node.name), node.meta["val"]
-    args = tuple(plain(each, refs) for each in (query, key, values))
+    args = tuple(plain(operand, refs) for operand in (query, key, values))
     shapes, dtypes = tuple(tuple(v.shape) for v in meta), tuple(dtype_of(v.dtype) for v in meta)
     target = "aten.scaled_dot_product_attention.default"
     trace.steps.append(Step(name, target, args, {"scale": scale}, shapes, dtypes, stack_of(node), source_of(node)))
@@ -199,10 +199,10 @@ def _input_paths(program: Any) -> dict[str, str]:
     filled = pytree.tree_unflatten(list(range(spec.num_leaves)), spec)
     pairs = pytree.tree_flatten_with_path(filled)[0]
     trace: dict[str, str] = {}
-    for each, (path, _) in zip(specs, pairs, strict=False):
+    for entry, (path, _) in zip(specs, pairs, strict=False):
         text = pytree.keystr(path)
         text = re.sub(r"^\[0\]", "args", text) if text.startswith("[0]") else re.sub(r"^\[1\]\['(\w+)'\]", r"\1", text)
-        trace[each.arg.name] = text
+        trace[entry.arg.name] = text
     return trace
 
 

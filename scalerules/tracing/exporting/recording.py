@@ -18,7 +18,7 @@ from .fitting import Unified
 from .initial_values import initials
 from .isomorphic import NotIsomorphic
 from .number_laws import given, spread
-from .repeated_blocks import find_runs
+from .repeated_blocks import find_repeats
 from .short_inputs import alike, brief, cut_of
 from .time_loops import KEPT, shortened
 from .traces import Trace
@@ -72,7 +72,7 @@ def record(
 def _checked(
     make_model: Callable[..., Any], scales: Mapping[str, Sequence[int]], inputs: Callable[..., Any]
 ) -> dict[str, tuple[int, ...]]:
-    found: dict[str, tuple[int, ...]] = {}
+    checked: dict[str, tuple[int, ...]] = {}
     for scale, values in scales.items():
         values = (values,) if isinstance(values, int) else tuple(values)
         if not values or any(not isinstance(v, int) or isinstance(v, bool) or v < 1 for v in values):  # pyright: ignore
@@ -81,17 +81,17 @@ def _checked(
                 where=f"scale {scale!r}",
                 hint="such as scales={'width': (32, 48, 64)}",
             )
-        found[scale] = tuple(dict.fromkeys(values))
-    if not found:
+        checked[scale] = tuple(dict.fromkeys(values))
+    if not checked:
         raise ScaleRulesError("no scale is given", hint="such as scales={'width': (32, 48, 64)}")
-    for scale in found:
+    for scale in checked:
         if not (_takes(make_model, scale) or _takes(inputs, scale)):
             raise ScaleRulesError(
                 f"neither the model's nor the inputs' factory takes {scale!r}",
                 where=f"scale {scale!r}",
                 hint="make_model(**sizes) and make_inputs(**sizes) are called with the scales by name",
             )
-    return found
+    return checked
 
 
 def _takes(function: Callable[..., Any], name: str) -> bool:
@@ -184,9 +184,9 @@ def _briefer(first: Trace, make_model: Callable[..., Any], inputs: Callable[...,
 
 
 def _spare(first: Trace) -> dict[str, frozenset[int]]:
-    """Members of lists of modules that need not be traced again: the third and later copies in long runs."""
+    """Members of lists of modules that need not be traced again: the third and later copies of long repeats."""
     spare: dict[str, frozenset[int]] = {}
-    for repeat in find_runs(first):
+    for repeat in find_repeats(first):
         if sum(len(copy) for copy in repeat.copies[2:]) >= WORTH_CUTTING:
             members = {index for copy in repeat.members[2:] for index in copy}
             spare.update({path: spare.get(path, frozenset()) | members for path in repeat.lists})
@@ -220,12 +220,12 @@ def _adding_modules(make_model: Callable[..., Any], scales: dict[str, tuple[int,
             return sum(1 for _ in module_of(make_model, sizes).modules())
 
     base = {scale: values[0] for scale, values in scales.items()}
-    found: list[str] = []
+    adding: list[str] = []
     for scale, values in scales.items():
         if len(values) > 1:
             try:
                 if modules(base) != modules({**base, scale: values[1]}):
-                    found.append(scale)
+                    adding.append(scale)
             except Exception:  # tracing tries other ways of building and says what is wrong
-                return found
-    return found
+                return adding
+    return adding

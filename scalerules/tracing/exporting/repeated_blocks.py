@@ -22,7 +22,7 @@ class Repeat:
     captured: list[Ref]
     stepped: list[tuple[Ref, ...]]
     members: list[list[int]] = field(default_factory=list[list[int]])
-    """Of every copy, the indices in the list of modules at `path` that it consists of."""
+    """The indices, in the list of modules at `path`, that every copy consists of."""
     lists: list[str] = field(default_factory=list[str])
     """The lists of which every copy reads these members: that at `path`, and others in step with it."""
 
@@ -36,26 +36,26 @@ class _Reads:
     weights: list[str]
 
 
-def find_runs(trace: Trace) -> list[Repeat]:
-    """The repeated blocks, outermost lists first; runs do not overlap."""
+def find_repeats(trace: Trace) -> list[Repeat]:
+    """The repeated blocks, outermost lists first; they do not overlap."""
     position = {step.name: index for index, step in enumerate(trace.steps)}
     weights = {name for w in trace.weights for name in (w.name, *w.aliases)}
-    found: list[Repeat] = []
+    blocks: list[Repeat] = []
     taken: set[int] = set()
     for path, keys, ways in _groups(trace, weights):
         for groups in ways:
             if any(index in taken for group in groups for index in group):
                 continue
             repeats = list(_repeats(path, keys, groups, trace, position, weights))
-            found += repeats
+            blocks += repeats
             taken.update(index for repeat in repeats for copy in repeat.copies for index in copy)
             if repeats:
                 break
-    return sorted(found, key=lambda repeat: repeat.copies[0][0])
+    return sorted(blocks, key=lambda repeat: repeat.copies[0][0])
 
 
 def _groups(trace: Trace, weights: set[str]) -> Iterator[tuple[str, list[int], Iterator[list[list[int]]]]]:
-    """For every list of modules or weights, its indices and ways to say which calls belong to each of its members.
+    """The lists of modules or weights with their indices, and ways to say which calls belong to each member.
 
     Lists that stand in others come later, of the others the one that is read first comes first.
     """
@@ -154,7 +154,7 @@ def _in_step(repeat: Repeat, trace: Trace) -> list[str]:
             members.setdefault(name, set()).add(member)
         read.append(members)
     wanted = [set(members) for members in repeat.members]
-    names = [n for n in read[0] if all(each.get(n) == members for each, members in zip(read, wanted, strict=True))]
+    names = [n for n in read[0] if all(lists.get(n) == members for lists, members in zip(read, wanted, strict=True))]
     return list(dict.fromkeys([repeat.path, *names]))
 
 

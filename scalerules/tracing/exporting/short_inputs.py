@@ -25,9 +25,9 @@ def cut_of(trace: Trace) -> Cut | None:
     """How the inputs can be cut; None if there is no long loop, or nothing that is as long as it and no weight."""
     counts = {loop.count for loop in trace.loops if loop.count >= LONG}
     near = {count + more for count in counts for more in range(3)}  # the first or last step may be none of the loop
-    found = {length for each in trace.inputs for length in each.shape if length in near}
+    lengths = {length for given in trace.inputs for length in given.shape if length in near}
     taken = {length for weight in trace.weights for length in weight.shape} | set(trace.sizes.values())
-    return (found.pop(), STEPS) if len(found) == 1 and not found & taken else None
+    return (lengths.pop(), STEPS) if len(lengths) == 1 and not lengths & taken else None
 
 
 def brief(inputs: Callable[..., Any], cut: Cut | None) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from scalerules.tracing.record import references
 
-from .repeated_blocks import Repeat, find_runs
+from .repeated_blocks import Repeat, find_repeats
 from .traces import Step, Tensor, Trace
 
 
@@ -41,36 +41,36 @@ class Skeleton:
 
 def skeleton(trace: Trace, folded: bool) -> Skeleton:
     """`folded` False keeps every call (the repeats are found all the same)."""
-    made = Skeleton(trace, find_runs(trace))
+    result = Skeleton(trace, find_repeats(trace))
     first: dict[int, int] = {}
     last: set[int] = set()
-    for repeat in made.repeats if folded else []:
+    for repeat in result.repeats if folded else []:
         for copy, weights in zip(repeat.copies[1:], repeat.weights[1:], strict=True):
             first.update(zip(copy, repeat.copies[0], strict=True))
-            made.shares.update({w: v for w, v in zip(weights, repeat.weights[0], strict=True) if w != v})
+            result.shares.update({w: v for w, v in zip(weights, repeat.weights[0], strict=True) if w != v})
         last.update(repeat.copies[-1])
-    made.kept = [index for index in range(len(trace.steps)) if index not in first]
-    place = {index: number for number, index in enumerate(made.kept)}
+    result.kept = [index for index in range(len(trace.steps)) if index not in first]
+    place = {index: number for number, index in enumerate(result.kept)}
     for index, step in enumerate(trace.steps):
-        made.stands_for[index] = place[first.get(index, index)]
+        result.stands_for[index] = place[first.get(index, index)]
         which = "call" if index in place else "last" if index in last else f"copy of {step.name}"
-        made.key[step.name] = (which, made.stands_for[index])
-    for number, each in enumerate(trace.inputs):
-        made.key[each.name] = ("input", number)
-    _number_weights(made)
-    return made
+        result.key[step.name] = (which, result.stands_for[index])
+    for number, given in enumerate(trace.inputs):
+        result.key[given.name] = ("input", number)
+    _number_weights(result)
+    return result
 
 
-def _number_weights(made: Skeleton) -> None:
-    known = {w.name for w in made.trace.weights}
+def _number_weights(bare: Skeleton) -> None:
+    names = {w.name for w in bare.trace.weights}
     order: dict[str, None] = {}
-    for index in made.kept:
-        step = made.trace.steps[index]
+    for index in bare.kept:
+        step = bare.trace.steps[index]
         for ref in references((step.args, step.kwargs)):
-            if ref.name in known:
-                order.setdefault(made.shares.get(ref.name, ref.name))
-    order.update(dict.fromkeys(w.name for w in made.trace.weights if w.name not in made.shares))
-    made.weights = list(order)
-    numbers = {name: number for number, name in enumerate(made.weights)}
-    for weight in made.trace.weights:
-        made.key[weight.name] = ("weight", numbers[made.shares.get(weight.name, weight.name)])
+            if ref.name in names:
+                order.setdefault(bare.shares.get(ref.name, ref.name))
+    order.update(dict.fromkeys(w.name for w in bare.trace.weights if w.name not in bare.shares))
+    bare.weights = list(order)
+    numbers = {name: number for number, name in enumerate(bare.weights)}
+    for weight in bare.trace.weights:
+        bare.key[weight.name] = ("weight", numbers[bare.shares.get(weight.name, weight.name)])

@@ -45,8 +45,8 @@ def shortened(trace: Trace) -> Trace:
     """The trace with the first steps of its loops only; `trace.loops` says which they are."""
     loops: list[Loop] = []
     while True:
-        found = _Search(trace)
-        spans = list(found.spans())
+        search = _Search(trace)
+        spans = list(search.spans())
         if not spans:
             names = {step.name for step in trace.steps}
             loops = [loop for loop in loops if names.issuperset(name for copy in loop.copies[:2] for name in copy)]
@@ -97,12 +97,12 @@ class _Search:
 
     def _from_weights(self) -> frozenset[str]:
         """Weights, and what is computed from them alone."""
-        found = set(self.weights)
+        names = set(self.weights)
         for step in self.trace.steps:
             read = [ref.name for ref in references((step.args, step.kwargs))]
-            if read and all(name in found for name in read):
-                found.add(step.name)
-        return frozenset(found)
+            if read and all(name in names for name in read):
+                names.add(step.name)
+        return frozenset(names)
 
     def spans(self) -> Iterator[Span]:
         """Loops that are worth cutting, the longest first; they do not overlap."""
@@ -116,7 +116,7 @@ class _Search:
         yield from sorted(taken, key=lambda span: span.start)
 
     def _candidates(self) -> list[Span]:
-        found: list[Span] = []
+        spans: list[Span] = []
         for period in self._periods():
             start = 0
             same = [a == b for a, b in zip(self.looks, self.looks[period:], strict=False)]
@@ -125,9 +125,9 @@ class _Search:
                 while stop < len(same) and same[stop]:
                     stop += 1
                 if stop - start >= KEPT * period:
-                    found.append(Span(start, period, (stop - start) // period + 1))
+                    spans.append(Span(start, period, (stop - start) // period + 1))
                 start = stop + 1
-        return sorted(found, key=lambda span: (-span.period * span.count, span.period, span.start))
+        return sorted(spans, key=lambda span: (-span.period * span.count, span.period, span.start))
 
     def _periods(self) -> list[int]:
         """Distances at which calls that look the same stand often."""
@@ -192,7 +192,7 @@ class _Search:
         return outside and not own and first is not None and {second - first} == apart and len(looks) == 1
 
     def _apart(self, span: Span) -> bool:
-        """Of steps that hand nothing on: whether each goes along one entry at a time, and all are stacked."""
+        """Whether each of steps that hand nothing on goes along one entry at a time, and all are stacked."""
         inside = {self.steps[i].name: (i - span.start) % span.period for i in range(span.start, span.stop)}
         for step in self.steps[span.start : span.start + span.period]:
             if step.target not in ("aten.select.int", "aten.unbind.int") and _moves(step, self.steps, span):

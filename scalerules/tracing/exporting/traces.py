@@ -37,7 +37,7 @@ class Tensor:
     frozen: bool = False
     """A parameter that is not trained."""
     value: float | None = None
-    """Of a tensor of equal entries that the module makes while it runs: its entries."""
+    """The entries of a tensor of equal ones that the module makes while it runs."""
 
 
 @dataclass
