@@ -13,6 +13,11 @@ PATIENCE = 10.0
 
 def main() -> int:
     """Runs the command line; returns the exit status, also where Ctrl-C comes while it is loaded."""
+    if any(":" in argument for argument in sys.argv[1:]):  # a factory: its code may crash the process
+        from scalerules.boundary.watched import watched
+
+        if (ended := watched()) is not None:
+            return ended
     try:
         from scalerules.commands.main import main as run
 

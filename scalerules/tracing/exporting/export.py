@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from scalerules.boundary.guard import Endless
+from scalerules.boundary.guard import Endless, guarded, said
 from scalerules.errors import ScaleRulesError
 
 from .derivatives import needs_derivative, with_derivative
@@ -114,7 +114,7 @@ def _traced(
         model.register_forward_hook(plain_output)
         stack.enter_context(torch.no_grad())
         held = Held(model) if clashes(model) else model
-        program = exported(held, args, kwargs).run_decompositions({})
+        program = _run(held, args, kwargs).run_decompositions({})
         number_views(program.graph)
         found = read(model, program, dict(sizes), built, "" if held is model else HOLDER)
     decided = [f"{line}: depends on values, traced as the given inputs decide it" for line in dict.fromkeys(lines)]
@@ -143,6 +143,15 @@ def clashes(model: nn.Module) -> bool:
     """Whether a part of the module is called like something that exported modules have of their own."""
     own = {*model._modules, *model._parameters, *model._buffers}
     return bool(own & (set(dir(torch.fx.GraphModule)) - set(dir(nn.Module))))
+
+
+def _run(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The exported program; the module's code may neither end the program nor run for ever."""
+    try:
+        with guarded("forward()"):
+            return exported(model, args, kwargs)
+    except SystemExit as error:
+        raise Endless(f"forward() ends the program: {said(error)}") from None
 
 
 def exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -70,7 +70,7 @@ def _product_below(node: SketchNode, nodes: Mapping[str, SketchNode]) -> SketchN
 
 
 def _added(pieces: Pieces, weighed: set[str]) -> Pieces:
-    """The pieces with a free factor, 1 in the module, behind every growing sum of products of data without one."""
+    """The pieces with a free factor, 1 in the module, behind every growing sum of data without one."""
     nodes = pieces.nodes
     readers: dict[str, list[str]] = {}
     for name, node in nodes.items():
@@ -80,7 +80,9 @@ def _added(pieces: Pieces, weighed: set[str]) -> Pieces:
     new = {
         name: f"{name}.factor"
         for name, node in nodes.items()
-        if is_product(node, weighed) and _sums_growing(node, nodes) and not _has_factor(name, nodes, readers)
+        if (is_product(node, weighed) or _is_sum(node, weighed))
+        and _sums_growing(node, nodes)
+        and not _has_factor(name, nodes, readers)
     }
     if not new:
         return pieces
@@ -102,7 +104,7 @@ def _renamed(source: Source, new: Mapping[str, str]) -> Source:
 
 
 def _sums_growing(node: SketchNode, nodes: Mapping[str, SketchNode]) -> bool:
-    """Whether two factors of a product have an axis that grows in common which is summed over (no scan's own sums)."""
+    """Whether an axis that grows is summed over that all factors have, or two of them (no scan's own sums)."""
     if node.labels is None or (node.call is not None and node.call.target.startswith("scalerules.")):
         return False
     seen: dict[int, int] = {}
@@ -110,7 +112,7 @@ def _sums_growing(node: SketchNode, nodes: Mapping[str, SketchNode]) -> bool:
         for label, axis in zip(row, source.slots if isinstance(source, Part) else nodes[source].slots, strict=True):
             if axis.length.scales and label not in node.result:
                 seen[label] = seen.get(label, 0) + 1
-    return any(count > 1 for count in seen.values())
+    return any(count == len(node.operands) or count > 1 for count in seen.values())
 
 
 def _has_factor(name: str, nodes: Mapping[str, SketchNode], readers: Mapping[str, list[str]]) -> bool:
@@ -209,6 +211,12 @@ def _before(name: str, nodes: Mapping[str, SketchNode], readers: Mapping[str, li
         and all(is_product(nodes[r], weighed) for r in ends)
         and all(_before(r, nodes, readers, weighed) for r in through)
     )
+
+
+def _is_sum(node: SketchNode, weighed: set[str]) -> bool:
+    """Whether a node sums values of the data over an axis that grows, as they are."""
+    source = node.operands[0] if node.op == "einsum" and node.labels is not None and len(node.operands) == 1 else None
+    return isinstance(source, str) and source not in weighed
 
 
 def is_product(node: SketchNode, weighed: set[str]) -> bool:

@@ -197,6 +197,29 @@ def outer(lowering: Lowering, call: Call) -> Result:
     return contracted(lowering, [(lowering.arg(call, 0), ["a"]), (lowering.arg(call, 1), ["b"])], ["a", "b"], "outer")
 
 
+@lowers("tensordot")
+def tensordot(lowering: Lowering, call: Call) -> Result:
+    """Sums over dimensions of one that go with dimensions of the other."""
+    a, b, along, across = (lowering.arg(call, i) for i in range(4))
+    left, right = [f"a{i}" for i in range(_rank(a))], [f"b{i}" for i in range(_rank(b))]
+    for mine, its in zip(along, across, strict=True):
+        left[lowering.dim(mine, len(left))] = right[lowering.dim(its, len(right))] = f"s{mine}"
+    result = [letter for letter in (*left, *right) if letter[0] != "s"]
+    return contracted(lowering, [(a, left), (b, right)], result, _short(call))
+
+
+@lowers("kron")
+def kron(lowering: Lowering, call: Call) -> Result:
+    """Every entry of one times all of the other: each dimension has a factor of each."""
+    a, b = lowering.arg(call, 0), lowering.arg(call, 1)
+    rank = max(_rank(a), _rank(b))
+    left, right = ([f"{x}{i}" for i in range(rank - _rank(each), rank)] for x, each in (("a", a), ("b", b)))
+    result = [f"{x}{i}" for i in range(rank) for x in "ab" if f"{x}{i}" in (*left, *right)]
+    made = contracted(lowering, [(a, left), (b, right)], result, "kron")
+    dims = dict(zip(result, made.dims, strict=True))
+    return made.at([(*dims.get(f"a{i}", ()), *dims.get(f"b{i}", ())) for i in range(rank)])
+
+
 @lowers("bilinear", "_trilinear")
 def bilinear(lowering: Lowering, call: Call) -> Result:
     """`x W y` with one matrix per output."""

@@ -1,0 +1,64 @@
+"""A program that runs a user's code in a child process, so that a crash of the process is told and not only happens.
+
+Nothing inside of a process can say that it crashed. The program forks before it has done anything, which costs about a
+millisecond; the child goes on as the program, and the parent waits, passes signals on and says how the child ended.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import re
+import signal
+import sys
+import tempfile
+from typing import IO
+
+CRASHES = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT")
+PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<name>\S+)')
+OURS = re.compile(r"/(torch|scalerules|site-packages|lib/python[\d.]+)/")
+
+
+def watched() -> int | None:
+    """None in the child, which is to go on; in the parent, the exit status, once the child has ended."""
+    if not hasattr(os, "fork"):
+        return None
+    trail = tempfile.TemporaryFile()  # noqa: SIM115  # kept open in both processes
+    child = os.fork()
+    if not child:
+        faulthandler.enable(trail)
+        return None
+    for name in PASSED_ON:
+        signal.signal(getattr(signal, name), lambda number, _: _pass_on(child, number))
+    _, status = os.waitpid(child, 0)
+    if not os.WIFSIGNALED(status):
+        return os.waitstatus_to_exitcode(status)
+    return _ended(os.WTERMSIG(status), trail)
+
+
+def _pass_on(child: int, number: int) -> None:
+    try:
+        os.kill(child, number)
+    except ProcessLookupError:
+        pass
+
+
+def _ended(number: int, trail: IO[bytes]) -> int:
+    """Says what a signal ended; ends by the same one where that is no crash."""
+    name = signal.Signals(number).name
+    if name in CRASHES:
+        trail.seek(0)
+        place = _place(trail.read().decode(errors="replace"))
+        text = f"{place}the process crashed ({name}), in compiled code that the module calls"
+        print(f"scalerules: {text}\n  hint: run forward() on these inputs alone; small sizes may do", file=sys.stderr)
+        return 2
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    return 128 + number
+
+
+def _place(trail: str) -> str:
+    """The innermost line of the user's that stands in what `faulthandler` wrote, most recent call first."""
+    frames = [each for each in FRAME.finditer(trail) if not OURS.search(each["file"])]
+    return f"{frames[0]['file']}:{frames[0]['line']} {frames[0]['name']}: " if frames else ""
