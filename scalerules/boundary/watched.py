@@ -6,6 +6,7 @@ millisecond; the child goes on as the program, and the parent waits, passes sign
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import re
@@ -38,10 +39,8 @@ def watched() -> int | None:
 
 
 def _pass_on(child: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(child, number)
-    except ProcessLookupError:
-        pass
 
 
 def _ended(number: int, trail: IO[bytes]) -> int:

@@ -38,8 +38,9 @@ def priorities(problem: Problem, given: Vectors) -> list[Aim]:
     one, large, rate = (_along(problem, size) for size in (Fraction(0), top, 4 * top))
     natural = natural_sizes(problem)
     narrow = {symbol: size for symbol, size in necks(problem).items() if symbol[1] not in names.late}
+    before = {**narrow, **{symbol: size for symbol, size in natural.items() if symbol[1] not in names.late}}
     inits: Vectors = {
-        ("init", name): (natural if name in names.hidden else narrow).get(("init", name), large)
+        ("init", name): (natural if name in names.hidden else before).get(("init", name), large)
         for name in names.order if graph.parameters[name].init == "normal"
     }  # fmt: skip
     owns = [("own", name) for name in names.trained]

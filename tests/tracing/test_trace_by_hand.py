@@ -269,3 +269,37 @@ def test_a_derivative_is_judged_where_it_comes_out() -> None:
     wanted = {"first.weight": ("1", "1"), "second.weight": ("width^(-1/2)", "width^-1"), "last.weight": ("width^-1", "width^-1")}
     assert {name: (str(solution[name].init), str(solution[name].lr)) for name in wanted} == wanted
     assert not sr.verify(graph, solution, sizes=[32, 64, 128], progress=False).wrong
+
+
+class Factors(nn.Module):
+    """Factorisation machines: squares of sums less sums of squares, added up over the width."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(20, width)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        e = self.table(ids)
+        return 0.5 * (e.sum(1).pow(2) - e.pow(2).sum(1)).sum(1)
+
+
+def test_a_sum_of_hidden_values_gets_a_factor() -> None:
+    solution = rules(Factors, lambda **_: torch.arange(12).view(3, 4))
+    assert [str(factor) for factor in solution.multipliers.values()] == ["width^-1"]
+    assert (str(solution["table.weight"].init), str(solution["table.weight"].lr)) == ("1", "1")
+
+
+class Contracted(nn.Module):
+    """A product by `tensordot`."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.weight = nn.Linear(5, width), nn.Parameter(torch.randn(width, 2, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tensordot(torch.tensordot(torch.tanh(self.first(x)), self.weight, dims=1), x, dims=([0], [0]))
+
+
+def test_tensordot_is_an_einsum() -> None:
+    solution = rules(Contracted, rows(3, 5))
+    assert (str(solution["weight"].init), str(solution["weight"].lr)) == ("width^(-1/2)", "width^-1")
