@@ -31,10 +31,9 @@ def mlp() -> dict:
 
 
 def test_the_page_of_an_architecture_holds_what_derive_gives(mlp):
-    text = next(page.text for page in architecture_pages(["mlp"], mlp) if page.path == "architectures/mlp.md")
-    found = re.search(r'id="sr-data">(.*?)</script>', text)
-    assert found is not None
-    data = json.loads(found[1])
+    page = next(page for page in architecture_pages(["mlp"], mlp) if page.path == "architectures/mlp.md")
+    assert '<script src="mlp.js"></script>' in page.text
+    data = json.loads(page.script.removeprefix("const ANSWERS = ").removesuffix(";\n"))
     assert set(data["answers"]) == {one.key for one in asked_of("mlp")}
     for optimizer in ("adam", "sgd", "muon"):
         solution = sr.derive("mlp", optimizer=optimizer)

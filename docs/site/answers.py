@@ -16,6 +16,7 @@ from scalerules.catalogue.graphs import graph
 from scalerules.derivation import derive, emit
 from scalerules.errors import ScaleRulesError
 from scalerules.sizes.exponents import Exponents
+from scalerules.solution.markdown import rules
 from scalerules.solution.rule import SIZES, Rule
 from scalerules.solution.solution import Solution
 
@@ -108,11 +109,11 @@ def _edges(solution: Solution) -> dict[str, Mapping[str, str]]:
 def _copies(solution: Solution) -> dict[str, str]:
     """The rules as they are copied from the page: the table in two notations, as data, as code where there is some."""
     data = json.loads(solution.to_json())
-    rules = {name: data[name] for name in data if name not in ("sizes", "explanations", "derivation")}
+    kept = {name: data[name] for name in data if name not in ("sizes", "explanations", "derivation")}
     copies = {
-        "Markdown": solution.to_markdown().partition("\n## ")[0].rstrip() + "\n",
+        "Markdown": "\n".join(rules(solution)) + "\n",
         "LaTeX": solution.to_latex().partition("\\begin{itemize}")[0].rstrip() + "\n",
-        "JSON": json.dumps(rules, indent=1) + "\n",
+        "JSON": json.dumps(kept, indent=1) + "\n",
     }
     try:
         return {"PyTorch": emit(solution, "pytorch")} | copies

@@ -1,7 +1,7 @@
 """The page of an architecture: switches, calculator, the table of rules with its stories, the drawing, measurements.
 
-The page holds the answers as data; its script shows the one that the switches name. Without the script the page shows
-the default answer.
+The answers are data beside the page; its script shows the one that the switches name. Without the script the page
+shows the default answer.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _page(name: str, headline: str, answers: Mapping[Asked, Data]) -> Page:
     mine = {one.key: answers[one] for one in asked}
     parts = [
         headline,
-        raw(_switches(built) + _calculator(built) + _rules(mine[asked[0].key]) + _data(built, mine)),
+        raw(_switches(built) + _calculator(built) + _rules(mine[asked[0].key]) + f'<script src="{name}.js"></script>'),
         "## Graph",
         raw(_graph(built)),
         "## Measured",
@@ -53,7 +53,7 @@ def _page(name: str, headline: str, answers: Mapping[Asked, Data]) -> Page:
         f"[`graphs/{name}.py`](../../graphs/{name}.py) builds the graph. Every step as Markdown: "
         f"[derivations/{name}](../../derivations/README.md).",
     ]
-    return Page(f"{FOLDER}/{name}.md", name, titled(name, *parts))
+    return Page(f"{FOLDER}/{name}.md", name, titled(name, *parts), _data(built, mine))
 
 
 # --- switches and calculator ---------------------------------------------------------------------------------------
@@ -121,8 +121,7 @@ def _data(built: Graph, answers: Mapping[str, Data]) -> str:
         "axes": {name: " ".join(built.axes_of(name)) for name, _ in built.walk()},
         "answers": {key: _short(answer, texts) for key, answer in answers.items()},
     }
-    text = json.dumps(data | {"texts": list(texts)}, separators=(",", ":")).replace("<", "\\u003c")
-    return f'<script type="application/json" id="sr-data">{text}</script>'
+    return f"const ANSWERS = {json.dumps(data | {'texts': list(texts)}, separators=(',', ':'))};\n"
 
 
 def _short(answer: Data, texts: dict[str, int]) -> Data:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,8 @@ BUNDLED = {
     "drawing.css": report_page.DATA, "site.css": ASSETS, "site.js": ASSETS, "iframe-worker.js": ASSETS,
 }  # fmt: skip
 """What the pages load beside the theme's own files, and where it is kept."""
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+QUOTED = ("\N{BOX DRAWINGS LIGHT VERTICAL}", "\N{BOX DRAWINGS LIGHT HORIZONTAL}")
 SHIM = "https://unpkg.com/iframe-worker/shim"
 """What the theme would fetch to search pages that were opened as files; it is bundled instead."""
 
@@ -69,6 +72,8 @@ def _write(pages: Sequence[Page], folder: Path) -> None:
         file = folder / page.path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(page.text, encoding="utf-8")
+        if page.script:
+            file.with_suffix(".js").write_text(page.script, encoding="utf-8")
     shutil.copytree(DOCS / "images", folder / "images")
     (folder / "assets").mkdir()
     for name, place in BUNDLED.items():
@@ -77,13 +82,19 @@ def _write(pages: Sequence[Page], folder: Path) -> None:
         shutil.copy(place / name, folder / "assets" / name)
 
 
+def _said(output: str) -> str:
+    """What zensical says and where, without colours and without the source, which it quotes whole for each fault."""
+    lines = [line.strip() for line in COLOUR.sub("", output).splitlines()]
+    return "\n".join(line for line in lines if line and not line.startswith(QUOTED) and not line[0].isdigit())
+
+
 def _built(folder: Path) -> None:
     """Runs zensical, and takes from its pages what would be fetched from the network."""
     shutil.rmtree(folder / "site", ignore_errors=True)
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict", "-f", str(folder / "mkdocs.yml")]
     ran = subprocess.run(command, capture_output=True, text=True)
     if ran.returncode:
-        raise SiteError((ran.stdout + ran.stderr).strip())
+        raise SiteError(_said(ran.stdout + ran.stderr))
     for file in (folder / "site").rglob("*.html"):
         text = file.read_text(encoding="utf-8")
         up = "../" * (len(file.relative_to(folder / "site").parts) - 1)

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Page:
-    """`path` under the folder of pages, ending in .md; `text` is Markdown, HTML in it allowed."""
+    """`path` under the folder of pages, ending in .md; `text` is Markdown, HTML in it allowed.
+
+    `script`: what stands beside the page under the same name ending in .js; as text of the page it would be parsed.
+    """
 
     path: str
     title: str
     text: str
+    script: str = ""
 
 
 def titled(title: str, *parts: str) -> str:

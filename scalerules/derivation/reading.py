@@ -56,7 +56,7 @@ class Reading:
         self._read_off(pool, found, known, PLAIN)
         for symbol in self.vectors:
             if symbol not in known and symbol[0] != "lr" and not (self.short and not self.problem.lazy):
-                pool += self._beyond(symbol)
+                pool += self._beyond(symbol, known, pool)
                 self._read_off(pool, found, known, PLAIN)
         self._read_off(pool, found, known, len(self.vectors) + 100)
         for symbol in self.vectors:
@@ -81,7 +81,7 @@ class Reading:
 
     def _read_off(self, pool: list[Candidate], found: list[Given], known: set[Symbol], below: int) -> None:
         """Adds every unknown that a candidate gives, one after the other; where none does, with rates left open."""
-        rates = {("lr", str(e.event.parameter)): e.form for e, _ in pool if e.relation == "maximal"}
+        rates = _rates(pool)
         while True:
             best = self._plainest(pool, known, {}, below) or self._plainest(pool, known, rates, below)
             if best is None:
@@ -96,7 +96,7 @@ class Reading:
         below: int,
     ) -> tuple[Symbol, Candidate] | None:  # fmt: skip
         """The unknown that is said most plainly, and by which equation; `rates` are put in as what they follow from."""
-        best: tuple[tuple[int, ...], Symbol, Candidate] | None = None
+        best: tuple[tuple[int | Fraction, ...], Symbol, Candidate] | None = None
         for place, candidate in enumerate(pool):
             equation = candidate[0]
             form = _reduced(equation.form, known, rates) if rates else equation.form
@@ -105,7 +105,7 @@ class Reading:
                 continue
             if rates and (open_[0][0] == "lr" or equation.relation != "stable" or _gives_rate(equation, known)):
                 continue
-            rank = (*self._rank(open_[0], equation), place)
+            rank = (*self._rank(open_[0], equation), _weight(form), _weight(equation.form), place)
             if rank[0] < below and (best is None or rank < best[0]):
                 best = rank, open_[0], candidate
         return best[1:] if best is not None else None
@@ -150,15 +150,21 @@ class Reading:
                 seen.add(key)
                 yield same
 
-    def _beyond(self, symbol: Symbol) -> Iterator[Candidate]:
-        """What grows where an unknown is a little larger: a term that hides behind another of the same size."""
-        point = {s: vector[0] for s, vector in self.vectors.items()}
-        point[symbol] += TRIAL
+    def _beyond(self, symbol: Symbol, known: Collection[Symbol], pool: Sequence[Candidate]) -> list[Candidate]:
+        """What grows where an unknown is a little larger: a term that hides behind another of the same size.
+
+        The rates that are open go along, each so that its own contribution stays what it is.
+        """
+        moved = {symbol: TRIAL}
+        rates = _rates(pool)
+        for rate in [rate for rate in rates if rate not in known and rates[rate].get(rate)] * 2:
+            gone = sum((share * moved.get(s, Fraction(0)) for s, share in rates[rate].items()), Fraction(0))
+            moved[rate] = moved.get(rate, Fraction(0)) - gone / rates[rate][rate]
+        point = {s: vector[0] + moved.get(s, Fraction(0)) for s, vector in self.vectors.items()}
         steps = self.problem.steps if self.problem.isolated else self.problem.steps + BEYOND
         run = self.problem.run(point, steps, lambda events: any(e.unstable for e in events), told=True)
-        for event in run.events:
-            if event.unstable and event.kind != "gradient":
-                yield from ((e, run) for e in self._equal(Equation("stable", event)))
+        grown = [event for event in run.events if event.unstable and event.kind != "gradient"]
+        return [(e, run) for event in grown for e in self._equal(Equation("stable", event))]
 
     def _preference(self, symbol: Symbol) -> str:
         """Why an unknown is what it is, where no condition of the run says it."""
@@ -167,6 +173,11 @@ class Reading:
         if len(self.scales) > 1:
             return "It is what each scale asks for alone."
         return "Several unknowns share one condition: among them this one keeps its natural size."
+
+
+def _rates(pool: Sequence[Candidate]) -> dict[Symbol, Mapping[Symbol, Fraction]]:
+    """What the own contribution of every parameter says of its rate."""
+    return {("lr", str(e.event.parameter)): e.form for e, _ in pool if e.relation == "maximal"}
 
 
 def _reduced(
@@ -188,6 +199,11 @@ def _reduced(
 def _gives_rate(equation: Equation, known: Collection[Symbol]) -> bool:
     """Whether an equation is of the contribution that an open rate is still to be read off."""
     return equation.event.kind == "own" and ("lr", str(equation.event.parameter)) not in known
+
+
+def _weight(form: Mapping[Symbol, Fraction]) -> Fraction:
+    """How many unknowns a form is a product of: of equally plain conditions the shortest one is said."""
+    return sum((abs(form[symbol]) for symbol in unknowns_of(form)), Fraction(0))
 
 
 def _why(equation: Equation) -> str:

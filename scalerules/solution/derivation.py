@@ -105,7 +105,7 @@ class Condition:
     """
 
     name: str
-    relation: Literal["at most", "reaches", "tied"]
+    relation: Literal["at most", "reaches"]
     row: str
     adds: Linear
     form: Linear

@@ -6,11 +6,13 @@ import re
 from typing import cast
 
 from .answer import Answer
-from .derivation import Derivation, Linear, Row
-from .passes import Table, tables
+from .derivation import Condition, Derivation, Linear, Row
+from .passes import CONDITION_HEADS, ROW_HEADS, Table, tables
 from .views import COLUMNS, dampings, further
 
-PREAMBLE = "% needs \\usepackage{longtable}; in landscape, or with \\footnotesize, wide graphs fit better\n"
+PREAMBLE = "% needs \\usepackage{longtable,array}; in landscape, or with \\scriptsize, wide graphs fit better\n"
+WIDTHS = {CONDITION_HEADS: (0, 9, 17, 28, 18, 18), ROW_HEADS: (0, 14, 19, 13, 11, 23, 0)}
+"""The columns of a table in hundredths of the line, in which text is broken; those of 0 are as wide as their text."""
 SYMBOL = re.compile(r"([acmgs])_(\S+)")
 
 
@@ -39,7 +41,8 @@ def latex(solution: Answer) -> str:
 def _longtable(derivation: Derivation, table: Table) -> list[str]:
     """A table over as many pages as it needs, with its head on each."""
     head = " & ".join(map(escaped, table.heads)) + r" \\ \hline"
-    lines = [rf"\paragraph{{{escaped(table.title)}}}", r"\begin{longtable}{" + "l" * len(table.heads) + "}"]
+    columns = "".join(_column(width) for width in WIDTHS[table.heads])
+    lines = [rf"\paragraph{{{escaped(table.title)}}}", rf"{{\setlength{{\tabcolsep}}{{3pt}}\begin{{longtable}}{{{columns}}}"]
     lines += [head, r"\endhead"]
     for cells in table.rows:
         row = derivation.by_name.get(cells[0])
@@ -47,8 +50,17 @@ def _longtable(derivation: Derivation, table: Table) -> list[str]:
         if isinstance(row, Row):
             shown[5] = f"${formula(row.linear)}$"
             shown[6] = power(row.size.expr)
+        elif isinstance(row, Condition):
+            sign = r"\leq" if row.relation == "at most" else "="
+            shown[3] = f"${formula(row.form)} {sign} 0$"
+            symbol, _, size = cells[4].partition(" = ")
+            shown[4] = f"${_symbol(symbol)}$ = {escaped(size)}"
         lines.append(" & ".join(shown) + r" \\")
-    return [*lines, r"\end{longtable}"]
+    return [*lines, r"\end{longtable}}"]
+
+
+def _column(width: int) -> str:
+    return rf">{{\raggedright\arraybackslash}}p{{0.{width:02}\linewidth}}" if width else "l"
 
 
 def formula(linear: Linear) -> str:

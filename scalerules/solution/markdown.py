@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from .answer import Answer
 from .derivation import Derivation
-from .passes import Table, tables
+from .passes import Table, exponent, tables
 from .views import COLUMNS, further, heading, rows
 
 NAME = re.compile(r"\b[EFBGUCL]\d+\b")
@@ -22,18 +23,7 @@ LEGEND = (
 def markdown(solution: Answer) -> str:
     """Rules, conditions, passes, assumptions and warnings."""
     derivation = solution.derivation
-    heads = [*COLUMNS, *further(solution)]
-    lines = [f"# {heading(solution)}", "", _line(["parameter", "shape", *heads]), "| --- " * (2 + len(heads)) + "|"]
-    causes = _causes(derivation) if derivation is not None else {}
-    for name, *cells in rows(solution):
-        lines.append(
-            _line(
-                [f"`{name}`", cells[0], *(_cause(causes, name, *pair) for pair in zip(heads, cells[1:], strict=True))]
-            )
-        )
-    if solution.multipliers:
-        lines += ["", "Multipliers that were solved for:", ""]
-        lines += [f"* `{n}`: {_cause(causes, n, 'mult', str(size))}" for n, size in solution.multipliers.items()]
+    lines = rules(solution, _causes(derivation) if derivation is not None else {})
     if solution.constants:
         lines += ["", "## Constant factors of the operations", "", *_constants(solution)]
     if solution.cone:
@@ -48,10 +38,25 @@ def markdown(solution: Answer) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def rules(solution: Answer, causes: Mapping[str, str] | None = None) -> list[str]:
+    """The lines of the table of rules and of the multipliers; what has a cause links to it."""
+    heads = [*COLUMNS, *further(solution)]
+    lines = [f"# {heading(solution)}", "", _line(["parameter", "shape", *heads]), "| --- " * (2 + len(heads)) + "|"]
+    for name, shape, *cells in rows(solution):
+        linked = [_cause(causes or {}, name, head, cell) for head, cell in zip(heads, cells, strict=True)]
+        lines.append(_line([f"`{name}`", shape, *linked]))
+    if solution.multipliers:
+        lines += ["", "Multipliers that were solved for:", ""]
+        lines += [f"* `{n}`: {_cause(causes or {}, n, 'mult', str(size))}" for n, size in solution.multipliers.items()]
+    return lines
+
+
 def _legend(derivation: Derivation) -> str:
     axes = {name: size for name, size in derivation.growths.items() if name.startswith("g_")}
     used = {name for row in derivation.rows for name in row.adds}
-    said = ", ".join(f"`{name}` = {size}" for name, size in axes.items() if name in used)
+    said = ", ".join(f"`{name}` = {exponent(size)}" for name, size in axes.items() if name in used)
+    if len(derivation.scales) > 1:
+        said += "; " + ", ".join(f"`s_{scale}` = one power of {scale}" for scale in derivation.scales)
     return LEGEND.format(growths=said or "none grows")
 
 
@@ -66,7 +71,7 @@ def _causes(derivation: Derivation) -> dict[str, str]:
     return found
 
 
-def _cause(causes: dict[str, str], name: str, number: str, text: str) -> str:
+def _cause(causes: Mapping[str, str], name: str, number: str, text: str) -> str:
     """A number that links to what it follows from."""
     kind = {"init": "a", "lr": "c", "mult": "m"}.get(number)
     target = causes.get(f"{kind}_{name}" if kind else f"{name} {number}")

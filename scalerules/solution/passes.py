@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from scalerules.sizes.exponents import Exponents
+
 from .derivation import Condition, Derivation, Row, written
-from .tree import said
+from .tree import said, why
 
 GLOSSARY = {
     "size": "the exponent with which a typical entry grows: size 1/2 means that it grows like the root of the scale; "
@@ -73,7 +75,7 @@ def conditions(derivation: Derivation) -> Table:
     """What gave every unknown, in the order of solving."""
     rows: list[tuple[str, ...]] = []
     for each in derivation.solved:
-        gives = f"{each.symbol} = {each.value}"
+        gives = f"{each.symbol} = {exponent(each.value)}"
         if each.condition is None:
             rows.append(("", "", "", "", gives, each.why))
             continue
@@ -82,8 +84,15 @@ def conditions(derivation: Derivation) -> Table:
         row = derivation.row(condition.row)
         sign = "<=" if condition.relation == "at most" else "="
         form = f"{written(condition.form)} {sign} 0"
-        rows.append((condition.name, said(condition), f"{row.what}, {row.when}", form, gives, each.why))
+        rows.append((condition.name, said(condition), f"{row.what}, {row.when}", form, gives, why(derivation, each)))
     return Table("Conditions that bind, in the order of solving", CONDITION_HEADS, tuple(rows))
+
+
+def exponent(size: Exponents) -> str:
+    """A size as what a symbol stands for: a number, or the growths of several scales with their shares."""
+    if len(size.fractions) < 2:
+        return str(next(iter(size.fractions.values()), 0))
+    return written({f"s_{scale}": share for scale, share in size.fractions.items() if share})
 
 
 def cells(row: Row) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from scalerules.errors import UnknownName
+from scalerules.sizes.exponents import Exponents
 
 from .answer import Answer
 from .derivation import Condition, Derivation, Row, Solved, written
@@ -28,8 +29,8 @@ class Branch:
 
 
 def branches(derivation: Derivation, start: str, leaves: frozenset[str] = frozenset()) -> Iterator[Branch]:
-    """The tree above a row, every row once. A row that an earlier condition holds is a leaf, as is one that cancels."""
-    held = {c.row: c.name for c in derivation.conditions if c.name in leaves}
+    """The tree above a row, every row once. A row that another condition holds is a leaf, as is one that cancels."""
+    held = {c.row: c.name for c in derivation.conditions if c.name in leaves and c.row != start}
     counts = _counts(derivation, start, held)
     seen: set[str] = set()
     stack = [(0, start)]
@@ -126,19 +127,24 @@ def _unknown(derivation: Derivation, number: str, solved: Solved) -> list[str]:
     condition = derivation[solved.condition]
     assert isinstance(condition, Condition)
     head = f"{number} = {solved.value} by {condition.name}: {condition.words}."
-    earlier = frozenset(_before(derivation, solved))
+    leaves = frozenset(_elsewhere(derivation, solved))
     sign, more = "<=" if condition.relation == "at most" else "=", reason(derivation, condition, solved)
     line = f"  {condition.name}  {said(condition)}, which is {written(condition.form)} {sign} 0. {more}"
-    return [head, line, *drawn(derivation, branches(derivation, condition.row, earlier))]
+    return [head, line, *drawn(derivation, branches(derivation, condition.row, leaves))]
 
 
-def _before(derivation: Derivation, solved: Solved) -> Iterator[str]:
-    """The conditions that had given an unknown before."""
-    for each in derivation.solved:
-        if each is solved:
-            return
-        if each.condition is not None:
-            yield each.condition
+def _elsewhere(derivation: Derivation, solved: Solved) -> Iterator[str]:
+    """The conditions that hold their rows: those before, and every contribution that has to stay, whatever gives it."""
+    before = derivation.solved[: derivation.solved.index(solved)]
+    yield from (each.condition for each in before if each.condition is not None)
+    yield from (each.name for each in derivation.conditions if each.relation == "reaches")
+
+
+def why(derivation: Derivation, solved: Solved) -> str:
+    """Why an unknown is what it is; with the later conditions, if some of its own unknowns are known only by them."""
+    later = {each.symbol: each.condition for each in derivation.solved[derivation.solved.index(solved) + 1 :]}
+    names = [condition for symbol in solved.known if (condition := later.get(symbol))]
+    return f"{solved.why.rstrip('.')}, with {', '.join(names)}." if names else solved.why
 
 
 def said(condition: Condition) -> str:
@@ -151,7 +157,7 @@ def reason(derivation: Derivation, condition: Condition, solved: Solved) -> str:
     """Why it is not more: what grows then."""
     share = condition.form.get(solved.symbol, Fraction(0)) * HALF
     row = derivation.row(condition.row)
-    grows = " ".join(f"{scale}^({share})" if share != 1 else scale for scale in derivation.scales[:1])
+    grows = Exponents(dict.fromkeys(derivation.scales[:1], share))
     return f"Half a power more, and the {row.what} grows like {grows}."
 
 
@@ -197,16 +203,22 @@ def _single(derivation: Derivation, name: str) -> list[str]:
         solved = next((each for each in derivation.solved if each.condition == name), None)
         return _unknown(derivation, solved.symbol, solved) if solved else [said(found)]
     return [
-        f"{found.name}: the {found.what} {found.when} is {found.size}.",
+        f"{found.name}: the {found.what} {found.when} {goes(found.size)}.",
         *drawn(derivation, branches(derivation, name)),
     ]
+
+
+def goes(size: Exponents) -> str:
+    """A size in words."""
+    return f"goes like {size}" if any(size.fractions.values()) else "stays as large as it is"
 
 
 def _quantities(solution: Answer, derivation: Derivation, name: str) -> list[str]:
     """The sizes of a node: its value, its gradient, its changes, each with its tree."""
     rows = [row for row in derivation.rows if row.quantity == name and not row.second]
     if not rows:
-        names = [*solution.parameters, *solution.multipliers, *dict.fromkeys(row.quantity for row in derivation.rows)]
+        quantities = (row.quantity for row in derivation.rows)
+        names = dict.fromkeys((*solution.parameters, *solution.multipliers, *quantities))
         raise UnknownName("parameter, node or row", name, names, where=f"graph {solution.graph!r}")
     lines: list[str] = []
     known = frozenset(each.condition for each in derivation.solved if each.condition)
@@ -215,7 +227,7 @@ def _quantities(solution: Answer, derivation: Derivation, name: str) -> list[str
         if here:
             top = max(here, key=lambda row: float(max(row.size.fractions.values(), default=Fraction(0))))
             lines += [
-                f"the {top.what} {top.when}: {top.size}",
+                f"the {top.what} {top.when} {goes(top.size)}:",
                 *drawn(derivation, branches(derivation, top.name, known)),
                 "",
             ]

@@ -134,7 +134,7 @@ def test_a_tampered_file_is_refused_with_its_row_whatever_numbers_stand_in_it(nu
     started = time.monotonic()
     with pytest.raises(ScaleRulesError, match=r"does not hold|derivation\.rows\.3\.size\.width: cannot read the exponent"):
         Solution.from_json(json.dumps(data))
-    assert time.monotonic() - started < 5  # a second, on a machine that has nothing else to do
+    assert time.monotonic() - started < 1  # 0.01 s as measured, whatever the number
     data["derivation"]["rows"][3]["size"]["width"] = "1/2"
     with pytest.raises(ScaleRulesError, match="row F4 does not follow"):
         Solution.from_json(json.dumps(data))
@@ -156,25 +156,29 @@ def test_pickled_it_keeps_its_derivation():
 
 
 TREES = [
-    ("mlp", "output", ["W_output d a3", "[n: aligned 1]", "held by E6"], 5),
-    ("transformer", "attention.scores", ["[head: aligned 1]", "held by"], 6),
+    ("mlp", "adam", "output", ["W_output d a3", "[n: aligned 1]", "held by E6"], 2),
+    ("mlp", "sgd", "output", ["W_output d a3", "[n: aligned 1]", "held by E8"], 2),
+    ("transformer", "adam", "attention.scores", ["[head: aligned 1]", "held by"], 4),
+    ("transformer", "sgd", "attention.scores", ["[head: aligned 1]", "held by"], 4),
+    ("mamba", "adam", "W_B", ["change of W_u", "gradient at W_B", "[inner: aligned 1]"], 12),
 ]
 
 
-@pytest.mark.parametrize(("name", "of", "words", "most"), TREES)
-def test_a_tree_has_every_row_once_and_is_short(name, of, words, most):
-    text = solution(name).explain(of)
+@pytest.mark.parametrize(("name", "optimizer", "of", "words", "most"), TREES)
+def test_a_tree_has_every_row_once_and_is_short(name, optimizer, of, words, most):
+    text = solution(name, optimizer).explain(of)
     tree = "\n".join(itertools.takewhile(bool, text.splitlines()[2:]))
     assert all(word in tree for word in words), tree
-    assert len(tree.splitlines()) <= most
-    names = [line.split()[0] for line in tree.splitlines()[1:]]
+    names = [line.split()[0] for line in tree.splitlines()[2:]]
+    assert len(names) <= most
     assert len(set(names)) == len(names)
     assert "Half a power more, and the change of" in text
 
 
 def test_nodes_rows_and_conditions_are_explained_and_the_nearest_name_is_told():
     found = solution()
-    assert "the value of a2 at initialisation: 1" in found.explain("a2") and "the gradient at a2" in found.explain("a2")
+    assert "the value of a2 at initialisation stays as large as it is:" in found.explain("a2")
+    assert "the gradient at a2 in step 1 goes like width^-1:" in found.explain("a2")
     assert found.explain("F4").startswith("F4 in mlp") and "E5" in found.explain("E5")
     with pytest.raises(UnknownName, match="did you mean 'h1'"):
         found.explain("h11")
@@ -195,19 +199,30 @@ def test_a_page_links_every_number_to_its_cause():
     assert len(text.splitlines()) < 100
 
 
-@pytest.mark.skipif(not any(map(shutil.which, ["tectonic", "pdflatex"])), reason="needs a TeX engine")
-def test_the_latex_compiles(tmp_path):
-    body = solution().to_latex()
-    text = "\\documentclass{article}\\usepackage{longtable}\\begin{document}\\footnotesize\n" + body + "\\end{document}\n"
-    (tmp_path / "page.tex").write_text(text)
-    engine = next(filter(None, map(shutil.which, ["tectonic", "pdflatex"])))
-    options = [] if "tectonic" in engine else ["-interaction=nonstopmode", "-halt-on-error"]
-    subprocess.run([engine, *options, "page.tex"], cwd=tmp_path, check=True, capture_output=True)
+LATEX = [("mlp", "adam", {}), ("transformer", "sgd", {}), ("lora", "adam", {"mode": "isolated"}), ("mlp", "lamb", {})]
+TOO_WIDE = re.compile(r"Overfull \\hbox \((\d+)")
+ENGINE = next(filter(None, map(shutil.which, ["pdflatex", "tectonic"])), None)
 
 
-def test_the_latex_is_balanced():
-    body = solution().to_latex()
-    assert body.count(r"\begin{longtable}") == body.count(r"\end{longtable}") >= 4
-    plain = re.sub(r"\\[\\{}_#%&$]", "", body)
+@pytest.mark.skipif(ENGINE is None, reason="needs a TeX engine")
+@pytest.mark.parametrize(("name", "optimizer", "asked"), LATEX)
+def test_the_latex_compiles_and_fits_the_page(tmp_path, name, optimizer, asked):
+    body = solution(name, optimizer, **asked).to_latex()
+    head = "\\documentclass{article}\\usepackage{longtable,array}\\begin{document}\\footnotesize\n"
+    (tmp_path / "page.tex").write_text(head + body + "\\end{document}\n")
+    options = ["-interaction=nonstopmode", "-halt-on-error"] if "pdflatex" in str(ENGINE) else []
+    ran = subprocess.run([str(ENGINE), *options, "page.tex"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert max(map(int, TOO_WIDE.findall(ran.stdout)), default=0) < 80  # points: the margin, for names that do not break
+
+
+@pytest.mark.parametrize(("name", "optimizer", "asked"), LATEX)
+def test_the_latex_is_balanced_and_its_rows_have_the_columns_of_their_table(name, optimizer, asked):
+    body = solution(name, optimizer, **asked).to_latex()
+    assert body.count(r"\begin{longtable}") == body.count(r"\end{longtable}") >= 3
+    plain = re.sub(r"\\[\\{}_#%&$]", "", body.replace(r"\\", ""))
     assert plain.count("{") == plain.count("}") and plain.count("$") % 2 == 0
-    assert r"\frac{1}{2} g_{\mathrm{n}}" in body
+    for table in re.findall(r"\\begin{longtable}(.*?)\\end{longtable}", body, re.DOTALL):
+        lines = [re.sub(r"\\&", "", line) for line in table.splitlines() if line.rstrip(r" \hline").endswith(r" ") or "&" in line]
+        assert len({line.count("&") for line in lines if "&" in line}) == 1
+    outside = re.sub(r"\$[^$]*\$|\\[_^]|\\begin.*|\\setlength.*", "", body.partition(r"\paragraph")[2])
+    assert not re.search(r"[_^#]", outside)

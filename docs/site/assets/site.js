@@ -1,6 +1,5 @@
 // The page of an architecture: shows the answer that the switches name, its stories, the sizes of an edge, factors.
-const block = document.getElementById("sr-data");
-if (block) page(JSON.parse(block.textContent));
+if (typeof ANSWERS !== "undefined") page(ANSWERS);
 // What the theme makes scrollable has to be reached by the keyboard too; it wraps tables after this script has run.
 addEventListener("load", () => setTimeout(() => {
   for (const frame of document.querySelectorAll(".md-typeset__scrollwrap, .scroll")) frame.tabIndex = 0;
