@@ -38,6 +38,15 @@ def _exact(value: object) -> object:
 Growths = Annotated[dict[str, Fraction], BeforeValidator(_exact)]
 
 
+class Lines(dict[str, str]):
+    """Where nodes are written: said of a graph, no part of what it is: graphs from two files may be equal."""
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Lines)
+
+
 class Graph(Data):
     """An architecture: scales with the family's default direction, axes as products of them, parameters, nodes.
 
@@ -57,6 +66,7 @@ class Graph(Data):
     _axes_of: dict[str, tuple[str, ...]] = PrivateAttr(default_factory=dict)
     _operands_of: dict[str, tuple[tuple[str, ...], ...]] = PrivateAttr(default_factory=dict)
     _repeat_of: dict[str, str] = PrivateAttr(default_factory=dict)
+    _lines: Lines = PrivateAttr(default_factory=lambda: Lines())
 
     @model_validator(mode="after")
     def _check(self) -> Graph:
@@ -133,6 +143,15 @@ class Graph(Data):
         """Axes of a parameter, the depth axis of its repeat first."""
         axis = self.repeat_of(parameter)
         return (*([axis] if axis else []), *self.parameters[parameter].axes)
+
+    @property
+    def lines(self) -> Mapping[str, str]:
+        """Where nodes are written, `file:line` of a specification or of a traced module; of a graph made here none."""
+        return self._lines
+
+    def written_at(self, lines: Mapping[str, str]) -> None:
+        """Notes where nodes are written, for what is said of them."""
+        self._lines = Lines(lines)
 
     def walk(self) -> Iterator[tuple[str, Node]]:
         """Every node with its name, those in the bodies of repeats included, in order."""

@@ -31,11 +31,14 @@ def from_document(document: Document) -> Graph:
 
     _check_growths(document)
     try:
-        return Graph.model_validate(document.data)
+        graph = Graph.model_validate(document.data)
     except ValidationError as error:
         raise _placed(document, invalid(error), _where(document, _first(error))) from None
     except ScaleRulesError as error:
         raise _placed(document, error, _pointed(document, error)) from None
+    nodes = {route[-1]: place for route, place in document.places.items() if route[-2:-1] in (("nodes",), ("body",))}
+    graph.written_at({str(name): f"{document.file}:{place.key[0]}" for name, place in nodes.items()})
+    return graph
 
 
 def invalid(error: ValidationError) -> ScaleRulesError:

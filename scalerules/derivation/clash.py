@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -18,7 +19,8 @@ from .writer import exponents_of
 
 def clash_of(problem: Problem, failure: Unsolvable) -> Clash:
     """The clash in words: each equation with the size that was reached, and what would resolve it."""
-    equations = [f"{e.words}: {_inequality(e)} ({_origin(e.event)})" for e in failure.clash]
+    lines = problem.graph.lines
+    equations = [f"{e.words}: {_inequality(e)} ({_origin(e.event, lines)})" for e in failure.clash]
     remedies: list[str] = []
     for symbol in problem.given:
         remedies.append(f"do not give the {symbol[0]} of {symbol[1]!r}")
@@ -75,10 +77,12 @@ def _total(problem: Problem, failure: Unsolvable) -> str | None:
     return f"{written(parts)} says that {left} <= 0, and it is {size}" if size > 0 else None
 
 
-def _origin(event: Event) -> str:
+def _origin(event: Event, lines: Mapping[str, str]) -> str:
+    """Where a size comes from, step by step back, and the line at which its node is written."""
     steps = [t.step for t in line_of(event.term) if t.step is not None] if event.term else []
     places = list(dict.fromkeys(f"{'update' if s.stage == 'factor' else s.stage} at {s.node!r}" for s in steps))
-    return "from " + " <- ".join(places[:4]) if places else "exactly zero"
+    found = "from " + " <- ".join(places[:4]) if places else "exactly zero"
+    return f"{found}; {lines[event.node]}" if event.node in lines else found
 
 
 def line_of(term: Term) -> list[Term]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import cast
 
 from .answer import Answer
@@ -11,7 +12,10 @@ from .passes import CONDITION_HEADS, ROW_HEADS, Table, tables
 from .views import COLUMNS, dampings, further
 
 PREAMBLE = "% needs \\usepackage{longtable,array}; in landscape, or with \\scriptsize, wide graphs fit better\n"
-WIDTHS = {CONDITION_HEADS: (0, 9, 17, 28, 18, 18), ROW_HEADS: (0, 14, 19, 13, 11, 23, 0)}
+WIDTHS: Mapping[tuple[str, ...], tuple[int, ...]] = {
+    CONDITION_HEADS: (0, 9, 17, 28, 18, 18),
+    ROW_HEADS: (0, 14, 19, 13, 11, 23, 0),
+}
 """The columns of a table in hundredths of the line, in which text is broken; those of 0 are as wide as their text."""
 SYMBOL = re.compile(r"([acmgs])_(\S+)")
 
@@ -42,7 +46,8 @@ def _longtable(derivation: Derivation, table: Table) -> list[str]:
     """A table over as many pages as it needs, with its head on each."""
     head = " & ".join(map(escaped, table.heads)) + r" \\ \hline"
     columns = "".join(_column(width) for width in WIDTHS[table.heads])
-    lines = [rf"\paragraph{{{escaped(table.title)}}}", rf"{{\setlength{{\tabcolsep}}{{3pt}}\begin{{longtable}}{{{columns}}}"]
+    lines = [rf"\paragraph{{{escaped(table.title)}}}", r"{\setlength{\tabcolsep}{3pt}"]
+    lines.append(rf"\begin{{longtable}}{{{columns}}}")
     lines += [head, r"\endhead"]
     for cells in table.rows:
         row = derivation.by_name.get(cells[0])

@@ -107,7 +107,7 @@ def graph_of(
     from scalerules.tracing.lowering.folding import Unfoldable
     from scalerules.tracing.sketch.sketch import Sketch
     from scalerules.tracing.writing.free_factors import free_factors, freed
-    from scalerules.tracing.writing.places import live
+    from scalerules.tracing.writing.places import lines_of, live
     from scalerules.tracing.writing.state_spaces import Unfused, fused
     from scalerules.tracing.writing.write import Conflict, Writer, pieces
 
@@ -146,6 +146,7 @@ def graph_of(
             said.append("verify runs the graph and not the module: a block that is applied again is traced as its sum")
         elif make_model is not None and inputs is not None:
             graph._live = live(writer, lowering.shown, make_model, brief(inputs, record.cut))  # pyright: ignore[reportPrivateUsage]
+        graph.written_at(lines_of(writer))
         graph._record = record  # pyright: ignore[reportPrivateUsage]
         graph._notes = [*record.notes, *lowering.notes, *said]  # pyright: ignore[reportPrivateUsage]
         return graph

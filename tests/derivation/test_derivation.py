@@ -13,12 +13,13 @@ import subprocess
 import time
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
 
 import pytest
 import sympy
 
 import scalerules as sr
-from scalerules.errors import ScaleRulesError, UnknownName
+from scalerules.errors import Clash, ScaleRulesError, UnknownName
 from scalerules.solution import Solution
 from scalerules.solution.checker import failures
 from scalerules.solution.derivation import written
@@ -197,6 +198,43 @@ def test_a_page_links_every_number_to_its_cause():
     anchors = set(re.findall(r'<a id="(\w+)">', text))
     assert set(re.findall(r"\(#(\w+)\)", text)) <= anchors
     assert len(text.splitlines()) < 100
+
+
+def test_from_the_table_to_the_cause_in_eight_links():
+    """What a newcomer does with the page as rendered: from the number of `W_B` along links to the aligned sum."""
+    text = (Path(__file__).parents[2] / "derivations" / "mamba" / "adam.md").read_text(encoding="utf-8")
+    rows = {found[1]: line for line in text.splitlines() if (found := re.match(r'\| <a id="(\w+)">', line))}
+    cell = next(line for line in text.splitlines() if line.startswith("| `W_B`")).split(" | ")[2]
+    assert cell.startswith("[width^-1]")
+    steps = {name: 1 for name in re.findall(r"\(#(\w+)\)", cell)}
+    for name in (queue := list(steps)):
+        for cause in re.findall(r"\(#(\w+)\)", rows[name]):
+            if cause not in steps:
+                steps[cause] = steps[name] + 1
+                queue.append(cause)
+    cause = next(name for name in queue if "| W_B |" in rows[name] and "inner: aligned 1" in rows[name])
+    assert steps[cause] == 8 and "d loss/d ssm.input u ssm.step" in rows[cause]
+
+
+SPECIFICATION = """
+name: clashing
+axes: {batch: 4, in: 4, n: width, out: 4}
+parameters: {a: {axes: n in}, b: {axes: out n}}
+nodes:
+  x: {op: input, axes: batch in}
+  h: {op: einsum, inputs: [x], parameters: [a], equation: "b i, n i -> b n"}
+  grown: {op: scale, inputs: [h], factor: "width^2"}
+  y: {op: einsum, inputs: [grown], parameters: [b], equation: "b n, o n -> b o"}
+outputs: [y]
+"""
+
+
+def test_a_clash_names_the_line_of_its_node(tmp_path):
+    (tmp_path / "spec.yaml").write_text(SPECIFICATION.lstrip())
+    with pytest.raises(Clash) as caught:
+        sr.derive(str(tmp_path / "spec.yaml"), optimizer="adam", given={"a": {"init": 0}, "b": {"init": 0}}, progress=False)
+    line = SPECIFICATION.lstrip().splitlines().index(next(s for s in SPECIFICATION.splitlines() if s.startswith("  y:"))) + 1
+    assert any(f"spec.yaml:{line}" in equation for equation in caught.value.equations), str(caught.value)
 
 
 LATEX = [("mlp", "adam", {}), ("transformer", "sgd", {}), ("lora", "adam", {"mode": "isolated"}), ("mlp", "lamb", {})]

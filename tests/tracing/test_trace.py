@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 import scalerules as sr
 from scalerules.commands.main import main
+from scalerules.errors import Clash
 from scalerules.ops.functions import POINTS, named
 from scalerules.tracing.lowering.curves import UNARY
 from scalerules.tracing.traced import Traced
@@ -80,6 +81,22 @@ def gpt() -> Traced:
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+class Squared(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.a = nn.Linear(4, width, bias=False)
+
+    def forward(self, x):
+        h = self.a(x)
+        return (h * h).sum(-1)
+
+
+def test_a_clash_names_the_line_of_the_module():
+    graph = sr.trace(Squared, WIDTHS, lambda width: torch.randn(8, 4), measure=False, progress=False)
+    with pytest.raises(Clash, match=r"test_trace\.py:\d+ return \(h \* h\)\.sum\(-1\)"):
+        sr.derive(graph, optimizer="adam", given={"a.weight": {"init": 0}}, progress=False)
+
+
 def test_a_perceptron_has_the_rules_of_the_catalogue(optimizer):
     ours = sr.derive(sr.trace(Perceptron, WIDTHS, rows), optimizer)
     theirs = sr.derive(sr.graph("mlp"), optimizer)

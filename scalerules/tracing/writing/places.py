@@ -76,6 +76,12 @@ def live(writer: Writer, shown: Mapping[str, str], make_model: Callable[..., Any
     return Live(make_model, inputs, nodes, weights, factors, readers)
 
 
+def lines_of(writer: Writer) -> dict[str, str]:
+    """Where the module computes every node: file, line and code."""
+    calls = {writer.name(key): node.call for key, node in writer.pieces.nodes.items() if node.call is not None}
+    return {name: call.source for name, call in calls.items() if call.source}
+
+
 def _copies(writer: Writer, node: SketchNode, call: str) -> tuple[str, ...]:
     """A call of the first block, and those of the others at its place."""
     if not node.body:
