@@ -113,7 +113,7 @@ def test_a_mistake_in_a_process_of_its_own():
 def test_a_file_that_cannot_be_read(tmp_path, capsys):
     (tmp_path / "folder.yaml").mkdir()
     assert main(["derive", str(tmp_path / "folder.yaml")]) == 2
-    assert "there is no such file" in capsys.readouterr().err
+    assert "folder.yaml: is a folder (name a file in it)" in capsys.readouterr().err
 
 
 def test_a_reader_that_stops_early_is_no_error():
