@@ -119,9 +119,9 @@ def _matrix(graph: Graph, name: str) -> tuple[list[int], list[int]] | None:
             into, out = ([i + stack for i in side] for side in (use.summed, use.brought))
             return (out, into) if into and out else None
         operands, result = node.labels()
-        at = len(node.inputs) + node.parameters.index(name)
-        elsewhere = {label for i, part in enumerate(operands) if i != at for label in part}
-        labels = list(enumerate(operands[at], stack))
+        place = len(node.inputs) + node.parameters.index(name)
+        elsewhere = {label for i, part in enumerate(operands) if i != place for label in part}
+        labels = list(enumerate(operands[place], stack))
         into = [i for i, label in labels if label not in result]
         out = [i for i, label in labels if label in result and label not in elsewhere]
         return (out, into) if into and out else None

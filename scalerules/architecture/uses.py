@@ -30,24 +30,24 @@ class Use:
 def uses(graph: Graph, parameter: str, through_weights: bool = False) -> list[Use]:
     """How each einsum uses a parameter (or a weight made of it, too), in the order of the graph."""
     nodes = dict(graph.walk())
-    made = _made_of(graph, nodes, parameter) if through_weights else {}
-    made |= _chosen(nodes, parameter) if through_weights else {}
-    found: list[Use] = []
+    weights = _made_of(graph, nodes, parameter) if through_weights else {}
+    weights |= _chosen(nodes, parameter) if through_weights else {}
+    all_uses: list[Use] = []
     for name, node in nodes.items():
         read = [len(node.inputs) + k for k, source in enumerate(node.parameters) if source == parameter]
-        read += [k for k, source in enumerate(node.inputs) if source in made]
-        if read and node.op == "einsum" and name not in made:
+        read += [k for k, source in enumerate(node.inputs) if source in weights]
+        if read and node.op == "einsum" and name not in weights:
             operands, result = node.labels()
-            at = read[0]
-            shown = made[node.inputs[at]] if at < len(node.inputs) else _whole(len(operands[at]))
-            others = {label for i, part in enumerate(operands) if i != at for label in part}
-            labels = [(i, x) for group, x in zip(shown.places, operands[at], strict=True) for i in group]
+            place = read[0]
+            shown = weights[node.inputs[place]] if place < len(node.inputs) else _whole(len(operands[place]))
+            others = {label for i, part in enumerate(operands) if i != place for label in part}
+            labels = [(i, x) for group, x in zip(shown.places, operands[place], strict=True) for i in group]
             chosen = chosen_labels(node, nodes)
             summed = tuple(i for i, label in labels if label not in result and label not in chosen)
             brought = tuple(i for i, label in labels if label in result and label not in others and i not in summed)
             lookup = any(nodes[source].kind == "tokens" for source in node.inputs if source in nodes)
-            found.append(Use(name, *_sides(shown, summed, brought), lookup))
-    return found
+            all_uses.append(Use(name, *_sides(shown, summed, brought), lookup))
+    return all_uses
 
 
 def _sides(shown: _Shown, summed: Places, brought: Places) -> tuple[Places, Places]:
@@ -81,18 +81,18 @@ def _whole(axes: int) -> _Shown:
 def _made_of(graph: Graph, nodes: Mapping[str, Node], parameter: str) -> dict[str, _Shown]:
     """The nodes without data that a parameter is a part of: its views, products, sums, norms."""
     free: set[str] = set()
-    made: dict[str, _Shown] = {}
+    weights: dict[str, _Shown] = {}
     for name, node in nodes.items():
         if node.op in ("input", "repeat") or not all(source in free for source in node.inputs):
             continue
         free.add(name)
-        read = [k for k, source in enumerate(node.inputs) if source in made]
+        read = [k for k, source in enumerate(node.inputs) if source in weights]
         read += [len(node.inputs) + k for k, source in enumerate(node.parameters) if source == parameter]
         if read:
             shape = graph.operand_axes(name)[read[0]]
-            before = made[node.inputs[read[0]]] if read[0] < len(node.inputs) else _whole(len(shape))
-            made[name] = _seen(node, read[0], before, shape, graph.axes_of(name))
-    return made
+            before = weights[node.inputs[read[0]]] if read[0] < len(node.inputs) else _whole(len(shape))
+            weights[name] = _seen(node, read[0], before, shape, graph.axes_of(name))
+    return weights
 
 
 def _chosen(nodes: Mapping[str, Node], parameter: str) -> dict[str, _Shown]:
@@ -121,12 +121,12 @@ def _as_matrix(node: Node, k: int, alone: Sequence[int]) -> bool:
     return bool(own & others - set(result)) and bool(own & set(result) - others)
 
 
-def _seen(node: Node, at: int, shown: _Shown, before: Sequence[str], after: Sequence[str]) -> _Shown:
+def _seen(node: Node, place: int, shown: _Shown, before: Sequence[str], after: Sequence[str]) -> _Shown:
     """What a node shows of what its operand shows."""
     old, new, rest = list(before), list(after), list[list[str]]()
     if node.equation is not None:
         operands, new = node.labels()
-        old, rest = operands[at], operands[:at] + operands[at + 1 :]
+        old, rest = operands[place], operands[:place] + operands[place + 1 :]
     elif len(old) == len(new):
         return shown
     lost = [(label, group) for label, group in zip(old, shown.places, strict=True) if label not in new]
@@ -141,10 +141,10 @@ def _seen(node: Node, at: int, shown: _Shown, before: Sequence[str], after: Sequ
 
 def _reached(label: str, operands: Sequence[Sequence[str]]) -> set[str]:
     """A label, and those of all operands that it leads to."""
-    found = {label}
+    labels = {label}
     for _ in operands:
-        found.update(*(part for part in operands if found & set(part)))
-    return found
+        labels.update(*(part for part in operands if labels & set(part)))
+    return labels
 
 
 def chosen_labels(node: Node, nodes: Mapping[str, Node]) -> set[str]:
@@ -160,8 +160,8 @@ def _op(nodes: Mapping[str, Node], name: str) -> str | None:
 
 def fan_in(graph: Graph, parameter: str, sizes: Mapping[str, float]) -> int:
     """The number of terms in the largest sum that the parameter stands in, at these sizes; 1 for a look-up."""
-    found = [use for use in uses(graph, parameter, through_weights=True) if not use.lookup]
-    return max([1, *(count(graph, parameter, use.summed, sizes) for use in found)])
+    sums = [use for use in uses(graph, parameter, through_weights=True) if not use.lookup]
+    return max([1, *(count(graph, parameter, use.summed, sizes) for use in sums)])
 
 
 def count(graph: Graph, parameter: str, positions: Iterable[int], sizes: Mapping[str, float]) -> int:
@@ -172,5 +172,5 @@ def count(graph: Graph, parameter: str, positions: Iterable[int], sizes: Mapping
 
 def matrix(graph: Graph, parameter: str) -> Use | None:
     """How a parameter is a matrix (fan-out x fan-in): its first use, if that has axes of both kinds."""
-    found = uses(graph, parameter, through_weights=True)
-    return found[0] if found and found[0].summed and found[0].brought else None
+    all_uses = uses(graph, parameter, through_weights=True)
+    return all_uses[0] if all_uses and all_uses[0].summed and all_uses[0].brought else None

@@ -21,7 +21,7 @@ from .memory import tidy
 from .plan import Plan
 from .point import Point
 from .state import State
-from .unfolding import lower
+from .unfolding import unfold
 
 
 def propagate(
@@ -68,4 +68,4 @@ def propagate(
 def start(graph: Graph, direction: Direction) -> Plan:
     """The plan of a graph for the axes that grow along `direction`."""
     growing = frozenset(axis for axis, length in graph.lengths.items() if length.growth(direction))
-    return lower(graph, growing)
+    return unfold(graph, growing)

@@ -29,9 +29,9 @@ from .weights import weights_of
 COPIES = ("", "'")
 
 
-def lower(graph: Graph, growing: frozenset[str]) -> Plan:
+def unfold(graph: Graph, growing: frozenset[str]) -> Plan:
     """The plan of a graph in which the axes `growing` grow."""
-    plan = _Lowering(chosen_only(graph), growing)
+    plan = _Unfolding(chosen_only(graph), growing)
     plan.body(plan.graph.nodes, {}, "", None)
     weights = weights_of(plan.sites)
     making = weights_of(plan.sites, homogeneous=False) - weights
@@ -56,7 +56,7 @@ def lower(graph: Graph, growing: frozenset[str]) -> Plan:
     return Plan(tuple(sites), parameters, tuple(outputs.values()), weights, idle, picked_sites(sites, classes))
 
 
-def _through(plan: _Lowering, weights: frozenset[str]) -> dict[str, Held]:
+def _through(plan: _Unfolding, weights: frozenset[str]) -> dict[str, Held]:
     """The parameters, of which those that weights are made of are matrices where data meet them as such."""
     inside = {key for site in plan.sites if site.key in weights for key in site.parameters}
     return {
@@ -75,7 +75,7 @@ def _among(axes: Sequence[str], routed: Mapping[str, str]) -> Chosen:
     return tuple((whole, part) for whole, part in routed.items() if whole in axes)
 
 
-class _Lowering:
+class _Unfolding:
     def __init__(self, graph: Graph, growing: frozenset[str]) -> None:
         self.graph, self.growing = graph, growing
         self.first, self.last = first(graph), last(graph)

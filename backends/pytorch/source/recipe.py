@@ -140,10 +140,10 @@ def _initial(w: Writer, name: str) -> list[str]:
 
 def _sum(w: Writer, name: str, terms: int) -> str:
     """What the constant at the base size is, in words."""
-    found = uses(w.graph, name, through_weights=True)
+    all_uses = uses(w.graph, name, through_weights=True)
     if terms == 1:
-        return "rows are looked up, no sum" if any(use.lookup for use in found) else "no sum over it"
-    largest = next(use for use in found if not use.lookup and count(w.graph, name, use.summed, w.base) == terms)
+        return "rows are looked up, no sum" if any(use.lookup for use in all_uses) else "no sum over it"
+    largest = next(use for use in all_uses if not use.lookup and count(w.graph, name, use.summed, w.base) == terms)
     summed = [w.graph.parameters[name].axes[i] for i in largest.summed]
     return f"a sum over {' and '.join(summed)}, {terms} terms at the base size"
 

@@ -57,12 +57,12 @@ class Reading:
     @cached_property
     def read_by(self) -> dict[str, list[tuple[str, int]]]:
         """The nodes that read a node, and as which operand."""
-        found: dict[str, list[tuple[str, int]]] = {name: [] for name in self.nodes}
+        readers: dict[str, list[tuple[str, int]]] = {name: [] for name in self.nodes}
         for name, inputs in self.sources.items():
             for k, group in enumerate(inputs):
                 for source in group:
-                    found[source].append((name, k))
-        return found
+                    readers[source].append((name, k))
+        return readers
 
     @cached_property
     def outputs(self) -> frozenset[str]:
@@ -71,12 +71,12 @@ class Reading:
 
     def _reached(self, starts: Collection[str]) -> frozenset[str]:
         """These nodes and all that depend on them."""
-        found, queue = set(starts), list(starts)
+        reached, queue = set(starts), list(starts)
         while queue:
-            new = [reader for reader, _ in self.read_by[queue.pop()] if reader not in found]
-            found.update(new)
+            new = [reader for reader, _ in self.read_by[queue.pop()] if reader not in reached]
+            reached.update(new)
             queue += new
-        return frozenset(found)
+        return frozenset(reached)
 
     @cached_property
     def with_data(self) -> frozenset[str]:
@@ -89,12 +89,12 @@ class Reading:
 
         Their size is a matter of writing, like that of a parameter: what they do is seen where data meet them.
         """
-        found: set[str] = set()
+        names: set[str] = set()
         for name in reversed(list(self.nodes)):
             readers = self.read_by[name] if name not in self.with_data | self.outputs else []
-            if readers and all(reader in found or self._as_matrix(reader, k) for reader, k in readers):
-                found.add(name)
-        return frozenset(found)
+            if readers and all(reader in names or self._as_matrix(reader, k) for reader, k in readers):
+                names.add(name)
+        return frozenset(names)
 
     def _as_matrix(self, reader: str, k: int) -> bool:
         """Whether a node with data reads its `k`-th operand as a matrix."""
@@ -142,18 +142,18 @@ class Reading:
 
         A value computed from parameters alone is a weight: whatever reads it is passed.
         """
-        found, direct, seen, queue = set[str](), False, {name}, [(name, False)]
+        first, direct, seen, queue = set[str](), False, {name}, [(name, False)]
         while queue:
-            at, behind = queue.pop()
-            if at in self.judged:
-                found.add(at)
+            node, behind = queue.pop()
+            if node in self.judged:
+                first.add(node)
                 direct = direct or not behind
                 continue
-            for reader, k in self.read_by[at]:
-                if reader not in seen and (at not in self.with_data or self._linear(reader, k)):
+            for reader, k in self.read_by[node]:
+                if reader not in seen and (node not in self.with_data or self._linear(reader, k)):
                     seen.add(reader)
                     queue.append((reader, behind or self._mixes(reader)))
-        return frozenset(found), not direct
+        return frozenset(first), not direct
 
     def _mixes(self, name: str) -> bool:
         """Whether a node multiplies what it reads with something else and sums."""
@@ -170,10 +170,10 @@ class Reading:
     @cached_property
     def frozen(self) -> dict[str, frozenset[str]]:
         """By parameter the nodes at which it is seen what the parameter contributes."""
-        found: dict[str, set[str]] = {}
+        seen_at: dict[str, set[str]] = {}
         for parameter, reader in self.uses():
-            found.setdefault(parameter, set()).update(self.first_judged(reader)[0])
-        return {parameter: frozenset(nodes) for parameter, nodes in found.items()}
+            seen_at.setdefault(parameter, set()).update(self.first_judged(reader)[0])
+        return {parameter: frozenset(nodes) for parameter, nodes in seen_at.items()}
 
     @cached_property
     def data_grow(self) -> bool:

@@ -210,6 +210,6 @@ class _Verification:
         logs = [math.log(size / self.report.sizes[0]) / self.report.growth for size in sizes]
         steps, silent = self.report.steps, self.report.silent
         self.report.goals = judge_goals(reading, Table(table, logs, steps, silent))
-        found = [measured(key, size, logs, samples[key]) for key, size in predicted.items()]
+        measurements = [measured(key, size, logs, samples[key]) for key, size in predicted.items()]
         peaks = peak_sizes(predicted, logs, pulled(samples, table))
-        return judge(found, peaks, slow_names(self.graph, self.solution, predicted))
+        return judge(measurements, peaks, slow_names(self.graph, self.solution, predicted))
