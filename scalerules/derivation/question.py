@@ -46,7 +46,7 @@ def problem_of(
     if mode not in MODES:
         raise UnknownName("mode", mode, MODES)
     whole(steps, "steps", 1, MOST_STEPS)
-    direction, rule = _direction(graph, scales), optimizer_of(optimizer)
+    direction, rule = direction_of(graph, scales), optimizer_of(optimizer)
     if isinstance(given, str):
         vectors = named(given, graph, direction, rule)
     else:
@@ -55,7 +55,8 @@ def problem_of(
     return Problem(graph, direction, rule, steps, mode == "isolated", vectors, alignments, nonlazy, lazy)
 
 
-def _direction(graph: Graph, scales: Mapping[str, Any] | None) -> dict[str, Fraction]:
+def direction_of(graph: Graph, scales: Mapping[str, Any] | None) -> dict[str, Fraction]:
+    """The growth of every scale that grows. Raises `ScaleRulesError` with the nearest valid name."""
     chosen = graph.scales if scales is None else scales
     if not isinstance(chosen, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         hint = "such as scales={'width': 1, 'state': '1/4'}"

@@ -678,3 +678,10 @@ def test_what_a_shell_shows_is_short():
     assert str(solution) == solution.to_table()
     report = verify(graph, solution, sizes=[32, 64], seeds=1)
     assert repr(report).startswith("<verification of mlp, adamw, sizes 32, 64: 53 rows, 0 disagree, ")
+
+
+def test_a_direction_that_is_not_the_solutions_is_refused() -> None:
+    graph = catalogue("s5")
+    solution = derive(graph, optimizer="adamw")
+    with pytest.raises(ScaleRulesError, match="the solution is along width = 1, not along state = 1"):
+        verify(graph, solution, scales={"state": 1}, progress=False)

@@ -11,10 +11,12 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, positive, seeds_of, several, whole
 from scalerules.boundary.working import working
+from scalerules.derivation.question import direction_of
 from scalerules.errors import ScaleRulesError
 from scalerules.measurement.footprint import check_fits
 from scalerules.ops.losses import LOSSES
@@ -51,6 +53,7 @@ def verify(
     seed: int = 0,
     looks: int = 3,
     maximal: bool = False,
+    scales: Mapping[str, Any] | None = None,
 ) -> Report:
     """Trains `graph` with the numbers of `solution` and compares measured slopes with `solution.sizes`.
 
@@ -60,13 +63,15 @@ def verify(
     rate, by default 0.4 of the largest that is stable at the base size. Where nothing is surely wrong and something
     is open, it looks again with twice the seeds, and with four times where something is still open that may grow
     (`looks` 1: it does not). `maximal` asks as well whether each rate and initial size, half a power larger, fails: one
-    more run of all sizes for each. `device` is torch's name of one; `seed` the first seed. Ctrl-C returns what was
-    measured until then.
+    more run of all sizes for each. `scales` says the direction again: it has to be the solution's. `device` is torch's
+    name of one; `seed` the first seed. Ctrl-C returns what was measured until then.
 
     Raises `MissingExtra` without torch, `ScaleRulesError` for sizes or seeds that no slope can be fitted to, and for a
     device that is not there.
     """
     belong(graph, solution)
+    if scales is not None:
+        _along(graph, solution, scales)
     seeds_of(seeds, "seeds")
     whole(steps, "steps")
     whole(seed, "seed", 0)
@@ -103,6 +108,15 @@ def verify(
             report.goals += larger(solution, report, lambda rule: _goals_of(verification, rule))
     report.seconds = time.monotonic() - started
     return report
+
+
+def _along(graph: Graph, solution: Solution, scales: Mapping[str, Any]) -> None:
+    """Raises `ScaleRulesError` where a solution is of another direction than this."""
+    asked, own = direction_of(graph, scales), {name: growth for name, growth in solution.direction.items() if growth}
+    if asked != own:
+        here, there = (", ".join(f"{name} = {growth}" for name, growth in each.items()) for each in (own, asked))
+        text = f"the solution is along {here}, not along {there}"
+        raise ScaleRulesError(text, hint="derive(graph, scales=...) gives one that is")
 
 
 def _goals_of(verification: _Verification, rule: Solution) -> list[Goal]:
