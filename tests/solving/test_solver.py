@@ -310,3 +310,10 @@ def test_two_repeated_blocks_may_read_streams_of_different_axes() -> None:
     solution = sr.derive(graph, optimizer="adamw")
     assert str(solution["first.up"].lr) == str(solution["second.up"].lr) == "width^-1"
     assert str(solution["last"].init) == "width^-1"
+
+
+def test_no_gain_of_a_later_variable_is_worth_a_loss_of_an_earlier_one():
+    """Of `x + y / 5000 <= -1` the loss falls on `y`, five thousand times over."""
+    programme = Programme({"x": (Fraction(0),), "y": (Fraction(0),)})
+    programme.require("both", {"x": Fraction(1), "y": Fraction(1, 5000)}, (Fraction(1),))
+    assert programme.solution() == {"x": (0,), "y": (-5000,)}
