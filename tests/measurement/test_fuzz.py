@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -217,8 +218,24 @@ def test_products_of_three_that_move_are_flat_at_a_gentle_rate():
     At a quarter of the rate every change is flat from 64 to 1024: finite steps, not the calculus.
     """
     graph = sr.graph(str(FOLDER / "scan_under_muon.yaml"))
-    report = sr.verify(graph, sr.derive(graph, optimizer="muon"), sizes=[64, 128, 256], seeds=2, lr=0.0125)
-    assert not report.wrong, [row for row in report.rows if not row.sure]
+    solution = sr.derive(graph, optimizer="muon")
+    report = sr.verify(graph, solution, sizes=[64, 128, 256], seeds=2, lr=0.0125)
+    assert not report.wrong and not report.refuted, [row for row in report.rows if not row.sure]
+    rule = {name: (solution[name].init["width"], solution[name].lr["width"]) for name in ("scan1.B", "scan1.C")}
+    assert set(rule.values()) == {(-1, Fraction(-1, 2))} and solution.multipliers["branch1"]["width"] == 0
+
+
+def test_a_branch_that_makes_room_for_its_projections_is_refuted():
+    """Of the same graph, the rule of before: B and C at width^-1/2 behind a factor width^-1, so that neither counts.
+
+    Nothing is predicted: putting B or C back to its start changes what it feeds by width^-1.6 and width^-2.
+    """
+    graph = sr.graph(str(FOLDER / "scan_under_muon.yaml"))
+    before = sr.derive(graph, optimizer="muon").changed(multipliers={"branch1": {"width": "-1"}})
+    for name in ("scan1.B", "scan1.C"):
+        before = before.changed(name, init={"width": "-1/2"})
+    report = sr.verify(graph, replace(before, sizes=()), sizes=[64, 128, 256], seeds=2, lr=0.0125)
+    assert report.refuted == ["counts"]
 
 
 def test_listed_sizes_count_a_free_factor_once():
