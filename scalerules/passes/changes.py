@@ -8,7 +8,7 @@ from scalerules.terms.pieces import Operand
 from scalerules.terms.term import Term
 
 from .prescribed import prescribed, prescribed_change, prescribed_own
-from .state import State, lowered
+from .state import State
 
 Owns = dict[str, dict[str, tuple[list[Term], bool]]]
 """By site and parameter, the own contribution that is followed on, and whether it is still to be asked for."""
@@ -29,9 +29,7 @@ def changes(state: State) -> None:
             before = state.change[site.key]
             if not (before and before[0] is terms):
                 state.change[site.key] = [terms] if terms else []
-            event = state.record("change", site, terms, site.judged)
-            if event.unstable and state.searching:
-                state.change[site.key] = [lowered(terms, event)]
+            state.record("change", site, terms, site.judged)
 
 
 def _pushed(state: State, site: Site, k: int, key: str) -> list[Term]:

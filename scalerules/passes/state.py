@@ -28,7 +28,8 @@ class State:
 
     `initial`, `change`: the pieces of every site and parameter by key. `told`: every application of a law is kept in
     the run; without it, what comes out as before is not computed again, and its terms are those from before.
-    `searching`: what is too large goes on as it will be once the equation that is broken there holds.
+    `searching`: a value that is too large at the start goes on as it will be once its equation holds; changes
+    do not: what the next step makes of them would be equations of a training that there is not.
     """
 
     def __init__(

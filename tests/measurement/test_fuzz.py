@@ -257,6 +257,7 @@ def test_what_waits_for_another_change_has_a_smaller_size_too():
     """
     graph = sr.graph(str(FOLDER / "neck_before_norm.yaml"))
     solution = sr.derive(graph, optimizer="adamw")
+    assert solution["last"].init["width"] == -1
     waiting = {(p.node, p.size, p.lower) for p in solution.sizes if p.lower is not None}
     assert waiting == {(name, 0, Fraction(-1, 2)) for name in ("W3", "W5")}
     report = sr.verify(graph, solution, sizes=[64, 128, 256, 512], seeds=2)
