@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from scalerules.solution.rule import Explanation
 from scalerules.solution.solution import Solution
 from scalerules.solution.tree import sections
 
@@ -23,11 +24,19 @@ def story(solution: Solution, name: str) -> list[dict[str, Any]]:
         {
             "quantity": explanation.quantity,
             "size": explanation.size,
-            "equation": explanation.equation,
+            "equation": _said(told.get(explanation.quantity), explanation),
             "steps": [_step(line) for line in told.get(explanation.quantity, [])[1:]],
         }
         for explanation in solution.explanations.get(name, ())
     ]
+
+
+def _said(lines: list[str] | None, explanation: Explanation) -> str:
+    """What gave a size, as the head of its tree says it."""
+    if not lines:
+        return explanation.equation
+    text = lines[0].removeprefix(f"{explanation.quantity} = {explanation.size}").lstrip(" .,")
+    return text[:1].upper() + text[1:]
 
 
 def _step(line: str) -> str:
