@@ -1,6 +1,7 @@
 """The selective scan: compiled, differentiable once, of little memory; the reference for state-space models."""
 
-from .scan import DISCRETISATIONS, DoubleBackwardError, ScanError, ScanTypeError, selective_scan, selective_scan_fn
+from .arguments import DISCRETISATIONS, DoubleBackwardError, ScanError, ScanTypeError
+from .scan import selective_scan, selective_scan_fn
 
 __all__ = [
     "DISCRETISATIONS",

@@ -11,14 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scalerules.backends.scan.arguments import DoubleBackwardError, ScanError, ScanTypeError
 from scalerules.backends.scan.by_steps import scan_by_steps
-from scalerules.backends.scan.scan import (
-    DoubleBackwardError,
-    ScanError,
-    ScanTypeError,
-    selective_scan,
-    selective_scan_fn,
-)
+from scalerules.backends.scan.scan import selective_scan, selective_scan_fn
 from torch import Tensor
 from torch.nn.functional import silu, softplus
 
@@ -229,7 +224,7 @@ def test_continuing_in_chunks_is_exact(method: str, complex_a: bool) -> None:
 
 @pytest.mark.parametrize("complex_a", [False, True])
 def test_threads_do_not_change_a_bit(complex_a: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scalerules.backends.scan.scan.THREADED_FROM", 0)
+    monkeypatch.setattr("scalerules.backends.scan.threads.THREADED_FROM", 0)
     tensors = arguments(2, 150, 40, 3, complex_a=complex_a)
     before = torch.get_num_threads()
     results = []
