@@ -37,8 +37,8 @@ def total(*parts: tuple[Mapping[str, Fraction], Fraction | int]) -> Linear:
 def failures(data: Mapping[str, Any]) -> Iterator[str]:
     """What does not follow, the first thing first, each with the row, the condition or the number."""
     story, along = data["derivation"], {scale: {"": number(growth)} for scale, growth in data["direction"].items()}
-    sizes = {unknown["symbol"]: read(unknown["value"]) for unknown in story["solved"]}
-    sizes |= {name: read(size) for name, size in story["growths"].items()}
+    solved_for = {unknown["symbol"]: unknown["value"] for unknown in story["solved"]}
+    sizes = {name: read(size) for name, size in {**solved_for, **story["growths"]}.items()}
     forms, seen, rows = dict[str, Linear](), dict[str, Linear](), dict[str, Any]()
     for row in story["rows"]:
         name, adds, follows = row["row"], read(row["adds"]), [(p, number(share)) for p, share in row["follows"]]
@@ -85,13 +85,12 @@ def law(row: Mapping[str, Any], adds: Linear, rows: Mapping[str, Any], reads: Ma
         if not (right | {"divided by": share < 0, "decaying": True, "scaled": True})[how]:
             return f"a sum over {axis} that is {how} does not give {share}"
     for parent in (rows[name] for name, _ in row["follows"]):
-        late = parent["step"] > row["step"] or row["pass"] == "forward" != parent["pass"]
-        if late or parent["of"] not in around:
+        if parent["step"] > row["step"] or row["pass"] == "forward" != parent["pass"] or parent["of"] not in around:
             return f"{row['at']} does not read {parent['of']} there ({parent['row']})"
     if any(name[:2] in ("a_", "c_") and not {name[2:], name[2:] + "'"} & around for name in adds):
         return f"{row['at']} does not read every parameter of {', '.join(adds)}"
-    rates = [share for name, share in adds.items() if name[:2] == "c_"]
-    return "it has no rate" if row["law"] == "update" and rates != [1] else None
+    rateless = row["law"] == "update" and [share for name, share in adds.items() if name[:2] == "c_"] != [1]
+    return "it has no rate" if rateless else None
 
 
 def solved(story: Mapping[str, Any], sizes: Mapping[str, Linear]) -> Iterator[str]:
@@ -103,8 +102,7 @@ def solved(story: Mapping[str, Any], sizes: Mapping[str, Linear]) -> Iterator[st
         given = {name: Fraction(-1), **{f"s_{scale}": share for scale, share in sizes[name].items()}}
         order[name] = forms[condition] if condition else given
     sums = [sum(algebra.Rational(str(s)) * algebra.Symbol(n) for n, s in f.items()) for f in order.values()]
-    unknowns: list[Any] = [algebra.Symbol(name) for name in order]
-    solutions: list[Any] = list(algebra.linsolve(sums, unknowns)) or [[algebra.Symbol("")] * len(order)]
+    solutions: list[Any] = [*algebra.linsolve(sums, [*map(algebra.Symbol, order)]), [algebra.Symbol("")] * len(order)]
     for name, expression in zip(order, solutions[0], strict=True):
         shares = {str(growth): Fraction(str(s)) for growth, s in expression.as_coefficients_dict().items() if s}
         if set(shares) - set(story["growths"]) or value(shares, sizes) != sizes[name]:
@@ -127,7 +125,7 @@ def rules(data: Mapping[str, Any], story: Mapping[str, Any], sizes: Mapping[str,
 
 def cone(texts: list[str], judged: Mapping[str, Linear], along: Mapping[str, Linear]) -> Iterator[str]:
     """The directions in which no row grows."""
-    bounds = list[Linear]()
+    bounds: list[Linear] = []
     for text in texts:
         sides = [[part.split("*") for part in side.split(" + ") if part != "0"] for side in text.split(" <= ")]
         left, right = (total(*(({part[-1]: number((["1"] + part)[-2])}, 1) for part in side)) for side in sides)
