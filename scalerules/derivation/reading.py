@@ -101,8 +101,10 @@ class Reading:
             equation = candidate[0]
             form = _reduced(equation.form, known, rates) if rates else equation.form
             open_ = [symbol for symbol in unknowns_of(form) if symbol not in known]
-            if len(open_) != 1 or (equation.relation == "stable" and form[open_[0]] <= 0):
+            if len(open_) != 1:
                 continue
+            if equation.relation == "stable" and min(form[open_[0]], equation.form.get(open_[0], 0)) <= 0:
+                continue  # a bound from above
             if rates and (open_[0][0] == "lr" or equation.relation != "stable" or _gives_rate(equation, known)):
                 continue
             rank = (*self._rank(open_[0], equation), _weight(form), _weight(equation.form), place)
