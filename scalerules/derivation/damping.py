@@ -68,7 +68,7 @@ class Tuning:
         parts: dict[str, Exponents] = {GRADIENT: gradient}
         if weight is not None:
             parts[WEIGHT] = self._exponents(weight.form)
-        sides = self.run.sides.get(name)
+        sides = self.run.sides.get(held.key)
         if sides is not None:
             parts |= {READ: self._exponents(sides[0].form), BEHIND: self._exponents(sides[1].form)}
         for part, power in powers.items():

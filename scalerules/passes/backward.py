@@ -104,8 +104,7 @@ def _gradient(state: State, site: Site, around: Sequence[Operand], k: int, d: li
         if i != k:
             factors.append((site.labels[i], tuple(explicit(state.point, operand, site.labels[i]))))
     if state.optimizer.sides:
-        name = state.plan.parameters[site.operands[k]].name
-        state.run.sides[name] = traces(state.point, site.labels[k], factors)
+        state.run.sides[site.operands[k]] = traces(state.point, site.labels[k], factors)
     known = {label for labels, _ in factors for label in labels}
     if any(label not in known for label in site.labels[k]):
         return state.law(site).pull(state.point, site, around, k, d)
@@ -116,7 +115,7 @@ def _update(state: State, held: Held, parts: list[Piece]) -> None:
     """Notes the gradient of a parameter and what its update changes in the loss, and makes the update."""
     point, optimizer, time = state.point, state.optimizer, state.time
     weights = [*state.initial[held.key], *state.change[held.key]]
-    update, top, scaling = optimizer.update(point, held, parts, weights, state.run.sides.get(held.name))
+    update, top, scaling = optimizer.update(point, held, parts, weights, state.run.sides.get(held.key))
     state.run.scalings.setdefault(held.name, []).append(scaling)
     if top is not None:
         state.tell(Step("gradient", time, held.name, GRADIENT, held.key, held.key), [top])

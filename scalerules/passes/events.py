@@ -71,7 +71,7 @@ class Run:
     scalings: dict[str, list[Scaling]] = field(default_factory=dict[str, list["Scaling"]])
     """What the updates of each parameter carry beside the normalised gradient, by name, in order."""
     sides: dict[str, tuple[Term, Term]] = field(default_factory=dict[str, tuple[Term, Term]])
-    """The traces of the two factors of each parameter's curvature: of what it reads, and of the gradient behind it."""
+    """By key the traces of the two factors of a parameter's curvature: what it reads, and the gradient behind it."""
     told: list[Told] | None = None
     """Every application of a law in order, where that was asked for."""
 

@@ -86,6 +86,14 @@ def test_the_list_shows_them_all(capsys):
     assert shown == list(OPTIMIZERS)
 
 
+@pytest.mark.parametrize("optimizer", ["kfac", "shampoo", "soap", "lamb", "adafactor"])
+def test_blocks_that_repeat_have_a_derivation_that_holds(optimizer):
+    """Each copy of a block has the curvature of its own gradients."""
+    solution = sr.derive("transformer", optimizer=optimizer)
+    solution.check()
+    assert sr.Solution.from_json(solution.to_json()).parameters == solution.parameters
+
+
 @pytest.mark.parametrize("optimizer", ["adafactor", "lamb", "lars"])
 @pytest.mark.parametrize("gauge", GAUGES)
 def test_no_gauge_changes_the_rate_of_a_rule_relative_to_the_parameter(optimizer, gauge):
