@@ -18,15 +18,17 @@ from scalerules.sizes.exponents import Exponents
 from scalerules.sizes.vectors import Vector
 from scalerules.solution.rule import Explanation, Predicted, Quantity, Rule
 from scalerules.solution.solution import Solution
-from scalerules.solving.equations import UNKNOWNS, Equation, vector_of
+from scalerules.solving.equations import vector_of
 from scalerules.solving.problem import Problem, Solved
 from scalerules.terms.term import Symbol
 
+from .bounds import bounds
 from .cone import cone_of
-from .damping import DECAYS, Decaying, Tuning, clipping_said, divided, global_norm
+from .damping import Decaying, Tuning, clipping_said, divided, global_norm
 from .explanations import sentence_of
 from .predictions import sizes_of
 from .rates import Radii
+from .remarks import assumptions, warnings
 
 
 def exponents_of(vector: Vector, scales: Sequence[str]) -> Exponents:
@@ -42,16 +44,19 @@ class Writer:
         decaying: Decaying | None, uphill: Radii | None,
     ) -> None:  # fmt: skip
         self.problem, self.solved, self.mode, self.gauge = problem, solved, mode, gauge
-        self.tied, self.decaying, self.uphill = tied, decaying, uphill
+        self.tied, self.uphill = tied, uphill
+        self.decaying: Decaying | None = decaying
         self.graph, self.run = problem.graph, solved.run
         self.scales = list(problem.direction)
         self.zero = Exponents(dict.fromkeys(self.scales, Fraction(0)))
         self.gradients = {e.node: e for e in self.run.events if e.kind == "gradient" and e.term is not None}
-        self.bound = self._bounds()
+        self.bound = bounds(solved)
         self.tuning = Tuning(problem.optimizer, self.run, solved.vectors, self.scales, decaying or "time-scale")
 
     def solution(self) -> Solution:
+        """What was solved, with what is said of it."""
         problem = self.problem
+        said = assumptions(problem, self.mode, self.tied, self.decaying, self.uphill is not None)
         return Solution(
             graph=self.graph.name,
             optimizer=problem.optimizer.name,
@@ -65,8 +70,8 @@ class Writer:
             },
             direction=dict(problem.direction),
             cone=() if self.solved.everywhere else cone_of(self.run, self.solved.vectors, self.scales),
-            assumptions=(*self._assumptions(), *self.clipping),
-            warnings=self._warnings(),
+            assumptions=(*said, *self.clipping),
+            warnings=warnings(problem, self.solved, self.tied, {name for _, name in self._unmet}),
             sizes=tuple(self._sizes()),
             explanations={name: self._explained(name) for name in (*self.graph.parameters, *self._multipliers())},
             architecture=self.graph,
@@ -166,32 +171,6 @@ class Writer:
             return self.zero
         return exponents_of(vector_of(event.form, self.solved.vectors, self.run, self.scales), self.scales)
 
-    def _bounds(self) -> dict[Symbol, Equation]:
-        """The equation that shows best what determines every unknown: one that holds with equality, close by."""
-        bound: dict[Symbol, Equation] = {}
-        reads = {p: site.key for site in self.run.plan.sites for p in self._read_by(site.parameters)}
-        read = set(reads.values())
-        for event in self.run.events:
-            if not event.judged or event.term is None or event.ticks:
-                continue
-            if event.kind == "own" and event.first:
-                bound.setdefault(("lr", str(event.parameter)), Equation("maximal", event))
-            if event.kind in ("value", "change") and event.site in read:
-                for term in (t for t in event.terms if t.size == event.term.size):
-                    for kind, name in term.form:
-                        if kind == "init" and reads.get(name) == event.site:
-                            bound.setdefault((kind, name), Equation("stable", replace(event, term=term)))
-        for equation in self.solved.binding:
-            for symbol, coefficient in equation.form.items():
-                if coefficient > 0 and symbol[0] in UNKNOWNS:
-                    before = bound.get(symbol)
-                    if before is None or (symbol[0] == "mult" and len(equation.form) < len(before.form)):
-                        bound[symbol] = equation
-        return bound
-
-    def _read_by(self, keys: Sequence[str]) -> list[str]:
-        return [self.run.plan.parameters[key].name for key in keys]
-
     def _carries_log(self, size: str, name: str) -> bool:
         equation = self.bound.get((size, name))
         if size == "lr":
@@ -242,42 +221,3 @@ class Writer:
             lower = less if less is not None and size is not None and less < size else None
             predicted.append(Predicted(cast(Quantity, kind), node, step, size, parameter, lower))
         return predicted
-
-    def _assumptions(self) -> tuple[str, ...]:
-        fixed = [scale for scale in self.graph.scales if scale not in self.scales]
-        texts = [
-            "Sizes are exponents; constant factors are left out. Batch, time and every axis without a scale are fixed.",
-            "Images of one random matrix may be aligned with each other, and are taken to be.",
-        ]
-        if fixed:
-            texts.append(f"Held fixed: {', '.join(fixed)}.")
-        if self.mode == "isolated":
-            texts.append("Isolated: one step, each parameter alone; changes that others propagate are ignored.")
-        if self.problem.alignments:
-            texts.append("Alignment is prescribed for: " + ", ".join(sorted(self.problem.alignments)) + ".")
-        for kind, name in self.problem.given:
-            texts.append(f"Given: the {kind} of {name!r}.")
-        if self.decaying is not None:
-            texts.append(DECAYS[self.decaying])
-        if self.uphill is not None:
-            texts.append(
-                "rho: a perturbation is a step of its own, taken back; its radius is the largest that moves values by size 0."  # noqa: E501
-            )
-        if self.tied:
-            texts.append("Tied: one rate for " + ", ".join(sorted(self.tied)) + ".")
-        return tuple(texts)
-
-    def _warnings(self) -> tuple[str, ...]:
-        texts = [
-            f"{name!r} shares its rate with {self.tied[name]!r}, which allows no larger one: its own contribution stays at "  # noqa: E501
-            f"size -{distance}"
-            if name in self.tied
-            else f"{name!r} is lazy: its own contribution stays at size -{distance}, a larger rate would not be stable"
-            if self.problem.lazy
-            else f"{name!r} starts at a saddle: its own contribution is of size -{distance} at first and grows by a "
-            "constant factor a step"
-            for name, distance in self.solved.short.items()
-        ]
-        still = [name for _, name in sorted(self._unmet) if self.graph.parameters[name].trained]
-        texts += [f"the gradient of {name!r} is exactly zero for all steps: any rate does" for name in still]
-        return tuple(texts)

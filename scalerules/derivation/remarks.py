@@ -1,0 +1,55 @@
+"""What stands beside the numbers of a solution: what it takes for granted, and what a reader is warned of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from fractions import Fraction
+
+from scalerules.solving.problem import Problem, Solved
+
+from .damping import DECAYS, Decaying
+
+
+def assumptions(
+    problem: Problem, mode: str, tied: Mapping[str, str], decaying: Decaying | None, perturbed: bool
+) -> tuple[str, ...]:
+    """What a solution takes for granted; `perturbed`: gradients are taken at a perturbation."""
+    fixed = [scale for scale in problem.graph.scales if scale not in problem.direction]
+    texts = [
+        "Sizes are exponents; constant factors are left out. Batch, time and every axis without a scale are fixed.",
+        "Images of one random matrix may be aligned with each other, and are taken to be.",
+    ]
+    if fixed:
+        texts.append(f"Held fixed: {', '.join(fixed)}.")
+    if mode == "isolated":
+        texts.append("Isolated: one step, each parameter alone; changes that others propagate are ignored.")
+    if problem.alignments:
+        texts.append("Alignment is prescribed for: " + ", ".join(sorted(problem.alignments)) + ".")
+    for kind, name in problem.given:
+        texts.append(f"Given: the {kind} of {name!r}.")
+    if decaying is not None:
+        texts.append(DECAYS[decaying])
+    if perturbed:
+        radius = "its radius is the largest that moves values by size 0"
+        texts.append(f"rho: a perturbation is a step of its own, taken back; {radius}.")
+    if tied:
+        texts.append("Tied: one rate for " + ", ".join(sorted(tied)) + ".")
+    return tuple(texts)
+
+
+def warnings(problem: Problem, solved: Solved, tied: Mapping[str, str], unmet: Collection[str]) -> tuple[str, ...]:
+    """What a reader has to know; `unmet`: parameters whose gradient is exactly zero at every step."""
+    texts = [_left_behind(problem, name, distance, tied) for name, distance in solved.short.items()]
+    still = [name for name in sorted(unmet) if problem.graph.parameters[name].trained]
+    texts += [f"the gradient of {name!r} is exactly zero for all steps: any rate does" for name in still]
+    return tuple(texts)
+
+
+def _left_behind(problem: Problem, name: str, distance: Fraction, tied: Mapping[str, str]) -> str:
+    if name in tied:
+        shared = f"{name!r} shares its rate with {tied[name]!r}, which allows no larger one"
+        return f"{shared}: its own contribution stays at size -{distance}"
+    if problem.lazy:
+        return f"{name!r} is lazy: its own contribution stays at size -{distance}, a larger rate would not be stable"
+    start = f"{name!r} starts at a saddle: its own contribution is of size -{distance} at first"
+    return f"{start} and grows by a constant factor a step"
