@@ -1,5 +1,9 @@
 """Reinforcement learning, recommenders, speech, pictures and generative models, in plain torch."""
 
+# Models are written as people write them, without casts for a type checker.
+# pyright: reportIndexIssue=false, reportArgumentType=false, reportCallIssue=false, reportOperatorIssue=false
+# pyright: reportReturnType=false, reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
+
 # ruff: noqa: E731
 
 from __future__ import annotations

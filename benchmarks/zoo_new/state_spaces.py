@@ -1,5 +1,9 @@
 """State-space models and other recurrences, written after the papers in plain torch."""
 
+# Models are written as people write them, without casts for a type checker.
+# pyright: reportIndexIssue=false, reportArgumentType=false, reportCallIssue=false, reportOperatorIssue=false
+# pyright: reportReturnType=false, reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
+
 from __future__ import annotations
 
 import math

@@ -12,9 +12,6 @@ from .point import Scope
 from .sums import Axes, Part
 from .term import KEPT, Mirror, Profile, Shift, Term
 
-LOWEST = -(1 << 60)
-"""Below every size."""
-
 
 def inner(scope: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
     """An inner product of two vectors: the best aligned pair, or the two largest at half the growth."""
@@ -65,23 +62,19 @@ def products(
 ) -> list[Term]:
     """All products of two lists of terms, summed over `gone`."""
     axes = Axes(scope, (la, lb), gone, result, _sources(a) | _sources(b))
-    profiles = {t.profile for t in a} | {t.profile for t in b}
-    plain = profiles == {None}
-    left, right, floor = axes.parts(0, a), axes.parts(1, b), LOWEST
-    if plain or not any(h < 0 for profile in profiles for h in profile or ()):  # all, where entries rise along an axis
-        left, right = sorted(left, key=_rank, reverse=True), sorted(right, key=_rank, reverse=True)
-        floor = left[0].size + right[0].size - axes.reach(plain)
-    alike = plain and not gone
+    left, right = (sorted(axes.parts(k, terms), key=_rank, reverse=True) for k, terms in enumerate((a, b)))
+    floor = axes.floor(left, right)  # below it no product is kept
+    alike = not gone and {t.profile for t in a} | {t.profile for t in b} == {None}
     best: _Best = {}
     profile, more, logs = None, 0, 0
     for x in left:
-        laws = axes.laws(x)
+        laws = axes.laws(x) if not alike else []
         for y in right:
             size = x.size + y.size
             if size < floor:
                 break
             if not alike:
-                profile, more, logs = laws[y.kind] or axes.law(laws, x, y)
+                profile, more, logs = laws[y.kind]
                 size += more
             signs, log = x.signs ^ y.signs, x.log + y.log + logs
             known = best.get((signs, profile))

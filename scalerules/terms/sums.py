@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import cache
+from functools import cache, cached_property
 from typing import NamedTuple
 
 from .merging import crowded
@@ -45,12 +45,19 @@ class Axes:
         self.places = [[side.index(x) if x in side else -1 for x in result] for side in labels]
         self.sums = [[side.index(x) if x in side else -1 for x in gone] for side in labels]
         self.kinds: list[dict[tuple[Profile | None, tuple[int, ...]], int]] = [{}, {}]
-        self._laws: dict[int, list[Law | None]] = {}
+        self._laws: dict[int, list[Law]] = {}
         self._alike: dict[object, Law] = {}
 
-    def reach(self, plain: bool) -> int:
-        """How far two factors may lie below the largest ones and still have a product within reach of the largest."""
-        return self.nearest + sum(self.growths) - (sum(growth // 2 for growth in self.growths) if plain else 0)
+    def floor(self, left: Sequence[Part], right: Sequence[Part]) -> int:
+        """Below this sum of the sizes of two factors their product is not within reach of the largest one.
+
+        `left`, `right`: the terms of both sides, the largest first.
+        """
+        first = self.laws(left[0])[right[0].kind][1]
+        for x in left:
+            self.laws(x)
+        most = max(more for _, more, _ in self._alike.values())
+        return left[0].size + right[0].size + first - most - self.nearest
 
     def parts(self, side: int, terms: Sequence[Term]) -> list[Part]:
         """The terms of one side."""
@@ -80,34 +87,61 @@ class Axes:
         count = signs.bit_count()
         return count > MOST_SOURCES and (count > MOST_SOURCES * self.count or crowded(self.apart(signs)))
 
-    def laws(self, x: Part) -> list[Law | None]:
-        """The laws of the products of a term with every kind of the other side, as far as they are known."""
-        if x.kind not in self._laws:
-            self._laws[x.kind] = [None] * len(self.kinds[1])
-        return self._laws[x.kind]
+    def laws(self, x: Part) -> list[Law]:
+        """The laws of the products of a term with every kind of the other side."""
+        laws = self._laws.get(x.kind)
+        if laws is None:
+            nowhere = (False,) * len(self.gone)
+            apart = {profile: self._law(x.term.profile, profile, nowhere) for profile in self._profiles}
+            laws = [apart[profile] for profile, _ in self._right]
+            signs = [x.term.signs[i] if i >= 0 else 0 for i in self.sums[0]]
+            for kind in {kind for axis, mask in enumerate(signs) for kind in self._with[axis].get(mask, ())}:
+                profile, others = self._right[kind]
+                aligned = tuple([p == q and (self.coherent or not p) for p, q in zip(signs, others, strict=True)])
+                laws[kind] = self._law(x.term.profile, profile, aligned)
+            self._laws[x.kind] = laws
+        return laws
 
-    def law(self, laws: list[Law | None], x: Part, y: Part) -> Law:
-        """The law of a product of two kinds, which is that of all that are as aligned and decay alike."""
-        key = x.term.profile, y.term.profile, self._aligned(x.term, y.term)
+    @cached_property
+    def _right(self) -> list[tuple[Profile | None, tuple[int, ...]]]:
+        return list(self.kinds[1])
+
+    @cached_property
+    def _profiles(self) -> set[Profile | None]:
+        return {profile for profile, _ in self._right}
+
+    @cached_property
+    def _with(self) -> list[dict[int, list[int]]]:
+        """The kinds of the second side by their signs on every axis that is summed."""
+        by_signs: list[dict[int, list[int]]] = [{} for _ in self.gone]
+        for kind, (_, signs) in enumerate(self._right):
+            for kinds, mask in zip(by_signs, signs, strict=True):
+                kinds.setdefault(mask, []).append(kind)
+        return by_signs
+
+    def _law(self, x: Profile | None, y: Profile | None, aligned: tuple[bool, ...]) -> Law:
+        """The law of all products that are as aligned and decay alike."""
+        key = x, y, aligned
         law = self._alike.get(key)
         if law is None:
-            sums = self._sums(x.term, y.term)
-            profile = tuple(decayed(halves) for halves in self._decays(x.term, y.term, self.places))
+            sums = self._sums(x, y, aligned)
+            profile = tuple(decayed(halves) for halves in self._decays(x, y, self.places))
             law = profile if any(profile) else None, sum(more for more, _, _ in sums), sum(log for _, _, log in sums)
             self._alike[key] = law
-        laws[y.kind] = law
         return law
 
     def shift(self, x: Part, y: Part) -> Shift:
         """The shares of the growths that the sums add."""
         if not self.gone:
             return ()
-        shares = [share for _, share, _ in self._sums(x.term, y.term)]
+        shares = [share for _, share, _ in self._sums(x.term.profile, y.term.profile, self._aligned(x.term, y.term))]
         return tuple((("growth", axis), share) for axis, share in zip(self.gone, shares, strict=True) if share)
 
-    def _sums(self, x: Term, y: Term) -> list[tuple[int, Fraction, bool]]:
+    def _sums(
+        self, x: Profile | None, y: Profile | None, aligned: Sequence[bool]
+    ) -> list[tuple[int, Fraction, bool]]:
         """What each sum adds."""
-        sums = zip(self._aligned(x, y), self._decays(x, y, self.sums), self.growths, strict=True)
+        sums = zip(aligned, self._decays(x, y, self.sums), self.growths, strict=True)
         return [_sum_law(*each) for each in sums]
 
     def _aligned(self, x: Term, y: Term) -> tuple[bool, ...]:
@@ -119,10 +153,10 @@ class Axes:
             aligned.append(p == q and (self.coherent or not p))
         return tuple(aligned)
 
-    def _decays(self, x: Term, y: Term, places: Sequence[Sequence[int]]) -> list[int]:
+    def _decays(self, x: Profile | None, y: Profile | None, places: Sequence[Sequence[int]]) -> list[int]:
         """The profile of a product on some axes, in halves."""
         return [
-            (x.profile[i] if x.profile and i >= 0 else 0) + (y.profile[j] if y.profile and j >= 0 else 0)
+            (x[i] if x and i >= 0 else 0) + (y[j] if y and j >= 0 else 0)
             for i, j in zip(*places, strict=True)
         ]
 

@@ -297,7 +297,8 @@ class Contracted(nn.Module):
         self.first, self.weight = nn.Linear(5, width), nn.Parameter(torch.randn(width, 2, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.tensordot(torch.tensordot(torch.tanh(self.first(x)), self.weight, dims=1), x, dims=([0], [0]))
+        h = torch.tensordot(torch.tanh(self.first(x)), self.weight, dims=1)
+        return torch.tensordot(h, x, dims=([0], [0]))  # pyright: ignore[reportArgumentType]
 
 
 def test_tensordot_is_an_einsum() -> None:

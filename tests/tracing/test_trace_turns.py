@@ -61,7 +61,7 @@ class Pairs(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.first(x)
-        for attention, feed in self.layers:
+        for attention, feed in self.layers:  # pyright: ignore[reportGeneralTypeIssues]
             h = h + attention(h, h, h, need_weights=False)[0]
             h = h + torch.tanh(feed(h))
         return self.last(h)

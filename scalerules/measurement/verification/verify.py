@@ -87,19 +87,19 @@ def verify(
     jobs = 1 if solution.optimizer.partition("(")[0] in STEPS else jobs  # what is registered is known to this process
     device, graph, started = usable(device), few_samples(graph), time.monotonic()
     _, values_at = scale_values(graph, solution, sizes, what="cannot fit slopes to")
-    scales = {int(size) if size.is_integer() else size: values for size, values in values_at.items()}
-    counts = _seed_counts(scales, seeds, steps)
-    base = next(iter(scales.values()))
-    check_fits(graph, scales.values())
+    by_size = {int(size) if size.is_integer() else size: values for size, values in values_at.items()}
+    counts = _seed_counts(by_size, seeds, steps)
+    base = next(iter(by_size.values()))
+    check_fits(graph, by_size.values())
     with working(f"looking for the learning rate of {graph.name}", progress):
         rate = Rate(lr) if lr is not None else stable_rate(graph, solution, base, device)
     growth = float(next(g for g in solution.direction.values() if g))
     report = Report(
-        graph.name, solution.optimizer, list(scales), counts[0], steps, rate, seeds_by_size=counts, growth=growth,
+        graph.name, solution.optimizer, list(by_size), counts[0], steps, rate, seeds_by_size=counts, growth=growth,
         silent=silent(graph, solution, base),
     )  # fmt: skip
     verification = _Verification(
-        report, graph, solution, Look(graph, solution, scales, base, steps, progress, jobs, device), seed
+        report, graph, solution, Look(graph, solution, by_size, base, steps, progress, jobs, device), seed
     )
     with working(f"measuring {graph.name}", progress):
         verification.run(looks)
