@@ -6,7 +6,7 @@ The module is traced at several sizes (`tracing.recording`), every call is lower
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import PrivateAttr
@@ -103,54 +103,62 @@ def graph_of(
     With what makes the module and its inputs, `verify` measures the module itself.
     """
     from scalerules.tracing.exporting.short_inputs import brief
+    from scalerules.tracing.writing.free_factors import free_factors, freed
+    from scalerules.tracing.writing.places import lines_of, live
+    from scalerules.tracing.writing.write import Writer
+
+    lowering, written = _lowered(record, loss)
+    growth = {scale: int(i == 0) for i, scale in enumerate(record.scales) if scale not in lowering.held}
+    writer = Writer(record, freed(written))
+    try:
+        graph = writer.graph(growth, Traced)
+    except UnknownName as error:
+        if not lowering.held:
+            raise
+        what = f"a loop has as many steps as {' and '.join(sorted(lowering.held))} says, and so has an axis"
+        raise ScaleRulesError(what, hint="hold it fixed: give inputs of one length at all sizes") from error
+    assert isinstance(graph, Traced)
+    graph._places, said = free_factors(writer)  # pyright: ignore[reportPrivateUsage]
+    if (unlike := _unlike_the_module(record, written.nodes.values())) is not None:
+        said.append(f"verify runs the graph and not the module: {unlike}")
+    elif make_model is not None and inputs is not None:
+        graph._live = live(writer, lowering.shown, make_model, brief(inputs, record.cut))  # pyright: ignore[reportPrivateUsage]
+    graph.written_at(lines_of(writer))
+    graph._record = record  # pyright: ignore[reportPrivateUsage]
+    graph._notes = [*record.notes, *lowering.notes, *said]  # pyright: ignore[reportPrivateUsage]
+    return graph
+
+
+def _lowered(record: Record, loss: str | None) -> tuple[Any, Any]:
+    """The lowering of a record and the pieces of its graph; again where weights, loops or blocks do not fit."""
     from scalerules.tracing.lowering.driver import lowered
     from scalerules.tracing.lowering.folding import Unfoldable
     from scalerules.tracing.sketch.sketch import Sketch
-    from scalerules.tracing.writing.free_factors import free_factors, freed
-    from scalerules.tracing.writing.places import lines_of, live
     from scalerules.tracing.writing.state_spaces import Unfused, fused
-    from scalerules.tracing.writing.write import Conflict, Writer, pieces
+    from scalerules.tracing.writing.write import Conflict, pieces
 
-    whole: frozenset[str] = frozenset()
-    unfolded: frozenset[str] = frozenset()
+    whole, unfolded = frozenset[str](), frozenset[str]()
     for _ in range(TRIES):
         try:
             lowering = lowered(record, Sketch(whole), unfolded)
-            written = fused(
-                pieces(record, lowering.sketch, [lowering.get(output.ref) for output in record.outputs], loss)
-            )
+            outputs = [lowering.get(output.ref) for output in record.outputs]
+            return lowering, fused(pieces(record, lowering.sketch, outputs, loss))
         except Unfused as loops:
             unfolded |= loops.loops
-            continue
         except Conflict as conflict:
             whole |= conflict.weights
-            continue
         except Unfoldable as blocks:
             unfolded |= {str(blocks)}
-            continue
-        growth = {scale: int(i == 0) for i, scale in enumerate(record.scales) if scale not in lowering.held}
-        writer = Writer(record, freed(written))
-        try:
-            graph = writer.graph(growth, Traced)
-        except UnknownName as error:
-            if not lowering.held:
-                raise
-            what = f"a loop has as many steps as {' and '.join(sorted(lowering.held))} says, and so has an axis"
-            raise ScaleRulesError(what, hint="hold it fixed: give inputs of one length at all sizes") from error
-        assert isinstance(graph, Traced)
-        places, said = free_factors(writer)
-        graph._places = places  # pyright: ignore[reportPrivateUsage]
-        if any(node.op == "scan" and not _one_call(node) for node in written.nodes.values()):
-            said.append("verify runs the graph and not the module: a loop over time was traced as one scan")
-        elif any(loop.over == "time" and loop.count is not None and loop.count.scales for loop in record.repetitions):
-            said.append("verify runs the graph and not the module: a block that is applied again is traced as its sum")
-        elif make_model is not None and inputs is not None:
-            graph._live = live(writer, lowering.shown, make_model, brief(inputs, record.cut))  # pyright: ignore[reportPrivateUsage]
-        graph.written_at(lines_of(writer))
-        graph._record = record  # pyright: ignore[reportPrivateUsage]
-        graph._notes = [*record.notes, *lowering.notes, *said]  # pyright: ignore[reportPrivateUsage]
-        return graph
     raise ScaleRulesError(f"the weights {', '.join(sorted(whole))} are read in ways that do not fit together")
+
+
+def _unlike_the_module(record: Record, nodes: Iterable[Any]) -> str | None:
+    """What in the graph is not run as the module runs it, if anything."""
+    if any(node.op == "scan" and not _one_call(node) for node in nodes):
+        return "a loop over time was traced as one scan"
+    if any(loop.over == "time" and loop.count is not None and loop.count.scales for loop in record.repetitions):
+        return "a block that is applied again is traced as its sum"
+    return None
 
 
 def _one_call(node: Any) -> bool:

@@ -51,22 +51,9 @@ def fuzz(
 
     Raises `MissingExtra` without torch, `UnknownName` for an optimizer, `ScaleRulesError` for impossible numbers.
     """
-    if minutes is not None:
-        positive(minutes, "minutes")
-    if graphs is not None:
-        whole(graphs, "graphs")
-    whole(seed, "seed", 0)
-    whole(jobs, "jobs", 1, MOST_JOBS)
-    several(sizes, "sizes", 2)
+    _check(minutes, seed, graphs, optimizers, sizes, jobs)
     training("measure")
     minutes = MINUTES if minutes is None and graphs is None else minutes
-    if (minutes is not None and minutes <= 0) or (graphs is not None and graphs < 1) or not optimizers:
-        raise ScaleRulesError("nothing to do", hint="minutes above 0, at least one graph and one optimizer")
-    is_list = isinstance(optimizers, Iterable) and not isinstance(optimizers, str)  # pyright: ignore
-    if not is_list:
-        raise ScaleRulesError(f"optimizers= is {kind_of(optimizers)}, not a list of names", hint="optimizers=['adam']")
-    for name in optimizers:
-        known(name)
     report = Fuzzed(seed, tuple(optimizers), tuple(sizes))
     clock, kept = Clock(minutes), Kept(store)
     tasks = _tasks(seed, graphs, report, smallest, rule, clock)
@@ -88,6 +75,26 @@ def fuzz(
     report.interrupted = clock.stopped
     report.seconds = clock.elapsed
     return report
+
+
+def _check(
+    minutes: float | None, seed: int, graphs: int | None, optimizers: Sequence[str], sizes: Sequence[float], jobs: int
+) -> None:
+    """Raises `ScaleRulesError` for numbers that cannot be meant, `UnknownName` for an optimizer."""
+    if minutes is not None:
+        positive(minutes, "minutes")
+    if graphs is not None:
+        whole(graphs, "graphs")
+    whole(seed, "seed", 0)
+    whole(jobs, "jobs", 1, MOST_JOBS)
+    several(sizes, "sizes", 2)
+    if (minutes is not None and minutes <= 0) or (graphs is not None and graphs < 1) or not optimizers:
+        raise ScaleRulesError("nothing to do", hint="minutes above 0, at least one graph and one optimizer")
+    is_list = isinstance(optimizers, Iterable) and not isinstance(optimizers, str)  # pyright: ignore
+    if not is_list:
+        raise ScaleRulesError(f"optimizers= is {kind_of(optimizers)}, not a list of names", hint="optimizers=['adam']")
+    for name in optimizers:
+        known(name)
 
 
 def _tasks(

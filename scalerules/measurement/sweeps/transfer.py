@@ -77,6 +77,35 @@ def transfer(
 
     Raises `MissingExtra` without torch, `ScaleRulesError` for sizes, rates or data that do not fit.
     """
+    _check(sizes, lrs, base, seeds, steps, axes, jobs)
+    if callable(graph) and not isinstance(graph, Graph):
+        given = {"data": data, "axes": axes, "schedule": schedule, "weight_decay": weight_decay}
+        for name in (name for name, value in given.items() if value and value not in ("auto", "linear")):
+            raise ScaleRulesError(f"{name}= is the training loop's own", hint="train(lr, seed, rule, **sizes)")
+        report, curves = of_own(graph, solution, sizes, grid(lrs), base, compare, seeds, over)
+        said = f"training by {report.graph}"
+    else:
+        if over != "lr":
+            hint = "a training loop of your own sweeps what it likes: transfer(train, solution, over=...)"
+            raise ScaleRulesError(f"a graph is trained over the rate, not over {over!r}", hint=hint)
+        if schedule not in SCHEDULES:
+            raise UnknownName("schedule", schedule, SCHEDULES)
+        graph = load(graph) if isinstance(graph, str) else graph
+        solution = derive(graph, "adam") if solution is None else solution
+        belong(graph, solution)
+        job = Job(graph, solution, {}, {}, 0.0, 0, steps, data, schedule, weight_decay)
+        report, curves = of_graph(job, dict(axes or {}), sizes, grid(lrs), base, compare, seeds)
+        said = f"training {report.graph}"
+    with working(said, progress):
+        _sweep(report, curves, Plan(report.lrs, tuple(range(seeds))), store, jobs, progress)
+    return report
+
+
+def _check(
+    sizes: Sequence[float] | None, lrs: Sequence[float] | None, base: float | None, seeds: int, steps: int,
+    axes: Mapping[str, int] | None, jobs: int | None,
+) -> None:  # fmt: skip
+    """Raises `ScaleRulesError` for numbers that cannot be meant."""
     whole(seeds, "seeds", 1, MOST_SEEDS)
     whole(steps, "steps")
     if jobs is not None:
@@ -89,41 +118,29 @@ def transfer(
         several(lrs, "lrs", 1, LARGEST_RATE)
     if base is not None:
         positive(base, "base")
-    if callable(graph) and not isinstance(graph, Graph):
-        given = {"data": data, "axes": axes, "schedule": schedule, "weight_decay": weight_decay}
-        for name in (name for name, value in given.items() if value and value not in ("auto", "linear")):
-            raise ScaleRulesError(f"{name}= is the training loop's own", hint="train(lr, seed, rule, **sizes)")
-        own = of_own(graph, solution, sizes, grid(lrs), base, compare, seeds, over)
-        with working(f"training by {own[0].graph}", progress):
-            _sweep(*own, Plan(own[0].lrs, tuple(range(seeds))), store, jobs, progress)
-        return own[0]
-    if over != "lr":
-        hint = "a training loop of your own sweeps what it likes: transfer(train, solution, over=...)"
-        raise ScaleRulesError(f"a graph is trained over the rate, not over {over!r}", hint=hint)
-    if isinstance(graph, str):
-        graph = load(graph)
-    if solution is None:
-        solution = derive(graph, "adam")
-    belong(graph, solution)
-    if schedule not in SCHEDULES:
-        raise UnknownName("schedule", schedule, SCHEDULES)
-    compared, rates = rules(graph, solution, compare), grid(lrs)
-    graph, source = fitted(graph, data, dict(axes or {}))
+
+
+def of_graph(
+    job: Job, axes: dict[str, int], sizes: Sequence[float] | None, lrs: tuple[float, ...] | None, base: float | None,
+    compare: Compared, seeds: int,
+) -> tuple[TransferReport, list[Curve]]:  # fmt: skip
+    """The empty report and the curves of the graph of a job. Raises `ScaleRulesError`."""
+    solution, compared = job.solution, rules(job.graph, job.solution, compare)
+    graph, source = fitted(job.graph, job.data, axes)
     start, scales = scale_values(graph, solution, sizes, base)
     check_fits(graph, scales.values())
+    job = replace(job, graph=graph, base=start, data=source)
     curves = [
-        Curve(name, size, Job(graph, rule, values, start, 0.0, 0, steps, source, schedule, weight_decay))
+        Curve(name, size, replace(job, solution=rule, sizes=values))
         for size, values in scales.items()
         for name, rule in compared.items()
     ]
     report = TransferReport(
         graph=graph.name, optimizer=solution.optimizer, rules=list(compared), sizes=list(scales),
-        scale=leading_scale(solution), seeds=seeds, steps=steps, data=getattr(source, "name", str(source)),
-        schedule=schedule, lrs=rates,
+        scale=leading_scale(solution), seeds=seeds, steps=job.steps, data=getattr(source, "name", str(source)),
+        schedule=job.schedule, lrs=lrs,
     )  # fmt: skip
-    with working(f"training {graph.name}", progress):
-        _sweep(report, curves, Plan(rates, tuple(range(seeds))), store, jobs, progress)
-    return report
+    return report, curves
 
 
 def of_own(
