@@ -116,7 +116,14 @@ def _as_matrix(node: Node, k: int, alone: Sequence[int]) -> bool:
     if node.op != "einsum" or len(node.inputs) < 2:
         return False
     operands, result = node.labels()
-    own = {operands[k][i] for i in alone}
+    return as_matrix({operands[k][i] for i in alone}, operands, k, result)
+
+
+def as_matrix(own: set[str], operands: Sequence[Sequence[str]], k: int, result: Sequence[str]) -> bool:
+    """Whether a product uses its `k`-th operand as a matrix: of the labels `own`, one is summed and one kept alone.
+
+    The one is summed with another operand, and no other operand has the one that is kept.
+    """
     others = {label for i, part in enumerate(operands) if i != k for label in part}
     return bool(own & others - set(result)) and bool(own & set(result) - others)
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
+from scalerules.architecture.uses import as_matrix
 from scalerules.ops.registry import law_of
 from scalerules.ops.site import Held, Site
 from scalerules.terms.pieces import Labels, axis_name
@@ -72,8 +73,7 @@ def _as_matrix(site: Site, k: int, linear: Mapping[str, _Product]) -> bool:
         return False
     of_data = {label for labels in value.labels[: len(value.inputs)] for label in labels}
     own = {here for here, there in zip(site.labels[k], value.result, strict=True) if there not in of_data}
-    others = {label for i, labels in enumerate(site.labels) if i != k for label in labels}
-    return bool(own & others - set(site.result)) and bool(own & set(site.result) - others)
+    return as_matrix(own, site.labels, k, site.result)
 
 
 def _needed(sites: Sequence[Site], seen_through: Collection[str], outputs: Collection[str]) -> list[Site]:

@@ -185,7 +185,7 @@ def test_a_container_of_optimizers_by_part(law: str) -> None:
         groups = quiet(model, rules(law), sizes=WIDE, lr=3e-3, optimizer=KINDS[law], seed=3)
         return model, Container(groups, [Stage(model, True), Stage(model, False)], KINDS[law])
 
-    def run(model: Net, container: Container, numbers: range) -> list[float]:
+    def run(model: Net, container: Container | torch.optim.Optimizer, numbers: range) -> list[float]:
         losses: list[float] = []
         for number in numbers:
             tokens, target = batch(number)
@@ -199,14 +199,7 @@ def test_a_container_of_optimizers_by_part(law: str) -> None:
     model, container = made(0)
     whole = Net(128)
     one = optimizer_of(whole, law)
-    losses: list[float] = []
-    for number in range(4):
-        tokens, target = batch(number)
-        loss = functional.cross_entropy(whole(tokens), target)
-        one.zero_grad()
-        loss.backward()
-        one.step()
-        losses.append(loss.item())
+    losses = run(whole, one, range(4))
     first = run(model, container, range(2))
     twin, other = made(9)
     twin.load_state_dict(model.state_dict())
