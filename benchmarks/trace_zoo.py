@@ -1,28 +1,23 @@
 """Traces the models of `zoo.py`, derives their rules and prints a table.
 
-    python benchmarks/trace_zoo.py [NAME ...] [--no-derive] [--limit SECONDS]
+    python benchmarks/trace_zoo.py [NAME or LIST ...] [--no-derive] [--limit SECONDS] [--store FILE]
 
-Each model runs in a process of its own. Seconds are CPU seconds of that process, imports left out: `traced` is the
-export at all sizes and the graph, `derived` the rules for AdamW along the first scale. `sizes` says how many axes of
-weights and of calls have a length as a function of the scales.
+Lists are `zoo`, `more`, `plain`, `new` and `large`. Each model runs in a process of its own, and `--store` goes on
+where a run was ended. Seconds are CPU seconds of that process, imports left out: `traced` is the export at all sizes and
+the graph, `derived` the rules for AdamW along the first scale. `sizes` says how many axes of weights and of calls have
+a length as a function of the scales, `as muP` how many rules are those of their class (`mup_classes.py`); those that are
+others are named.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import signal
-import subprocess
-import sys
 import time
+from pathlib import Path
 from typing import Any
 
-from zoo import ZOO
-from zoo_more import MORE
-from zoo_new import NEW
-from zoo_plain import PLAIN
-
-MODELS = {**ZOO, **MORE, **PLAIN, **NEW}
+from mup_classes import differences
+from zoo_runs import MODELS, chosen, report, rows, stop_after, table
 
 LIMIT = 100.0
 """Processor seconds that one model may take."""
@@ -31,7 +26,6 @@ LIMIT = 100.0
 def one(name: str, derive: bool, save: str | None = None) -> dict[str, Any]:
     """What becomes of one model. `save`: a folder for the graph as JSON."""
     import resource
-    from pathlib import Path
 
     import torch
 
@@ -59,14 +53,12 @@ def one(name: str, derive: bool, save: str | None = None) -> dict[str, Any]:
         if derive:
             solution = scalerules.derive(graph, optimizer="adamw")
             row |= {"derived": time.process_time() - start, "message": f"{len(solution.parameters)} parameters"}
+            report(row)
+            compared, others = differences(name, entry, solution, graph)
+            row |= {"rules": f"{compared - len(others)}/{compared}", "differs": others}
     except ScaleRulesError as error:
         row |= {"failed": time.process_time() - start, "message": " ".join(str(error).split())}
     return row | {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
-
-
-def report(row: dict[str, Any]) -> None:
-    """Says what is known so far: a time limit leaves it standing."""
-    print(json.dumps(row), flush=True)
 
 
 def warm(entry: Any) -> None:
@@ -85,41 +77,29 @@ def warm(entry: Any) -> None:
         pass
 
 
-def lines(name: str, limit: float, options: list[str]) -> dict[str, Any]:
-    """The last row that the process of one model has printed."""
-    command = [sys.executable, __file__, "--one", *options, "--limit", str(limit), name]
-    done = subprocess.run(command, capture_output=True, text=True)
-    problem = ""
-    if done.returncode == -signal.SIGPROF:
-        problem = f"not done after {limit:.0f} s"
-    elif done.returncode:
-        problem = (done.stderr.strip().splitlines() or ["killed"])[-1]
-    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    row = rows[-1] if rows else {"model": name}
-    return row | ({"message": problem[:300]} if problem else {})
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="models of the zoo; all of them if none is named")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="models or lists; all of them if none is named")
     parser.add_argument("--no-derive", action="store_true", help="trace only")
     parser.add_argument("--save", help="a folder for the graphs")
+    parser.add_argument("--store", type=Path, help="a file of rows that a later run goes on with")
     parser.add_argument("--limit", type=float, default=LIMIT, help="processor seconds for one model")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
-    if chosen.one:
-        signal.setitimer(signal.ITIMER_PROF, chosen.limit)  # nobody handles it: the process ends
-        report(one(chosen.names[0], not chosen.no_derive, chosen.save))
+    asked = parser.parse_args()
+    if asked.one:
+        stop_after(asked.limit)
+        report(one(asked.names[0], not asked.no_derive, asked.save))
         return
-    options = [*(["--no-derive"] if chosen.no_derive else []), *(["--save", chosen.save] if chosen.save else [])]
-    print("| model | nodes | graph | sizes | traced | derived | MB | |", flush=True)
-    print("|---|--:|--:|--:|--:|--:|--:|---|", flush=True)
-    for name in chosen.names or list(MODELS):
-        row = lines(name, chosen.limit, options)
+    options = [*(["--no-derive"] if asked.no_derive else []), *(["--save", asked.save] if asked.save else [])]
+
+    def cells(row: dict[str, Any]) -> list[Any]:
         traced, derived = (f"{row[key]:.1f}" if key in row else "-" for key in ("traced", "derived"))
-        cells = [row.get(key, "-") for key in ("model", "nodes", "graph", "sizes")]
-        cells += [traced, derived, row.get("peak_mb", "-"), row.get("message", "")]
-        print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
+        named = [row.get(key, "-") for key in ("model", "nodes", "graph", "sizes")]
+        said = "; ".join([row.get("message", ""), *row.get("differs", [])])
+        return [*named, traced, derived, row.get("rules", "-"), row.get("peak_mb", "-"), said]
+
+    found = rows(__file__, chosen(asked.names), asked.limit, options, asked.store)
+    table(["model", "nodes", "graph", "sizes", "traced", "derived", "as muP", "MB", ""], (cells(row) for row in found))
 
 
 if __name__ == "__main__":
