@@ -46,8 +46,9 @@ lint: $(READY)    ## ruff, and the layers of the packages
 types: $(READY)   ## pyright, strict for the engine
 	$(BIN)/pyright
 
-check: $(READY)   ## derivations/ is what the engine gives now
+check: $(READY)   ## derivations/ and the pages of the site are what the engine gives now
 	$(BIN)/scalerules check
+	$(BIN)/python -m docs.site.drift
 
 site: $(READY)    ## the documentation as a site in build/site, every rule derived anew
 	OMP_NUM_THREADS=1 $(BIN)/python -m docs.site --jobs $(JOBS)
@@ -56,8 +57,9 @@ bench: $(READY)   ## the benchmarks, as one table (installs what they compare wi
 	$(BIN)/python -m pip install --quiet --editable '.[dev,bench]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
 
-docs: $(READY)    ## writes derivations/ again
+docs: $(READY)    ## writes derivations/ again, and what the pages of the site say
 	$(BIN)/scalerules check --write
+	$(BIN)/python -m docs.site.drift --write
 
 wheel: $(READY)   ## dist/*.whl
 	rm -rf build

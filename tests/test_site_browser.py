@@ -1,4 +1,5 @@
-"""The site in a browser: no errors, nothing asked of the network, switches, cells, edges, search, phone width, contrast.
+"""The site and the pages about a user's architecture in a browser: no errors, nothing asked of the network, contrast,
+switches, cells, edges, search, phone width, keyboard.
 
 Needs playwright and a system Chromium (`SCALERULES_BROWSER` or `chromium` on the path); says so where there is none.
 """
@@ -25,10 +26,13 @@ pytestmark = [
 ]
 
 KINDS = (
-    "index", "theory", "training", "coverage", "architectures/index", "architectures/mlp", "architectures/transformer",
-    "operations/einsum", "optimizers/adam", "gauges/ntk", "reference/python", "sources/graphs/mlp.py",
+    "index", "first-rates", "training", "theory", "glossary", "comparison", "published", "coverage",
+    "architectures/index", "architectures/mlp", "architectures/transformer", "operations/einsum", "optimizers/adam",
+    "gauges/ntk", "reference/python", "reference/commands", "sources/graphs/mlp.py",
 )  # fmt: skip
 """A page of every kind."""
+OWN = ("report", "verification", "transfer")
+"""The pages that are written for an architecture of one's own."""
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +46,21 @@ def site(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     build(folder, only=("transformer",))
     return folder / "site"
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory) -> Path:
+    """A report, a verification of a rule that is wrong, and a sweep, each as a page."""
+    folder, graph = tmp_path_factory.mktemp("own"), sr.graph("mlp")
+    solution = sr.derive(graph, optimizer="adam")
+    wrong = solution.changed("h1", lr={"width": 0})
+    measured = sr.verify(graph, wrong, sizes=[16, 32, 64], seeds=1, lr=0.01, progress=False)
+    measured.plot(str(folder / "verification.html"))
+    rates = [0.0005, 0.004, 0.03, 0.2]
+    swept = sr.transfer(graph, solution, sizes=[16, 32], lrs=rates, seeds=1, steps=6, progress=False)
+    swept.plot(str(folder / "transfer.html"))
+    (folder / "report.html").write_text(sr.report(graph, solution, measured), encoding="utf-8")
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -122,11 +141,63 @@ def test_search_finds_attention(site, browser):
     page.get_by_text("Optimizers, gauges and alignment").first.wait_for(timeout=10_000)
 
 
+def _grave(page: Any) -> list[tuple[str, str]]:
+    """What axe calls serious or critical."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python").Axe()
+    found = axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in ("serious", "critical")]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(site, browser, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python").Axe()
     for name in KINDS:
-        page = Looked(browser, site / f"{name}.html", scheme=scheme).page
-        found = axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]
-        grave = [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in ("serious", "critical")]
-        assert not grave, (name, grave)
+        assert not _grave(Looked(browser, site / f"{name}.html", scheme=scheme).page), name
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_about_an_architecture_of_ones_own(own, browser, scheme):
+    """Everything that is folded is opened first."""
+    for name in OWN:
+        looked = Looked(browser, own / f"{name}.html", 390, scheme)
+        looked.page.eval_on_selector_all("details", "all => all.forEach(one => one.open = true)")
+        assert looked.page.evaluate("document.documentElement.scrollWidth") <= 390, name
+        assert not _grave(looked.page) and not looked.faults, (name, looked.faults)
+        looked.context.close()
+
+
+def test_charts_name_their_axes_and_lines(own, browser):
+    page = Looked(browser, own / "verification.html").page
+    assert page.locator(".chart .axis").all_text_contents()[:2] == ["width", "measured / predicted"]
+    names = page.locator(".chart .line title").all_text_contents()
+    assert any(text.startswith("own of h1, step 1: predicted 0, measured +") for text in names)
+    assert "h1, step 1" in page.locator("figure li").all_inner_texts()[0]
+    page = Looked(browser, own / "transfer.html").page
+    assert page.locator(".chart .axis").all_text_contents()[:2] == ["learning rate at the base size", "loss on held-out data"]
+    assert page.locator(".legend span").all_inner_texts() == ["width 16", "width 32"]
+
+
+def test_a_verification_is_read_by_the_keyboard(own, browser):
+    page = Looked(browser, own / "verification.html").page
+    page.get_by_label("only what is off").focus()
+    page.keyboard.press("Space")
+    off = page.locator("tbody tr").count()
+    assert 0 < off < page.evaluate("data.rows.length")
+    page.get_by_role("button", name="excess").focus()
+    page.keyboard.press("Enter")
+    assert page.locator('th[aria-sort="ascending"]').inner_text().startswith("excess")
+    page.locator("tbody button").first.focus()
+    page.keyboard.press("Enter")
+    assert "predicted" in page.locator(".said").inner_text()
+    assert page.evaluate("document.activeElement.getAttribute('aria-pressed')") == "true"
+
+
+def test_a_broken_line_of_a_story_keeps_its_indent(site, browser):
+    """On a phone the lines of a tree are broken: they go on under their own beginning, deeper ones further in."""
+    page = Looked(browser, site / "architectures" / "transformer.html", 390).page
+    page.get_by_role("button", name="lr of attention.W_Q: why").click()
+    lines = page.locator(".sr-tree li").evaluate_all(
+        "all => all.map(one => [Number(one.style.getPropertyValue('--depth')), parseFloat(getComputedStyle(one).paddingLeft),"
+        " one.getClientRects()[0].height > 30])"
+    )
+    assert any(broken for _, _, broken in lines) and len({depth for depth, _, _ in lines}) > 2
+    assert all(inner > outer for (a, outer, _), (b, inner, _) in zip(lines, lines[1:], strict=False) if a < b < 8)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -39,47 +41,74 @@ def fingerprint() -> str:
 
 
 def answers(asked: Iterable[Asked], kept: Path, jobs: int = 2) -> dict[Asked, Data]:
-    """Every answer, from the folder `kept` where it is there, else derived in `jobs` processes."""
+    """Every answer, from the folder `kept` where it is there, else derived in `jobs` processes, the dearest first."""
     folder = kept / fingerprint()
     folder.mkdir(parents=True, exist_ok=True)
     places = {one: folder / (hashlib.sha256(repr(one).encode()).hexdigest()[:24] + ".json") for one in asked}
-    missing = [one for one, place in places.items() if not place.is_file()]
-    if missing:
+    missing = sorted((one for one, place in places.items() if not place.is_file()), key=_dearest)
+    runs = [tuple(run) for _, run in groupby(missing, key=_run)]
+    if runs:
         with ProcessPoolExecutor(jobs) as pool:
-            for one, text in zip(missing, pool.map(_derived, missing), strict=True):
-                places[one].write_text(text, encoding="utf-8")
+            for run, texts in zip(runs, pool.map(_derived, runs), strict=True):
+                for one, text in zip(run, texts, strict=True):
+                    places[one].write_text(text, encoding="utf-8")
     return {one: json.loads(place.read_text(encoding="utf-8")) for one, place in places.items()}
 
 
-def _derived(asked: Asked) -> str:
-    return json.dumps(answer(asked))
+def _dearest(asked: Asked) -> tuple[Any, ...]:
+    return -len(asked.scales), asked.mode != "joint", _run(asked), asked.gauge != "plain"
 
 
-def answer(asked: Asked) -> Data:
-    """One answer: the rules with their stories, predicted sizes and copies, or the clash that takes their place."""
-    built = graph(asked.graph)
+def _run(asked: Asked) -> tuple[Any, ...]:
+    """What one derivation answers: a gauge writes it in another way."""
+    return asked.graph, asked.optimizer, asked.mode, asked.scales
+
+
+def _derived(run: Sequence[Asked]) -> list[str]:
+    return [json.dumps(one) for one in written(run)]
+
+
+def written(run: Sequence[Asked]) -> Iterator[Data]:
+    """The answers to questions that differ by their gauge, from one derivation; its clash, where there is one."""
+    first = run[0]
     try:
         solution = derive(
-            built, optimizer=asked.optimizer, mode=asked.mode, gauge=asked.gauge,
-            scales=dict.fromkeys(asked.scales, 1), progress=False,
+            graph(first.graph), optimizer=first.optimizer, mode=first.mode, scales=dict.fromkeys(first.scales, 1),
+            progress=False,
         )  # fmt: skip
     except ScaleRulesError as clash:
         if clash.exit_status != 1:
             raise
-        return {"command": asked.command, "clash": str(clash)}
-    names = (*solution.parameters, *solution.multipliers)
+        yield from ({"command": one.command, "clash": str(clash)} for one in run)
+        return
+    for one in run:
+        yield {"command": one.command} | (
+            _rules(solution.in_gauge(one.gauge)) | ({} if one.gauge != "plain" else _causes(solution))
+        )
+
+
+def answer(asked: Asked) -> Data:
+    """One answer: the rules and their copies, with the stories and predicted sizes of the plain gauge, or the clash."""
+    return next(written([asked]))
+
+
+def _rules(solution: Solution) -> Data:
+    """What depends on the gauge."""
     return {
-        "command": asked.command,
         "parameters": {name: _rule(rule) for name, rule in solution.parameters.items()},
         "multipliers": {name: {"factor": powers(size)} for name, size in solution.multipliers.items()},
         "direction": {scale: str(growth) for scale, growth in solution.direction.items()},
         "cone": list(solution.cone),
         "assumptions": list(solution.assumptions),
         "warnings": list(solution.warnings),
-        "edges": _edges(solution),
-        "stories": {name: story(solution, name) for name in names},
         "copies": _copies(solution),
     }
+
+
+def _causes(solution: Solution) -> Data:
+    """What is the same in every gauge, and stands with the plain one."""
+    names = (*solution.parameters, *solution.multipliers)
+    return {"edges": _edges(solution), "stories": {name: story(solution, name) for name in names}}
 
 
 def powers(size: Exponents) -> dict[str, str]:
@@ -108,12 +137,11 @@ def _edges(solution: Solution) -> dict[str, Mapping[str, str]]:
 
 def _copies(solution: Solution) -> dict[str, str]:
     """The rules as they are copied from the page: the table in two notations, as data, as code where there is some."""
-    data = json.loads(solution.to_json())
-    kept = {name: data[name] for name in data if name not in ("sizes", "explanations", "derivation")}
+    bare = replace(solution, sizes=(), explanations={}, told=None, story=None)
     copies = {
         "Markdown": "\n".join(rules(solution)) + "\n",
-        "LaTeX": solution.to_latex().partition("\\begin{itemize}")[0].rstrip() + "\n",
-        "JSON": json.dumps(kept, indent=1) + "\n",
+        "LaTeX": bare.to_latex().partition("\\begin{itemize}")[0].rstrip() + "\n",
+        "JSON": bare.to_json(),
     }
     try:
         return {"PyTorch": emit(solution, "pytorch")} | copies

@@ -15,9 +15,9 @@ from typing import Any
 from scalerules.architecture.graph import Graph
 from scalerules.catalogue.graphs import graph, headlines
 from scalerules.derivation.gauges.gauge import GAUGES
+from scalerules.pages import table as html_table
 from scalerules.reporting.drawing import draw
 from scalerules.reporting.html import power
-from scalerules.reporting.html import table as html_table
 from scalerules.reporting.page import ASKED, EXAMPLE, KINDS
 from scalerules.sizes.exponents import Exponents
 
@@ -128,12 +128,13 @@ def _short(answer: Data, texts: dict[str, int]) -> Data:
     """An answer with the long texts that many stories share as numbers."""
     if "clash" in answer:
         return answer
-    stories = {
-        name: [e | {"steps": [texts.setdefault(step, len(texts)) for step in e["steps"]]} for e in explanations]
-        for name, explanations in answer["stories"].items()
-    }
-    copies = {name: texts.setdefault(text, len(texts)) for name, text in answer["copies"].items()}
-    return {**answer, "stories": stories, "copies": copies}
+    short = {**answer, "copies": {name: texts.setdefault(text, len(texts)) for name, text in answer["copies"].items()}}
+    if "stories" in answer:
+        short["stories"] = {
+            name: [e | {"steps": [texts.setdefault(step, len(texts)) for step in e["steps"]]} for e in explanations]
+            for name, explanations in answer["stories"].items()
+        }
+    return short
 
 
 # --- the drawing ---------------------------------------------------------------------------------------------------

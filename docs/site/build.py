@@ -12,7 +12,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from scalerules.catalogue.graphs import catalogue
-from scalerules.reporting import page as report_page
+from scalerules.pages.frame import FOLDER as PAGES
 
 from .answers import answers
 from .architectures import architecture_pages
@@ -29,7 +29,7 @@ from .reference import reference_pages
 from .sources import with_sources
 
 BUNDLED = {
-    "drawing.css": report_page.DATA, "site.css": ASSETS, "site.js": ASSETS, "iframe-worker.js": ASSETS,
+    "tokens.css": PAGES, "drawing.css": PAGES, "site.css": ASSETS, "site.js": ASSETS, "iframe-worker.js": ASSETS,
 }  # fmt: skip
 """What the pages load beside the theme's own files, and where it is kept."""
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")

@@ -10,11 +10,12 @@ from scalerules.optimizers.law import Optimizer
 from scalerules.optimizers.powers import Powers
 from scalerules.optimizers.symbolic import Facts
 from scalerules.optimizers.table import OPTIMIZERS
+from scalerules.reporting.html import power
 from scalerules.solution.rule import SIZES
 
 from .page import Page, table, titled
 
-FOLDER = "optimizers"
+FOLDER, EXAMPLE = "optimizers", "mlp"
 KINDS = {"a hidden matrix": Facts("", True, False, False), "a vector, such as a gain": Facts("", False, False, False)}
 
 
@@ -34,13 +35,18 @@ def _page(law: Optimizer) -> Page:
         "In the words of [`vocabulary`](../../scalerules/optimizers/vocabulary.py): the same text runs on sizes, where "
         "rules are derived, and on tensors, where they are measured.",
         "## How large an update is",
-        table(["of", "update over rate", "what stands beside it"],
-              [[name, _size(law.form(facts)), _dampings(law.form(facts))] for name, facts in KINDS.items()]),
+        updates(law),
         "A power of the gradient's size, of the parameter's, and of the lengths of the axes that it reads and writes.",
-        *_rules("mlp", law.name),
+        *rules(law),
         f"Whether it goes with others: {_like(law)}.",
     ]  # fmt: skip
     return Page(f"{FOLDER}/{law.name}.md", law.name, titled(law.name, *parts))
+
+
+def updates(law: Optimizer) -> str:
+    """How large an update is, of each kind of parameter."""
+    rows = [[name, _size(law.form(facts)), _dampings(law.form(facts))] for name, facts in KINDS.items()]
+    return table(["of", "update over rate", "what stands beside it"], rows)
 
 
 def _source(law: Optimizer) -> str:
@@ -56,18 +62,19 @@ def _dampings(form: Form) -> str:
 
 
 def _product(powers: Powers) -> str:
-    parts = [name if power == 1 else f"{name}^({power})" for name, power in powers.atoms]
-    for power, options in powers.largest:
+    parts = [name if share == 1 else f"{name}^({share})" for name, share in powers.atoms]
+    for share, options in powers.largest:
         inside = f"max({', '.join(_product(option) for option in options)})"
-        parts.append(inside if power == 1 else f"{inside}^({power})")
+        parts.append(inside if share == 1 else f"{inside}^({share})")
     return " ".join(parts) or "1"
 
 
-def _rules(name: str, optimizer: str) -> list[str]:
-    solution = derive(name, optimizer=optimizer, progress=False)
-    rows = [[f"`{parameter}`", " ".join(rule.shape), *(f"{getattr(rule, size)}" for size in SIZES)]
+def rules(law: Optimizer) -> list[str]:
+    """The rules of the example, and what is said beside them."""
+    solution = derive(EXAMPLE, optimizer=law.name, progress=False)
+    rows = [[f"`{parameter}`", " ".join(rule.shape), *(power(getattr(rule, size)) for size in SIZES)]
             for parameter, rule in solution.parameters.items()]  # fmt: skip
-    head = f"## Rules of [{name}](../architectures/{name}.md)"
+    head = f"## Rules of [{EXAMPLE}](../architectures/{EXAMPLE}.md)"
     return [head, table(["parameter", "shape", *SIZES], rows), *(f"* {text}" for text in solution.warnings)]
 
 

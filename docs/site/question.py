@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from scalerules.architecture.graph import Graph
-from scalerules.catalogue.graphs import catalogue, graph
+from scalerules.catalogue.graphs import graph
 from scalerules.derivation.gauges.gauge import GAUGES
 
 OPTIMIZERS = ("adam", "sgd", "muon")
@@ -39,10 +37,6 @@ class Asked:
         words += [f"--scale {scale}" for scale in self.scales] if self.scales != usual(graph(self.graph)) else []
         return " ".join(words)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The switches as plain data."""
-        return asdict(self)
-
 
 def usual(built: Graph) -> tuple[str, ...]:
     """The scales that grow by default."""
@@ -61,9 +55,3 @@ def asked_of(name: str) -> list[Asked]:
     found = [Asked(name, optimizer, mode, "plain", first) for optimizer in OPTIMIZERS for mode in MODES]
     found += [Asked(name, OPTIMIZERS[0], "joint", gauge, first) for gauge in GAUGES if gauge != "plain"]
     return found + [Asked(name, OPTIMIZERS[0], "joint", "plain", scales) for scales in further]
-
-
-def every() -> Iterator[Asked]:
-    """What all pages ask."""
-    for name in catalogue():
-        yield from asked_of(name)

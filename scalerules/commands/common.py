@@ -30,15 +30,9 @@ def writable(_: object, file: str | None) -> None:
 
 
 def figure(_: object, file: str | None) -> None:
-    """Raises `ScaleRulesError` for a name that no figure can be written to."""
-    if file is not None:
-        drawable(file, pages=False)
-
-
-def figure_or_page(_: object, file: str | None) -> None:
     """Raises `ScaleRulesError` for a name that neither a figure nor a page can be written to."""
     if file is not None:
-        drawable(file, pages=True)
+        drawable(file)
 
 
 Output = Annotated[

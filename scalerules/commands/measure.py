@@ -11,7 +11,7 @@ from scalerules.boundary.amounts import LARGEST_RATE, MOST_JOBS, MOST_SEEDS, pos
 from scalerules.boundary.files import destination
 from scalerules.boundary.files import folder as _folder
 
-from .common import Asked, AskedToTrain, GraphName, Output, command, ended, figure, figure_or_page, rich_text, warn
+from .common import Asked, AskedToTrain, GraphName, Output, command, ended, figure, rich_text, warn
 from .options import Question, Repeated, Trained, numbers, whole_numbers
 from .output import write
 from .training_options import compared, lengths, own_loop, place
@@ -32,9 +32,7 @@ def verify(
     ] = False,
     every: Annotated[bool, Parameter(name=("--all", "--every"), negative="", help="Show every row.")] = False,
     quiet: Annotated[bool, Parameter(negative="", help="No progress.")] = False,
-    plot: Annotated[
-        str | None, Parameter(validator=figure_or_page, help="A figure: .png, .svg, .pdf, or one .html.")
-    ] = None,
+    plot: Annotated[str | None, Parameter(validator=figure, help="A figure: .png, .svg, .pdf, or one .html.")] = None,
     question: Question = Asked,
     format: Literal["table", "json"] = "table",
     output: Output = None,
@@ -135,7 +133,7 @@ def transfer(
     jobs: Annotated[int, Parameter(help="Processes.")] = 1,
     quiet: Annotated[bool, Parameter(negative="", help="No progress.")] = False,
     plot: Annotated[
-        str | None, Parameter(validator=figure, help="A figure of loss over rate: .png, .svg, .pdf.")
+        str | None, Parameter(validator=figure, help="A figure of loss over rate: .png, .svg, .pdf, or one .html.")
     ] = None,
     question: Trained = AskedToTrain,
     format: Literal["table", "md", "json"] = "table",

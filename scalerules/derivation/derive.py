@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any, Literal, cast
 
 from scalerules.architecture.graph import Graph
@@ -77,8 +78,13 @@ def derive(
             raise clash_of(problem, failure) from None
         note("writing down why")
         kept = cast("Decaying | None", decay)
-        solution = Writer(problem, solved, mode, chosen.name, bound, kept, uphill).solution()
-    return replace(solution, story=Story(problem, solved, bound, kept or "time-scale").written)
+        story = cache(Story(problem, solved, bound, kept or "time-scale").written)
+
+        def written(gauge: str) -> Solution:
+            solution = Writer(problem, solved, mode, gauge_of(gauge).name, bound, kept, uphill).solution()
+            return replace(solution, story=story, gauged=written)
+
+        return written(chosen.name)
 
 
 def _initial_only(problem: Problem) -> Problem:

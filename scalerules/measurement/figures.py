@@ -10,17 +10,17 @@ from typing import Any
 from scalerules.boundary.files import destination, replaced
 from scalerules.errors import MissingExtra, ScaleRulesError, UnknownName
 
-PAGES = ("html", "htm")
+PAGES = (".html", ".htm")
 IMAGES = ("png", "svg", "pdf", "jpg", "jpeg", "webp", "tif", "tiff", "ps", "eps")
 
 
-def drawable(path: str, pages: bool) -> str:
-    """The ending of a figure's file, where it can be drawn and written; `pages`: .html can too.
+def drawable(path: str) -> str:
+    """The ending of a figure's file, or of a page's, where it can be drawn and written.
 
     Raises `ScaleRulesError` where it cannot, `MissingExtra` without matplotlib.
     """
     ending = Path(path).suffix.lower().removeprefix(".")
-    endings = (*IMAGES, *PAGES) if pages else IMAGES
+    endings = (*IMAGES, *(page.removeprefix(".") for page in PAGES))
     if not ending:
         raise ScaleRulesError("has no ending that says what kind of figure it is", where=path, hint="such as x.svg")
     if ending not in endings:
@@ -34,5 +34,5 @@ def drawable(path: str, pages: bool) -> str:
 def draw(figure: Any, path: str, **options: Any) -> None:
     """Writes a figure of matplotlib, whole or not at all."""
     drawn = io.BytesIO()
-    figure.savefig(drawn, format=drawable(path, pages=False), **options)
+    figure.savefig(drawn, format=drawable(path), **options)
     replaced(path, drawn.getvalue())

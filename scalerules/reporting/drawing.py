@@ -30,7 +30,6 @@ POWER = re.compile(r"(\w+)\^\(?(-?\d+(?:/\d+)?)\)?")
 """A power as sizes are written, `width^(-1/2)`."""
 
 
-
 @dataclass(frozen=True)
 class Picture:
     """SVG elements with their extent; (0, 0) is the upper left corner."""

@@ -1,8 +1,7 @@
-"""Numbers, powers and tables as HTML."""
+"""Numbers and powers as HTML."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from html import escape
 
@@ -29,12 +28,3 @@ def exponent(value: Fraction) -> str:
 def raised(text: str) -> str:
     """Text as HTML, with its exponents raised: `width^(-1/2)` as the reader expects it."""
     return POWER.sub(r"\1<sup>\2</sup>", escape(text)).replace("<sup>-", "<sup>\N{MINUS SIGN}")
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], style: str = "") -> str:
-    """A table of HTML cells; a cell that brings its own `<td` or `<th` is taken as it is."""
-    head = "".join(f"<th>{cell}</th>" for cell in heads)
-    lines = ("".join(c if c.startswith(("<td", "<th")) else f"<td>{c}</td>" for c in row) for row in rows)
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    whole = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="scroll {style}" tabindex="0">{whole}</div>'  # what scrolls has to be reached by the keyboard

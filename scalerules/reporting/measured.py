@@ -12,8 +12,9 @@ from html import escape
 from typing import Any, cast
 
 from scalerules.measurement.verification.verify import Report
+from scalerules.pages import table
 
-from .html import exponent, table
+from .html import exponent
 
 BAND = 0.2
 """What is shaded around the prediction: slopes of finite networks lie about so far from their exponents."""

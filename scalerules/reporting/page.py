@@ -14,17 +14,16 @@ from pathlib import Path
 from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
 from scalerules.measurement.verification.verify import Report
+from scalerules.pages import page, table
 from scalerules.sizes.exponents import Exponents
 from scalerules.solution.html import derivation_html, stories
 from scalerules.solution.rule import SIZES, Predicted
 from scalerules.solution.solution import Solution
 
 from .drawing import draw
-from .html import exponent, power, table
+from .html import exponent, power
 
-DATA = Path(__file__).parent
-STYLES = ("report.css", "drawing.css")
-"""The second one is of the drawings alone; the site has it too."""
+SCRIPT = Path(__file__).with_name("report.js")
 EXAMPLE = 8
 """The page's example: the first scale grows by this, the others as the direction says."""
 
@@ -57,15 +56,11 @@ def report(graph: Graph, solution: Solution, verification: Report | None = None)
     title = f"{graph.name}, {solution.optimizer}"
     links = "".join(f'<a href="#{name}">{heading}</a>' for name, heading, _ in sections)
     body = "".join(f'<section id="{name}"><h2>{heading}</h2>{text}</section>' for name, heading, text in sections)
-    style, drawn, script = ((DATA / name).read_text(encoding="utf-8") for name in (*STYLES, "report.js"))
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}: scaling rules</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}{drawn}</style></head>\n'
-        f"<body><main><header><h1>Scaling rules of {escape(graph.name)}</h1>{_head(solution)}"
-        f"<nav>{links}</nav></header>\n{body}"
-        "<footer>Derived by scalerules. Exponents are exact; constant factors are left out.</footer></main>"
-        f"<script>{script}</script></body></html>\n"
+    whole = (
+        f"<header><h1>Scaling rules of {escape(graph.name)}</h1>{_head(solution)}<nav>{links}</nav></header>\n{body}"
+        "<footer>Derived by scalerules. Exponents are exact; constant factors are left out.</footer>"
     )
+    return page(f"{title}: scaling rules", whole, SCRIPT.read_text(encoding="utf-8"))
 
 
 def _head(solution: Solution) -> str:
@@ -124,7 +119,8 @@ def _graph(graph: Graph, solution: Solution) -> str:
     legend = "".join(f'<span><i style="background:var(--{kind})"></i>{text}</span>' for kind, text in kinds)
     frame = " A dashed frame is repeated; its blocks read the stream." if any(n.body for _, n in graph.walk()) else ""
     note = f"Read from top to bottom.{frame} Outputs have a strong border."
-    return f'<p class="note">{note}</p><div class="legend">{legend}</div><div class="figure">{picture}</div>'
+    box = '<div class="figure" tabindex="0" role="region" aria-label="the graph, drawn">'
+    return f'<p class="note">{note}</p><div class="legend">{legend}</div>{box}{picture}</div>'
 
 
 def _derivations(solution: Solution) -> str:
@@ -135,7 +131,8 @@ def _derivations(solution: Solution) -> str:
     text = f'<p class="note">{note}</p>{stories(solution)}'
     if solution.derivation is not None:
         rows = derivation_html(solution.derivation)
-        text += f'<details><summary>All conditions and passes</summary><div class="scroll">{rows}</div></details>'
+        inside = f'<div class="scroll" tabindex="0">{rows}</div>'
+        text += f"<details><summary>All conditions and passes</summary>{inside}</details>"
     return text
 
 
@@ -197,4 +194,5 @@ def _code(graph: Graph, solution: Solution) -> str:
     except ScaleRulesError:
         return ""
     note = "The rules as readable source that needs nothing but PyTorch (scalerules emit)."
-    return f'<p class="note">{note}</p><details><summary>PyTorch</summary><pre>{escape(source)}</pre></details>'
+    code = f'<pre tabindex="0">{escape(source)}</pre>'
+    return f'<p class="note">{note}</p><details><summary>PyTorch</summary>{code}</details>'

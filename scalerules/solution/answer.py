@@ -41,6 +41,8 @@ class Answer:
     """The derivation, where it was read with the solution."""
     story: Callable[[], Derivation] | None = field(default=None, repr=False, compare=False)
     """What writes the derivation when it is asked for."""
+    gauged: Callable[[str], Answer] | None = field(default=None, repr=False, compare=False)
+    """What writes the same answer in another gauge."""
 
     @cached_property
     def derivation(self) -> Derivation | None:
@@ -49,7 +51,7 @@ class Answer:
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: the derivation itself, not what writes it."""
-        return {**vars(self), "told": self.derivation, "story": None}
+        return {**vars(self), "told": self.derivation, "story": None, "gauged": None}
 
     def __len__(self) -> int:
         return len(self.parameters)

@@ -45,9 +45,8 @@ def stories(solution: Answer) -> str:
     parts: list[str] = []
     for name in (*solution.multipliers, *solution.parameters):
         said = "".join(f"<span>{e.quantity} {raised(e.size)}</span>" for e in solution.explanations.get(name, ()))
-        parts.append(
-            f"<details><summary>{escape(name)} {said}</summary><pre>{raised(explained(solution, name))}</pre></details>"
-        )
+        tree = f'<pre tabindex="0">{raised(explained(solution, name))}</pre>'  # what scrolls is reached by the keyboard
+        parts.append(f"<details><summary>{escape(name)} {said}</summary>{tree}</details>")
     return "".join(parts)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from scalerules.architecture.block_names import of_block
 from scalerules.architecture.graph import Graph
@@ -79,6 +79,16 @@ class Solution(Answer):
         """Reads what `to_json` wrote. Raises `ScaleRulesError`, with the place, if it is not that."""
         return Solution(architecture=architecture, **fields_of(text))
 
+    def in_gauge(self, gauge: str) -> Solution:
+        """The same training run written in another gauge, `solution.in_gauge("ntk")`: nothing is solved again.
+
+        Raises `UnknownName`, and `ScaleRulesError` for a solution that was read or changed by hand.
+        """
+        if self.gauged is None:
+            what = "this solution is not the one that was derived: it was read, pickled or changed by hand"
+            raise ScaleRulesError(what, where=f"graph {self.graph!r}", hint=f"derive with gauge={gauge!r}")
+        return cast(Solution, self.gauged(gauge))
+
     def changed(
         self, parameter: str | None = None, multipliers: Mapping[str, Any] | None = None, **sizes: Any
     ) -> Solution:
@@ -96,7 +106,7 @@ class Solution(Answer):
             parameters[name] = replace(self[name], **given)
         nodes = {node: _exponents(value, f"multiplier {node!r}") for node, value in (multipliers or {}).items()}
         given = {"parameters": parameters, "multipliers": {**self.multipliers, **nodes}}
-        return replace(self, **given, told=None, story=None)
+        return replace(self, **given, told=None, story=None, gauged=None)
 
 
 def _exponents(exponents: Mapping[str, Any], where: str) -> Exponents:

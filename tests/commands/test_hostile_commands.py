@@ -44,7 +44,7 @@ NONSENSE = [
     (["verify", "mlp", "--plot", "x.pgn"], "x.pgn: unknown kind of figure '.pgn' (did you mean '.png'?)"),
     (["verify", "mlp", "--plot", "no/x.png"], "there is no folder"),
     (["verify", "mlp", "--plot", ".png"], ".png: has no ending that says what kind of figure it is (such as x.svg)"),
-    (["transfer", "mlp", "--plot", "x.html"], "x.html: unknown kind of figure '.html' (one of: .eps, .jpeg,"),
+    (["transfer", "mlp", "--plot", "x.hmtl"], "x.hmtl: unknown kind of figure '.hmtl' (did you mean '.html'?)"),
     (["transfer", "mlp", "--jobs", "0"], "--jobs 0 is not a whole number from 1 to 1024"),
     (["transfer", "mlp", "--jobs", "-1"], "--jobs -1 is not a whole number from 1 to 1024"),
     (["transfer", "mlp", "--base", "-3"], "--base -3.0 is not a number above 0"),

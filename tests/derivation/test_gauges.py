@@ -37,6 +37,18 @@ def test_tables(gauge, optimizer):
         assert found == (first, inner, inner, last), size
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "sgd(clip=fixed)", "kfac"])
+def test_another_gauge_is_written_from_the_same_solution(optimizer):
+    plain = sr.derive("mlp", optimizer=optimizer)
+    for gauge in GAUGES:
+        again = sr.derive("mlp", optimizer=optimizer, gauge=gauge)
+        here = plain.in_gauge(gauge)
+        assert here == again and here.to_dict() == again.to_dict()
+        assert here.derivation is plain.derivation, "the search and its story do not depend on where factors stand"
+    with pytest.raises(sr.ScaleRulesError, match="derive with gauge='ntk'"):
+        sr.Solution.from_json(plain.to_json()).in_gauge("ntk")
+
+
 @functools.cache
 def derived(graph: str, optimizer: str, gauge: str = "plain") -> sr.Solution:
     return sr.derive(graph, optimizer=optimizer, gauge=gauge)

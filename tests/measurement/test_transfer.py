@@ -283,6 +283,10 @@ def test_the_derived_rate_transfers_and_the_standard_one_does_not(tmp_path: Path
     assert report.row("derived", 16).points == report.row("standard", 16).points
     report.plot(str(tmp_path / "figure.svg"))
     assert "<svg" in (tmp_path / "figure.svg").read_text()
+    report.plot(str(tmp_path / "page.html"))
+    page = (tmp_path / "page.html").read_text()
+    data = json.loads(page.split('type="application/json">')[1].split("</script>")[0])
+    assert data["rules"] == json.loads(report.to_json())["rules"] and data["axis"] == "learning rate at the base size"
     again = sr.transfer("mlp", sizes=[16, 64, 256], seeds=2, steps=40, store=tmp_path / "runs.sqlite", progress=False)
     assert again.runs_made == 0 and plain(again) == plain(report)
 

@@ -23,6 +23,11 @@ function power(powers) {
   return span;
 }
 
+function written(powers) {
+  const parts = Object.entries(powers).map(([scale, value]) => value === "1" ? scale : `${scale}^${/[/]/.test(value) ? `(${value})` : value}`);
+  return parts.join(" ") || "1";
+}
+
 function number(text) {
   const [top, bottom] = text.split("/").map(Number);
   return top / (bottom || 1);
@@ -33,6 +38,8 @@ function page(data) {
   const switches = [...document.querySelectorAll("[data-switch]")];
   const chosen = name => find(`[data-switch="${name}"]`).value;
   const key = () => ["optimizer", "mode", "gauge", "scales"].map(chosen).join("|");
+  // Sizes, edges and their stories are the same in every gauge, and are kept with the plain one.
+  const causes = () => data.answers[[chosen("optimizer"), chosen("mode"), "plain", chosen("scales")].join("|")];
 
   function ratio(scale) {
     const value = which => Number(find(`input[data-scale="${scale}"][data-which="${which}"]`).value);
@@ -140,16 +147,27 @@ function page(data) {
 
   function story(answer, name, size) {
     const frame = make("div", undefined, { class: "sr-why" });
-    const told = answer.stories[name] || [];
+    const told = causes().stories[name] || [];
     const known = told.filter(one => one.quantity === size || (size === "factor" && one.quantity === "mult"));
-    if (!known.length) frame.append(make("p", untold(size)));
+    const moved = chosen("gauge") !== "plain" && size !== "factor";
+    if (moved) {
+      const here = Object.entries(answer.parameters[name].cells).map(([what, powers]) => `${what} ${written(powers)}`);
+      frame.append(make("p", `As the gauge ${chosen("gauge")} writes it: ${here.join(", ")}.${known.length ? " In the plain one:" : ""}`));
+    }
+    if (!known.length && !moved) frame.append(make("p", untold(size)));
     for (const one of known) {
       frame.append(make("p", `${one.quantity} = ${one.size}. ${one.equation}`));
       const list = make("ul", undefined, { class: "sr-tree" });
-      for (const step of one.steps) list.append(make("li", data.texts[step]));
+      for (const step of one.steps) list.append(branch(data.texts[step]));
       frame.append(list);
     }
     return frame;
+  }
+
+  function branch(text) { // its depth is an indent that stays where the line is broken
+    const line = make("li", text.trimStart());
+    line.style.setProperty("--depth", (text.length - line.textContent.length) / 2);
+    return line;
   }
 
   function untold(size) {
@@ -187,7 +205,7 @@ function page(data) {
     place.replaceChildren();
     for (const path of document.querySelectorAll(".edge")) path.classList.toggle("chosen", path.dataset.source === name);
     if (!name) return;
-    const answer = data.answers[key()];
+    const answer = causes();
     const sizes = (answer && answer.edges && answer.edges[name]) || {};
     const rows = [["axes", data.axes[name] || "none"], ["at the start", sizes.start], ["backward", sizes.backward],
       ["changed", sizes.changed]];

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from scalerules.boundary.files import replaced
+from scalerules.measurement.figures import PAGES
 from scalerules.measurement.notebook import shown
 
 from . import views
 from .curves import drift_data, row_data
 from .facts import SweepFacts
 from .optimum import STEP
+from .page import page
 
 
 class TransferReport(SweepFacts):
@@ -47,5 +50,8 @@ class TransferReport(SweepFacts):
         return shown(self.to_table())
 
     def plot(self, path: str) -> None:
-        """Draws the loss over the rate, a panel per rule and a line per size, the optimum marked."""
-        views.plot(self, path)
+        """Draws the loss over the rate, a panel per rule and a line per size, the optimum marked; .html is one page."""
+        if path.lower().endswith(PAGES):
+            replaced(path, page(self, self.to_dict()).encode("utf-8"))
+        else:
+            views.plot(self, path)

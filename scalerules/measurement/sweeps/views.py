@@ -17,25 +17,26 @@ def table(report: SweepFacts) -> Any:
     """A rich table, one line per rule and size."""
     from rich.table import Table
 
-    view = Table(title=_title(report), caption=said(report), title_justify="left", caption_justify="left")
-    for heading in _headings(report):
+    view = Table(title=title(report), caption=said(report), title_justify="left", caption_justify="left")
+    for heading in headings(report):
         view.add_column(heading, justify="left" if heading == "rule" else "right")
     for rule in report.rules:
         for row in (row for row in report.rows if row.rule == rule):
-            view.add_row(*_cells(row))
+            view.add_row(*cells(row))
         view.add_section()
     return view
 
 
 def markdown(report: SweepFacts) -> str:
     """The report as a Markdown table, with the drifts below it."""
-    headings = _headings(report)
-    lines = [_line(headings), _line(["---", *["---:"] * (len(headings) - 1)])]
-    lines += [_line(_cells(row)) for row in report.rows]
+    heads = headings(report)
+    lines = [_line(heads), _line(["---", *["---:"] * (len(heads) - 1)])]
+    lines += [_line(cells(row)) for row in report.rows]
     return "\n".join(lines) + "\n\n" + "".join(f"* {line}\n" for line in said(report).splitlines())
 
 
-def _headings(report: SweepFacts) -> list[str]:
+def headings(report: SweepFacts) -> list[str]:
+    """The heads of the columns."""
     return ["rule", report.scale, f"best {number(report)}", "log2", "loss", "runs", "diverged"]
 
 
@@ -43,7 +44,8 @@ def _line(cells: list[str] | tuple[str, ...]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def cells(row: Row) -> tuple[str, ...]:
+    """The optimum of a rule at a size, column by column."""
     best = row.optimum
     runs = (str(row.runs), str(row.diverged))
     if not math.isfinite(best.log2_lr):
@@ -52,7 +54,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (row.rule, f"{row.size:g}", f"{best.lr:.3g}", where, f"{best.loss:.4f}", *runs)
 
 
-def _title(report: SweepFacts) -> str:
+def title(report: SweepFacts) -> str:
+    """What was trained, in a line."""
     sizes = ", ".join(f"{size:g}" for size in report.sizes)
     how = f"{report.steps} steps on {report.data}" if report.steps else report.data
     how = f"{how}, {report.seeds_used} seeds"
@@ -61,7 +64,7 @@ def _title(report: SweepFacts) -> str:
 
 def said(report: SweepFacts) -> str:
     """What was found, a line per rule, the verdict last."""
-    lines = [f"{rule}: {_moves(report, report.drifts.get(rule))}" for rule in report.rules]
+    lines = [f"{rule}: {moves(report, report.drifts.get(rule))}" for rule in report.rules]
     first, drift = report.rules[0], report.drifts.get(report.rules[0])
     if report.verdict and drift is not None:
         sure = abs(drift.steps) + 2 * drift.error < LIMIT
@@ -77,12 +80,13 @@ def said(report: SweepFacts) -> str:
     return "\n".join(lines)
 
 
-def _moves(report: SweepFacts, drift: Drift | None) -> str:
+def moves(report: SweepFacts, drift: Drift | None) -> str:
+    """By how much the optimum moves, in words."""
     if drift is None:
         return "fewer than two optima were located"
     factor = 2 ** (drift.steps / 2)
-    moves = f"moves by {drift.steps:+.2f} ± {drift.error:.2f} grid steps of sqrt(2) per doubling"
-    return f"the best {number(report)} {moves} (a factor of {factor:.2f})"
+    by = f"moves by {drift.steps:+.2f} ± {drift.error:.2f} grid steps of sqrt(2) per doubling"
+    return f"the best {number(report)} {by} (a factor of {factor:.2f})"
 
 
 def number(report: SweepFacts) -> str:
@@ -111,15 +115,15 @@ def plot(report: SweepFacts, path: str) -> None:
         for index, row in enumerate(rows):
             _draw(axes, row, shades(0.85 * index / max(1, len(rows) - 1)))
         drift = report.drifts.get(rule)
-        moves = f"{drift.steps:+.2f} ± {drift.error:.2f} steps of √2 per doubling" if drift else "not located"
-        axes.set_title(f"{rule}: {moves}", fontsize=10)
+        by = f"{drift.steps:+.2f} ± {drift.error:.2f} steps of √2 per doubling" if drift else "not located"
+        axes.set_title(f"{rule}: {by}", fontsize=10)
         axes.set_xscale("log", base=2)
         axes.set_xlabel("learning rate at the base size" if report.over == "lr" else report.over)
     panels[0].set_ylabel("loss on held-out data")
-    panels[0].set_ylim(*_limits(report))
+    panels[0].set_ylim(*limits(report))
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, title=report.scale, loc="outside right center", fontsize=9)
-    figure.suptitle(_title(report), fontsize=10)
+    figure.suptitle(title(report), fontsize=10)
     draw(figure, path)
 
 
@@ -133,7 +137,7 @@ def _draw(axes: Any, row: Row, colour: Any) -> None:
                       markeredgecolor="black", capsize=3, zorder=5)  # fmt: skip
 
 
-def _limits(report: SweepFacts) -> tuple[float, float]:
+def limits(report: SweepFacts) -> tuple[float, float]:
     """The part of the losses around the optima: what is far worse would flatten them."""
     best = [row.optimum.loss for row in report.rows if math.isfinite(row.optimum.loss)] or [0.0, 1.0]
     low, high = min(best), max(best)

@@ -33,6 +33,8 @@ class VerificationFacts:
     seeds_by_size: list[int] = field(default_factory=list[int])
     silent: list[str] = field(default_factory=list[str])
     """Parameters that nothing depends on (what reads them takes them out again): nothing of them is judged."""
+    scale: str = "size"
+    """The name of the first scale, whose values `sizes` are."""
     growth: float = 1.0
     """The growth of the first scale along the direction; predicted sizes are powers of what grows as 1."""
     rows: list[Row] = field(default_factory=list[Row])

@@ -38,7 +38,7 @@ def plot(report: VerificationFacts, path: str) -> None:
     for axes in panels[:, 0]:
         axes.set_ylabel("measured / predicted, 1 at the base size")
     for axes in panels[1]:
-        axes.set_xlabel("size")
+        axes.set_xlabel(report.scale)
     figure.suptitle(f"{title(report)}: {report.conclusion}", fontsize=11)
     draw(figure, path, dpi=120)
 

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from scalerules.boundary.files import replaced
+from scalerules.measurement.figures import PAGES
 from scalerules.measurement.notebook import shown
 
 from .facts import VerificationFacts
@@ -48,7 +49,7 @@ class Report(VerificationFacts):
 
         The ending says how: .html is one interactive page, anything else what matplotlib makes of it.
         """
-        if path.lower().endswith((".html", ".htm")):
+        if path.lower().endswith(PAGES):
             replaced(path, page(self).encode("utf-8"))
         else:
             plot(self, path)

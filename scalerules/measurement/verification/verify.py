@@ -96,7 +96,7 @@ def verify(
     growth = float(next(g for g in solution.direction.values() if g))
     report = Report(
         graph.name, solution.optimizer, list(by_size), counts[0], steps, rate, seeds_by_size=counts, growth=growth,
-        silent=silent(graph, solution, base),
+        silent=silent(graph, solution, base), scale=next(s for s, g in solution.direction.items() if g),
     )  # fmt: skip
     verification = _Verification(
         report, graph, solution, Look(graph, solution, by_size, base, steps, progress, jobs, device), seed
