@@ -26,6 +26,7 @@ from scalerules.derivation.gauges.gauge import GAUGES
 from scalerules.ops.forms import Mean
 from scalerules.ops.registry import OPS
 from scalerules.optimizers.table import OPTIMIZERS
+from scalerules.reporting.html import power
 
 
 @pytest.fixture(scope="module")
@@ -195,15 +196,17 @@ def test_the_reference_has_every_public_name_and_command():
 def test_the_page_of_an_optimizer_holds_its_formula_and_rules():
     from docs.site.optimizers import _page
     from scalerules.optimizers.table import OPTIMIZERS
+from scalerules.reporting.html import power
 
     text = _page(OPTIMIZERS["muon"]).text
     assert "return orthogonal(m / (norm(m) + eps))" in text and "fan_in^(-1/2) fan_out^(-1/2)" in text
-    assert f"| {sr.derive('mlp', optimizer='muon')['h1'].lr} |" in text
+    assert f"| {power(sr.derive('mlp', optimizer='muon')['output'].lr)} |" in text
 
 
 def test_the_page_of_a_gauge_says_what_it_moves():
     text = next(page.text for page in gauge_pages() if page.path == "gauges/ntk.md")
-    assert "| `h1` | **1** (plain: width^(-1/2)) | **width^(-1/2)** (plain: 1) |" in text
+    root, one = "width<sup>\N{MINUS SIGN}1/2</sup>", '<span class="one">1</span>'
+    assert f"| `h1` | **{one}**<br><small>plain {root}</small> | **{root}**<br><small>plain {one}</small> |" in text
 
 
 def test_the_lines_of_the_comparison_are_counted():

@@ -26,6 +26,10 @@ from .page import Page, raw, table, titled
 from .question import MODES, OPTIMIZERS, Asked, asked_of, directions
 
 Data = Mapping[str, Any]
+LEAD = (
+    "Every entry is the factor by which a number changes when the network grows, and below it what that comes to "
+    "between the two sizes. Choose an entry to read where it comes from."
+)
 FOLDER = "architectures"
 
 
@@ -44,6 +48,7 @@ def _page(name: str, headline: str, answers: Mapping[Asked, Data]) -> Page:
     mine = {one.key: answers[one] for one in asked}
     parts = [
         headline,
+        LEAD,
         raw(_switches(built) + _calculator(built) + _rules(mine[asked[0].key]) + f'<script src="{name}.js"></script>'),
         "## Graph",
         raw(_graph(built)),
@@ -91,7 +96,11 @@ def _field(scale: str, start: float, end: float) -> str:
 
 def _rules(answer: Data) -> str:
     head = f'<p class="sr-command"><code>{escape(answer["command"])}</code></p>'
-    return f'{head}<div class="sr-rules" aria-live="polite">{_default(answer)}</div><div class="sr-copies"></div>'
+    said = ", ".join(f"<b>{size}</b> {text}" for size, text in ASKED.items())
+    return (
+        f'{head}<div class="sr-rules" aria-live="polite">{_default(answer)}</div>'
+        f'<p class="sr-note">{said}.</p><div class="sr-copies"></div>'
+    )
 
 
 def _default(answer: Data) -> str:

@@ -12,6 +12,15 @@ function make(tag, text, attributes = {}) {
   return element;
 }
 
+// Text with its exponents raised.
+function raised(tag, text, attributes) {
+  const element = make(tag, "", attributes);
+  for (const [i, part] of text.split(/(?<=\w)\^(\(-?[\d/]+\)|-?\d+)/).entries()) {
+    element.append(i % 2 ? make("sup", part.replace(/[()]/g, "").replace("-", "\u2212")) : part);
+  }
+  return element;
+}
+
 function power(powers) {
   const span = make("span");
   const parts = Object.entries(powers);
@@ -94,7 +103,6 @@ function page(data) {
       rules.append(grid(answer, ["node", "factor"], rows, ["factor"]));
     }
     if (answer.cone.length) rules.append(make("p", "Holds where " + answer.cone.join(", ") + ".", { class: "sr-note" }));
-    rules.append(make("p", "Choose a cell to read where it comes from.", { class: "sr-note" }));
     const more = make("details");
     const list = make("ul");
     for (const text of answer.assumptions) list.append(make("li", text));
@@ -106,13 +114,17 @@ function page(data) {
     const frame = make("div", undefined, { class: "sr-scroll", tabindex: "0", role: "region", "aria-label": `${heads[0]}s` });
     const table = make("table", undefined, { class: "sr-table" });
     const head = make("tr");
-    for (const name of heads) head.append(make("th", name, { scope: "col", title: data.asked[name] || "" }));
+    for (const name of heads) head.append(make("th", name, { scope: "col", title: data.asked[name] || "", class: name === "shape" ? "sr-shape" : "" }));
     table.append(make("thead"), make("tbody"));
     table.tHead.append(head);
     for (const [name, rule] of rows) {
       const row = make("tr");
-      row.append(make("th", name, { scope: "row" }));
-      if (heads[1] === "shape") row.append(make("td", rule.shape, { class: "sr-shape" }));
+      const named = make("th", name, { scope: "row" });
+      row.append(named);
+      if (heads[1] === "shape") {
+        named.append(make("small", rule.shape)); // where the column of shapes is left out: on a phone
+        row.append(make("td", rule.shape, { class: "sr-shape" }));
+      }
       for (const size of names) row.append(cell(answer, name, rule, size, heads.length, row));
       table.tBodies[0].append(row);
     }
@@ -152,11 +164,11 @@ function page(data) {
     const moved = chosen("gauge") !== "plain" && size !== "factor";
     if (moved) {
       const here = Object.entries(answer.parameters[name].cells).map(([what, powers]) => `${what} ${written(powers)}`);
-      frame.append(make("p", `As the gauge ${chosen("gauge")} writes it: ${here.join(", ")}.${known.length ? " In the plain one:" : ""}`));
+      frame.append(raised("p", `As the gauge ${chosen("gauge")} writes it: ${here.join(", ")}.${known.length ? " In the plain one:" : ""}`));
     }
     if (!known.length && !moved) frame.append(make("p", untold(size)));
     for (const one of known) {
-      frame.append(make("p", `${one.quantity} = ${one.size}. ${one.equation}`));
+      frame.append(raised("p", `${one.quantity} = ${one.size}. ${one.equation}`));
       const list = make("ul", undefined, { class: "sr-tree" });
       for (const step of one.steps) list.append(branch(data.texts[step]));
       frame.append(list);
@@ -165,8 +177,8 @@ function page(data) {
   }
 
   function branch(text) { // its depth is an indent that stays where the line is broken
-    const line = make("li", text.trimStart());
-    line.style.setProperty("--depth", (text.length - line.textContent.length) / 2);
+    const line = raised("li", text.trimStart());
+    line.style.setProperty("--depth", text.search(/\S/) / 2 - 1);
     return line;
   }
 
@@ -210,7 +222,7 @@ function page(data) {
     const rows = [["axes", data.axes[name] || "none"], ["at the start", sizes.start], ["backward", sizes.backward],
       ["changed", sizes.changed]];
     const list = make("dl");
-    for (const [what, value] of rows) list.append(make("dt", what), make("dd", value || "not on a path that binds"));
+    for (const [what, value] of rows) list.append(make("dt", what), raised("dd", value || "not on a path that binds"));
     place.append(make("strong", name), list);
   }
 
