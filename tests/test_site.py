@@ -94,8 +94,9 @@ def test_a_link_into_the_checkout_becomes_a_page_and_a_broken_one_is_named():
     pages = with_sources([Page("a/b.md", "b", "see [it](../../graphs/mlp.py)")])
     assert pages[0].text == "see [it](../sources/graphs/mlp.py.md)"
     assert "A multilayer perceptron" in pages[1].text and pages[1].path == "sources/graphs/mlp.py.md"
-    with pytest.raises(SiteError, match=re.escape("b.md: ../graphs/none.py leads nowhere")):
-        with_sources([Page("b.md", "b", "[it](../graphs/none.py)")])
+    with pytest.raises(SiteError) as found:
+        with_sources([Page("b.md", "b", "[it](../graphs/none.py) [page](none.md) [itself](b.md)")])
+    assert str(found.value) == "b.md: ../graphs/none.py leads nowhere\nb.md: none.md leads nowhere"
 
 
 def test_what_the_built_pages_link_to_is_there(tmp_path):
@@ -195,8 +196,6 @@ def test_the_reference_has_every_public_name_and_command():
 
 def test_the_page_of_an_optimizer_holds_its_formula_and_rules():
     from docs.site.optimizers import _page
-    from scalerules.optimizers.table import OPTIMIZERS
-from scalerules.reporting.html import power
 
     text = _page(OPTIMIZERS["muon"]).text
     assert "return orthogonal(m / (norm(m) + eps))" in text and "fan_in^(-1/2) fan_out^(-1/2)" in text

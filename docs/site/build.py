@@ -84,7 +84,7 @@ def _write(pages: Sequence[Page], folder: Path) -> None:
 
 def _said(output: str) -> str:
     """What zensical says and where, without colours and without the source, which it quotes whole for each fault."""
-    lines = [line.strip() for line in COLOUR.sub("", output).splitlines()]
+    lines = [line.strip() for line in COLOUR.sub("", output.partition("Traceback")[0]).splitlines()]
     return "\n".join(line for line in lines if line and not line.startswith(QUOTED) and not line[0].isdigit())
 
 

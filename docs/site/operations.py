@@ -25,7 +25,7 @@ LEGEND = (
 
 def operation_pages() -> list[Page]:
     """The list of operations, and a page for each."""
-    listed = [[f"[{name}]({name}.md)", op.reason] for name, op in OPS.items()]
+    listed = [[f"[{name.replace('_', '_<wbr>')}]({name}.md)", op.reason] for name, op in OPS.items()]
     text = titled("Operations", "Every architecture is built of these.", table(["operation", "law"], listed))
     return [Page(f"{FOLDER}/index.md", "All operations", text), *(_page(op) for op in OPS.values())]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,14 +25,15 @@ def with_sources(pages: Sequence[Page]) -> list[Page]:
     """
     made: dict[str, Page] = {}
     broken: list[str] = []
-    changed = [replace(page, text=_linked(page, made, broken)) for page in pages]
+    there = {f"docs/{page.path}" for page in pages}
+    changed = [replace(page, text=_linked(page, there, made, broken)) for page in pages]
     if broken:
         raise SiteError("\n".join(broken))
     return [*changed, *(made[path] for path in sorted(made))]
 
 
-def _linked(page: Page, made: dict[str, Page], broken: list[str]) -> str:
-    """The text of a page, its links outside the pages replaced."""
+def _linked(page: Page, there: Collection[str], made: dict[str, Page], broken: list[str]) -> str:
+    """The text of a page, its links outside the pages replaced; `there` are the pages."""
     here = posixpath.dirname(f"docs/{page.path}")
 
     def link(match: re.Match[str]) -> str:
@@ -42,10 +43,9 @@ def _linked(page: Page, made: dict[str, Page], broken: list[str]) -> str:
         path = posixpath.normpath(posixpath.join(here, target))
         if path in MOVED:
             return f"{shown}({posixpath.relpath('docs/' + MOVED[path], here)}{anchor})"
-        if path.startswith("docs/"):
-            return match[0]
-        if not (ROOT / path).exists():
+        if path not in there and not (ROOT / path).exists():
             broken.append(f"{page.path}: {target} leads nowhere")
+        if path.startswith("docs/") or not (ROOT / path).exists():
             return match[0]
         place = _source(path, made)
         return f"{shown}({posixpath.relpath('docs/' + place, here)})"
