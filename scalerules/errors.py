@@ -100,19 +100,24 @@ def nearest(name: object, known: Iterable[str]) -> str:
 class Clash(ScaleRulesError):
     """No parametrization satisfies every equation: the smallest set that clashes, in words, and what would resolve it.
 
-    `equations` are the clashing equations with the steps that led to each; `remedies` say what would resolve it;
-    `total` is their sum, in which every unknown cancels, where it is known.
+    `equations` are the clashing equations, `rows` the lines of the tree of what each follows from; `remedies` say what
+    would resolve it; `total` is their sum, in which every unknown cancels, where it is known.
     """
 
     exit_status = 1
 
-    def __init__(self, where: str, equations: list[str], remedies: list[str], total: str | None = None) -> None:
+    def __init__(
+        self, where: str, equations: list[str], remedies: list[str], total: str | None = None,
+        rows: list[list[str]] | None = None,
+    ) -> None:  # fmt: skip
         self.equations, self.remedies, self.total = equations, remedies, total
+        self.rows = rows or [[] for _ in equations]
         super().__init__("these equations cannot hold together", where=where)
 
     def __str__(self) -> str:
         lines = [f"{self.where}: {self.what}:"]
-        lines += [f"  {number}. {text}" for number, text in enumerate(self.equations, 1)]
+        for number, (text, rows) in enumerate(zip(self.equations, self.rows, strict=True), 1):
+            lines += [f"  {number}. {text}", *(f"    {row}" for row in rows)]
         lines += [f"Together: {self.total}."] if self.total else []
         lines += ["What would resolve it:"] + [f"  - {text}" for text in self.remedies]
         return "\n".join(lines)

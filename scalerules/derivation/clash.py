@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 from scalerules.errors import Clash
-from scalerules.passes.events import Event
-from scalerules.solution.derivation import written
-from scalerules.solving.equations import Equation, unknowns_of, value_of
+from scalerules.passes.events import Event, Told
+from scalerules.solution.derivation import Derivation, written
+from scalerules.solution.tree import Parts, tree
+from scalerules.solving.equations import Equation, Vectors, unknowns_of, value_of
 from scalerules.solving.problem import Problem, Unsolvable
-from scalerules.terms.term import Symbol, Term
+from scalerules.terms.term import Symbol
 
-from .rows import named
+from .above import ordered
+from .drafts import named
+from .rows import Rows
 from .writer import exponents_of
 
 
 def clash_of(problem: Problem, failure: Unsolvable) -> Clash:
     """The clash in words: each equation with the size that was reached, and what would resolve it."""
     lines = problem.graph.lines
-    equations = [f"{e.words}: {_inequality(e)} ({_origin(e.event, lines)})" for e in failure.clash]
+    equations = [f"{e.words}: {_inequality(e)}{_line(e.event, lines)}" for e in failure.clash]
     remedies: list[str] = []
     for symbol in problem.given:
         remedies.append(f"do not give the {symbol[0]} of {symbol[1]!r}")
@@ -37,7 +41,7 @@ def clash_of(problem: Problem, failure: Unsolvable) -> Clash:
     if problem.isolated:
         remedies.append("derive in the mode 'joint'")
     where, ways = f"graph {problem.graph.name!r}", list(dict.fromkeys(remedies)) or ["another architecture"]
-    return Clash(where, equations, ways, _total(problem, failure))
+    return Clash(where, equations, ways, _total(problem, failure), _trees(problem, failure))
 
 
 def _inequality(equation: Equation) -> str:
@@ -77,17 +81,30 @@ def _total(problem: Problem, failure: Unsolvable) -> str | None:
     return f"{written(parts)} says that {left} <= 0, and it is {size}" if size > 0 else None
 
 
-def _origin(event: Event, lines: Mapping[str, str]) -> str:
-    """Where a size comes from, step by step back, and the line at which its node is written."""
-    steps = [t.step for t in line_of(event.term) if t.step is not None] if event.term else []
-    places = list(dict.fromkeys(f"{'update' if s.stage == 'factor' else s.stage} at {s.node!r}" for s in steps))
-    found = "from " + " <- ".join(places[:4]) if places else "exactly zero"
-    return f"{found}; {lines[event.node]}" if event.node in lines else found
+def _line(event: Event, lines: Mapping[str, str]) -> str:
+    """The line at which the node of an event is written, where it is known."""
+    return f" ({lines[event.node]})" if event.node in lines else ""
 
 
-def line_of(term: Term) -> list[Term]:
-    """A term and its largest ancestors, back to where they began."""
-    line = [term]
-    while line[-1].parents:
-        line.append(max(line[-1].parents, key=lambda parent: parent.size))
-    return line
+def _trees(problem: Problem, failure: Unsolvable) -> list[list[str]]:
+    """For every equation the rows that its size follows from, as the lines of a tree.
+
+    Equations are of several runs: the rows are read off the terms and what each came from, and have no solved size.
+    """
+    tops = [equation.event.term for equation in failure.clash]
+    terms = {id(term): term for top in tops if top is not None for term, _ in ordered(top, ())}
+    told = [Told(term.step, (term,)) for term in terms.values() if term.step and term.step.stage != "parameter"]
+    rows = Rows(problem.graph, replace(failure.run, told=told), _sizes(problem, failure), list(problem.direction))
+    drafts = [rows.draft((rows.where[id(top)][0], id(top))) if top is not None else None for top in tops]
+    derivation, parts = Derivation({}, {}, rows.finished(), (), (), {}), Parts()
+    found: list[list[str]] = []
+    for draft in drafts:
+        told_before = len(parts)
+        lines = tree(derivation, draft.name, (), parts, solved=False) if draft is not None else []
+        found.append([*lines, *(line for part in [*parts.values()][told_before:] for line in part)])
+    return found
+
+
+def _sizes(problem: Problem, failure: Unsolvable) -> Vectors:
+    nothing = (Fraction(0),) * len(problem.direction)
+    return {symbol: (size, *nothing) for symbol, size in failure.run.point.unknowns.items()}

@@ -6,7 +6,7 @@ has no other open one, gives it: a rate by its own contribution, an initial size
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -15,15 +15,22 @@ from scalerules.solving.equations import Equation, Vectors, allowance_of, own_co
 from scalerules.solving.problem import BEYOND, Problem
 from scalerules.terms.term import Symbol
 
+from .above import Key, applications, key_of
+from .saddle import Beyond, Reached
+
 TRIAL = Fraction(1, 16)
 """By how much an unknown that no visible condition bounds is raised to see what grows."""
 TIES = 12
 """Of so many equally large terms of one event each is looked at."""
 
 
-PLAIN = 5
-"""The rank below which an equation says plainly what an unknown is."""
+RATES = ("lr", "update")
+"""The kinds of unknowns that own contributions are read off for."""
+AT_ONCE, PLAIN, ANYHOW = (4, 2), (5, 0), (9, 0)
+"""Ranks: of what says plainly and by the first step what an unknown is, of what says so plainly, of everything."""
 Candidate = tuple[Equation, Run]
+Rank = tuple[int, int]
+"""How far an equation is from saying what an unknown is, and the step."""
 
 
 @dataclass(frozen=True)
@@ -47,23 +54,28 @@ class Reading:
     scales: Sequence[str]
     short: Mapping[str, Fraction]
     tied: Mapping[str, str]
+    later: Beyond | None = None
 
     def order(self) -> list[Given]:
         """Every unknown in the order in which it follows."""
         found = [Given(s, None, why, self.run) for s in self.vectors if (why := self._stated(s))]
         known = {given.symbol for given in found}
         pool = list(self._candidates(self.run))
-        self._read_off(pool, found, known, PLAIN)
+        self._read_off(pool, found, known, AT_ONCE)
+        if self.later is not None:
+            pool += [*self._candidates(self.later.run), *((each, self.later.run) for each in self.later.reached)]
+            self._read_off(pool, found, known, AT_ONCE)
         for symbol in self.vectors:
-            if symbol not in known and symbol[0] != "lr" and not (self.short and not self.problem.lazy):
+            if symbol not in known and symbol[0] not in RATES and (self.later or not self.short or self.problem.lazy):
                 pool += self._beyond(symbol, known, pool)
-                self._read_off(pool, found, known, PLAIN)
-        self._read_off(pool, found, known, len(self.vectors) + 100)
+                self._read_off(pool, found, known, AT_ONCE)
+        self._read_off(pool, found, known, PLAIN)
+        self._read_off(pool, found, known, ANYHOW)
         for symbol in self.vectors:
-            if symbol not in known:
+            if symbol not in known and symbol[0] != "update":
                 found.append(Given(symbol, None, self._preference(symbol), self.run))
                 known.add(symbol)
-                self._read_off(pool, found, known, len(self.vectors) + 100)
+                self._read_off(pool, found, known, ANYHOW)
         return found
 
     def _stated(self, symbol: Symbol) -> str | None:
@@ -75,47 +87,51 @@ class Reading:
             return f"It shares its rate with {self.tied[name]!r}, which allows no larger one."
         if kind == "lr" and all(e.term is None for e in self.run.events if e.kind == "gradient" and e.node == name):
             return "Its gradient is exactly zero at every step: any rate does."
-        if kind == "lr" and name in self.short and not (self.problem.lazy or self.tied):
+        if kind == "lr" and name in self.short and not (self.problem.lazy or self.tied or self.later):
             return "It starts at a saddle: the rate is the one for the steady size of its gradient."
         return None
 
-    def _read_off(self, pool: list[Candidate], found: list[Given], known: set[Symbol], below: int) -> None:
-        """Adds every unknown that a candidate gives, one after the other; where none does, with rates left open."""
+    def _read_off(self, pool: list[Candidate], found: list[Given], known: set[Symbol], below: Rank) -> None:
+        """Adds every unknown that a candidate gives, one after the other."""
         rates = _rates(pool)
         while True:
-            best = self._plainest(pool, known, {}, below) or self._plainest(pool, known, rates, below)
-            if best is None:
+            ways = self._plainest(pool, known, rates, below)
+            if not ways:
                 return
-            symbol, (equation, run) = best
+            symbol, (equation, run) = _shortest(ways, _held(pool, found))
             also = tuple(other for other in unknowns_of(equation.form) if other != symbol)
             found.append(Given(symbol, equation, _why(equation), run, also))
             known.add(symbol)
 
     def _plainest(
         self, pool: list[Candidate], known: Collection[Symbol], rates: Mapping[Symbol, Mapping[Symbol, Fraction]],
-        below: int,
-    ) -> tuple[Symbol, Candidate] | None:  # fmt: skip
-        """The unknown that is said most plainly, and by which equation; `rates` are put in as what they follow from."""
-        best: tuple[tuple[int | Fraction, ...], Symbol, Candidate] | None = None
-        for place, candidate in enumerate(pool):
+        below: Rank,
+    ) -> list[tuple[Symbol, Candidate]]:  # fmt: skip
+        """The equations that say most plainly what an unknown is, themselves or with `rates` put in for open ones."""
+        ways: dict[Rank, list[tuple[Symbol, Candidate]]] = {}
+        for candidate in pool:
             equation = candidate[0]
-            form = _reduced(equation.form, known, rates) if rates else equation.form
+            form = equation.form
             open_ = [symbol for symbol in unknowns_of(form) if symbol not in known]
+            through = len(open_) > 1 and equation.relation == "stable"
+            if through:
+                form = _reduced(form, known, rates)
+                open_ = [symbol for symbol in unknowns_of(form) if symbol not in known]
             if len(open_) != 1:
                 continue
             if equation.relation == "stable" and min(form[open_[0]], equation.form.get(open_[0], 0)) <= 0:
                 continue  # a bound from above
-            if rates and (open_[0][0] == "lr" or equation.relation != "stable" or _gives_rate(equation, known)):
+            if through and (open_[0][0] in RATES or _gives_rate(equation, known)):
                 continue
-            rank = (*self._rank(open_[0], equation), _weight(form), _weight(equation.form), place)
-            if rank[0] < below and (best is None or rank < best[0]):
-                best = rank, open_[0], candidate
-        return best[1:] if best is not None else None
+            rank = self._rank(open_[0], equation)
+            if rank < below:
+                ways.setdefault(rank, []).append((open_[0], candidate))
+        return ways[min(ways)] if ways else []
 
-    def _rank(self, symbol: Symbol, equation: Equation) -> tuple[int, ...]:
+    def _rank(self, symbol: Symbol, equation: Equation) -> Rank:
         """How plainly an equation says what an unknown is: smaller is plainer."""
         event = equation.event
-        if symbol[0] == "lr":
+        if symbol[0] in RATES:
             plain = 3 if equation.relation == "maximal" and event.parameter == symbol[1] else 7
         elif symbol[0] == "init":
             plan = self.run.plan
@@ -130,7 +146,7 @@ class Reading:
         for name, events in own_contributions(run).items():
             reached = [event for event in events if event.term is not None]
             best = max(reached, key=lambda event: event.ticks, default=None)
-            if best is not None and name not in self.short:
+            if best is not None and (name not in self.short or run is not self.run):
                 allowance = allowance_of(name, self.problem.depths, run)
                 yield from ((e, run) for e in self._equal(Equation("maximal", best, allowance=allowance)))
         for event in run.events:
@@ -163,8 +179,9 @@ class Reading:
             gone = sum((share * moved.get(s, Fraction(0)) for s, share in rates[rate].items()), Fraction(0))
             moved[rate] = moved.get(rate, Fraction(0)) - gone / rates[rate][rate]
         point = {s: vector[0] + moved.get(s, Fraction(0)) for s, vector in self.vectors.items()}
-        steps = self.problem.steps if self.problem.isolated else self.problem.steps + BEYOND
-        run = self.problem.run(point, steps, lambda events: any(e.unstable for e in events), told=True)
+        problem = self.later.problem if self.later is not None else self.problem
+        steps = problem.steps if problem.isolated else problem.steps + BEYOND
+        run = problem.run(point, steps, lambda events: any(e.unstable for e in events), told=True)
         grown = [event for event in run.events if event.unstable and event.kind != "gradient"]
         return [(e, run) for event in grown for e in self._equal(Equation("stable", event))]
 
@@ -179,7 +196,13 @@ class Reading:
 
 def _rates(pool: Sequence[Candidate]) -> dict[Symbol, Mapping[Symbol, Fraction]]:
     """What the own contribution of every parameter says of its rate."""
-    return {("lr", str(e.event.parameter)): e.form for e, _ in pool if e.relation == "maximal"}
+    return {_rate_of(e): e.form for e, _ in pool if e.relation == "maximal" and e.event.kind == "own"}
+
+
+def _rate_of(equation: Equation) -> Symbol:
+    """The rate in an own contribution: beyond a saddle the size of an update."""
+    name = str(equation.event.parameter)
+    return next((symbol for symbol in equation.form if symbol[0] in RATES and symbol[1] == name), ("lr", name))
 
 
 def _reduced(
@@ -200,15 +223,42 @@ def _reduced(
 
 def _gives_rate(equation: Equation, known: Collection[Symbol]) -> bool:
     """Whether an equation is of the contribution that an open rate is still to be read off."""
-    return equation.event.kind == "own" and ("lr", str(equation.event.parameter)) not in known
+    return equation.event.kind == "own" and _rate_of(equation) not in known
 
 
-def _weight(form: Mapping[Symbol, Fraction]) -> Fraction:
-    """How many unknowns a form is a product of: of equally plain conditions the shortest one is said."""
-    return sum((abs(form[symbol]) for symbol in unknowns_of(form)), Fraction(0))
+def needed(found: Sequence[Given], used: Iterable[Symbol]) -> list[Given]:
+    """Without the updates beyond a saddle from which nothing else is read, and that are not `used`."""
+    needed = {symbol for given in found if given.symbol[0] != "update" for symbol in given.known} | set(used)
+    while more := {s for given in found if given.symbol in needed for s in given.known} - needed:
+        needed |= more
+    return [given for given in found if given.symbol[0] != "update" or given.symbol in needed]
+
+
+def _held(pool: Sequence[Candidate], found: Sequence[Given]) -> set[Key]:
+    """What needs no story any more: the terms of conditions that are said, and contributions that rates will keep."""
+    said, known = [given.equation for given in found if given.equation is not None], {given.symbol for given in found}
+    owns = [equation for equation, _ in pool if equation.relation == "maximal" and equation.event.kind == "own"]
+    stay = [equation for equation in owns if _rate_of(equation) not in known]
+    return {key_of(equation.event.term) for equation in (*said, *stay) if equation.event.term is not None}
+
+
+def _shortest(ways: Sequence[tuple[Symbol, Candidate]], held: set[Key]) -> tuple[Symbol, Candidate]:
+    """The way to the first of these unknowns with the shortest story; of equally short ones that by fewest unknowns."""
+    ways = [way for way in ways if way[0] == ways[0][0]]
+    if len(ways) == 1:
+        return ways[0]
+
+    def length(way: tuple[Symbol, Candidate]) -> tuple[int, Fraction]:
+        event = way[1][0].event
+        assert event.term is not None
+        return applications(event.term, held), sum((abs(event.form[s]) for s in unknowns_of(event.form)), Fraction(0))
+
+    return min(ways, key=length)
 
 
 def _why(equation: Equation) -> str:
+    if isinstance(equation, Reached):
+        return "The gradient beyond the saddle makes this update: not lost, and not growing."
     if equation.relation == "maximal":
         return "Its own contribution stays: not lost, and not growing."
     return "As large as this allows."

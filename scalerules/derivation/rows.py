@@ -1,70 +1,33 @@
-"""From the terms of a run to the rows of a derivation: each application of a law once, from the rows it follows from.
-
-A law works in several moves; a row is the whole of one application, down to the terms that other applications gave.
-"""
+"""From the terms of a run to the rows of a derivation: each application of a law once, with what it follows from."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from scalerules.architecture.graph import Graph
 from scalerules.ops.site import Site
 from scalerules.passes.events import Event, Run, Told
 from scalerules.sizes.exponents import Exponents
-from scalerules.solution.derivation import KINDS, STAGES, Linear, Row, Sum
+from scalerules.solution.derivation import STAGES, Linear, Row, Sum
 from scalerules.solving.equations import Vectors, vector_of
-from scalerules.terms.term import Raised, Symbol, Term
+from scalerules.terms.term import Symbol, Term
 
-Place = tuple[int, int]
-"""Where a term was told (the application), and its identity."""
-
-HALF = Fraction(1, 2)
-
-
-def named(form: Mapping[Symbol, Fraction]) -> dict[str, Fraction]:
-    """A linear form of the calculus with the names of symbols that a derivation uses."""
-    return {f"{KINDS[kind]}_{name}": value for (kind, name), value in form.items() if value}
-
-
-@dataclass
-class _Law:
-    """What one application did: the terms that it took, with coefficients, what it added, and its sums."""
-
-    parents: list[tuple[Term, Fraction]]
-    adds: dict[Symbol, Fraction]
-    sums: list[Sum]
-    mirror: bool = False
-
-
-Follows = list[tuple["_Draft", Fraction]]
-
-
-@dataclass
-class _Draft:
-    """A row before the rows are numbered."""
-
-    told: Told
-    place: Place
-    follows: list[tuple[_Draft, Fraction]]
-    adds: dict[str, Fraction]
-    sums: tuple[Sum, ...]
-    law: str
-    term: Term
-    second: bool
-    name: str = ""
-    judged: bool = False
-    below: dict[str, Fraction] = field(default_factory=dict[str, Fraction])
-
-    @property
-    def key(self) -> object:
-        """Equal for rows that say the same, in whatever step."""
-        step = self.told.step
-        follows = tuple((id(draft), share) for draft, share in self.follows)
-        stage = "update" if step.stage == "factor" else step.stage
-        return (stage, step.of, step.at, follows, tuple(sorted(self.adds.items())), self.sums, self.law)
+from .drafts import (
+    Draft,
+    Law,
+    Place,
+    by_update,
+    counted,
+    form_of,
+    law_of,
+    merged,
+    named,
+    ordered_drafts,
+    said,
+    stage_of,
+)  # fmt: skip
 
 
 class Rows:
@@ -81,8 +44,8 @@ class Rows:
                 self.where.setdefault(id(term), []).append(index)
         self.gradients = {(t.step.time, t.step.of): (i, t.terms[0]) for i, t in enumerate(self.told)
                           if t.step.stage == "gradient"}  # fmt: skip
-        self.drafts: dict[Place, _Draft] = {}
-        self.distinct: dict[object, _Draft] = {}
+        self.drafts: dict[Place, Draft] = {}
+        self.distinct: dict[object, Draft] = {}
 
     # --- places ----------------------------------------------------------------------------------------------------
 
@@ -129,10 +92,10 @@ class Rows:
 
     # --- rows ------------------------------------------------------------------------------------------------------
 
-    def draft(self, place: Place) -> _Draft:
+    def draft(self, place: Place) -> Draft:
         """The row of a place, and those that it follows from."""
         stack = [place]
-        laws: dict[Place, tuple[_Law, list[Place]]] = {}
+        laws: dict[Place, tuple[Law, list[Place]]] = {}
         while stack:
             top = stack[-1]
             if top in self.drafts:
@@ -155,32 +118,32 @@ class Rows:
     def _term(self, place: Place) -> Term:
         return next(term for term in self.told[place[0]].terms if id(term) == place[1])
 
-    def _read(self, place: Place) -> tuple[_Law, list[Place]]:
+    def _read(self, place: Place) -> tuple[Law, list[Place]]:
         """What an application did to give a term, and the places of the terms that it took."""
         term, told = self._term(place), self.told[place[0]]
         if term.step is not None and term.step.stage == "parameter":  # passed on as it was
             return law_of(term, lambda _: False), []
         if term.step != told.step:
-            return _Law([(term, Fraction(1))], {}, []), [self._source(term, place[0])]
+            return Law([(term, Fraction(1))], {}, []), [self._source(term, place[0])]
         law = law_of(term, lambda other: self._passed(other, place[0]))
         sources = [self._source(parent, place[0]) for parent, _ in law.parents]
-        if told.step.stage == "factor":
-            gradient = self.gradients[told.step.time, told.step.of]
+        gradient = self.gradients.get((told.step.time, told.step.of))
+        if told.step.stage == "factor" and gradient is not None:
             law.parents.insert(0, (gradient[1], Fraction(1)))
             sources.insert(0, (gradient[0], id(gradient[1])))
         return law, sources
 
-    def _drafted(self, place: Place, law: _Law, sources: list[_Draft]) -> _Draft:
+    def _drafted(self, place: Place, law: Law, sources: list[Draft]) -> Draft:
         term, told = self._term(place), self.told[place[0]]
         follows = [(draft, share) for draft, (_, share) in zip(sources, law.parents, strict=True)]
         adds = named(law.adds)
         if told.step.stage not in ("factor", "update"):
-            follows, adds = _by_update(law, follows, adds)
-            follows = _counted(follows)
+            follows, adds = by_update(law, follows, adds)
+            follows = counted(follows)
         kept = any(t.size > term.size for t in told.terms)
-        return _Draft(told, place, follows, adds, _merged(law.sums), self._law(told, law), term, kept)
+        return Draft(told, place, follows, adds, merged(law.sums), self._law(told, law), term, kept)
 
-    def _law(self, told: Told, law: _Law) -> str:
+    def _law(self, told: Told, law: Law) -> str:
         step = told.step
         if step.stage in ("update", "factor", "gradient", "loss", "loss gradient"):
             return step.stage if step.stage != "factor" else "update"
@@ -202,7 +165,7 @@ class Rows:
     def finished(self) -> tuple[Row, ...]:
         """All rows that were asked for, in the order of training, numbered."""
         drafts = sorted(self.distinct.values(), key=lambda d: (d.told.step.time, d.place[0]))
-        drafts = _ordered(drafts)
+        drafts = ordered_drafts(drafts)
         counts: Counter[str] = Counter()
         for draft in drafts:
             letter = STAGES[stage_of(draft)]
@@ -210,7 +173,7 @@ class Rows:
             draft.name = f"{letter}{counts[letter]}"
         return tuple(self._finished(draft) for draft in drafts)
 
-    def _finished(self, draft: _Draft) -> Row:
+    def _finished(self, draft: Draft) -> Row:
         step = draft.told.step
         return Row(
             name=draft.name,
@@ -229,7 +192,7 @@ class Rows:
             below=draft.below,
         )
 
-    def _operation(self, draft: _Draft) -> str:
+    def _operation(self, draft: Draft) -> str:
         """The application as a formula: `W_h1 a1`, `dW_h1 a1`, `relu(h1)`."""
         step = draft.told.step
         site = self.sites.get(step.at)
@@ -247,7 +210,7 @@ class Rows:
                  for key in site.operands if step.stage != "backward" or key != step.of]  # fmt: skip
         if step.stage == "backward":
             there = f"d loss/d {said(site.key)}"
-            return " ".join([there, *parts]) if site.op == "einsum" else f"{site.op}' at {said(site.key)}"
+            return " ".join([there, *parts]) if site.op == "einsum" else f"{there} through {site.op}"
         if site.op == "einsum":
             return " ".join(reversed(parts)) if len(parts) == 2 else " ".join(parts)
         if site.op in ("add", "residual"):
@@ -258,7 +221,7 @@ class Rows:
         """An operand in a formula: a parameter that is called like a node is written `W_h1`."""
         return f"W_{said(key)}" if key.startswith("@") and said(key) in self.sites else said(key)
 
-    def _fixed(self, draft: _Draft) -> tuple[Sum, ...]:
+    def _fixed(self, draft: Draft) -> tuple[Sum, ...]:
         """The axes that are summed over and do not grow."""
         site = self.sites.get(draft.told.step.at)
         if site is None or site.op != "einsum" or not site.node.equation or draft.law == "sum":
@@ -292,135 +255,8 @@ def reads_of(run: Run) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def stage_of(draft: _Draft) -> str:
-    """The kind of a row."""
-    return {"factor": "update", "loss gradient": "backward"}.get(draft.told.step.stage, draft.told.step.stage)
-
-
-def said(key: str) -> str:
-    """The name of a site or a parameter: the second copy of a repeated block has a dash."""
-    return key.removeprefix("@")
-
-
-def form_of(draft: _Draft) -> dict[Symbol, Fraction]:
-    """The size of a row in unknowns and growths: of an update, that of its entries."""
-    if draft.told.step.stage != "factor":
-        return draft.term.form
-    total = dict(draft.term.form)
-    for symbol, value in form_of(draft.follows[0][0]).items():
-        total[symbol] = total.get(symbol, Fraction(0)) + value
-    return {symbol: value for symbol, value in total.items() if value}
-
-
 def event_place(rows: Rows, event: Event, term: Term) -> Place | None:
     """The place of a term of an event."""
     stages = {"value": ("forward",), "gradient": ("gradient",), "own": ("own",), "change": ("own", "change"),
-              "loss": ("loss",)}[event.kind]  # fmt: skip
+              "loss": ("loss",), "update": ("update",)}[event.kind]  # fmt: skip
     return rows.place(term, event.site, event.step, stages)
-
-
-def law_of(term: Term, passed: Callable[[Term], bool]) -> _Law:
-    """The whole of one application, down to the terms that others gave, or `passed` on (initial values)."""
-    law = _Law([], {}, [])
-    stack: list[tuple[Term, Fraction, bool]] = [(term, Fraction(1), True)]
-    while stack:
-        top, share, first = stack.pop()
-        leaf = top.step is not None and top.step.stage == "parameter" and not passed(top)
-        if not first and top.step is not None and not leaf:
-            law.parents.append((top, share))
-            continue
-        if isinstance(top, Raised):
-            stack.append((top.base, share * top.power, False))
-            continue
-        for symbol, value in top.shift:
-            law.adds[symbol] = law.adds.get(symbol, Fraction(0)) + share * value
-            if symbol[0] == "growth" and share * value and not leaf:
-                law.sums.append(Sum(symbol[1], _how(top, share * value), share * value))
-        law.mirror = law.mirror or (bool(top.minus) and len(top.parents) == 4 and top.parents[2] is top.parents[3])
-        stack += [(parent, -share, False) for parent in reversed(top.minus)]
-        stack += [(parent, share, False) for parent in reversed(top.parents)]
-    return law
-
-
-def _how(term: Term, share: Fraction) -> str:
-    """What an axis does."""
-    if share < 0:
-        return "divided by"
-    falls = any(parent.profile for parent in term.parents)
-    if not falls and share == 1:
-        return "aligned"
-    if not falls and share == HALF:
-        return "independent"
-    return "decaying" if falls else "scaled"
-
-
-def _merged(sums: Iterable[Sum]) -> tuple[Sum, ...]:
-    total: dict[tuple[str, str], Fraction] = {}
-    for each in sums:
-        total[each.axis, each.how] = total.get((each.axis, each.how), Fraction(0)) + each.share
-    return tuple(Sum(axis, how, share) for (axis, how), share in total.items() if share)
-
-
-def _by_update(law: _Law, follows: Follows, adds: dict[str, Fraction]) -> tuple[Follows, dict[str, Fraction]]:
-    """The same row through the update of a parameter, where it is made of its own entries; else spelled out."""
-    made: Follows = []
-    factors = [draft for draft, _ in follows if draft.told.step.stage == "factor"]
-    rest = [(draft, share) for draft, share in follows if draft.told.step.stage != "factor"]
-    for update in factors:
-        gradient = update.follows[0][0]
-        taken = _without(rest, gradient.follows)
-        if taken is not None:
-            rest, adds = taken, _plus(adds, gradient.adds, -1)
-            law.sums += [Sum(each.axis, each.how, -each.share) for each in gradient.sums]
-            made.append((update, Fraction(1)))
-        else:
-            made += update.follows[1:]
-            adds = _plus(adds, update.adds, 1)
-            law.sums += update.sums
-    return made + rest, adds
-
-
-def _counted(follows: list[tuple[_Draft, Fraction]]) -> list[tuple[_Draft, Fraction]]:
-    """Every row once; what is taken and given back is left out."""
-    total: dict[int, tuple[_Draft, Fraction]] = {}
-    for draft, share in follows:
-        total[id(draft)] = (draft, share + total.get(id(draft), (draft, Fraction(0)))[1])
-    return [(draft, share) for draft, share in total.values() if share]
-
-
-def _without(
-    follows: list[tuple[_Draft, Fraction]], gone: Iterable[tuple[_Draft, Fraction]]
-) -> list[tuple[_Draft, Fraction]] | None:
-    rest = list(follows)
-    for draft, share in gone:
-        found = next((i for i, (d, s) in enumerate(rest) if d is draft and s == share), None)
-        if found is None:
-            return None
-        del rest[found]
-    return rest
-
-
-def _plus(adds: dict[str, Fraction], other: Linear, share: int) -> dict[str, Fraction]:
-    total = dict(adds)
-    for name, value in other.items():
-        total[name] = total.get(name, Fraction(0)) + share * value
-    return {name: value for name, value in total.items() if value}
-
-
-def _ordered(drafts: list[_Draft]) -> list[_Draft]:
-    """Every row after those that it follows from."""
-    done: set[int] = set()
-    ordered: list[_Draft] = []
-    for draft in drafts:
-        stack = [draft]
-        while stack:
-            top = stack[-1]
-            missing = [d for d, _ in top.follows if id(d) not in done]
-            if id(top) in done or not missing:
-                stack.pop()
-                if id(top) not in done:
-                    done.add(id(top))
-                    ordered.append(top)
-                continue
-            stack.extend(missing)
-    return ordered

@@ -16,8 +16,10 @@ from scalerules.solving.problem import Solved as Answer
 from scalerules.terms.term import Symbol
 
 from .damping import Decaying, Tuning
-from .reading import Given, Reading
-from .rows import Place, Rows, event_place, form_of, named
+from .drafts import Place, form_of, named
+from .reading import Given, Reading, needed
+from .rows import Rows, event_place
+from .saddle import beyond
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,12 @@ class Story:
         """The derivation. Runs the calculus again, with every application of a law."""
         problem, scales = self.problem, list(self.problem.direction)
         run = problem.run(self.answer.unknowns, problem.steps, told=True)
-        rows = Rows(problem.graph, run, self.answer.vectors, scales)
+        later = beyond(problem, self.answer)
+        vectors = later.vectors if later is not None else self.answer.vectors
+        rows = Rows(problem.graph, run, vectors, scales)
         shown = self._events(run, rows)
-        reading = Reading(problem, run, self.answer.vectors, scales, self.answer.short, self.tied)
-        order = reading.order()
-        trials: dict[int, Rows] = {id(run): rows}
-        drafts = [self._draft(given, trials, rows) if given.equation else None for given in order]
+        reading = Reading(problem, run, vectors, scales, self.answer.short, self.tied, later)
+        order, drafts = self._drafts(reading.order(), run, rows)
         finished = rows.finished()
         names = [draft.name if draft is not None else "" for draft in drafts]
         conditions, solved = self._conditions(order, names, rows)
@@ -80,6 +82,19 @@ class Story:
         ties = [t for t in event.terms or (top,) if (t.size, t.log, t.profile) == (top.size, top.log, top.profile)]
         places = [place for t in ties if (place := event_place(rows, event, t)) is not None]
         return min(places, key=rows.news)
+
+    def _drafts(self, read: Sequence[Given], run: Run, rows: Rows) -> tuple[Sequence[Given], Sequence[Any]]:
+        """What is solved for, without updates beyond a saddle that no row has, and the rows of its equations."""
+        trials: dict[int, Rows] = {id(run): rows}
+        used: set[Symbol] = set()
+        while True:
+            order = needed(read, used)
+            drafts = [self._draft(given, trials, rows) if given.equation else None for given in order]
+            names = {name for draft in rows.distinct.values() for name in draft.adds}
+            more = {given.symbol for given in read if _symbol(given.symbol) in names and given.symbol[0] == "update"}
+            if more <= used:
+                return order, drafts
+            used |= more
 
     def _draft(self, given: Given, trials: dict[int, Rows], rows: Rows) -> Any:
         """The row of the equation that gives an unknown."""

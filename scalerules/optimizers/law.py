@@ -56,7 +56,8 @@ class Optimizer:
     user wrote it.
 
     Options of the question: `decay` (how weight decay enters), `clip` (by the global norm, the threshold `fixed` or
-    `scaled`). `steady`: the twin of the rule without gradient and parameter, by which the solver finds the others.
+    `scaled`). `steady`: the twin of the rule without gradient and parameter, by which the solver finds the others;
+    `unknown`: the kind of unknown that its rate is.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Optimizer:
     decay: Decay = "decoupled"
     clip: Literal["fixed", "scaled"] | None = None
     steady: bool = False
+    unknown: Literal["lr", "update"] = "lr"
 
     def form(self, facts: Facts, state: str = "there") -> Form:
         """The law of one parameter."""
@@ -152,12 +154,12 @@ class Optimizer:
         scaling = Scaling(factor, weight, resolved[0], dampings, resolved[1])
         if top is None or law.powers is None:
             return [], top, scaling
-        by = self._divided(self._rate(point, held, scaling), top, scaling)
+        by = self._divided(self.rate(point, held, scaling), top, scaling)
         return [_scaled(point, piece, by, law.levelled) for piece, t in tops if t is not None], top, scaling
 
     def loss(self, point: Point, held: Held, top: Term, scaling: Scaling) -> Term:
         """What the update changes in the loss, to first order: update times gradient, summed over all entries."""
-        rate = self._rate(point, held, scaling)
+        rate = self.rate(point, held, scaling)
         factor, levelled = None if self.steady else scaling.factor, self.form(facts_of(held)).levelled
         size, growths = rate.size + top.size + (factor.size if factor else 0), list(rate.shift)
         for i, axis in enumerate(held.axes):
@@ -176,10 +178,10 @@ class Optimizer:
             return rate
         return Term(rate.size + factor.size - top.size, (), (factor,), rate.shift, (top,))
 
-    def _rate(self, point: Point, held: Held, scaling: Scaling) -> Term:
+    def rate(self, point: Point, held: Held, scaling: Scaling) -> Term:
         """The learning rate and the powers of the axes."""
-        ticks = Fraction(point.unknown("lr", held.name))
-        shift: list[tuple[Symbol, Fraction]] = [(("lr", held.name), Fraction(1))]
+        ticks = Fraction(point.unknown(self.unknown, held.name))
+        shift: list[tuple[Symbol, Fraction]] = [((self.unknown, held.name), Fraction(1))]
         for name, power in scaling.powers.items():
             for axis in axes_of(held, name):
                 ticks += point.ticks(axis) * power

@@ -11,13 +11,14 @@ import sympy  # pyright: ignore[reportMissingTypeStubs]
 
 NUMBER = re.compile(r"-?\d{1,9}(/[1-9]\d{0,8})?")
 Linear = dict[str, Fraction]
+READS = {"forward": "f", "gradient": "fbuoc", "loss": "fguoc"}  # the first letters of the passes that it reads
 
 
 def number(text: Any) -> Fraction:
     """An exact number."""
-    if isinstance(text, str) and NUMBER.fullmatch(text):
-        return Fraction(text)
-    raise ValueError(f"{str(text)[:40]!r} is not an exact number")
+    if not isinstance(text, str) or not NUMBER.fullmatch(text):
+        raise ValueError(f"{str(text)[:40]!r} is not an exact number")
+    return Fraction(text)
 
 
 def read(mapping: Mapping[str, str]) -> Linear:
@@ -28,38 +29,33 @@ def read(mapping: Mapping[str, str]) -> Linear:
 def total(*parts: tuple[Mapping[str, Fraction], Fraction | int]) -> Linear:
     """A sum of linear forms with factors."""
     coefficients: Linear = {}
-    for form, share in parts:
-        for name, value in form.items():
-            coefficients[name] = coefficients.get(name, Fraction(0)) + share * value
-    return {name: value for name, value in coefficients.items() if value}
+    for name, share in ((name, factor * share) for form, factor in parts for name, share in form.items()):
+        coefficients[name] = coefficients.get(name, Fraction(0)) + share
+    return {name: share for name, share in coefficients.items() if share}
 
 
 def failures(data: Mapping[str, Any]) -> Iterator[str]:
     """What does not follow, the first thing first, each with the row, the condition or the number."""
     story, along = data["derivation"], {scale: {"": number(growth)} for scale, growth in data["direction"].items()}
-    solved_for = {unknown["symbol"]: unknown["value"] for unknown in story["solved"]}
-    sizes = {name: read(size) for name, size in {**solved_for, **story["growths"]}.items()}
+    sizes = {e["symbol"]: read(e["value"]) for e in story["solved"]} | {n: read(s) for n, s in story["growths"].items()}
     forms, seen, rows = dict[str, Linear](), dict[str, Linear](), dict[str, Any]()
     for row in story["rows"]:
         name, adds, follows = row["row"], read(row["adds"]), [(p, number(share)) for p, share in row["follows"]]
-        if name in rows or any(parent not in rows for parent, _ in follows):
-            yield f"row {name} follows from rows that do not stand before it"
-            return
         if wrong := law(row, adds, rows, story["reads"]):
             yield f"row {name} does not follow by its law ({row['law']}): {wrong}"
-        forms[name] = total((adds, 1), *((forms[parent], share) for parent, share in follows))
+        forms[name] = total((adds, 1), *((forms.get(parent, {}), share) for parent, share in follows))
         sizes[name], rows[name] = read(row["size"]), row
         if value(forms[name], sizes) != sizes[name]:
             yield f"row {name} does not follow: its rows and its law do not add up to the size {row['size']}"
         seen[name] = total((sizes[name], 1), (value(read(row.get("below", {})), sizes), 1))
-        if row.get("judged") and value(seen[name], along).get("", 0) > 0:
-            yield f"row {name} grows, and has to stay"
-    gives = {unknown["condition"]: unknown["symbol"] for unknown in story["solved"]}
+    gives = {each["condition"]: each["symbol"] for each in story["solved"]}
     for condition in story["conditions"]:
         name, row, form = condition["name"], rows[condition["row"]], read(condition["form"])
-        bounds = form.get(gives.get(name, ""), 0) > 0 if condition["relation"] == "at most" else row["pass"] == "own"
-        if form != total((forms[row["row"]], 1), (read(condition["adds"]), 1)) or value(form, sizes) or not bounds:
-            yield f"condition {name} is not what row {row['row']} says, or does not give {gives.get(name)}"
+        adds, symbol = read(condition["adds"]), gives.get(name, "")
+        kept = (row["pass"], adds.get(f"u{symbol[1:]}")) in (("own", None), ("update", -1))
+        bounds = form.get(symbol, 0) > 0 if condition["relation"] == "at most" else kept
+        if form != total((forms[row["row"]], 1), (adds, 1)) or value(form, sizes) or not bounds:
+            yield f"condition {name} is not what row {row['row']} says, or does not give {symbol}"
     yield from solved(story, sizes)
     yield from rules(data, story, sizes)
     yield from cone(data["cone"], {name: seen[name] for name, row in rows.items() if row.get("judged")}, along)
@@ -77,6 +73,8 @@ def value(form: Mapping[str, Fraction], sizes: Mapping[str, Linear]) -> Linear:
 
 def law(row: Mapping[str, Any], adds: Linear, rows: Mapping[str, Any], reads: Mapping[str, list[str]]) -> str | None:
     """What is wrong with one application of a law, if anything."""
+    if row["row"] in rows or not dict(row["follows"]).keys() <= rows.keys():
+        return "rows that it follows from do not stand before it"
     around, sums = {*reads[row["at"]]}, [(axis, how, number(share)) for axis, how, share in row["sums"]]
     if total(*(({f"g_{axis}": s}, 1) for axis, _, s in sums)) != {n: s for n, s in adds.items() if n[:2] == "g_"}:
         return "the growths that it adds are not its sums"
@@ -84,28 +82,30 @@ def law(row: Mapping[str, Any], adds: Linear, rows: Mapping[str, Any], reads: Ma
         right = {"aligned": share > 0 == share % 1, "independent": share > 0 == 2 * share % 1, "fixed": not share}
         if not (right | {"divided by": share < 0, "decaying": True, "scaled": True})[how]:
             return f"a sum over {axis} that is {how} does not give {share}"
-    for parent in (rows[name] for name, _ in row["follows"]):
-        if parent["step"] > row["step"] or row["pass"] == "forward" != parent["pass"] or parent["of"] not in around:
+    for parent, share in ((rows[name], share) for name, share in row["follows"]):
+        there = parent["step"] <= row["step"] and parent["pass"][0] in READS.get(row["pass"], "fbguoc")
+        itself = share < "0" and parent["of"] == row["at"] and parent["pass"] != "gradient" and row["law"] != "mirror"
+        if not there or itself or parent["of"] not in around:
             return f"{row['at']} does not read {parent['of']} there ({parent['row']})"
-    if any(name[:2] in ("a_", "c_") and not {name[2:], name[2:] + "'"} & around for name in adds):
-        return f"{row['at']} does not read every parameter of {', '.join(adds)}"
-    rateless = row["law"] == "update" and [share for name, share in adds.items() if name[:2] == "c_"] != [1]
-    return "it has no rate" if rateless else None
+    powers = {"product": (1,), "mirror": (2,), "update": adds.values()}.get(row["law"], (1, 2))
+    for name, share in ((name, share) for name, share in adds.items() if name[0] in "acmu"):
+        if not {name[2:], name[2:] + "'"} & around or share not in (powers if name[0] == "a" else (1,)):
+            return f"{row['at']} does not read {name}, {share} times"
+    if len({(name, share < "0") for name, share in row["follows"]}) < len(row["follows"]):
+        return "it follows twice from one row"
+    return "it has no rate" if row["law"] == "update" and sum(name[0] in "cu" for name in adds) != 1 else None
 
 
 def solved(story: Mapping[str, Any], sizes: Mapping[str, Linear]) -> Iterator[str]:
-    """The unknowns, from the conditions alone; those that no condition gives are taken as they are stated."""
+    """The unknowns, from the conditions and from those that no condition gives, which are as they are stated."""
     algebra: Any = sympy
     forms = {condition["name"]: read(condition["form"]) for condition in story["conditions"]}
-    order: dict[str, Linear] = {}
-    for name, condition in ((unknown["symbol"], unknown["condition"]) for unknown in story["solved"]):
-        given = {name: Fraction(-1), **{f"s_{scale}": share for scale, share in sizes[name].items()}}
-        order[name] = forms[condition] if condition else given
+    order = {each["symbol"]: forms[each["condition"]] for each in story["solved"] if each["condition"]}
     sums = [sum(algebra.Rational(str(s)) * algebra.Symbol(n) for n, s in f.items()) for f in order.values()]
     solutions: list[Any] = [*algebra.linsolve(sums, [*map(algebra.Symbol, order)]), [algebra.Symbol("")] * len(order)]
     for name, expression in zip(order, solutions[0], strict=True):
         shares = {str(growth): Fraction(str(s)) for growth, s in expression.as_coefficients_dict().items() if s}
-        if set(shares) - set(story["growths"]) or value(shares, sizes) != sizes[name]:
+        if shares.keys() & order.keys() or value(shares, sizes) != sizes[name]:
             yield f"the unknown {name} is not what the conditions give"
 
 
@@ -130,7 +130,7 @@ def cone(texts: list[str], judged: Mapping[str, Linear], along: Mapping[str, Lin
         sides = [[part.split("*") for part in side.split(" + ") if part != "0"] for side in text.split(" <= ")]
         left, right = (total(*(({part[-1]: number((["1"] + part)[-2])}, 1) for part in side)) for side in sides)
         bounds.append(bound := total((left, 1), (right, -1)))
-        same = any(implies(size, bound) and implies(bound, size) for size in judged.values())
+        same = [size for size in judged.values() if implies(size, bound) and implies(bound, size)]
         if not same or value(bound, along).get("", 0) > 0:
             yield f"the cone {text} is that of no row"
     for name, size in judged.items():
@@ -142,7 +142,7 @@ def implies(b: Linear, a: Linear) -> bool:
     """Whether `a <= 0` follows from `b <= 0` where no growth is negative: some `a - k b` has no positive entry."""
     pairs = [(a.get(name, Fraction(0)), b.get(name, Fraction(0))) for name in {*a, *b}]
     low = max([Fraction(0), *(x / y for x, y in pairs if y > 0)])
-    return all(x <= 0 for x, y in pairs if not y) and all(low <= x / y for x, y in pairs if y < 0)
+    return all(low <= x / y if y < 0 else x <= 0 for x, y in pairs if y <= 0)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """A derivation as data: the passes row by row, the conditions that bind, and the order in which they were solved.
 
 Sizes are linear in unknowns and growths. Symbols are written `a_h1` (initial size), `c_h1` (learning rate), `m_scores`
-(a free factor), `g_n` (growth of an axis) and `s_width` (growth of a scale); a row stands by its name in the rows that
-follow from it.
+(a free factor), `u_h1` (the update once a saddle is left), `g_n` (growth of an axis) and `s_width` (growth of a scale);
+a row stands by its name in the rows that follow from it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STAGES: Mapping[str, str] = {
     "forward": "F", "backward": "B", "gradient": "G", "update": "U", "own": "C", "change": "C", "loss": "L",
 }  # fmt: skip
 """Every kind of row with the letter of its name."""
-KINDS = {"init": "a", "lr": "c", "mult": "m", "growth": "g", "scale": "s"}
+KINDS = {"init": "a", "lr": "c", "mult": "m", "update": "u", "growth": "g", "scale": "s"}
 """The letter of every kind of symbol."""
 
 
@@ -40,6 +40,8 @@ class Sum:
     share: Fraction
 
     def __str__(self) -> str:
+        if self.share < 0:
+            return f"{self.axis}: {self.how} {self.axis}" + (f"^({-self.share})" if self.share != -1 else "")
         return f"{self.axis}: {self.how}" + (f" {self.share}" if self.share else "")
 
 
@@ -202,6 +204,15 @@ class Derivation:
                     total[symbol] = total.get(symbol, Fraction(0)) + share * value
             forms[row.name] = {symbol: value for symbol, value in total.items() if value}
         return forms
+
+    @cached_property
+    def beyond(self) -> frozenset[str]:
+        """The rows of the training beyond a saddle: those in whose size an update has its size there."""
+        return frozenset(row for row, form in self.forms.items() if any(name.startswith("u_") for name in form))
+
+    def when(self, row: Row) -> str:
+        """The pass of a row in words."""
+        return f"{row.when}{' beyond the saddle' if row.name in self.beyond else ''}"
 
     def row(self, name: str) -> Row:
         """A row by name."""

@@ -17,7 +17,7 @@ WIDTHS: Mapping[tuple[str, ...], tuple[int, ...]] = {
     ROW_HEADS: (0, 14, 19, 13, 11, 23, 0),
 }
 """The columns of a table in hundredths of the line, in which text is broken; those of 0 are as wide as their text."""
-SYMBOL = re.compile(r"([acmgs])_(\S+)")
+SYMBOL = re.compile(r"([acmugs])_(\S+)")
 
 
 def latex(solution: Answer) -> str:

@@ -12,11 +12,11 @@ from .views import COLUMNS, further, heading, rows
 
 NAME = re.compile(r"\b[EFBGUCL]\d+\b")
 LEGEND = (
-    "A size is an exponent: `a_W` is that of the initial entries of `W`, `c_W` of its learning rate, `m_s` of a free "
-    "factor, `g_n` of the length of the axis `n` ({growths}). A row is one application of a law and follows from the "
-    "rows that it names: a sum over `n` aligned terms adds `g_n`, over independent ones `g_n/2`. Nothing may grow "
-    "(`<= 0`), and what each update contributes has to stay (`= 0`); the conditions that hold with equality give the "
-    "exponents. Words: `scalerules explain --glossary`."
+    "A size is an exponent: `a_W` is that of the initial entries of `W`, `c_W` of its learning rate, "
+    "{unknowns}`g_n` of the length of the axis `n` ({growths}). A row is one application of a law and follows "
+    "from the rows that it names: a sum over `n` aligned terms adds `g_n`, over independent ones `g_n/2`. Nothing "
+    "may grow (`<= 0`), and what each update contributes has to stay (`= 0`); the conditions that hold with "
+    "equality give the exponents.{names} Words: `scalerules explain --glossary`."
 )
 
 
@@ -57,7 +57,14 @@ def _legend(derivation: Derivation) -> str:
     said = ", ".join(f"`{name}` = {exponent(size)}" for name, size in axes.items() if name in used)
     if len(derivation.scales) > 1:
         said += "; " + ", ".join(f"`s_{scale}` = one power of {scale}" for scale in derivation.scales)
-    return LEGEND.format(growths=said or "none grows")
+    symbols = {each.symbol[0] for each in derivation.solved}
+    unknowns = "`m_s` of a free factor, " if "m" in symbols else ""
+    unknowns += "`u_W` of the update of `W` beyond the saddle, " if "u" in symbols else ""
+    alike = next((row.at for row in derivation.rows if f"W_{row.at}" in row.operation.split()), None)
+    copied = next((row.at for row in derivation.rows if row.at.endswith("'")), None)
+    notes = f" `W_{alike}` is the parameter of the node `{alike}`." if alike is not None else ""
+    notes += f" `{copied}` is `{copied[:-1]}` in the second copy of its block." if copied is not None else ""
+    return LEGEND.format(growths=said or "none grows", unknowns=unknowns, names=notes)
 
 
 def _causes(derivation: Derivation) -> dict[str, str]:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from scalerules.sizes.exponents import Exponents
 
 from .derivation import Condition, Derivation, Row, written
-from .tree import said, why
+from .tree import laws, said, why
 
 GLOSSARY = {
     "size": "the exponent with which a typical entry grows: size 1/2 means that it grows like the root of the scale; "
     "0 that it stays. The factor is the same as a power: width^(1/2), 1.",
     "growth": "the size of the length of an axis, g_n for the axis n.",
     "unknown": "what is solved for: a_W the size of the initial entries of W, c_W that of its learning rate, m_s that "
-    "of a free factor s.",
+    "of a free factor s; at a saddle u_W, that of the update of W beyond it.",
     "aligned": "terms of a sum that have one sign in common, so that n of them make n times as much (size + g_n).",
     "independent": "terms of a sum with signs of their own, so that n of them make the root of n (size + g_n/2).",
     "fixed": "an axis that is summed over and does not grow.",
+    "constant part": "a value whose size is that of its law alone: a function that is not 0 at 0, fixed entries.",
+    "cancels": "a size that is taken and given back: what is normalised is divided by its own size, and so is the "
+    "gradient in the update of Adam, Lion or Muon, of which the signs are left.",
     "mirror": "what a random matrix and its own transpose make together: an aligned sum that neither makes alone.",
     "own contribution": "what the update of a parameter changes where it is read, dW x, without what others change.",
     "value, change": "what a node is at the start, and by how much it has moved after so many steps.",
@@ -26,12 +29,14 @@ GLOSSARY = {
     "maximal": "the own contribution of every parameter reaches size 0: no parameter is left behind.",
     "joint": "all parameters move together, over several steps.",
     "isolated": "one step, each parameter alone.",
-    "saddle": "a parameter whose own contribution is small at first and grows by a constant factor a step.",
+    "saddle": "where the own contribution of a parameter is small at first and grows by a constant factor a step; "
+    "beyond it every update has the size at which nothing is lost and nothing grows, and the rate is the one that "
+    "makes this update of the gradient there.",
     "gauge": "where constant factors stand: in front of a parameter, or in its initial size and rate. The training run "
     "is the same.",
     "cone": "the directions, of several scales that grow together, in which the rule holds.",
     "row": "one application of a law: F forward, B backward, G the gradient of a parameter, U its update, C a change, "
-    "L what an update changes in the loss.",
+    "L what an update changes in the loss. x' is the second copy of x in a repeated block.",
     "condition": "E: what has to hold of a row, here with equality, so that it gives an unknown.",
 }
 """What the words of a derivation mean."""
@@ -57,18 +62,20 @@ def tables(derivation: Derivation, everything: bool = False) -> Iterator[Table]:
     groups: dict[str, list[Row]] = {}
     for row in derivation.rows:
         if row.name in wanted:
-            groups.setdefault(title(row), []).append(row)
+            groups.setdefault(title(derivation, row), []).append(row)
     order = {name: place for place, name in enumerate(("Forward", "backward", "gradients and updates", "changes"))}
-    for name in sorted(groups, key=lambda name: (groups[name][0].step, order.get(name.rpartition(": ")[2], 0))):
-        yield Table(name, ROW_HEADS, tuple(cells(row) for row in groups[name]))
+    place = {name: (rows[0].name in derivation.beyond, rows[0].step, order.get(name.rpartition(": ")[2], 0))
+             for name, rows in groups.items()}  # fmt: skip
+    for name in sorted(groups, key=place.__getitem__):
+        yield Table(name, ROW_HEADS, tuple(cells(row, wanted) for row in groups[name]))
 
 
-def title(row: Row) -> str:
+def title(derivation: Derivation, row: Row) -> str:
     """The table that a row stands in."""
     if row.stage == "forward":
         return "Forward, at initialisation"
     part = {"backward": "backward", "own": "changes", "change": "changes"}.get(row.stage, "gradients and updates")
-    return f"Step {row.step}: {part}"
+    return f"{'Beyond the saddle, step' if row.name in derivation.beyond else 'Step'} {row.step}: {part}"
 
 
 def conditions(derivation: Derivation) -> Table:
@@ -84,7 +91,8 @@ def conditions(derivation: Derivation) -> Table:
         row = derivation.row(condition.row)
         sign = "<=" if condition.relation == "at most" else "="
         form = f"{written(condition.form)} {sign} 0"
-        rows.append((condition.name, said(condition), f"{row.what}, {row.when}", form, gives, why(derivation, each)))
+        what = f"{row.what}, {derivation.when(row)}"
+        rows.append((condition.name, said(condition), what, form, gives, why(derivation, each)))
     return Table("Conditions that bind, in the order of solving", CONDITION_HEADS, tuple(rows))
 
 
@@ -95,18 +103,17 @@ def exponent(size: Exponents) -> str:
     return written({f"s_{scale}": share for scale, share in size.fractions.items() if share})
 
 
-def cells(row: Row) -> tuple[str, ...]:
-    """A row as cells."""
-    sums = "; ".join(str(each) for each in row.sums)
-    if row.law in ("mirror",):
-        sums = f"mirror; {sums}"
-    follows = " ".join(dict.fromkeys(name for name, _ in row.follows))
+def cells(row: Row, shown: Collection[str]) -> tuple[str, ...]:
+    """A row as cells; of the rows that it follows from those that count, and if they are `shown` those that cancel."""
+    sums = "; ".join([*laws(row), *map(str, row.sums)])
+    parents = [name for name in dict(row.follows) if name in row.linear or name in shown]
+    follows = " ".join(name if name in row.linear else f"{name} (cancels)" for name in parents)
     quantity = f"{row.quantity}{' (a smaller term)' if row.second else ''}"
     return (row.name, quantity, row.operation, sums, follows, written(row.linear), str(row.size))
 
 
 def relevant(derivation: Derivation) -> set[str]:
-    """The forward pass, and the rows that lead to a condition or to another number of a rule."""
+    """The rows that lead to a condition or to another number of a rule; what cancels in an update does not."""
     names = {row.name for row in derivation.rows}
     start = [condition.row for condition in derivation.conditions]
     start += [
@@ -117,7 +124,8 @@ def relevant(derivation: Derivation) -> set[str]:
         name = start.pop()
         if name not in found:
             found.add(name)
-            start += [parent for parent, _ in derivation.row(name).follows]
+            row = derivation.row(name)
+            start += [parent for parent, _ in row.follows if parent in row.linear or row.stage != "update"]
     return found
 
 

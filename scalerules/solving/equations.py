@@ -13,7 +13,7 @@ from scalerules.passes.events import Event, Run
 from scalerules.sizes.vectors import Vector
 from scalerules.terms.term import Shift, Symbol
 
-UNKNOWNS = ("init", "lr", "mult")
+UNKNOWNS = ("init", "lr", "mult", "update")
 
 Vectors = dict[Symbol, Vector]
 """Every unknown: its size along the direction, then its exponent for each scale."""

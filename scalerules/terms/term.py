@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 Symbol = tuple[str, str]
-"""A growth `("growth", axis)` or an unknown `("init"|"lr"|"mult", name)`."""
+"""A growth `("growth", axis)` or an unknown `("init"|"lr"|"mult"|"update", name)`."""
 
 Shift = tuple[tuple[Symbol, Fraction], ...]
 Profile = tuple[int, ...]
