@@ -26,7 +26,7 @@ def bounds(solved: Solved) -> dict[Symbol, Equation]:
                         bound.setdefault((kind, name), Equation("stable", replace(event, term=term)))
     for equation in solved.binding:
         for symbol, coefficient in equation.form.items():
-            if coefficient > 0 and symbol[0] in UNKNOWNS:
+            if coefficient.numerator > 0 and symbol[0] in UNKNOWNS:
                 before = bound.get(symbol)
                 if before is None or (symbol[0] == "mult" and len(equation.form) < len(before.form)):
                     bound[symbol] = equation

@@ -35,6 +35,7 @@ def propagate(
     until: Callable[[list[Event]], bool] | None = None,
     alignments: Alignments | None = None,
     told: bool = False,
+    still: bool = False,
 ) -> Run:
     """Runs `steps` training steps of the calculus, or up to the first whose events `until` answers with True.
 
@@ -43,7 +44,7 @@ def propagate(
     which `dW x`, `W dx` and `dW dx` grow with the fan-in (Everett et al., arXiv 2407.05872); all others are derived.
     `told`: the run keeps every application of a law, from which a derivation is written. With `until` and not `told`, a
     value or change that is too large goes on as it will be once its equation holds, so that one run shows all that is
-    asked of a chain.
+    asked of a chain. `still`: steps are made of gradients alone; no value changes.
     """
     tidy()
     searching = until is not None and not told
@@ -61,7 +62,8 @@ def propagate(
             continue
         before = content
         backward(state)
-        changes(state)
+        if not still:
+            changes(state)
     return state.run
 
 

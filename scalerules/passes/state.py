@@ -123,7 +123,7 @@ class State:
         """Adds the size of what a site gives, the root mean square of its largest term, to what has happened."""
         top, ticks, discount = None, 0, ()
         for term in terms:
-            size, below = root_mean_square(self.point, term, site.result)
+            size, below = root_mean_square(self.point, term, site.result) if term.profile else (term.size, ())
             if top is None or size > ticks or (size == ticks and term.log and not top.log):
                 top, ticks, discount = term, size, below
         ticks -= self.point.unchosen(site.chosen) if kind == "own" else 0  # rows that are not chosen do not move

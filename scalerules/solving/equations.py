@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from math import lcm
 from typing import Literal
 
 from scalerules.ops.site import Site
@@ -76,11 +77,12 @@ class Inequality:
     @cached_property
     def key(self) -> object:
         """Equal for equal inequalities."""
-        return frozenset(self.form.items()), self.constant
+        return frozenset([(symbol, *share.as_integer_ratio()) for symbol, share in self.form.items()]), self.constant
 
     @cached_property
     def _numbers(self) -> tuple[float, list[tuple[Hashable, float]]]:
-        return float(self.constant[0]), [(symbol, float(share)) for symbol, share in self.form.items()]
+        shares = [(symbol, share.as_integer_ratio()) for symbol, share in self.form.items()]
+        return float(self.constant[0]), [(symbol, above / below) for symbol, (above, below) in shares]
 
     def excess(self, at: Mapping[Hashable, float]) -> float:
         """By how much it is broken (above 0) at these sizes of the unknowns; rounded."""
@@ -91,13 +93,21 @@ class Inequality:
 def vector_of(form: Mapping[Symbol, Fraction], known: Vectors, run: Run, scales: Sequence[str]) -> Vector:
     """A linear form with the `known` unknowns put in: its size along the direction, then its exponents, by scale."""
     constants = run.point.constants(tuple(scales))
-    total = [Fraction(0)] * (1 + len(scales))
+    total, over = [0] * (1 + len(scales)), 1
     for symbol, coefficient in form.items():
         vector = constants.get(symbol) or known.get(symbol)
-        for i, entry in enumerate(vector or ()):
-            if entry:
-                total[i] += coefficient * entry
-    return tuple(total)
+        if vector is None:
+            continue
+        above, below = coefficient.as_integer_ratio()
+        for i, entry in enumerate(vector):
+            numerator, denominator = entry.as_integer_ratio()
+            if numerator:
+                part = denominator * below
+                if over % part:  # whole numbers over one denominator: fractions one by one are slow
+                    times = lcm(over, part) // over
+                    total, over = [times * number for number in total], over * times
+                total[i] += above * numerator * (over // part)
+    return tuple([Fraction(number, over) for number in total])
 
 
 def value_of(form: Mapping[Symbol, Fraction], known: Vectors, run: Run, scales: Sequence[str]) -> Fraction:

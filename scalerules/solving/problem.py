@@ -66,15 +66,18 @@ class Problem:
 
     def run(
         self, unknowns: Mapping[Symbol, Fraction], steps: int, until: Until | None = None, coherent: bool = True,
-        told: bool = False,
+        told: bool = False, alone: bool = False, still: bool = False,
     ) -> Run:  # fmt: skip
-        """The calculus at one point of the unknowns; `told`: with every application of a law."""
+        """The calculus at one point of the unknowns.
+
+        `told`: with every application of a law; `alone`: each parameter by itself; `still`: without what changes.
+        """
         point = Point(
             self.graph, self.direction, unknowns, self.optimizer.grain(self.plan.parameters.values()), coherent
         )
         return propagate(
             self.graph, self.plan, point, self.optimizer, steps,
-            isolated=self.isolated, until=until, alignments=self.alignments, told=told,
+            isolated=self.isolated or alone, until=until, alignments=self.alignments, told=told, still=still,
         )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ with the growth of each scale, while the same inequalities bind).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, lcm
@@ -86,13 +86,29 @@ class Programme:
 
     def require(self, name: Hashable, form: Mapping[Hashable, Fraction], constant: Vector) -> None:
         """Adds `form + constant <= 0`. Raises `Infeasible`."""
-        parts = [(_whole(constant), -1, 1)]
-        for variable, share in form.items():
-            distance = self._rows.get(variable) or _Row([0] * len(constant), {variable: 1})
-            parts.append((self._whole[variable], -share.numerator, share.denominator))
-            parts.append((distance, share.numerator, share.denominator))
-        self._rows[name] = _sum(parts)
+        self._rows[name] = self._distance(form, _whole(constant))
         self._restore()
+
+    def _distance(self, form: Mapping[Hashable, Fraction], constant: _Row) -> _Row:
+        """How far a form is from equality: every variable is its bound less its own distance."""
+        parts = [(share, self._whole[variable], self._rows.get(variable), variable) for variable, share in form.items()]
+        over = lcm(constant.over, *[share.denominator * lcm(bound.over, row.over if row is not None else 1)
+                                    for share, bound, row, _ in parts])  # fmt: skip
+        total = [-over // constant.over * entry for entry in constant.constant]
+        shares: dict[Hashable, int] = {}
+        for share, bound, row, variable in parts:
+            times = over // share.denominator * share.numerator
+            part = times // bound.over
+            total = [entry - part * more for entry, more in zip(total, bound.constant, strict=True)]
+            if row is None:
+                _include(shares, {variable: 1}, times)
+                continue
+            part = times // row.over
+            total = [entry + part * more for entry, more in zip(total, row.constant, strict=True)]
+            _include(shares, row.shares, part)
+        distance = _Row(total, shares)
+        distance.reduce(over)
+        return distance
 
     def loosen(self) -> None:
         """Drops the inequalities that do not bind; who asks for it checks them again, and adds what is broken."""
@@ -139,15 +155,16 @@ class Programme:
 
     def _cheapest(self, names: list[Hashable], shares: Mapping[Hashable, int]) -> Hashable:
         """The distance that costs the variables least for what it gives, variable after variable in their order."""
+        left = dict.fromkeys(names)
         for variable in self.upper:
-            if len(names) == 1:
+            if len(left) == 1:
                 break
             row = self._rows.get(variable)
             if row is None:
-                names = [name for name in names if name != variable] if variable in names else names
-            elif not row.shares.keys().isdisjoint(names):
-                names = _least(names, row.shares, shares)
-        return min(names, key=str)
+                left.pop(variable, None)
+            elif not row.shares.keys().isdisjoint(left):
+                left = dict.fromkeys(_least(list(left), row.shares, shares))
+        return min(left, key=str)
 
     def _pivot(self, leaving: Hashable, entering: Hashable) -> None:
         solved = self._rows.pop(leaving).solved_for(entering, leaving)
@@ -169,19 +186,6 @@ def _least(names: list[Hashable], costs: Mapping[Hashable, int], shares: Mapping
         if more <= 0:
             kept = [*kept, name] if more == 0 else [name]
     return kept
-
-
-def _sum(parts: Sequence[tuple[_Row, int, int]]) -> _Row:
-    """A sum of fractions of rows."""
-    over = lcm(*(row.over * denominator for row, _, denominator in parts))
-    constant, shares = [0] * len(parts[0][0].constant), dict[Hashable, int]()
-    for row, numerator, denominator in parts:
-        times = over // (row.over * denominator) * numerator
-        constant = [entry + times * more for entry, more in zip(constant, row.constant, strict=True)]
-        _include(shares, row.shares, times)
-    added = _Row(constant, shares)
-    added.reduce(over)
-    return added
 
 
 def _include(shares: dict[Hashable, int], more: Mapping[Hashable, int], times: int) -> None:

@@ -8,6 +8,7 @@ twin once gradients have reached their steady size, so its rates are the twin's 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from math import inf
 
@@ -52,6 +53,7 @@ class _Solver:
         self.kept: dict[str, Equation] = {}
         self.cycles: dict[str, Equation] = {}
         self._read: dict[str, Inequality] = {}
+        self._runs: dict[object, Run] = {}
         aims = priorities(problem, self.given)
         self.upper: Vectors = {aim.what: aim.bound for aim in aims}
         self.unmet: Vectors = {rate: low for rate, low in unmet_rates(problem).items() if rate not in self.given}
@@ -84,7 +86,7 @@ class _Solver:
 
     def _attempt(self) -> Solved:
         run = self._settle()
-        run.events = [event for event in run.events if event.step <= self.problem.steps]
+        run = replace(run, events=[event for event in run.events if event.step <= self.problem.steps])
         programme = self._programme(run)
         named: dict[Hashable, Equation] = {**self.kept, **self.cycles, **self._maximal(run)}
         binding = [named[name] for name in programme.binding() if name in named]
@@ -143,9 +145,13 @@ class _Solver:
         raise Unsolvable(broken or list(self.kept.values())[:1], run)
 
     def _run(self) -> Run:
-        """One run of the calculus, up to the first step that something is wrong with."""
+        """One run of the calculus, up to the first step that something is wrong with; at a point once."""
         steps = self.problem.steps if self.problem.isolated else self.problem.steps + BEYOND
-        return self.problem.run({symbol: vector[0] for symbol, vector in self.vectors.items()}, steps, self._wrong)
+        point = {symbol: vector[0] for symbol, vector in self.vectors.items()}
+        key = frozenset(point.items()), frozenset(self.unmet)
+        if key not in self._runs:
+            self._runs[key] = self.problem.run(point, steps, self._wrong)
+        return self._runs[key]
 
     def _wrong(self, events: list[Event]) -> bool:
         """Whether a step has an equation that does not hold, or a rate that is met for the first time."""
@@ -204,12 +210,12 @@ class _Solver:
     def _programme(self, run: Run) -> Programme:
         """Solves for the next point. What no equation bounds from above stays where it is."""
         stable, maximal = {**self.kept, **self.cycles}, self._maximal(run)
-        bounded = {s for equation in stable.values() for s, value in equation.form.items() if value > 0}
+        rows = {name: self._inequality(name, equation, run) for name, equation in stable.items()}
+        bounded = {s for row in rows.values() for s, share in row.form.items() if share.numerator > 0}
         upper = {
             s: bound if s in bounded or s[0] in AIMS or self.vectors[s] >= bound else self.vectors[s]
             for s, bound in self.upper.items()
         }
-        rows = {name: self._inequality(name, equation, run) for name, equation in stable.items()}
         for name, equation in maximal.items():
             parameter = str(equation.event.parameter)
             rows[name] = self._opposite(equation.form, ("own", parameter), run)

@@ -7,14 +7,15 @@ goes through `contract`; it is the only place that knows of alignment.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import product
 
 from .entrywise import entrywise
 from .images import image_of
-from .merging import merged
+from .merging import merged, profiled
 from .pieces import Labels, Operand, Outer
 from .point import Scope
-from .products import inner, products
+from .products import inner, products, scaled
 from .term import Term
 
 
@@ -66,13 +67,14 @@ def _times(terms: list[Term], factors: list[Term]) -> list[Term]:
 
 def _contract_flat(scope: Scope, flat: list[tuple[Labels, list[Term]]], result: Labels) -> list[Term]:
     """Pairwise contraction: always the pair that sums an axis away soonest, fresh matrices last."""
-    if any(not terms for _, terms in flat):
+    if not all([terms for _, terms in flat]):
         return []
-    flat = [_summed(scope, flat, index, result) for index in range(len(flat))]
+    for index in _alone(tuple([labels for labels, _ in flat]), result):
+        flat[index] = _summed(scope, flat, index, result)
     while len(flat) > 1:
         i, j = _best_pair(flat, result)
         others = [part for index, part in enumerate(flat) if index not in (i, j)]
-        keep = set(result).union(*(labels for labels, _ in others))
+        keep = result + tuple([label for labels, _ in others for label in labels])
         flat = [*others, _pair(scope, flat[i], flat[j], keep)]
         if not flat[-1][1]:
             return []
@@ -89,18 +91,29 @@ def _contract_flat(scope: Scope, flat: list[tuple[Labels, list[Term]]], result: 
     return terms
 
 
+@lru_cache(maxsize=1 << 12)
+def _alone(operands: tuple[Labels, ...], result: Labels) -> list[int]:
+    """The numbers of the operands with axes that no other operand and not the result have."""
+    found: list[int] = []
+    for index, labels in enumerate(operands):
+        elsewhere = set(result).union(*operands[:index], *operands[index + 1 :])
+        if not elsewhere.issuperset(labels):
+            found.append(index)
+    return found
+
+
 def _summed(
     scope: Scope, flat: list[tuple[Labels, list[Term]]], index: int, result: Labels
 ) -> tuple[Labels, list[Term]]:
     """One operand, summed over the axes that no other operand and not the result have."""
-    labels, terms = flat[index]
-    elsewhere = set(result).union(*(other for i, (other, _) in enumerate(flat) if i != index))
-    if all(label in elsewhere for label in labels):
-        return labels, terms
-    return _pair(scope, (labels, terms), ((), [Term(0)]), elsewhere)
+    elsewhere = result + tuple([label for i, (other, _) in enumerate(flat) if i != index for label in other])
+    return _pair(scope, flat[index], ((), [Term(0)]), elsewhere)
 
 
 def _best_pair(flat: list[tuple[Labels, list[Term]]], result: Labels) -> tuple[int, int]:
+    if len(flat) == 2:
+        return 0, 1
+
     def cost(i: int, j: int) -> tuple[int, int, int]:
         outside = set(result).union(*(labels for k, (labels, _) in enumerate(flat) if k not in (i, j)))
         joint = {*flat[i][0], *flat[j][0]}
@@ -109,24 +122,34 @@ def _best_pair(flat: list[tuple[Labels, list[Term]]], result: Labels) -> tuple[i
         return (fresh, -gone, len(joint))
 
     pairs = [(i, j) for i in range(len(flat)) for j in range(i + 1, len(flat))]
-    return min(pairs, key=lambda pair: cost(*pair)) if len(pairs) > 1 else pairs[0]
+    return min(pairs, key=lambda pair: cost(*pair))
 
 
 def _pair(
     scope: Scope,
     left: tuple[Labels, list[Term]],
     right: tuple[Labels, list[Term]],
-    keep: set[str],
+    keep: Labels,
 ) -> tuple[Labels, list[Term]]:
     (la, a), (lb, b) = left, right
     if len(a) == 1 and a[0].matrix:
         (la, a), (lb, b) = (lb, b), (la, a)
-    gone = [label for label in dict.fromkeys(la + lb) if label not in keep]
-    result = tuple(label for label in dict.fromkeys(la + lb) if label in keep)
-    if len(b) == 1 and b[0].matrix and any(label in gone for label in lb) and any(label in keep for label in lb):
+    gone, result, through = _parted(la, lb, keep)
+    if through and len(b) == 1 and b[0].matrix:
         return result, merged(image_of(scope, la, a, lb, b[0], result), scope.reach)
-    if not result and len(gone) == 1 and len(la) == len(lb) == 1 and not any(t.profile for t in (*a, *b)):
-        return result, inner(scope, a, b, gone[0])
-    if la == lb == result and len(result) == 1 and not any(t.profile for t in (*a, *b)):
-        return result, entrywise(a, b, scope.reach)
+    if not gone and not (la and lb) and len(b if la else a) == 1:
+        return result, scaled(a, b, scope.reach)
+    if len(la) == len(lb) == 1 and not profiled(a) and not profiled(b):
+        if not result:
+            return result, inner(scope, a, b, gone[0])
+        if la == lb:
+            return result, entrywise(a, b, scope.reach)
     return result, products(scope, la, a, lb, b, gone, result)
+
+
+@lru_cache(maxsize=1 << 12)
+def _parted(la: Labels, lb: Labels, keep: Labels) -> tuple[Labels, Labels, bool]:
+    """The labels of two operands that are summed over, those that are kept, and whether the second one has both."""
+    labels = dict.fromkeys(la + lb)
+    gone, result = tuple(x for x in labels if x not in keep), tuple(x for x in labels if x in keep)
+    return gone, result, not set(lb).isdisjoint(gone) and not set(lb).isdisjoint(result)

@@ -6,30 +6,26 @@ largest ones of many. What comes out is what all products would give, in the sam
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from math import comb
 
 from .merging import rank
 from .term import KEPT, MOST_SOURCES, Mirror, Term
 
-Standing = tuple[int, int, int]
-"""Of what is kept of one mask: size, how few parameters it is a product of, and how early it comes; larger is first."""
-
-
-SMALL = 1000
+SMALL = 800
 """So few products are all formed."""
-FEW = 6
-"""So few masks are all compared."""
+DENSE = 4
+"""So many products of each mask there have to be."""
+TRIES = 32
+"""So many masks are looked up in the hope that the first ones are the largest."""
 
 
-class _Part(NamedTuple):
-    """A term as the products see it; `mirror` is the source of the image that it remembers (0: of none)."""
-
-    size: int
-    mask: int
-    degree: int
-    mirror: int
-    term: Term
+_Part = tuple[int, int, int, int, Term]
+"""A term as the products see it: size, mask, degree, and the source of the image that it remembers (0: of none)."""
+_Best = tuple[int, int, int, Term, Term]
+"""What is kept of one mask: size, degree, the sources whose images it remembers, both factors."""
+_Found = dict[int, _Best]
 
 
 def entrywise(a: Sequence[Term], b: Sequence[Term], reach: int, kept: int = KEPT, mirrors: bool = True) -> list[Term]:
@@ -38,27 +34,9 @@ def entrywise(a: Sequence[Term], b: Sequence[Term], reach: int, kept: int = KEPT
     Of those of many sources the `kept` largest. Without `mirrors` no product remembers what an image was made of.
     """
     left, right = _parts(a, mirrors), _parts(b, mirrors)
-    floor = left[0].size + right[0].size - reach
-    few = len(left) * len(right) <= SMALL
-    index, many = None, list[int]()
-    if not few:
-        index = _Index(right)
-        many = _largest_of_many(left, index, floor, kept)
-    best: dict[int, tuple[int, int, int, Term, Term]] = {}
-    for size_a, mask_a, degree_a, mirror_a, ta in left:
-        for size_b, mask_b, degree_b, mirror_b, tb in index.near(mask_a, many) if index else right:
-            size = size_a + size_b
-            if size < floor:
-                break
-            mask = mask_a ^ mask_b
-            known = best.get(mask)
-            if known is None or size > known[0]:
-                best[mask] = size, degree_a + degree_b, mask & (mirror_a | mirror_b), ta, tb
-            elif size == known[0] and not known[2]:
-                remembers = mask & (mirror_a | mirror_b)
-                if remembers or degree_a + degree_b < known[1]:
-                    best[mask] = size, degree_a + degree_b, remembers, ta, tb
-    crowd = [mask for mask in best if mask.bit_count() > MOST_SOURCES] if few else []
+    floor = left[0][0] + right[0][0] - reach
+    best = _dense(left, right, floor, kept) or _all(left, right, floor)
+    crowd = [mask for mask in best if mask.bit_count() > MOST_SOURCES]
     for mask in sorted(crowd, key=lambda mask: (best[mask][0], -best[mask][1]), reverse=True)[kept:]:
         del best[mask]
     return [
@@ -74,34 +52,113 @@ def _remembered(ta: Term, tb: Term, mask: int) -> Mirror | None:
 
 def _parts(terms: Sequence[Term], mirrors: bool) -> list[_Part]:
     ordered = sorted(terms, key=rank, reverse=True)
-    return [_Part(t.size, t.signs[0], t.degree, t.mirror.bit if mirrors and t.mirror else 0, t) for t in ordered]
+    return [(t.size, t.signs[0], t.degree, t.mirror.bit if mirrors and t.mirror else 0, t) for t in ordered]
 
 
-class _Index:
-    """Terms in the order of their ranks, by mask, by source, and by number of sources."""
+def _dense(left: list[_Part], right: list[_Part], floor: int, kept: int) -> _Found | None:
+    """What is kept of every mask, where nearly all signs of few sources are there; None elsewhere."""
+    pairs = len(left) * len(right)
+    if pairs <= SMALL:
+        return None
+    masks = _Masks(left, right, floor)
+    return masks.found(kept) if DENSE * masks.few < pairs else None
 
-    def __init__(self, parts: list[_Part]) -> None:
-        self.parts = parts
+
+def _all(left: list[_Part], right: list[_Part], floor: int) -> _Found:
+    """What is kept of every mask, from all products: the largest; as large, the first one that remembers an image."""
+    best: _Found = {}
+    for size_a, mask_a, degree_a, mirror_a, ta in left:
+        for size_b, mask_b, degree_b, mirror_b, tb in right:
+            size = size_a + size_b
+            if size < floor:
+                break
+            mask = mask_a ^ mask_b
+            known = best.get(mask)
+            if known is None or size > known[0]:
+                best[mask] = size, degree_a + degree_b, mask & (mirror_a | mirror_b), ta, tb
+            elif size == known[0] and not known[2]:
+                remembers = mask & (mirror_a | mirror_b)
+                if remembers or degree_a + degree_b < known[1]:
+                    best[mask] = size, degree_a + degree_b, remembers, ta, tb
+    return best
+
+
+class _Masks:
+    """The same by masks: of a product of few sources its factors are found, where nearly all signs are there.
+
+    A tensor that has been trained for a while has terms of nearly all signs of few sources, and nearly all as large.
+    """
+
+    def __init__(self, left: list[_Part], right: list[_Part], floor: int) -> None:
+        self.left, self.right, self.floor = left, right, floor
         self.places: dict[int, list[int]] = {}
-        self._holding: dict[int, list[int]] = {}
-        self._numbers: list[list[int]] = [[] for _ in range(MOST_SOURCES + 1)]
-        for place, part in enumerate(parts):
-            sources = _sources(part.mask)
-            self.places.setdefault(part.mask, []).append(place)
-            for source in sources:
-                self._holding.setdefault(source, []).append(place)
-            if len(sources) <= MOST_SOURCES:
-                self._numbers[len(sources)].append(place)
+        for place, (_, mask, *_) in enumerate(right):
+            self.places.setdefault(mask, []).append(place)
+        masks = mirrors = 0
+        for _, mask, _, mirror, _ in (*left, *right):
+            masks, mirrors = masks | mask, mirrors | mirror
+        self.sources, self.mirrors = _sources(masks), mirrors
+        self.lightest = min([part[2] for part in left]) + min([part[2] for part in right])
 
-    def near(self, mask: int, also: Collection[int]) -> list[_Part]:
-        """The terms whose product with one of this mask has few sources, or has one of the masks `also`; in order."""
-        parts, sources = self.parts, _sources(mask)
-        open_ = {p for source in sources for p in self._holding.get(source, ())}
-        found = {p for p in open_ if (parts[p].mask ^ mask).bit_count() <= MOST_SOURCES}
-        for few in self._numbers[: max(0, MOST_SOURCES + 1 - len(sources))]:  # what shares none adds all of its own
-            found.update(few)
-        found.update(p for other in also for p in self.places.get(mask ^ other, ()))
-        return [parts[p] for p in sorted(found)]
+    @property
+    def few(self) -> int:
+        """How many masks of few sources there are."""
+        return sum(comb(len(self.sources), count) for count in range(MOST_SOURCES + 1))
+
+    def found(self, kept: int) -> _Found | None:
+        """What is kept of every mask of few sources, and of the `kept` largest of many; None where that is slow."""
+        many = self._many(kept)
+        if many is None:
+            return None
+        few = [sum(bits) for count in range(MOST_SOURCES + 1) for bits in combinations(self.sources, count)]
+        found = [(mask, *best) for mask in (*few, *many) if (best := self.best(mask)) is not None]
+        return {mask: best for mask, _, best in sorted(found, key=lambda item: item[1])}
+
+    def best(self, mask: int) -> tuple[int, _Best] | None:
+        """How early the first product of a mask comes, and what is kept of it."""
+        top, least, remembered = self.right[0][0], self.floor, mask & self.mirrors
+        first, best = -1, None
+        for i, (size_a, mask_a, degree_a, mirror_a, ta) in enumerate(self.left):
+            if size_a + top < least:  # of no size that matters any more
+                break
+            for j in self.places.get(mask ^ mask_a, ()):
+                size_b, _, degree_b, mirror_b, tb = self.right[j]
+                size, degree, remembers = size_a + size_b, degree_a + degree_b, mask & (mirror_a | mirror_b)
+                if size < least:
+                    break
+                if best is None:
+                    first = i * len(self.right) + j
+                elif size == best[0] and (best[2] or not remembers and degree >= best[1]):
+                    continue
+                best = size, degree, remembers, ta, tb
+                settled = remembers or (not remembered and degree == self.lightest)
+                least = size + 1 if settled else size
+        return None if best is None else (first, best)
+
+    def _many(self, kept: int) -> list[int] | None:
+        """The masks of the `kept` largest products of many sources; None where these are not among the first."""
+        top = self.left[0][0] + self.right[0][0], -self.left[0][2] - self.right[0][2]
+        ranks: dict[int, tuple[int, int]] = {}
+        largest = 0
+        for mask in self._in_order():
+            if mask.bit_count() <= MOST_SOURCES or mask in ranks:
+                continue
+            if len(ranks) == TRIES:
+                return None
+            if (found := self.best(mask)) is not None:
+                ranks[mask] = found[1][0], -found[1][1]
+                largest += ranks[mask] == top
+            if largest == kept:
+                break
+        return sorted(ranks, key=ranks.__getitem__, reverse=True)[:kept]
+
+    def _in_order(self) -> Iterator[int]:
+        """The masks of all products in the order in which these come."""
+        for size_a, mask_a, *_ in self.left:
+            for size_b, mask_b, *_ in self.right:
+                if size_a + size_b < self.floor:
+                    break
+                yield mask_a ^ mask_b
 
 
 def _sources(mask: int) -> list[int]:
@@ -111,64 +168,3 @@ def _sources(mask: int) -> list[int]:
         found.append(mask & -mask)
         mask &= mask - 1
     return found
-
-
-def _largest_of_many(left: list[_Part], right: _Index, floor: int, kept: int) -> list[int]:
-    """The masks of the `kept` largest products of many sources.
-
-    Products are looked at in the order of their ranks. What is kept of a mask may be of lower rank than the first that
-    is found, for it prefers what remembers an image.
-    """
-    levels = _levels(left), _levels(right.parts)
-    ranks = [(x[0] + y[0], x[1] + y[1], x, y) for x in levels[0] for y in levels[1] if x[0] + y[0] >= floor]
-    found: dict[int, Standing] = {}
-    last: tuple[int, int] | None = None
-    for size, degree, x, y in sorted(ranks, reverse=True):
-        if last is not None and (size, degree) < last:
-            break
-        masks = {mask_a ^ mask_b for mask_a in levels[0][x] for mask_b in levels[1][y]}
-        open_ = {mask for mask in masks if mask.bit_count() > MOST_SOURCES and mask not in found}
-        few, missing = len(open_) <= FEW, kept
-        for mask in open_ if few else _as_they_come(open_, left, right.parts):
-            found[mask] = _standing(mask, left, right, floor)
-            missing -= not few and found[mask][:2] == (size, degree)
-            if not missing:  # no other one is of higher rank, or as high and earlier
-                break
-        if len(found) >= kept:
-            last = sorted(found.values(), reverse=True)[kept - 1][:2]
-    return sorted(found, key=found.__getitem__, reverse=True)[:kept]
-
-
-def _as_they_come(masks: set[int], left: list[_Part], right: list[_Part]) -> Iterator[int]:
-    """These masks of products in the order in which the products come."""
-    rest = set(masks)
-    for part in left:
-        for other in right:
-            if part.mask ^ other.mask in rest:
-                rest.discard(part.mask ^ other.mask)
-                yield part.mask ^ other.mask
-
-
-def _levels(parts: list[_Part]) -> dict[tuple[int, int], list[int]]:
-    """The masks of every rank."""
-    levels: dict[tuple[int, int], list[int]] = {}
-    for part in parts:
-        levels.setdefault((part.size, -part.degree), []).append(part.mask)
-    return levels
-
-
-def _standing(mask: int, left: list[_Part], right: _Index, floor: int) -> Standing:
-    """What `entrywise` would keep of one mask."""
-    size, degree, remembers, first = floor - 1, 0, 0, 0
-    for i, part in enumerate(left):
-        for j in right.places.get(mask ^ part.mask, ()):
-            other = right.parts[j]
-            together, count = part.size + other.size, part.degree + other.degree
-            if together < floor:
-                break
-            first = first or -(i * len(right.parts) + j) - 1
-            if together > size:
-                size, degree, remembers = together, count, mask & (part.mirror | other.mirror)
-            elif together == size and not remembers and (count < degree or mask & (part.mirror | other.mirror)):
-                degree, remembers = count, mask & (part.mirror | other.mirror)
-    return size, -degree, first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
 from .pieces import Labels, axis_name
 from .point import Scope
@@ -21,27 +22,41 @@ def image_of(scope: Scope, lx: Labels, x: list[Term], lw: Labels, w: Term, resul
     """
     bit = scope.bit("image", w.matrix, frozenset(lw.index(label) for label in lw if label in result))
     rest = [lx.index(label) for label in result if label not in lw]
-    places = [lx.index(label) if label in lx else -1 for label in result]
-    groups: dict[tuple[tuple[int, ...], Profile | None], list[tuple[int, Shift, int, Term]]] = {}
+    lonely = [place for place, label in enumerate(lx) if label not in lw and label not in result]
+    laws: dict[object, _Law] = {}
+    groups: dict[tuple[tuple[int, ...], Profile | None], list[tuple[int, _Law, Term]]] = {}
     for term in x:
-        more, shift, log = _sums(scope, lx, term, lw, result)
-        profile = tuple(term.profile[place] if term.profile and place >= 0 else 0 for place in places)
-        key = tuple(term.signs[place] for place in rest), profile if any(profile) else None
-        groups.setdefault(key, []).append((term.size + w.size + more, shift, log, term))
+        alike = term.profile, *[not term.signs[place] for place in lonely]
+        law = laws.get(alike)
+        if law is None:
+            law = laws[alike] = _law(scope, lx, term, lw, result)
+        key = tuple([term.signs[place] for place in rest]), law.profile
+        groups.setdefault(key, []).append((term.size + w.size + law.more, law, term))
     labels_z = tuple((label, lw.index(label) if label in lw else None) for label in lx)
     terms: list[Term] = []
     for (kept, profile), members in groups.items():
-        size, shift, log, top = max(members, key=lambda member: (member[0], -member[3].degree))
+        size, law, top = max(members, key=lambda member: (member[0], -member[2].degree))
         others = iter(kept)
-        signs = tuple(bit if label in lw else next(others) for label in result)
-        image = Term(size, signs, (top, w), shift, profile=profile, log=log)
-        image.mirror = Mirror(str(w.matrix), bit, image, tuple(member[3] for member in members), labels_z)
+        signs = tuple([bit if label in lw else next(others) for label in result])
+        image = Term(size, signs, (top, w), law.shift, profile=profile, log=law.log)
+        image.mirror = Mirror(str(w.matrix), bit, image, tuple([member[2] for member in members]), labels_z)
         terms.append(image)
     return [*terms, *_mirrored(scope, lx, x, lw, w, result)] if scope.coherent else terms
 
 
-def _sums(scope: Scope, lx: Labels, term: Term, lw: Labels, result: Labels) -> tuple[int, Shift, int]:
-    """What the sums over the axes that are not kept add: ticks, shares of growths, powers of a logarithm."""
+class _Law(NamedTuple):
+    """What the sums over the axes that are not kept add: ticks, shares of growths, powers of a logarithm; what is left.
+
+    `profile`: along the axes of the image.
+    """
+
+    more: int
+    shift: Shift
+    log: int
+    profile: Profile | None
+
+
+def _law(scope: Scope, lx: Labels, term: Term, lw: Labels, result: Labels) -> _Law:
     more, log = 0, 0
     shift: list[tuple[Symbol, Fraction]] = []
     for label in dict.fromkeys((*lw, *lx)):
@@ -54,7 +69,8 @@ def _sums(scope: Scope, lx: Labels, term: Term, lw: Labels, result: Labels) -> t
         more, log = more + growth * halves // 2, log + bool(decay == 1 and growth)
         if halves:
             shift.append((("growth", axis_name(label)), share_of(halves)))
-    return more, tuple(shift), log
+    profile = tuple(term.profile[lx.index(x)] if term.profile and x in lx else 0 for x in result)
+    return _Law(more, tuple(shift), log, profile if any(profile) else None)
 
 
 def _mirrored(scope: Scope, lx: Labels, x: Iterable[Term], lw: Labels, w: Term, result: Labels) -> list[Term]:

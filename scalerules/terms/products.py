@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from typing import NamedTuple
 
 from .merging import merged, rank
 from .pieces import HALF, Labels, axis_name
@@ -38,16 +37,23 @@ def inner(scope: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
     return [Term(half, (), (top_a, top_b), ((("growth", axis), HALF),))]
 
 
-class _Product(NamedTuple):
-    """The best product of one signature and profile so far, and what it remembers."""
+def scaled(a: list[Term], b: list[Term], reach: int) -> list[Term]:
+    """The products of a tensor with a number; one of the two is a single term without axes."""
+    terms: list[Term] = []
+    for x in sorted(a, key=rank, reverse=True):
+        for y in sorted(b, key=rank, reverse=True):
+            whole = x if x.signs else y
+            mirror, profile = whole.mirror, whole.profile
+            if mirror is not None and not any([mirror.bit & mask for mask in whole.signs]):
+                mirror = None
+            if profile is not None and not any(profile):
+                profile = None
+            terms.append(Term(x.size + y.size, whole.signs, (x, y), (), (), profile, mirror, whole.matrix))
+    return merged(terms, reach)
 
-    size: int
-    log: int
-    left: Part
-    right: Part
-    mirror: Mirror | None
 
-
+_Product = tuple[int, int, int, int, Term, Term]
+"""The best product of one signature and profile so far: size, log, degree, the images that it remembers, factors."""
 _Best = dict[tuple[int, Profile | None], _Product]
 
 
@@ -57,43 +63,67 @@ def products(
     a: list[Term],
     lb: Labels,
     b: list[Term],
-    gone: list[str],
+    gone: Sequence[str],
     result: Labels,
 ) -> list[Term]:
     """All products of two lists of terms, summed over `gone`."""
     axes = Axes(scope, (la, lb), gone, result, _sources(a) | _sources(b))
     left, right = (sorted(axes.parts(k, terms), key=_rank, reverse=True) for k, terms in enumerate((a, b)))
+    best = _formed(axes, left, right) if result else _largest(axes, left, right)
+    terms: list[Term] = []
+    for (signs, profile), (size, log, _, remembers, x, y) in _uncrowded(best, scope.reach, axes):
+        fresh = None
+        if x.matrix and la == result and not any(y.signs):
+            fresh = x.matrix
+        elif y.matrix and lb == result and not any(x.signs):
+            fresh = y.matrix
+        mirror = _remembered(x, y, axes.apart(remembers)) if remembers else None
+        more = log - x.log - y.log
+        terms.append(Term(size, axes.apart(signs), (x, y), axes.shift(x, y), (), profile, mirror, fresh, more))
+    return merged(terms, scope.reach)
+
+
+def _formed(axes: Axes, left: list[Part], right: list[Part]) -> _Best:
+    """The best product of every signature and profile."""
     floor = axes.floor(left, right)  # below it no product is kept
-    alike = not gone and {t.profile for t in a} | {t.profile for t in b} == {None}
     best: _Best = {}
-    profile, more, logs = None, 0, 0
     for x in left:
-        laws = axes.laws(x) if not alike else []
-        for y in right:
-            size = x.size + y.size
+        size_x, log_x, degree_x, signs_x, mirror_x, _, term_x = x
+        laws = axes.laws(x)
+        for size_y, log_y, degree_y, signs_y, mirror_y, kind, term_y in right:
+            size = size_x + size_y
             if size < floor:
                 break
-            if not alike:
-                profile, more, logs = laws[y.kind]
-                size += more
-            signs, log = x.signs ^ y.signs, x.log + y.log + logs
+            profile, more, log = laws[kind]
+            size, log, signs = size + more, log_x + log_y + log, signs_x ^ signs_y
             known = best.get((signs, profile))
-            if known is None or size > known.size or (size == known.size and log > known.log):
-                best[signs, profile] = _Product(size, log, x, y, _remembered(x, y, signs))
-            elif size == known.size and log == known.log and known.mirror is None:
-                mirror = _remembered(x, y, signs)
-                if mirror is not None or x.degree + y.degree < known.left.degree + known.right.degree:
-                    best[signs, profile] = _Product(size, log, x, y, mirror)
-    terms: list[Term] = []
-    for (signs, profile), (size, log, x, y, mirror) in _uncrowded(best, scope.reach, axes):
-        fresh = None
-        if x.term.matrix and la == result and not any(y.term.signs):
-            fresh = x.term.matrix
-        elif y.term.matrix and lb == result and not any(x.term.signs):
-            fresh = y.term.matrix
-        parents, more = (x.term, y.term), log - x.log - y.log
-        terms.append(Term(size, axes.apart(signs), parents, axes.shift(x, y), (), profile, mirror, fresh, more))
-    return merged(terms, scope.reach)
+            if known is None or size > known[0] or (size == known[0] and log > known[1]):
+                remembers = signs & (mirror_x | mirror_y)
+                best[signs, profile] = size, log, degree_x + degree_y, remembers, term_x, term_y
+            elif size == known[0] and log == known[1] and not known[3]:
+                remembers = signs & (mirror_x | mirror_y)
+                if remembers or degree_x + degree_y < known[2]:
+                    best[signs, profile] = size, log, degree_x + degree_y, remembers, term_x, term_y
+    return best
+
+
+def _largest(axes: Axes, left: list[Part], right: list[Part]) -> _Best:
+    """The best product where no axis is left."""
+    best: _Product | None = None
+    top, profile = right[0][0] + axes.most, None
+    for x in left:
+        size_x, log_x, degree_x, _, _, _, term_x = x
+        if best is not None and size_x + top < best[0]:
+            break
+        laws = axes.laws(x)
+        for size_y, log_y, degree_y, _, _, kind, term_y in right:
+            if best is not None and size_x + size_y + axes.most < best[0]:
+                break
+            profile, more, log = laws[kind]
+            size, log, degree = size_x + size_y + more, log_x + log_y + log, degree_x + degree_y
+            if best is None or (size, log, -degree) > (best[0], best[1], -best[2]):
+                best = size, log, degree, 0, term_x, term_y
+    return {(0, profile): best} if best is not None else {}
 
 
 def _sources(terms: Sequence[Term]) -> int:
@@ -106,20 +136,20 @@ def _sources(terms: Sequence[Term]) -> int:
 
 
 def _rank(part: Part) -> tuple[int, int]:
-    return part.size, -part.degree
+    return part[0], -part[2]
 
 
-def _remembered(x: Part, y: Part, signs: int) -> Mirror | None:
+def _remembered(x: Term, y: Term, remembered: tuple[int, ...]) -> Mirror | None:
     """What an image was made of is remembered as long as its source is among those of the product."""
-    return x.term.mirror if signs & x.mirror else y.term.mirror if signs & y.mirror else None
+    return x.mirror if x.mirror is not None and any([x.mirror.bit & mask for mask in remembered]) else y.mirror
 
 
 def _uncrowded(best: _Best, reach: int, axes: Axes) -> Iterable[tuple[tuple[int, Profile | None], _Product]]:
     """The products that `merged` keeps: those of few sources, and the largest of those with many."""
-    floor = max(product.size for product in best.values()) - reach
-    crowd = [item for item in best.items() if item[1].size >= floor and axes.crowded(item[0][0])]
+    floor = max([product[0] for product in best.values()]) - reach
+    crowd = [item for item in best.items() if item[1][0] >= floor and axes.crowded(item[0][0])]
     if len(crowd) <= KEPT:
         return best.items()
-    crowd.sort(key=lambda item: (item[1].size, -item[1].left.degree - item[1].right.degree), reverse=True)
+    crowd.sort(key=lambda item: (item[1][0], -item[1][2]), reverse=True)
     gone = {key for key, _ in crowd[KEPT:]}
     return [item for item in best.items() if item[0] not in gone]

@@ -5,31 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache, cached_property
-from typing import NamedTuple
 
 from .merging import crowded
 from .pieces import Labels, axis_name
 from .point import Scope
 from .term import MOST_SOURCES, Profile, Shift, Term, decayed
 
+KIND = 5
 Law = tuple[Profile | None, int, int]
 """The profile of a product, and what the sums add to its size and to the power of its logarithm."""
 
 
-class Part(NamedTuple):
-    """A term as the products see it: its signs on the axes of the result side by side in one number.
+Part = tuple[int, int, int, int, int, int, Term]
+"""A term as the products see it: size, log, degree, signs, mirror, kind, term.
 
-    `mirror`: the source of the image that it remembers, on each of these axes. `kind`: a number for its profile and its
-    signs on the axes that are summed over.
-    """
-
-    size: int
-    log: int
-    degree: int
-    signs: int
-    mirror: int
-    kind: int
-    term: Term
+`signs`: those on the axes of the result side by side in one number. `mirror`: the source of the image that it
+remembers, on each of these axes. `kind`: a number for its profile and its signs on the axes that are summed over.
+"""
 
 
 class Axes:
@@ -53,11 +45,17 @@ class Axes:
 
         `left`, `right`: the terms of both sides, the largest first.
         """
-        first = self.laws(left[0])[right[0].kind][1]
+        first = self.laws(left[0])[right[0][KIND]][1]
         for x in left:
             self.laws(x)
-        most = max(more for _, more, _ in self._alike.values())
-        return left[0].size + right[0].size + first - most - self.nearest
+        most = max([more for _, more, _ in self._alike.values()])
+        return left[0][0] + right[0][0] + first - most - self.nearest
+
+    @cached_property
+    def most(self) -> int:
+        """No sum adds more than this to a size."""
+        aligned = (True,) * len(self.gone)
+        return max([self._law(x, y, aligned)[1] for x in {x for x, _ in self.kinds[0]} for y in self._profiles])
 
     def parts(self, side: int, terms: Sequence[Term]) -> list[Part]:
         """The terms of one side."""
@@ -68,7 +66,7 @@ class Axes:
             images = (t.mirror.bit & self.sources) * self.once_each if t.mirror else 0
             summed = tuple([t.signs[place] if place >= 0 else 0 for place in sums])
             kind = kinds.setdefault((t.profile, summed), len(kinds))
-            found.append(Part(t.size, t.log, t.degree, self.together(signs), images, kind, t))
+            found.append((t.size, t.log, t.degree, self.together(signs), images, kind, t))
         return found
 
     def together(self, signs: Sequence[int]) -> int:
@@ -89,17 +87,18 @@ class Axes:
 
     def laws(self, x: Part) -> list[Law]:
         """The laws of the products of a term with every kind of the other side."""
-        laws = self._laws.get(x.kind)
+        *_, kind_x, term = x
+        laws = self._laws.get(kind_x)
         if laws is None:
             nowhere = (False,) * len(self.gone)
-            apart = {profile: self._law(x.term.profile, profile, nowhere) for profile in self._profiles}
+            apart = {profile: self._law(term.profile, profile, nowhere) for profile in self._profiles}
             laws = [apart[profile] for profile, _ in self._right]
-            signs = [x.term.signs[i] if i >= 0 else 0 for i in self.sums[0]]
+            signs = [term.signs[i] if i >= 0 else 0 for i in self.sums[0]]
             for kind in {kind for axis, mask in enumerate(signs) for kind in self._with[axis].get(mask, ())}:
                 profile, others = self._right[kind]
                 aligned = tuple([p == q and (self.coherent or not p) for p, q in zip(signs, others, strict=True)])
-                laws[kind] = self._law(x.term.profile, profile, aligned)
-            self._laws[x.kind] = laws
+                laws[kind] = self._law(term.profile, profile, aligned)
+            self._laws[kind_x] = laws
         return laws
 
     @cached_property
@@ -130,11 +129,11 @@ class Axes:
             self._alike[key] = law
         return law
 
-    def shift(self, x: Part, y: Part) -> Shift:
+    def shift(self, x: Term, y: Term) -> Shift:
         """The shares of the growths that the sums add."""
         if not self.gone:
             return ()
-        shares = [share for _, share, _ in self._sums(x.term.profile, y.term.profile, self._aligned(x.term, y.term))]
+        shares = [share for _, share, _ in self._sums(x.profile, y.profile, self._aligned(x, y))]
         return tuple((("growth", axis), share) for axis, share in zip(self.gone, shares, strict=True) if share)
 
     def _sums(

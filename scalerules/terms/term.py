@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from functools import cache
+from typing import Literal
 
 Symbol = tuple[str, str]
 """A growth `("growth", axis)` or an unknown `("init"|"lr"|"mult"|"update", name)`."""
 
 Shift = tuple[tuple[Symbol, Fraction], ...]
 Profile = tuple[int, ...]
+_Counts = dict[Symbol, int | Fraction]
 
 SUMMABLE = 1000
 """Profile of entries that decay exponentially along an axis: every power sum converges."""
@@ -60,8 +62,8 @@ class Term:
     """
 
     __slots__ = (
-        "_form", "degree", "log", "matrix", "minus", "mirror", "parents", "profile", "ramp", "shift", "signs", "size",
-        "step",
+        "_counts", "_form", "degree", "log", "matrix", "minus", "mirror", "parents", "profile", "ramp", "shift",
+        "signs", "size", "step",
     )  # fmt: skip
 
     def __init__(
@@ -77,8 +79,15 @@ class Term:
         log: int = 0,
         ramp: bool = False,
     ) -> None:
-        self.size, self.signs, self.parents, self.shift, self.minus = size, signs, parents, shift, minus
-        self.profile, self.mirror, self.matrix, self.ramp = profile, mirror, matrix, ramp
+        self.size = size
+        self.signs = signs
+        self.parents = parents
+        self.shift = shift
+        self.minus = minus
+        self.profile = profile
+        self.mirror = mirror
+        self.matrix = matrix
+        self.ramp = ramp
         degree = 0 if parents else len(shift)
         for parent in parents:
             degree += parent.degree
@@ -90,48 +99,76 @@ class Term:
         self.log: int = log
         self.step: Step | None = None
         self._form: dict[Symbol, Fraction] | None = None
+        self._counts: _Counts | None = None
 
-    def derived(self, **changes: Any) -> Term:
+    def derived(
+        self,
+        size: int | None = None,
+        signs: tuple[int, ...] | None = None,
+        parents: tuple[Term, ...] | None = None,
+        shift: Shift = (),
+        minus: tuple[Term, ...] = (),
+        profile: Profile | Literal["same"] | None = "same",
+        mirror: Mirror | Literal["same"] | None = "same",
+        matrix: str | None = None,
+    ) -> Term:
         """A term that follows from this one alone, with the given fields changed."""
-        fields: dict[str, Any] = {
-            "size": self.size, "signs": self.signs, "parents": (self,), "profile": self.profile,
-            "mirror": self.mirror,
-        }  # fmt: skip
-        return Term(**(fields | changes))
+        return Term(
+            self.size if size is None else size,
+            self.signs if signs is None else signs,
+            (self,) if parents is None else parents,
+            shift,
+            minus,
+            self.profile if profile == "same" else profile,
+            self.mirror if mirror == "same" else mirror,
+            matrix,
+        )
 
     @property
     def form(self) -> dict[Symbol, Fraction]:
         """The size as a linear form: coefficients of unknowns and growths."""
         if self._form is None:
+            self._form = {symbol: _fraction(value) for symbol, value in self._counted().items()}
+        return self._form
+
+    def _counted(self) -> _Counts:
+        """The form with whole numbers where coefficients are whole: most are, and fractions are slow."""
+        if self._counts is None:
             stack: list[Term] = [self]
             while stack:
                 top = stack[-1]
-                if top._form is not None:
+                if top._counts is not None:
                     stack.pop()
                     continue
-                missing = [t for t in (*top.parents, *top.minus) if t._form is None]
+                missing = [t for t in (*top.parents, *top.minus) if t._counts is None]
                 if missing:
                     stack.extend(missing)
                     continue
-                top._form = top._added()
+                top._counts = top._added()
                 stack.pop()
-        return self._form or {}
+        return self._counts or {}
 
-    def _added(self) -> dict[Symbol, Fraction]:
+    def _added(self) -> _Counts:
         """The form from those of the parents, once these are known; that of a single parent is shared."""
         if len(self.parents) == 1 and not self.minus and not self.shift:
-            return self.parents[0]._form or {}
-        form = dict(self.parents[0]._form or {}) if self.parents else {}
-        more = [pair for term in self.parents[1:] for pair in (term._form or {}).items()]
-        less = [(symbol, -value) for term in self.minus for symbol, value in (term._form or {}).items()]
+            return self.parents[0]._counts or {}
+        form = dict(self.parents[0]._counts or {}) if self.parents else {}
+        more = [pair for term in self.parents[1:] for pair in (term._counts or {}).items()]
+        less = [(symbol, -value) for term in self.minus for symbol, value in (term._counts or {}).items()]
+        shift = [(symbol, value.numerator if value.denominator == 1 else value) for symbol, value in self.shift]
         cancelled = False
-        for symbol, value in (*more, *less, *self.shift):
+        for symbol, value in (*more, *less, *shift):
             form[symbol] = total = form[symbol] + value if symbol in form else value
             cancelled = cancelled or not total
         return {symbol: value for symbol, value in form.items() if value} if cancelled else form
 
     def __repr__(self) -> str:
         return f"Term({self.size}, {self.signs}{', log' if self.log else ''})"
+
+
+@cache
+def _fraction(value: int | Fraction) -> Fraction:
+    return Fraction(value)
 
 
 class Raised(Term):
