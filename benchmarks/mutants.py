@@ -1,40 +1,57 @@
-"""Mutation testing of the engine: one small change at a time, and whether a quick test notices.
+"""Mutation testing of the engine: one small change at a time, and whether a test notices.
 
     python -m benchmarks.mutants [--only terms] [--sample 40] [--seed 0] [--minutes 10]
 
 A change is one that a theorist could make by mistake: a factor 1/2 becomes 1, a parity is dropped (`^` becomes `|`), a
-sign turns, a bound moves (`<` becomes `<=`), the larger becomes the smaller, `and` becomes `or`. Each is made in a copy
-of the repository, where the tests of its part run until the first fails. What survives is listed with its line: either
-a test is missing, or the change changes nothing (an order among equals, a limit of memory).
+sign turns, a bound moves (`<` becomes `<=`), the larger becomes the smaller, `and` becomes `or`. The tests run once,
+and of every line it is kept which of them come by it. Then each change is made in a copy of the repository, where those
+tests run, the quick ones first, until one fails. What survives is listed with its line: either a test is missing, or
+the change changes nothing (an order among equals, a limit of memory). Needs pytest-cov (the extra `bench`).
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import compileall
+import importlib
+import json
 import os
 import random
+import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
+from py_compile import PycInvalidationMode
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
-LAWS = ["ops/test_laws.py", "ops/test_arrange.py", "solving/test_worked_answers.py"]
 PARTS = {
-    "terms": ("scalerules/terms", [*LAWS, "solving/test_solver.py"]),
-    "ops": ("scalerules/ops", [*LAWS, "architecture/test_graph.py", "backends/training/test_recurrences.py"]),
-    "optimizers": ("scalerules/optimizers", ["optimizers/test_optimizers.py", "optimizers/test_own_optimizers.py"]),
-    "equations": ("scalerules/solving/equations.py", ["solving/test_solver.py", "solving/test_worked_answers.py"]),
-    "judge": ("scalerules/measurement/verification/judge.py", ["measurement/test_verify.py"]),
+    "terms": "scalerules/terms",
+    "ops": "scalerules/ops",
+    "optimizers": "scalerules/optimizers",
+    "equations": "scalerules/solving/equations.py",
+    "checker": "scalerules/solution/checker.py",
+    "judge": "scalerules/measurement/verification/judge.py",
 }
-"""What is changed, and the tests (in `tests/`) that should notice."""
-LIMIT = 600
-"""Seconds of CPU; a change that makes the tests run forever is noticed, too."""
+"""What is changed."""
+TESTS = [
+    "architecture", "derivation", "ops", "optimizers", "passes", "solving", "terms", "tracing/test_trace_rules.py",
+    "backends/training/test_recurrences.py", "measurement/test_verify.py", "measurement/test_refuted.py",
+]  # fmt: skip
+"""What should notice: of `tests/`, what looks at the engine and is quick."""
+LIMIT = 240
+"""Seconds of CPU of one change; one that makes the tests run forever is noticed, too."""
+ENOUGH = 60.0
+"""Seconds of CPU of the tests that are run for one change, as they took without it."""
+LIBRARIES = ["numpy", "scipy", "sympy", "networkx", "pydantic", "torch", "numba", "rich", "hypothesis", "pytest"]
+"""Loaded once, before the processes part."""
 TURNED = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Add: ast.Sub, ast.Sub: ast.Add,
@@ -48,11 +65,11 @@ TEXTUAL = (ast.JoinedStr, ast.List, ast.Tuple, ast.Set)
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change of one file: the number of its place among all places of the file, and how it reads."""
+    """One change of one file: the number of its place among all of the file, its first and last line, how it reads."""
 
     file: str
     place: int
-    line: int
+    lines: tuple[int, int]
     before: str
     after: str
 
@@ -66,12 +83,12 @@ class _Changer(ast.NodeTransformer):
 
     def __init__(self, wanted: int | None) -> None:
         self.wanted, self.count = wanted, 0
-        self.places: list[tuple[int, str, str]] = []
+        self.places: list[tuple[tuple[int, int], str, str]] = []
 
     def changed(self, node: ast.expr, other: ast.expr) -> ast.expr:
         """`other` at the wanted place, else the node."""
         here, self.count = self.count, self.count + 1
-        self.places.append((node.lineno, ast.unparse(node), ast.unparse(other)))
+        self.places.append(((node.lineno, node.end_lineno or node.lineno), ast.unparse(node), ast.unparse(other)))
         return ast.copy_location(other, node) if here == self.wanted else node
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
@@ -133,12 +150,12 @@ class _Changer(ast.NodeTransformer):
 
 def mutants(part: str, root: Path = ROOT) -> Iterator[Mutant]:
     """Every change of a part."""
-    place = root / PARTS[part][0]
+    place = root / PARTS[part]
     for file in sorted(place.glob("*.py")) if place.is_dir() else [place]:
         counter = _Changer(None)
         counter.visit(ast.parse(file.read_text()))
-        for number, (line, before, after) in enumerate(counter.places):
-            yield Mutant(str(file.relative_to(root)), number, line, before, after)
+        for number, (lines, before, after) in enumerate(counter.places):
+            yield Mutant(str(file.relative_to(root)), number, lines, before, after)
 
 
 def text_of(mutant: Mutant, root: Path = ROOT) -> str:
@@ -147,40 +164,115 @@ def text_of(mutant: Mutant, root: Path = ROOT) -> str:
     return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
 
 
+class _Listener:
+    """A plugin of pytest that keeps how much CPU each test took, and which failed."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.failed: list[str] = []
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.seconds[nodeid] -= time.process_time()
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        self.seconds[nodeid] += time.process_time()
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed:
+            self.failed.append(report.nodeid)
+
+
+def _apart(work: Callable[[], Any], limit: int) -> Any:
+    """What `work` gives in a process of its own, as JSON, or None if it ended otherwise or took too long."""
+    reading, writing = os.pipe()
+    process = os.fork()
+    if process == 0:
+        try:
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+            os.close(reading)
+            silence = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(silence, 1)
+            os.dup2(silence, 2)
+            with os.fdopen(writing, "w") as answer:
+                json.dump(work(), answer)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        said = answer.read()
+    os.waitpid(process, 0)
+    return json.loads(said) if said else None
+
+
 class Laboratory:
     """A copy of the repository in which changes are tried."""
 
     def __init__(self, folder: str) -> None:
         self.root = Path(folder)
-        for name in ("scalerules", "backends", "graphs", "tests", "derivations", "docs", "benchmarks"):
+        for name in ("scalerules", "backends", "graphs", "tests", "derivations", "docs", "examples", "benchmarks"):
             shutil.copytree(ROOT / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("pyproject.toml", "README.md"):
             shutil.copy(ROOT / name, self.root / name)
         for name in ("backends", "graphs"):  # where an installation has them
             (self.root / "scalerules" / name).symlink_to(self.root / name)
+        compileall.compile_dir(self.root, quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
+        self.seconds, self.touching = self._learn()
 
-    def passes(self, part: str) -> bool:
-        """Whether the tests of a part pass."""
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(self.root),
-            "OMP_NUM_THREADS": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        command = [
-            "bash", "-c", f'ulimit -t {LIMIT}; exec "$@"', "bash", sys.executable, "-m", "pytest", "-x", "-q",
-            "-p", "no:cacheprovider", "-n", "0", "-m", "not slow", *(f"tests/{name}" for name in PARTS[part][1]),
-        ]  # fmt: skip
-        done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True)
-        return done.returncode == 0
+    def _pytest(self, tests: Sequence[str], *options: str) -> tuple[dict[str, float], list[str]]:
+        """The seconds of each test, and those that failed; only in a process of its own."""
+        import pytest
 
-    def survives(self, part: str, mutant: Mutant) -> bool:
+        os.chdir(self.root)
+        sys.path[:0] = [str(self.root)]
+        sys.dont_write_bytecode = True
+        listener = _Listener()
+        own = ["-q", "-p", "no:cacheprovider", "-n", "0", "-m", "not slow", "--rootdir", str(self.root)]
+        status = pytest.main([*own, *options, *tests], plugins=[listener])
+        return dict(listener.seconds), listener.failed or ["the collection"] * bool(status)
+
+    def _learn(self) -> tuple[dict[str, float], dict[str, dict[int, set[str]]]]:
+        """The seconds of every test, and of every file and line the tests that come by it."""
+        from coverage import CoverageData
+
+        tests = [f"tests/{name}" for name in TESTS]
+        options = ["--cov=scalerules", "--cov-context=test", "--cov-report="]
+        seconds, failed = _apart(lambda: self._pytest(tests, *options), 20 * LIMIT) or ({}, ["all"])
+        if failed:
+            raise SystemExit(f"these do not pass without a change: {', '.join(failed)}")
+        data = CoverageData(str(self.root / ".coverage"))
+        data.read()
+        touching: dict[str, dict[int, set[str]]] = {}
+        for file in data.measured_files():
+            contexts = data.contexts_by_lineno(file)
+            touching[str(Path(file).resolve().relative_to(self.root.resolve()))] = {
+                line: {context.partition("|")[0] for context in found if context} for line, found in contexts.items()
+            }
+        return seconds, touching
+
+    def tests_of(self, mutant: Mutant) -> list[str]:
+        """The tests that come by the lines of a change, then the others of its file, quick ones first.
+
+        The others, since what is computed once, at the import or behind a cache, is told of the first test alone.
+        """
+        lines = self.touching.get(mutant.file, {})
+        first, last = mutant.lines
+        near = set[str]().union(*(lines.get(line, set()) for line in range(first, last + 1)))
+        far = set[str]().union(*lines.values())
+        tests = sorted(far, key=lambda test: (test not in near, self.seconds[test]))
+        reached = accumulate(self.seconds[test] for test in tests)
+        return [test for test, total in zip(tests, reached, strict=True) if total < ENOUGH]
+
+    def survives(self, mutant: Mutant) -> bool:
         """Whether no test notices the change."""
         file = self.root / mutant.file
         before = file.read_text()
+        tests = self.tests_of(mutant)
+        if not tests:
+            return True
         try:
             file.write_text(text_of(mutant, self.root))
-            return self.passes(part)
+            done = _apart(lambda: self._pytest(tests, "-x"), LIMIT)
+            return done is not None and not done[1]
         finally:
             file.write_text(before)
 
@@ -193,24 +285,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=60, help="for each part")
     options = parser.parse_args(arguments)
+    for library in LIBRARIES:
+        importlib.import_module(library)
     with tempfile.TemporaryDirectory() as folder:
+        print("the tests run once, and it is kept which lines they come by ...", flush=True)
         laboratory = Laboratory(folder)
+        print(f"{len(laboratory.seconds)} tests, {sum(laboratory.seconds.values()):.0f} s", flush=True)
         for part in options.only or PARTS:
-            if not laboratory.passes(part):
-                raise SystemExit(f"the tests of {part} do not pass without a change")
             found = list(mutants(part))
             random.Random(options.seed).shuffle(found)
-            survived, tried, end = [], 0, time.monotonic() + 60 * options.minutes
+            survived, tried, end = 0, 0, time.monotonic() + 60 * options.minutes
             for mutant in found[: options.sample]:
                 if time.monotonic() > end:
                     break
                 tried += 1
-                if laboratory.survives(part, mutant):
-                    survived.append(mutant)
-                    said = f"{mutant.file}:{mutant.line}: {mutant.before} -> {mutant.after}"
-                    print(f"  survives: {said:.200}", flush=True)
-            killed = tried - len(survived)
-            print(f"{part}: {killed} of {tried} noticed (of {len(found)} changes)", flush=True)
+                if laboratory.survives(mutant):
+                    survived += 1
+                    said = f"{mutant.file}:{mutant.lines[0]}: {mutant.before} -> {mutant.after}"
+                    print(f"  survives {len(laboratory.tests_of(mutant))} tests: {said:.200}", flush=True)
+            print(f"{part}: {tried - survived} of {tried} noticed (of {len(found)} changes)", flush=True)
     return 0
 
 
