@@ -151,12 +151,18 @@ def by_update(law: Law, follows: Follows, adds: dict[str, Fraction]) -> tuple[Fo
     return made + rest, adds
 
 
-def counted(follows: list[tuple[Draft, Fraction]]) -> list[tuple[Draft, Fraction]]:
-    """Every row once; what is taken and given back is left out, unless there is nothing else."""
-    total: dict[int, tuple[Draft, Fraction]] = {}
+def gathered(follows: Follows, both: bool) -> Follows:
+    """Every row once; what is taken and given back is left out, unless `both` are told or there is nothing else."""
+    total: dict[tuple[int, bool], tuple[Draft, Fraction]] = {}
     for draft, share in follows:
-        total[id(draft)] = (draft, share + total.get(id(draft), (draft, Fraction(0)))[1])
-    return [(draft, share) for draft, share in total.values() if share] or list(follows)
+        key = id(draft), share < 0
+        total[key] = draft, share + total.get(key, (draft, Fraction(0)))[1]
+    if both:
+        return list(total.values())
+    sums: dict[int, tuple[Draft, Fraction]] = {}
+    for draft, share in total.values():
+        sums[id(draft)] = draft, share + sums.get(id(draft), (draft, Fraction(0)))[1]
+    return [(draft, share) for draft, share in sums.values() if share] or list(total.values())
 
 
 def _without(

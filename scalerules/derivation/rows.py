@@ -19,8 +19,8 @@ from .drafts import (
     Law,
     Place,
     by_update,
-    counted,
     form_of,
+    gathered,
     law_of,
     merged,
     named,
@@ -137,9 +137,8 @@ class Rows:
         term, told = self._term(place), self.told[place[0]]
         follows = [(draft, share) for draft, (_, share) in zip(sources, law.parents, strict=True)]
         adds = named(law.adds)
-        if told.step.stage not in ("factor", "update"):
-            follows, adds = by_update(law, follows, adds)
-            follows = counted(follows)
+        follows, adds = by_update(law, follows, adds)
+        follows = gathered(follows, told.step.stage in ("factor", "update"))
         kept = any(t.size > term.size for t in told.terms)
         return Draft(told, place, follows, adds, merged(law.sums), self._law(told, law), term, kept)
 

@@ -58,7 +58,10 @@ def _reached(problem: Problem, twin: Problem, run: Run, name: str) -> Reached:
     rate = problem.optimizer.rate(run.point, held, scaling)
     term = Term(rate.size + factor.size, (), (factor,), rate.shift)
     term.step = Step("update", time, held.name, problem.optimizer.reason, held.key, held.key)
-    (run.told or []).append(Told(term.step, (term,)))
+    told = run.told or []
+    gradients = (i for i, t in enumerate(told) if t.step.stage == "gradient")
+    place = next(i for i in gradients if (told[i].step.time, told[i].step.of) == (time, held.key))
+    told.insert(place + 1, Told(term.step, (term,)))
     own = _negative(twin.optimizer.rate(run.point, held, scaling).form)
     event = Event("update", held.name, time, term, 0, held.name, False, False, held.key, tuple(own.items()))
     return Reached("maximal", event)

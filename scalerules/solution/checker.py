@@ -84,8 +84,8 @@ def law(row: Mapping[str, Any], adds: Linear, rows: Mapping[str, Any], reads: Ma
             return f"a sum over {axis} that is {how} does not give {share}"
     for parent, share in ((rows[name], share) for name, share in row["follows"]):
         there = parent["step"] <= row["step"] and parent["pass"][0] in READS.get(row["pass"], "fbguoc")
-        itself = share < "0" and parent["of"] == row["at"] and parent["pass"] != "gradient" and row["law"] != "mirror"
-        if not there or itself or parent["of"] not in around:
+        itself = share < "0" and parent["of"] == row["at"] and parent["pass"][0] in "foc" and row["pass"][0] in "fboc"
+        if not there or (itself and row["law"] != "mirror") or parent["of"] not in around:
             return f"{row['at']} does not read {parent['of']} there ({parent['row']})"
     powers = {"product": (1,), "mirror": (2,), "update": adds.values()}.get(row["law"], (1, 2))
     for name, share in ((name, share) for name, share in adds.items() if name[0] in "acmu"):

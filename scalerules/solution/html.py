@@ -7,7 +7,7 @@ from html import escape
 
 from .answer import Answer
 from .derivation import Derivation
-from .passes import tables
+from .passes import cause, causes, tables
 from .tree import explained
 from .views import COLUMNS, further, heading, rows
 
@@ -16,17 +16,26 @@ NAME = re.compile(r"\b[EFBGUCL]\d+\b")
 
 
 def html(solution: Answer) -> str:
-    """The rules as a table, then the derivation, folded."""
-    heads = ["parameter", "shape", *COLUMNS, *further(solution)]
-    body = [[f"<b>{escape(name)}</b>", *map(raised, cells)] for name, *cells in rows(solution)]
-    text = f"<p>{escape(heading(solution))}</p>{table(heads, body)}"
+    """The rules as a table, in which every number links to its cause, then the derivation, folded."""
+    prefix = re.sub(r"\W+", "-", f"{solution.graph} {solution.optimizer} {solution.mode} {solution.gauge} ")
+    found = causes(solution.derivation) if solution.derivation is not None else {}
+
+    def cell(name: str, number: str, size: str) -> str:
+        target = cause(found, name, number)
+        return f'<a href="#{prefix}{target}">{raised(size)}</a>' if target else raised(size)
+
+    heads = [*COLUMNS, *further(solution)]
+    body = [[f"<b>{escape(name)}</b>", escape(shape), *(cell(name, *each) for each in zip(heads, cells, strict=True))]
+            for name, shape, *cells in rows(solution)]  # fmt: skip
+    text = f"<p>{escape(heading(solution))}</p>{table(['parameter', 'shape', *heads], body)}"
     if solution.multipliers:
-        text += table(["multiplier", "factor"], [[escape(n), raised(str(e))] for n, e in solution.multipliers.items()])
+        factors = [[escape(name), cell(name, "mult", str(size))] for name, size in solution.multipliers.items()]
+        text += table(["multiplier", "factor"], factors)
     if solution.cone:
         text += f"<p>Holds where {escape(', '.join(solution.cone))}.</p>"
     text += "".join(f"<p>{escape(warning)}</p>" for warning in solution.warnings)
     if solution.derivation is not None:
-        text += f"<details><summary>Derivation</summary>{derivation_html(solution.derivation)}</details>"
+        text += f"<details><summary>Derivation</summary>{derivation_html(solution.derivation, prefix)}</details>"
     return text
 
 

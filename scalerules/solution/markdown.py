@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from .answer import Answer
 from .derivation import Derivation
-from .passes import Table, exponent, tables
+from .passes import Table, cause, causes, exponent, tables
 from .views import COLUMNS, further, heading, rows
 
 NAME = re.compile(r"\b[EFBGUCL]\d+\b")
@@ -23,7 +23,7 @@ LEGEND = (
 def markdown(solution: Answer) -> str:
     """Rules, conditions, passes, assumptions and warnings."""
     derivation = solution.derivation
-    lines = rules(solution, _causes(derivation) if derivation is not None else {})
+    lines = rules(solution, causes(derivation) if derivation is not None else {})
     if solution.constants:
         lines += ["", "## Constant factors of the operations", "", *_constants(solution)]
     if solution.cone:
@@ -67,21 +67,9 @@ def _legend(derivation: Derivation) -> str:
     return LEGEND.format(growths=said or "none grows", unknowns=unknowns, names=notes)
 
 
-def _causes(derivation: Derivation) -> dict[str, str]:
-    """The condition or row behind every number, by symbol, or by parameter and number."""
-    found = {each.symbol: each.condition for each in derivation.solved if each.condition}
-    for name, forms in derivation.readings.items():
-        for number, form in forms.items():
-            first = next((part for part in form if part in derivation.by_name), None)
-            if first is not None and number not in ("init", "lr"):
-                found[f"{name} {number}"] = first
-    return found
-
-
-def _cause(causes: Mapping[str, str], name: str, number: str, text: str) -> str:
+def _cause(found: Mapping[str, str], name: str, number: str, text: str) -> str:
     """A number that links to what it follows from."""
-    kind = {"init": "a", "lr": "c", "mult": "m"}.get(number)
-    target = causes.get(f"{kind}_{name}" if kind else f"{name} {number}")
+    target = cause(found, name, number)
     return f"[{text}](#{target.lower()})" if target else text
 
 

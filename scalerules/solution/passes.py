@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scalerules.sizes.exponents import Exponents
@@ -132,3 +132,20 @@ def relevant(derivation: Derivation) -> set[str]:
 def glossary() -> Sequence[tuple[str, str]]:
     """The words of a derivation with what they mean."""
     return list(GLOSSARY.items())
+
+
+def causes(derivation: Derivation) -> dict[str, str]:
+    """The condition or row behind every number: see `cause`."""
+    found = {each.symbol: each.condition for each in derivation.solved if each.condition}
+    for name, forms in derivation.readings.items():
+        for number, form in forms.items():
+            first = next((part for part in form if part in derivation.by_name), None)
+            if first is not None and number not in ("init", "lr"):
+                found[f"{name} {number}"] = first
+    return found
+
+
+def cause(found: Mapping[str, str], name: str, number: str) -> str | None:
+    """The condition or row behind a number of a parameter or a multiplier, of those that `causes` found."""
+    kind = {"init": "a", "lr": "c", "mult": "m"}.get(number)
+    return found.get(f"{kind}_{name}" if kind else f"{name} {number}")

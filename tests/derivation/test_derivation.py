@@ -223,7 +223,9 @@ def test_a_solution_is_like_a_mapping_and_shows_itself_in_a_notebook():
     assert len(found) == 4 and list(found) == ["input", "h1", "h2", "output"] and "h1" in found
     assert found._ipython_key_completions_() == list(found)
     page = found._repr_html_()
-    assert 'href="#row-F3"' in page and "width<sup>" in page
+    assert "width<sup>" in page and '<a href="#mlp-adam-joint-plain-E2">width<sup>' in page
+    targets = set(re.findall(r'href="#([^"]*)"', page))
+    assert targets <= set(re.findall(r'id="([^"]*)"', page)) and "mlp-adam-joint-plain-F3" in targets
 
 
 def test_a_page_links_every_number_to_its_cause():
