@@ -111,10 +111,19 @@ def test_what_the_built_pages_link_to_is_there(tmp_path):
         check(tmp_path)
 
 
-def test_a_missing_bundled_file_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(building, "BUNDLED", {"site.css": tmp_path})
-    with pytest.raises(SiteError, match="site.css: the site needs this file"):
-        building._write([], tmp_path / "pages")
+def test_a_missing_bundled_file_is_named_before_anything_is_derived(tmp_path, monkeypatch):
+    monkeypatch.setattr(building, "BUNDLED", {"site.css": tmp_path, "site.js": building.ASSETS})
+    with pytest.raises(SiteError) as found:
+        building.build(tmp_path / "built")
+    assert str(found.value) == f"{tmp_path / 'site.css'}: the site needs this file"
+    assert not (tmp_path / "built").exists()
+
+
+def test_a_page_that_the_navigation_lacks_is_named_before_anything_is_derived(tmp_path, monkeypatch):
+    monkeypatch.setattr(building, "guides", lambda: [Page("stray.md", "stray", "# Stray")])
+    with pytest.raises(SiteError, match=re.escape("stray.md: the navigation does not name it")):
+        building.build(tmp_path / "built")
+    assert not (tmp_path / "built").exists()
 
 
 @pytest.mark.parametrize(

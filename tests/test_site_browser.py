@@ -67,7 +67,7 @@ def own(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
         yield opened
         opened.close()
 
@@ -126,6 +126,9 @@ def test_a_cell_and_an_edge_open(site, browser):
     told = page.locator(".sr-story").inner_text()
     lines = sr.derive("transformer", optimizer="adam").explain("attention.W_Q").splitlines()
     assert next(line for line in lines if line.startswith("lr = ")).partition(": ")[2] in told
+    laws = page.locator(".sr-tree a").evaluate_all("all => all.map(one => one.href)")
+    assert {Path(law).name for law in laws} == {"einsum.html", "adam.html"}
+    assert all(Path(law.removeprefix("file://")).is_file() for law in laws), "rows link to the law that gave them"
     page.get_by_role("button", name="Show what is in the block").click()
     page.locator(".sr-figure.whole .sr-hit").nth(3).click(force=True)
     assert "at the start" in page.locator(".sr-edge").inner_text()
@@ -153,7 +156,9 @@ def _grave(page: Any) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(site, browser, scheme):
     for name in KINDS:
-        assert not _grave(Looked(browser, site / f"{name}.html", scheme=scheme).page), name
+        looked = Looked(browser, site / f"{name}.html", scheme=scheme)
+        assert not _grave(looked.page), name
+        looked.context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -44,7 +44,11 @@ def build(folder: Path = BUILD, only: Sequence[str] = (), jobs: int = 2) -> Chec
     Raises `SiteError`.
     """
     names = tuple(name for name in catalogue() if not only or name in (*only, "mlp"))
-    pages = with_sources(every_page(names, folder, jobs))
+    _bundled()
+    beside = _beside(names)
+    settings(beside)  # what the navigation lacks is said before minutes of deriving
+    asked = [one for name in names for one in asked_of(name)]
+    pages = with_sources([*beside, *architecture_pages(names, answers(asked, folder / "answers", jobs))])
     config = settings(pages)
     _write(pages, folder / "pages")
     with (folder / "mkdocs.yml").open("w", encoding="utf-8") as file:
@@ -53,11 +57,17 @@ def build(folder: Path = BUILD, only: Sequence[str] = (), jobs: int = 2) -> Chec
     return check(folder / "site")
 
 
-def every_page(names: Sequence[str], folder: Path, jobs: int) -> list[Page]:
-    """The guides as they are, and what the engine makes."""
-    asked = [one for name in names for one in asked_of(name)]
+def _bundled() -> None:
+    """Raises `SiteError` for files that the pages load and that are not there."""
+    missing = [place / name for name, place in BUNDLED.items() if not (place / name).is_file()]
+    if missing:
+        raise SiteError("\n".join(f"{file}: the site needs this file" for file in missing))
+
+
+def _beside(names: Sequence[str]) -> list[Page]:
+    """Every page but those of architectures: the guides as they are, and what the engine makes at once."""
     made = [*operation_pages(), *optimizer_pages(), *gauge_pages(), *reference_pages(), coverage_page(names)]
-    return [*guides(), *architecture_pages(names, answers(asked, folder / "answers", jobs)), *made]
+    return [*guides(), *made]
 
 
 def guides() -> list[Page]:
@@ -77,8 +87,6 @@ def _write(pages: Sequence[Page], folder: Path) -> None:
     shutil.copytree(DOCS / "images", folder / "images")
     (folder / "assets").mkdir()
     for name, place in BUNDLED.items():
-        if not (place / name).is_file():
-            raise SiteError(f"{place / name}: the site needs this file")
         shutil.copy(place / name, folder / "assets" / name)
 
 

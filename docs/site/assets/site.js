@@ -177,8 +177,10 @@ function page(data) {
   }
 
   function branch(text) { // its depth is an indent that stays where the line is broken
-    const line = raised("li", text.trimStart());
-    line.style.setProperty("--depth", text.search(/\S/) / 2 - 1);
+    const [said, law] = text.split("\t");
+    const line = raised("li", said.trimStart());
+    line.style.setProperty("--depth", said.search(/\S/) / 2 - 1);
+    if (law) line.append(" ", make("a", law.split("/")[1], { href: `../${law}.html`, title: "the law of this row" }));
     return line;
   }
 
