@@ -16,6 +16,7 @@ from scalerules.solving.problem import BEYOND, Problem
 from scalerules.terms.term import Symbol
 
 from .above import Key, applications, key_of
+from .pool import RATES, Candidate, Form, Pool, rate_of
 from .saddle import Beyond, Reached
 
 TRIAL = Fraction(1, 16)
@@ -24,11 +25,8 @@ TIES = 12
 """Of so many equally large terms of one event each is looked at."""
 
 
-RATES = ("lr", "update")
-"""The kinds of unknowns that own contributions are read off for."""
 AT_ONCE, PLAIN, ANYHOW = (4, 2), (5, 0), (9, 0)
 """Ranks: of what says plainly and by the first step what an unknown is, of what says so plainly, of everything."""
-Candidate = tuple[Equation, Run]
 Rank = tuple[int, int]
 """How far an equation is from saying what an unknown is, and the step."""
 
@@ -60,14 +58,16 @@ class Reading:
         """Every unknown in the order in which it follows."""
         found = [Given(s, None, why, self.run) for s in self.vectors if (why := self._stated(s))]
         known = {given.symbol for given in found}
-        pool = list(self._candidates(self.run))
+        pool = Pool()
+        pool.add(self._candidates(self.run))
         self._read_off(pool, found, known, AT_ONCE)
         if self.later is not None:
-            pool += [*self._candidates(self.later.run), *((each, self.later.run) for each in self.later.reached)]
+            pool.add(self._candidates(self.later.run))
+            pool.add((each, self.later.run) for each in self.later.reached)
             self._read_off(pool, found, known, AT_ONCE)
         for symbol in self.vectors:
             if symbol not in known and symbol[0] not in RATES and (self.later or not self.short or self.problem.lazy):
-                pool += self._beyond(symbol, known, pool)
+                pool.add(self._beyond(symbol, known, pool.rates))
                 self._read_off(pool, found, known, AT_ONCE)
         self._read_off(pool, found, known, PLAIN)
         self._read_off(pool, found, known, ANYHOW)
@@ -91,41 +91,38 @@ class Reading:
             return "It starts at a saddle: the rate is the one for the steady size of its gradient."
         return None
 
-    def _read_off(self, pool: list[Candidate], found: list[Given], known: set[Symbol], below: Rank) -> None:
+    def _read_off(self, pool: Pool, found: list[Given], known: set[Symbol], below: Rank) -> None:
         """Adds every unknown that a candidate gives, one after the other."""
-        rates = _rates(pool)
+        rates = pool.rates
         while True:
+            pool.close(known)
             ways = self._plainest(pool, known, rates, below)
             if not ways:
                 return
-            symbol, (equation, run) = _shortest(ways, _held(pool, found))
-            also = tuple(other for other in unknowns_of(equation.form) if other != symbol)
-            found.append(Given(symbol, equation, _why(equation), run, also))
+            symbol, candidate = _shortest(ways, _held(pool, found))
+            also = tuple(other for other in unknowns_of(candidate.form) if other != symbol)
+            found.append(Given(symbol, candidate.equation, _why(candidate.equation), candidate.run, also))
             known.add(symbol)
 
     def _plainest(
-        self, pool: list[Candidate], known: Collection[Symbol], rates: Mapping[Symbol, Mapping[Symbol, Fraction]],
-        below: Rank,
-    ) -> list[tuple[Symbol, Candidate]]:  # fmt: skip
+        self, pool: Pool, known: Collection[Symbol], rates: Mapping[Symbol, Form], below: Rank
+    ) -> list[tuple[Symbol, Candidate]]:
         """The equations that say most plainly what an unknown is, themselves or with `rates` put in for open ones."""
         ways: dict[Rank, list[tuple[Symbol, Candidate]]] = {}
-        for candidate in pool:
-            equation = candidate[0]
-            form = equation.form
-            open_ = [symbol for symbol in unknowns_of(form) if symbol not in known]
-            through = len(open_) > 1 and equation.relation == "stable"
-            if through:
-                form = _reduced(form, known, rates)
-                open_ = [symbol for symbol in unknowns_of(form) if symbol not in known]
-            if len(open_) != 1:
+        given: dict[tuple[int, bool], tuple[Symbol, bool] | None] = {}  # by form: most conditions share theirs
+        for candidate in pool.open:
+            equation, stable = candidate.equation, candidate.equation.relation == "stable"
+            key = id(candidate.form), stable
+            if key not in given:
+                given[key] = _one_open(candidate.form, stable, known, rates)
+            if (one := given[key]) is None:
                 continue
-            if equation.relation == "stable" and min(form[open_[0]], equation.form.get(open_[0], 0)) <= 0:
-                continue  # a bound from above
-            if through and (open_[0][0] in RATES or _gives_rate(equation, known)):
+            symbol, through = one
+            if through and _gives_rate(equation, known):
                 continue
-            rank = self._rank(open_[0], equation)
+            rank = self._rank(symbol, equation)
             if rank < below:
-                ways.setdefault(rank, []).append((open_[0], candidate))
+                ways.setdefault(rank, []).append((symbol, candidate))
         return ways[min(ways)] if ways else []
 
     def _rank(self, symbol: Symbol, equation: Equation) -> Rank:
@@ -141,7 +138,7 @@ class Reading:
             plain = {"value": 2, "change": 4, "own": 4, "loss": 6}[event.kind]
         return plain, event.step
 
-    def _candidates(self, run: Run) -> Iterator[Candidate]:
+    def _candidates(self, run: Run) -> Iterator[tuple[Equation, Run]]:
         """What holds with equality: values, changes, contributions of size 0; of equally large terms each."""
         for name, events in own_contributions(run).items():
             reached = [event for event in events if event.term is not None]
@@ -168,13 +165,14 @@ class Reading:
                 seen.add(key)
                 yield same
 
-    def _beyond(self, symbol: Symbol, known: Collection[Symbol], pool: Sequence[Candidate]) -> list[Candidate]:
+    def _beyond(
+        self, symbol: Symbol, known: Collection[Symbol], rates: Mapping[Symbol, Form]
+    ) -> Iterator[tuple[Equation, Run]]:
         """What grows where an unknown is a little larger: a term that hides behind another of the same size.
 
         The rates that are open go along, each so that its own contribution stays what it is.
         """
         moved = {symbol: TRIAL}
-        rates = _rates(pool)
         for rate in [rate for rate in rates if rate not in known and rates[rate].get(rate)] * 2:
             gone = sum((share * moved.get(s, Fraction(0)) for s, share in rates[rate].items()), Fraction(0))
             moved[rate] = moved.get(rate, Fraction(0)) - gone / rates[rate][rate]
@@ -183,7 +181,7 @@ class Reading:
         steps = problem.steps if problem.isolated else problem.steps + BEYOND
         run = problem.run(point, steps, lambda events: any(e.unstable for e in events), told=True)
         grown = [event for event in run.events if event.unstable and event.kind != "gradient"]
-        return [(e, run) for event in grown for e in self._equal(Equation("stable", event))]
+        return ((e, run) for event in grown for e in self._equal(Equation("stable", event)))
 
     def _preference(self, symbol: Symbol) -> str:
         """Why an unknown is what it is, where no condition of the run says it."""
@@ -194,20 +192,23 @@ class Reading:
         return "Several unknowns share one condition: among them this one keeps its natural size."
 
 
-def _rates(pool: Sequence[Candidate]) -> dict[Symbol, Mapping[Symbol, Fraction]]:
-    """What the own contribution of every parameter says of its rate."""
-    return {_rate_of(e): e.form for e, _ in pool if e.relation == "maximal" and e.event.kind == "own"}
+def _one_open(
+    form: Form, stable: bool, known: Collection[Symbol], rates: Mapping[Symbol, Form]
+) -> tuple[Symbol, bool] | None:
+    """The unknown that a condition of this form gives, if it is one, and whether with `rates` put in for open ones."""
+    open_, short = [symbol for symbol in unknowns_of(form) if symbol not in known], form
+    through = len(open_) > 1 and stable
+    if through:
+        short = _reduced(form, known, rates)
+        open_ = [symbol for symbol in unknowns_of(short) if symbol not in known]
+    if len(open_) != 1 or (through and open_[0][0] in RATES):
+        return None
+    if stable and min(short[open_[0]], form.get(open_[0], 0)) <= 0:
+        return None  # a bound from above
+    return open_[0], through
 
 
-def _rate_of(equation: Equation) -> Symbol:
-    """The rate in an own contribution: beyond a saddle the size of an update."""
-    name = str(equation.event.parameter)
-    return next((symbol for symbol in equation.form if symbol[0] in RATES and symbol[1] == name), ("lr", name))
-
-
-def _reduced(
-    form: Mapping[Symbol, Fraction], known: Collection[Symbol], rates: Mapping[Symbol, Mapping[Symbol, Fraction]]
-) -> dict[Symbol, Fraction]:
+def _reduced(form: Form, known: Collection[Symbol], rates: Mapping[Symbol, Form]) -> dict[Symbol, Fraction]:
     """A form with the open rates put in as what their own contributions say of them."""
     total = dict(form)
     for _ in rates:
@@ -223,7 +224,7 @@ def _reduced(
 
 def _gives_rate(equation: Equation, known: Collection[Symbol]) -> bool:
     """Whether an equation is of the contribution that an open rate is still to be read off."""
-    return equation.event.kind == "own" and _rate_of(equation) not in known
+    return equation.event.kind == "own" and rate_of(equation) not in known
 
 
 def needed(found: Sequence[Given], used: Iterable[Symbol]) -> list[Given]:
@@ -234,11 +235,10 @@ def needed(found: Sequence[Given], used: Iterable[Symbol]) -> list[Given]:
     return [given for given in found if given.symbol[0] != "update" or given.symbol in needed]
 
 
-def _held(pool: Sequence[Candidate], found: Sequence[Given]) -> set[Key]:
+def _held(pool: Pool, found: Sequence[Given]) -> set[Key]:
     """What needs no story any more: the terms of conditions that are said, and contributions that rates will keep."""
     said, known = [given.equation for given in found if given.equation is not None], {given.symbol for given in found}
-    owns = [equation for equation, _ in pool if equation.relation == "maximal" and equation.event.kind == "own"]
-    stay = [equation for equation in owns if _rate_of(equation) not in known]
+    stay = [equation for equation in pool.owns if rate_of(equation) not in known]
     return {key_of(equation.event.term) for equation in (*said, *stay) if equation.event.term is not None}
 
 
@@ -249,7 +249,7 @@ def _shortest(ways: Sequence[tuple[Symbol, Candidate]], held: set[Key]) -> tuple
         return ways[0]
 
     def length(way: tuple[Symbol, Candidate]) -> tuple[int, Fraction]:
-        event = way[1][0].event
+        event = way[1].equation.event
         assert event.term is not None
         return applications(event.term, held), sum((abs(event.form[s]) for s in unknowns_of(event.form)), Fraction(0))
 
