@@ -3,7 +3,9 @@
 A weight maps in-axes to out-axes: *hidden* where both grow, *narrow* where only the in-axis does, *vector* else
 (inputs, tables, biases, gains, scalars). A parameter that no layer of torch reads is what `BY_HAND` says, by model and
 pattern of its name; without an entry it is hidden where two of its axes grow, and else a vector. Behind a narrow weight
-that is no readout what matters is of order one at the start, so both -1/2 and -1 pass there.
+that is no readout what matters is of order one at the start, so both -1/2 and -1 pass there. *Positions* are vectors
+that queries are multiplied with behind the module's own `1/sqrt(head)`: for `1/head`, which the scores need, that is a
+root too much.
 """
 
 from __future__ import annotations
@@ -22,11 +24,14 @@ CLASSES: dict[str, tuple[set[Fraction], set[Fraction]]] = {
     "vector": ({Fraction(0)}, {Fraction(0)}),
     "hidden": ({HALF}, {Fraction(-1)}),
     "narrow": ({HALF, Fraction(-1)}, {Fraction(-1)}),
+    "positions": ({HALF}, {HALF}),
 }
 """Exponents of the initial standard deviation and of Adam's rate, multipliers included."""
 
 BY_HAND: dict[tuple[str, str], str] = {
     ("*", "*.mlp.gate.weight"): "narrow",  # a router is a bare parameter in transformers
+    ("SSMLoRA", "A.*"): "narrow",  # h @ A.T, to a fixed rank
+    ("RelativePositions", "Er"): "positions",
 }
 
 FOLDED = r"\*|\d*:\d*(:\d*)?"

@@ -1,6 +1,6 @@
 """Trains traced modules of the lists with their derived rules and prints what `verify` says of each.
 
-    python benchmarks/verify_zoo.py [NAME or LIST ...] [--store FILE] [--limit SECONDS] [--sizes 1,2,4] [--seeds 2]
+    python benchmarks/verify_zoo.py [NAME or LIST ...] [--store FILE] [--limit SECONDS] [--sizes 1,2,4,8] [--seeds 2]
 
 Lists are `zoo`, `more`, `plain` and `new`. AdamW, along the first scale; widths are the smallest that the list gives
 times `--sizes`. Each model runs in a process of its own and is kept in the file, so that a run goes on where it was
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="models or lists")
     parser.add_argument("--store", type=Path, help="a file of rows that a later run goes on with")
     parser.add_argument("--limit", type=float, default=LIMIT, help="processor seconds for one model")
-    parser.add_argument("--sizes", default="1,2,4", help="multiples of the smallest width")
+    parser.add_argument("--sizes", default="1,2,4,8", help="multiples of the smallest width")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()

@@ -18,6 +18,7 @@ from torch import Tensor
 from scalerules.architecture.ends import first, last
 from scalerules.architecture.graph import Graph
 from scalerules.architecture.uses import matrix, uses
+from scalerules.errors import ScaleRulesError
 from scalerules.measurement.verification.judge import Key
 from scalerules.optimizers.law import RADIUS
 from scalerules.optimizers.symbolic import Facts
@@ -153,7 +154,11 @@ def gradients(program: AbstractProgram, parameters: Mapping[str, Tensor], data: 
     leaves = {name: value.detach().requires_grad_(name in names) for name, value in parameters.items()}
     forward = program.forward(leaves, data, look=look)
     loss = program.loss(forward, data)
-    derivatives = torch.autograd.grad(loss, [leaves[name] for name in names], allow_unused=True)
+    try:
+        derivatives = torch.autograd.grad(loss, [leaves[name] for name in names], allow_unused=True)
+    except NotImplementedError as error:
+        said, where = f"cannot be trained: {str(error).splitlines()[0].rstrip('.')}", f"graph {program.graph.name!r}"
+        raise ScaleRulesError(said, where=where, hint="write it with other operations") from error
     zipped = zip(names, derivatives, strict=True)
     return forward, float(loss.detach()), {n: torch.zeros_like(leaves[n]) if g is None else g for n, g in zipped}
 

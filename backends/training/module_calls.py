@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from scalerules.errors import ScaleRulesError
+from scalerules.tracing.exporting.nodes import source_of
+
 from . import recurrences
 
 
@@ -20,8 +23,16 @@ class Calls(fx.Interpreter):
         self.factors, self.seen = factors, dict[str, Tensor]()
 
     def run_node(self, n: fx.Node) -> Any:
-        """One call; attention takes its factor as an argument, everything else is multiplied behind it."""
-        result = self.called(n)
+        """One call; attention takes its factor as an argument, everything else is multiplied behind it.
+
+        Raises `ScaleRulesError`, with the line, where torch cannot run it or has no derivative of it.
+        """
+        try:
+            result = self.called(n)
+        except RuntimeError as error:
+            said = f"{n.target} cannot be trained: {str(error).splitlines()[0].rstrip('.')}"
+            hint = "verify the graph instead of the module: write graph.to_yaml() to a file and read it with sr.graph"
+            raise ScaleRulesError(said, where=source_of(n) or n.name, hint=hint) from error
         if isinstance(result, Tensor):
             self.seen[n.name] = result
         return result
@@ -36,6 +47,9 @@ class Calls(fx.Interpreter):
         if factor is None or n.op != "call_function":
             return super().run_node(n)
         args, kwargs = self.fetch_args_kwargs_from_env(n)
+        if n.target in BIASED:  # the factor stands at the product and not at its bias
+            args = [arg * factor if i == BIASED[n.target] else arg for i, arg in enumerate(args)]
+            return n.target(*args, **kwargs)  # type: ignore[operator]
         if "scaled_dot_product" in str(n.target):
             scale = kwargs.get("scale")
             own = args[0].shape[-1] ** -0.5 if scale is None else scale
@@ -43,10 +57,46 @@ class Calls(fx.Interpreter):
         return n.target(*args, **kwargs) * factor  # type: ignore[operator]
 
 
+def slice_written(x: Tensor, part: Tensor, dim: int = 0, start: int | None = None, end: int | None = None,
+                  step: int = 1) -> Tensor:  # fmt: skip
+    """`aten.slice_scatter`: a tensor with a part of an axis written over."""
+    return _written(x, part, dim, slice(start, end, step))
+
+
+def row_written(x: Tensor, part: Tensor, dim: int, index: int) -> Tensor:
+    """`aten.select_scatter`: a tensor with one entry of an axis written over."""
+    return _written(x, part, dim, index)
+
+
+def _written(x: Tensor, part: Tensor, dim: int, where: slice | int) -> Tensor:
+    result = x.clone()
+    result[(*[slice(None)] * (dim % x.ndim), where)] = part
+    return result
+
+
+def copied(target: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
+    """`aten.copy`: a tensor in the shape and the precision of another."""
+    return source.to(target.dtype).expand_as(target)
+
+
+INSTEAD: Mapping[Any, Callable[..., Any]] = {
+    torch.ops.aten.view.default: torch.reshape,  # the strides of what a recurrence returns are others
+    torch.ops.aten.slice_scatter.default: slice_written,  # torch's own have no derivative for complex numbers,
+    torch.ops.aten.select_scatter.default: row_written,
+    torch.ops.aten.copy.default: copied,  # or for none
+}
+
+
+BIASED: Mapping[Any, int] = {
+    torch.ops.aten.linear.default: 0, torch.ops.aten.convolution.default: 0, torch.ops.aten.addmm.default: 1,
+}  # fmt: skip
+"""Products with a bias, and which argument is a factor of the product alone."""
+
+
 def _run_instead(n: fx.Node) -> Callable[..., Any] | None:
-    """What runs a loop over time that was exported as one call, and a view of its result, whose strides are others."""
-    if n.target is torch.ops.aten.view.default:
-        return torch.reshape
+    """What runs a call that cannot be run as it is, and a loop over time that was exported as one call."""
+    if n.op == "call_function" and n.target in INSTEAD:
+        return INSTEAD[n.target]
     library, _, name = str(n.target).partition(".")
     return recurrences.TABLE.get(name.removesuffix(".default")) if library == "scalerules" else None
 

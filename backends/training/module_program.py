@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from scalerules.errors import ScaleRulesError
 from scalerules.tracing.exporting.factories import as_call, call_with, module_of, quiet
 from scalerules.tracing.exporting.ways import evaluation
 from scalerules.tracing.writing.places import Live
@@ -188,7 +189,7 @@ def silent(program: LiveProgram) -> list[str]:
     """The parameters of `training.silent`; none where the module does not run in double precision."""
     try:
         return training.silent(program)
-    except RuntimeError:  # constants of single precision that a call does not take beside double
+    except (RuntimeError, ScaleRulesError):  # constants of single precision that a call does not take beside double
         return []
 
 

@@ -149,7 +149,8 @@ def _lowered(record: Record, loss: str | None) -> tuple[Any, Any]:
             whole |= conflict.weights
         except Unfoldable as blocks:
             unfolded |= {str(blocks)}
-    raise ScaleRulesError(f"the weights {', '.join(sorted(whole))} are read in ways that do not fit together")
+    said = f"the weights {', '.join(sorted(whole))} are read in ways that do not fit together"
+    raise ScaleRulesError(said, where=f"module {record.model}", hint="read each in the same parts everywhere")
 
 
 def _unlike_the_module(record: Record, nodes: Iterable[Any]) -> str | None:
@@ -158,6 +159,8 @@ def _unlike_the_module(record: Record, nodes: Iterable[Any]) -> str | None:
         return "a loop over time was traced as one scan"
     if any(loop.over == "time" and loop.count is not None and loop.count.scales for loop in record.repetitions):
         return "a block that is applied again is traced as its sum"
+    if (complex_one := next((w.name for w in record.weights if w.trained and "complex" in w.dtype), None)) is not None:
+        return f"the weight {complex_one!r} is complex"
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from fractions import Fraction
 from typing import Any
 
@@ -547,3 +548,23 @@ def test_a_rule_is_found_by_the_name_of_a_block():
     assert "blocks.*.up.weight" in solution.explain("blocks.2.up.weight")
     with pytest.raises(UnknownName, match=r"unknown parameter 'blocks.2.upp.weight'"):
         solution["blocks.2.upp.weight"]
+
+
+def test_a_state_of_zeros_beside_the_input_is_not_read():
+    """In front of the first step the columns of the state contribute nothing: nothing is asked of them there."""
+
+    class Cell(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.width, self.cell, self.last = width, nn.Linear(6 + width, width), nn.Linear(width, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = torch.zeros(x.shape[0], self.width)
+            for t in range(x.shape[1]):
+                h = torch.tanh(self.cell(torch.cat([x[:, t], h], 1)))
+            return self.last(h)
+
+    graph = sr.trace(Cell, {"width": (32, 48, 64)}, lambda width: torch.ones(4, 3, 6))
+    reads = Counter(name for _, node in graph.walk() for name in node.parameters)
+    assert reads["cell.weight[:, 0:6]"] == 3
+    assert reads["cell.weight[:, 6:6 + width]"] == 2

@@ -178,7 +178,7 @@ def test_fourier_transforms_over_positions_keep_sizes() -> None:
 
 
 def test_a_fourier_transform_over_the_width_stops() -> None:
-    with pytest.raises(sr.ScaleRulesError, match="fft along an axis of width entries.*hold that axis fixed"):
+    with pytest.raises(sr.ScaleRulesError, match="fft along an axis of width entries.*hold that axis at one length"):
         sr.trace(lambda width: Spectral(width, 2), WIDTH, vectors)
 
 

@@ -74,4 +74,5 @@ def check_size(model: nn.Module) -> None:
     """Raises `ScaleRulesError` where a module is too large to be built with real memory."""
     entries = sum(p.numel() for p in model.parameters())
     if entries > MAX_REAL:
-        raise ScaleRulesError(f"it has {entries} entries and can be built neither on meta nor with fake tensors")
+        said = f"it has {entries} entries and can be built neither on meta nor with fake tensors"
+        raise ScaleRulesError(said, hint="give smaller scales, or build it under `with torch.device('meta')` yourself")

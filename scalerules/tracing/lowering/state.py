@@ -15,11 +15,13 @@ from scalerules.tracing.record import Argument, Call, Input, Record, Ref, Shape,
 from scalerules.tracing.sketch.axes import Axis
 from scalerules.tracing.sketch.sketch import Sketch, kept_if_done
 from scalerules.tracing.sketch.values import (
+    SUIT,
     Atom,
     Constant,
     Dim,
     Operand,
     Result,
+    Source,
     Unknown,
     Value,
     place,
@@ -51,17 +53,19 @@ class Lowering:
         self.tables = _tables(record)
         self.fixed: dict[str, Value | None] = {}
         """The data that fixed entries along growing axes stand for, by what makes them."""
+        self.zeros: dict[str, bool] = {}
+        """The constants that are zero, by their nodes."""
         self.shown: dict[str, str] = {}
         """The call that returns the value of each node."""
 
     @contextmanager
     def attempt(self) -> Generator[None]:
         """What is lowered in the block stays only if the block ends without an error."""
-        with self.sketch.attempt(), kept_if_done(self.results, self.shown, self.fixed):
+        with self.sketch.attempt(), kept_if_done(self.results, self.shown, self.fixed, self.zeros):
             yield
 
-    def unknown(self, what: str, hint: str | None = None) -> Unknown:
-        """An error at the present call."""
+    def unknown(self, what: str, hint: str) -> Unknown:
+        """An error at the present call: what it is, and what to write instead."""
         return self.sketch.nodes.unknown(what, hint)
 
     # --- what a call reads -------------------------------------------------------------------------
@@ -153,7 +157,17 @@ class Lowering:
         """A constant as a value: entries that are data, or a fixed number of size 0, copied along its axes."""
         if (entries := self.entries_of(constant)) is not None:
             return entries
-        return self.sketch.constant().at([copies(length, self.sketch) for length in constant.shape])
+        value = self.sketch.constant()
+        if constant.number == 0 and isinstance(value.source, str):
+            self.zeros[value.source] = True
+        return value.at([copies(length, self.sketch) for length in constant.shape])
+
+    def is_zero(self, source: Source) -> bool:
+        """Whether a value is a constant of zeros, however it is laid out."""
+        if not isinstance(source, str):
+            return False
+        node = self.sketch.nodes[source]
+        return source in self.zeros or (node.op == "rearrange" and all(map(self.is_zero, node.operands)))
 
     def entries_of(self, constant: Constant) -> Value | None:
         """The entries of a constant as data; None where they are not known or nothing of it grows."""
@@ -233,7 +247,7 @@ def _hints(weight: Weight) -> list[str]:
 def copies(length: Length | None, sketch: Sketch) -> Dim:
     """A dimension along which everything is copied."""
     if length is None:
-        raise sketch.nodes.unknown("a length fits no simple function of the scales")
+        raise sketch.nodes.unknown("a length fits no simple function of the scales", SUIT)
     return () if same(length, fixed(1)) else (Atom(Axis(length), None),)
 
 

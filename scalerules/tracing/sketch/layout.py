@@ -10,7 +10,7 @@ from scalerules.sizes.lengths import Length
 from .axes import Axis
 from .nodes import Nodes
 from .sketch_node import SketchNode, Stretch
-from .values import Atom, Dim, Factor, Part, Source, Value, moved
+from .values import HOLD, PARTS, SUIT, Atom, Dim, Factor, Part, Source, Value, moved
 from .weight_parts import WeightParts
 
 
@@ -36,7 +36,8 @@ class Layout:
             factors = [Factor(axis, axis.length) for axis in axes]
             i, j = value.source.where(atom.slot)
             if value.source.factors[i][j].start is not None:
-                raise self.nodes.unknown(f"a part of the weight {value.source.weight.name!r} is viewed in factors")
+                name = value.source.weight.name
+                raise self.nodes.unknown(f"a part of the weight {name!r} is viewed in factors", PARTS)
             return self._spliced(value, value.source.with_factors(atom.slot, factors), atom.slot, axes)
         slots = self.nodes.slots(value.source)
         labels, fresh = range(len(slots)), range(len(slots), len(slots) + len(axes))
@@ -121,7 +122,7 @@ class Layout:
     def take(self, value: Value, dim: int, length: Length, short: str = "taken") -> Value:
         """Other entries along a dimension that does not grow: selected, padded, shifted, pooled."""
         if value.length(dim).scales and not same(value.length(dim), length):
-            raise self.nodes.unknown(f"cannot follow a selection from an axis of {value.length(dim)} entries")
+            raise self.nodes.unknown(f"cannot follow a selection from an axis of {value.length(dim)} entries", HOLD)
         if not value.dims[dim] and is_one(length):
             return value
         if all(atom.slot is None for atom in value.dims[dim]):
@@ -152,7 +153,7 @@ class Layout:
         """A slice node, which works on the last axis."""
         if isinstance(value.source, Part):
             name = value.source.weight.name
-            raise self.nodes.unknown(f"a part of the weight {name!r} is read, and all of it elsewhere")
+            raise self.nodes.unknown(f"a part of the weight {name!r} is read, and all of it elsewhere", PARTS)
         slots, (atom,) = self.nodes.slots(value.source), value.dims[dim]
         assert atom.slot is not None
         order = [*(s for s in range(len(slots)) if s != atom.slot), atom.slot]
@@ -182,7 +183,7 @@ class Layout:
                     if not same(length, smallest):
                         rest = over(length, smallest)
                         if rest is None or any(value < 1 for value in probe(rest)):
-                            raise self.nodes.unknown(f"{length} and {smallest} entries do not fit together")
+                            raise self.nodes.unknown(f"{length} and {smallest} entries do not fit together", SUIT)
                         values[i] = self.split(values[i], d, index, (smallest, rest))
                 index += 1
         return values

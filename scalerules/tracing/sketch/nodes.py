@@ -70,6 +70,6 @@ class Nodes(Mapping[str, SketchNode]):
         finally:
             self.body = before
 
-    def unknown(self, what: str, hint: str | None = None) -> Unknown:
-        """An error at the present call."""
+    def unknown(self, what: str, hint: str) -> Unknown:
+        """An error at the present call: what it is, and what to write instead."""
         return Unknown(what, where=place(self.call) if self.call else None, hint=hint)

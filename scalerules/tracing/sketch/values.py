@@ -14,6 +14,12 @@ from scalerules.tracing.record import Call, Shape, Weight
 
 from .axes import Axis
 
+HOLD = "hold that axis at one length at all sizes"
+SUIT = "give scales that suit every division in the module, such as multiples of 64"
+PARTS = "read it in the same parts everywhere, or make two weights of it"
+APART = "view one axis at a time, so that each axis that grows stays one of its own"
+"""What to write where an axis that grows, a length, a part of a weight or a view cannot be followed."""
+
 
 class Unknown(ScaleRulesError):
     """A call that cannot be lowered: its name, the module that it stands in, and the line of the program."""

@@ -149,3 +149,40 @@ def test_calls_have_the_same_names_whatever_the_kernel_of_attention() -> None:
     values = program.forward(program.initial(0), program.data(0)).all_values()
     assert graph.live is not None
     assert set(values) >= set(graph.live.nodes) and sum(len(calls) == 3 for calls in graph.live.nodes.values()) > 5
+
+
+def test_a_complex_tensor_that_is_written_to_trains() -> None:
+    """`out[..., :m] = low` of a Fourier operator: torch has no derivative of the functional call."""
+
+    class Operator(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(4, width), nn.Linear(width, 3)
+            self.weight = nn.Parameter(torch.randn(width, width) / width)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            spectrum = torch.fft.rfft(self.first(x), dim=1)
+            out = torch.zeros_like(spectrum)
+            out[:, :2] = spectrum[:, :2] @ self.weight.to(out.dtype)
+            out[:, 2] = spectrum[:, 2]
+            return self.last(torch.fft.irfft(out, n=x.shape[1], dim=1))
+
+    graph = sr.trace(Operator, {"width": (32, 48, 64)}, lambda width: torch.ones(2, 6, 4))
+    program = LiveProgram(graph, sr.derive(graph, "adamw"), BASE, BASE)
+    losses = training.losses(program, training.Trial(0.01))
+    assert losses[-1] < losses[0]
+
+
+def test_what_cannot_be_trained_is_told() -> None:
+    class Untaught(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(4, width), nn.Linear(width, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.special.zeta(self.last(self.first(x)) + 9, torch.ones(()))
+
+    graph = sr.trace(Untaught, {"width": (32, 48, 64)}, lambda width: torch.ones(5, 4))
+    program = LiveProgram(graph, sr.derive(graph, "adamw"), BASE, BASE)
+    with pytest.raises(sr.ScaleRulesError, match="graph 'Untaught': cannot be trained: .*zeta"):
+        training.losses(program, training.Trial(0.01))

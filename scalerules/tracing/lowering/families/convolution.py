@@ -7,7 +7,7 @@ from dataclasses import replace
 from scalerules.sizes.arithmetic import ONE, is_one, over, product, times
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call
-from scalerules.tracing.sketch.values import Constant, Dim, Result, Value
+from scalerules.tracing.sketch.values import HOLD, SUIT, Constant, Dim, Result, Value
 
 from ..state import Lowering, as_length, operation
 from ..table import lowers
@@ -57,7 +57,7 @@ def windows(lowering: Lowering, x: Value, out: list[Length], taps: list[Length])
         x = lowering.sketch.layout.merge(x, dim)
     growing = [length for length in [*out, *taps] if length.scales]
     if growing:
-        raise lowering.unknown(f"a convolution over an axis of {growing[0]} positions, which grow, is not known")
+        raise lowering.unknown(f"a convolution over an axis of {growing[0]} positions, which grow, is not known", HOLD)
     return rearranged(lowering, x, [x.length(0), x.length(1), *out, *taps])
 
 
@@ -75,7 +75,7 @@ def _cut(lowering: Lowering, value: Value, dim: int, groups: Length) -> Value:
     """A dimension in front of which its groups stand as one of their own."""
     inner = over(value.length(dim), groups)
     if inner is None:
-        raise lowering.unknown(f"cannot make {groups} groups of {value.length(dim)} channels")
+        raise lowering.unknown(f"cannot make {groups} groups of {value.length(dim)} channels", SUIT)
     if is_one(inner):
         return value.at([*value.dims[: dim + 1], (), *value.dims[dim + 1 :]])
     value = lowering.sketch.layout.split(lowering.sketch.layout.merge(value, dim), dim, 0, (groups, inner))
@@ -114,7 +114,7 @@ def pixel_shuffle(lowering: Lowering, call: Call) -> Result:
     r = as_length(call.args[1]) or ONE
     inner = over(value.length(1), times(r, r))
     if inner is None:
-        raise lowering.unknown("the channels cannot be spread over positions")
+        raise lowering.unknown("the channels cannot be spread over positions", SUIT)
     parts = [inner, r, r]
     value = lowering.sketch.layout.split(lowering.sketch.layout.merge(value, 1), 1, 0, parts)
     atoms = list(value.dims[1])

@@ -7,7 +7,7 @@ from typing import cast
 
 from scalerules.sizes.arithmetic import ONE, same
 from scalerules.tracing.record import Call, Shape
-from scalerules.tracing.sketch.values import Result, Value
+from scalerules.tracing.sketch.values import HOLD, Result, Value
 
 from ..state import Lowering, operation
 from ..table import lowers
@@ -31,7 +31,7 @@ def transformed(lowering: Lowering, call: Call) -> Result:
         if value.length(dim).scales:
             raise lowering.unknown(
                 f"{name.removeprefix('fft_')} along an axis of {value.length(dim)} entries, which grows, is not known",
-                hint="hold that axis fixed",
+                HOLD,
             )
         if value.dims[dim]:
             value = lowering.sketch.layout.take(value, dim, call.shape[dim] or ONE, "modes")
@@ -43,7 +43,7 @@ def _grown(value: Value) -> bool:
 
 
 def _refused(lowering: Lowering, name: str, value: Value) -> Result:
-    raise lowering.unknown(f"{name} of a value with axes that grow is not known")
+    raise lowering.unknown(f"{name} of a value with axes that grow is not known", "give it as many axes as it returns")
 
 
 def _dims(lowering: Lowering, call: Call, name: str, rank: int) -> tuple[int, ...]:

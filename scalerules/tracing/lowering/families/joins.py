@@ -10,7 +10,7 @@ from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.axes import Axis
 from scalerules.tracing.sketch.sketch import Sketch
 from scalerules.tracing.sketch.sketch_node import SketchNode
-from scalerules.tracing.sketch.values import Atom, Constant, Loss, Operand, Result, Value, same_source
+from scalerules.tracing.sketch.values import SUIT, Atom, Constant, Loss, Operand, Result, Value, same_source
 
 from ..state import Lowering
 from ..table import lowers
@@ -31,7 +31,7 @@ def cat(lowering: Lowering, call: Call) -> Result:
     values = [p if isinstance(p, Value) else lowering.constant(p) for p in parts]
     length = call.shape[dim]
     if length is None:
-        raise lowering.unknown("a length fits no simple function of the scales")
+        raise lowering.unknown("a length fits no simple function of the scales", SUIT)
     return joined(lowering, values, dim, length)
 
 

@@ -10,7 +10,7 @@ from typing import cast
 from scalerules.ops.functions import SOME
 from scalerules.sizes.arithmetic import ONE, over, power, product, same
 from scalerules.tracing.record import Call
-from scalerules.tracing.sketch.values import Constant, Loss, Result, Stat, Value
+from scalerules.tracing.sketch.values import HOLD, SUIT, Constant, Loss, Result, Stat, Value
 
 from ..state import Lowering, as_length, number, operation
 from ..table import lowers
@@ -102,7 +102,7 @@ def norm(lowering: Lowering, call: Call) -> Result:
     asked = lowering.arg(call, 2, "dim")
     order = lowering.arg(call, 1, "ord", lowering.arg(call, 1, "p", 2))
     if number(order, 2.0) != 2.0:
-        raise lowering.unknown(f"a norm of order {order} is not known")
+        raise lowering.unknown(f"a norm of order {order} is not known", "write it as (x.abs() ** p).sum() ** (1 / p)")
     dims = dims_of(lowering, asked, len(value.dims))
     squares = replace(raised(lowering, value, Fraction(2)), stat=None)
     total = totalled(lowering, squares, dims, bool(lowering.arg(call, 3, "keepdim", False)), "squares")
@@ -143,7 +143,7 @@ def extreme(lowering: Lowering, call: Call) -> Result:
     for dim in dims:
         if value.length(dim).scales:
             raise lowering.unknown(
-                f"{name} over an axis of {value.length(dim)} entries, which grows, is not known"
+                f"{name} over an axis of {value.length(dim)} entries, which grows, is not known", HOLD
             )
     keep = bool(lowering.arg(call, 2, "keepdim", False)) or len(call.shape) == len(value.dims)
     largest = totalled(lowering, value, dims, keep, name)
@@ -175,7 +175,7 @@ def layer_norm(lowering: Lowering, call: Call) -> Result:
     dims = list(range(len(value.dims) - count, len(value.dims)))
     growing = [d for d in dims if value.length(d).scales]
     if len(growing) > 1:
-        raise lowering.unknown("a norm over several axes that grow is not known")
+        raise lowering.unknown("a norm over several axes that grow is not known", "let only one of them grow")
     rms = "rms" in operation(call.target)
     plain = replace(value, curve=None, piece=None, stat=None)
     normed = lowering.sketch.along("rms_norm" if rms else "layer_norm", plain, (growing or dims)[-1], "norm")
@@ -199,7 +199,7 @@ def group_norm(lowering: Lowering, call: Call) -> Result:
     channels = value.length(1)
     inner = over(channels, groups or ONE)
     if inner is None or groups is None:
-        raise lowering.unknown(f"cannot make groups of {channels} channels")
+        raise lowering.unknown(f"cannot make groups of {channels} channels", SUIT)
     value = lowering.sketch.layout.merge(replace(value, curve=None, piece=None, stat=None), 1)
     if same(groups, ONE) or same(inner, ONE):
         normed = lowering.sketch.along("layer_norm", value, 1 if same(groups, ONE) else len(value.dims) - 1, "norm")
@@ -222,7 +222,7 @@ def batch_norm(lowering: Lowering, call: Call) -> Result:
     plain = lowering.sketch.layout.real(replace(value, curve=None, piece=None, stat=None))
     fixed_dims = [d for d, dim in enumerate(plain.dims) if d != 1 and dim and not plain.length(d).scales]
     if not fixed_dims:
-        raise lowering.unknown("a batch norm needs a batch of more than one, or positions")
+        raise lowering.unknown("a batch norm needs a batch of more than one, or positions", "give a larger batch")
     own = fixed_dims[1:] if operation(call.target) == "instance_norm" else []
     dim = max(own or fixed_dims, key=lambda d: plain.length(d).at({}))  # over two entries nothing but signs is left
     normed = affine(
@@ -268,5 +268,5 @@ def log_softmax(lowering: Lowering, call: Call) -> Result:
     """Logits less a common number: as large as the logits, and a function of size 0."""
     value = lowering.value(call, 0)
     if value.length(lowering.dim(lowering.arg(call, 1, "dim", -1), len(value.dims))).scales:
-        raise lowering.unknown("log_softmax over an axis that grows is not known")
+        raise lowering.unknown("log_softmax over an axis that grows is not known", HOLD)
     return lowering.sketch.unary(SOME, replace(value, curve=None, piece=None, stat=None), "log_softmax")

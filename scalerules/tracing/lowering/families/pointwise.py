@@ -132,7 +132,7 @@ def summed(lowering: Lowering, call: Call, a: object, b: object, sign: float) ->
         return normalised_mean(a, b, total, sign)
     value, constant, first = (a, b, True) if isinstance(a, Value) else (b, a, False)
     if not isinstance(value, Value):
-        raise lowering.unknown("adds nothing that can be followed")
+        raise lowering.unknown("adds nothing that can be followed", "compute it in front of the module")
     factor = sign if first else 1.0
     if not first and sign < 0:
         before = curve_of(value)
@@ -207,7 +207,7 @@ def multiplied(lowering: Lowering, a: object, b: object, shape: Shape) -> Value:
         return pairwise(lowering, "einsum", [a, b], shape, "mul")
     value, constant = (a, b) if isinstance(a, Value) else (b, a)
     if not isinstance(value, Value):
-        raise lowering.unknown("multiplies nothing that can be followed")
+        raise lowering.unknown("multiplies nothing that can be followed", "compute it in front of the module")
     if isinstance(constant, Constant) and _spread(value, constant):
         return pairwise(lowering, "einsum", [value, lowering.constant(constant)], shape, "mul")
     return lowering.widened(scaled(lowering, value, constant), shape)

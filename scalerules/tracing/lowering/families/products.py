@@ -7,7 +7,9 @@ from typing import TypeAlias
 
 from scalerules.sizes.arithmetic import ONE, fixed, plus
 from scalerules.tracing.record import Call
-from scalerules.tracing.sketch.values import Atom, Constant, Part, Result, Value
+from scalerules.tracing.sketch.axes import Axis
+from scalerules.tracing.sketch.sketch_node import SketchNode
+from scalerules.tracing.sketch.values import Atom, Constant, Part, Result, Source, Value
 
 from ..state import Lowering, as_length, copies, number, operation
 from ..table import lowers
@@ -29,7 +31,8 @@ def contracted(
             summed = any(letter not in result for letter in grown)
             if summed and operand.number is None and lowering.entries_of(operand) is None:
                 raise lowering.unknown(
-                    "a fixed matrix is multiplied along an axis that grows; what it does is not known"
+                    "a fixed matrix is multiplied along an axis that grows; what it does is not known",
+                    "make it a parameter that is not trained: its entries are measured then",
                 )
             operand = lowering.constant(operand)
         ready.append((operand, letters))
@@ -74,6 +77,7 @@ def _parts_of_join(
     """One product for each part of a concatenation of parts that grow and others that do not, as a weight reads them.
 
     The columns that read a fixed number of entries have a rule of their own: among those that grow they would vanish.
+    A part of zeros, the state in front of the first step, gives nothing.
     """
     if len(operands) != 2:
         return None
@@ -83,9 +87,8 @@ def _parts_of_join(
         if w.source.weight.name in lowering.sketch.parts.whole:
             continue
         join = lowering.sketch.nodes[x.source]
-        named = zip(x_letters, x.dims, strict=True)
-        letter = next((name for name, dim in named if len(dim) == 1 and dim[0].slot == join.along), "")
-        if join.op != "concat" or letter in result or letter not in w_letters:
+        letter = _joined_letter(x, x_letters, join)
+        if not letter or letter in result or letter not in w_letters:
             continue
         column = list(w_letters).index(letter)
         axes = [lowering.sketch.nodes.slots(source)[-1] for source in join.operands]
@@ -93,12 +96,26 @@ def _parts_of_join(
             continue
         start, parts = fixed(0), list[list[Labelled]]()
         for source, axis in zip(join.operands, axes, strict=True):
-            dims = [(Atom(axis, d[0].slot),) if n == letter else d for n, d in zip(x_letters, x.dims, strict=True)]
             own = lowering.sketch.layout.stretch(w, column, start, axis.length)
-            parts.append([(Value(source, tuple(dims)), x_letters), (own, w_letters)])
+            if not lowering.is_zero(source):
+                parts.append([(_part(x, x_letters, letter, source, axis), x_letters), (own, w_letters)])
             start = plus(start, axis.length)
         return parts
     return None
+
+
+def _joined_letter(value: Value, letters: Sequence[str], join: SketchNode) -> str:
+    """The letter of the axis along which a value was put together, if it was."""
+    if join.op != "concat":
+        return ""
+    named = zip(letters, value.dims, strict=True)
+    return next((name for name, dim in named if len(dim) == 1 and dim[0].slot == join.along), "")
+
+
+def _part(value: Value, letters: Sequence[str], letter: str, source: Source, axis: Axis) -> Value:
+    """One of the values that were put side by side along a letter, with the dimensions of the whole."""
+    named = zip(letters, value.dims, strict=True)
+    return Value(source, tuple((Atom(axis, dim[0].slot),) if name == letter else dim for name, dim in named))
 
 
 def _weights(operands: Sequence[tuple[Value, Sequence[str]]], letter: str) -> bool:
@@ -245,7 +262,7 @@ def einsum(lowering: Lowering, call: Call) -> Result:
         result = ("..." if deep else "") + "".join(sorted(c for c in set(seen) if seen.count(c) == 1))
     named = [_letters(part, _rank(o), deep) for part, o in zip(parts, operands, strict=True)]
     if any(len(set(letters)) < len(letters) for letters in named):
-        raise lowering.unknown("an einsum takes a diagonal")
+        raise lowering.unknown("an einsum takes a diagonal", "take torch.diagonal in front of it")
     return contracted(lowering, list(zip(operands, named, strict=True)), _letters(result, None, deep), "einsum")
 
 
@@ -263,4 +280,4 @@ def grouped_mm(lowering: Lowering, call: Call) -> Result:
         return contracted(lowering, [(x, ["s", "i"]), (w, ["e", "i", "o"])], ["s", "o"], "experts")
     if _rank(x) == 3 and _rank(w) == 3:
         return contracted(lowering, [(x, ["e", "s", "i"]), (w, ["e", "i", "o"])], ["e", "s", "o"], "experts")
-    raise lowering.unknown("this form of grouped product is not known")
+    raise lowering.unknown("this form of grouped product is not known", "write it as an einsum over the experts")

@@ -13,7 +13,7 @@ from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.axes import Axis
 from scalerules.tracing.sketch.sketch_node import SketchNode
-from scalerules.tracing.sketch.values import Atom, Constant, Dim, Result, Value
+from scalerules.tracing.sketch.values import SUIT, Atom, Constant, Dim, Result, Value
 
 from ..state import Lowering, copies, operation
 from ..table import lowers
@@ -47,7 +47,7 @@ def _gates(lowering: Lowering, x: Value, weight: Value, bias: Value | None, coun
     """`W x + b`, cut into its gates: each has its own rows of the weight."""
     rows = over(weight.length(0), fixed(count))
     if rows is None:
-        raise lowering.unknown(f"cannot cut {weight.length(0)} rows into {count} gates")
+        raise lowering.unknown(f"cannot cut {weight.length(0)} rows into {count} gates", SUIT)
     gates: Gates = []
     batch = _letters(x)[:-1]
     for i in range(count):
@@ -110,12 +110,12 @@ def recurrent(lowering: Lowering, call: Call) -> Result:
     name = operation(call.target)
     x, weights = lowering.value(call, 0), list(lowering.arg(call, 2))
     if "data" in call.target:
-        raise lowering.unknown("packed sequences are not known")
+        raise lowering.unknown("packed sequences are not known", "give padded ones")
     biases, layers, both = bool(call.args[3]), _count(call.args[4]), bool(call.args[7])
     per_cell = 4 if biases else 2
     directions = 2 if both else 1
     if len(weights) != per_cell * layers * directions:
-        raise lowering.unknown("projections inside of an LSTM are not known")
+        raise lowering.unknown("projections inside of an LSTM are not known", "put a Linear behind it instead")
     x = lowering.sketch.layout.real(x)
     outs: list[Value] = []
     for layer in range(layers):

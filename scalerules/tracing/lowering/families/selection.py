@@ -8,7 +8,7 @@ from dataclasses import replace
 from scalerules.sizes.arithmetic import ONE, fixed, plus, probe, same
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call, Shape
-from scalerules.tracing.sketch.values import Constant, Dim, Filling, Loss, Result, Value
+from scalerules.tracing.sketch.values import HOLD, SUIT, Constant, Dim, Filling, Loss, Result, Value
 
 from ..state import Lowering, as_length, copies, operation
 from ..table import lowers
@@ -22,7 +22,8 @@ def embedding(lowering: Lowering, call: Call) -> Result:
     table, indices = lowering.value(call, 0), lowering.arg(call, 1)
     bag = operation(call.target) != "embedding"
     if table.length(0).scales:
-        raise lowering.unknown(f"a table of {table.length(0)} rows, which grow, is not known")
+        said = f"a table of {table.length(0)} rows, which grow, is not known"
+        raise lowering.unknown(said, "hold the number of its rows fixed")
     if isinstance(table.source, str):
         rows = looked_up(lowering, table, call.shape, 1)
     else:
@@ -37,7 +38,7 @@ def embedding(lowering: Lowering, call: Call) -> Result:
 
 def _known(lowering: Lowering, shape: Shape) -> list[Length]:
     if any(length is None for length in shape):
-        raise lowering.unknown("a length fits no simple function of the scales")
+        raise lowering.unknown("a length fits no simple function of the scales", SUIT)
     return [length for length in shape if length is not None]
 
 
@@ -57,7 +58,7 @@ def index(lowering: Lowering, call: Call) -> Result:
     picked = [i for i, picks in enumerate(given) if picks is not None]
     growing = [i for i in picked if value.length(i).scales]
     if growing:
-        raise lowering.unknown(f"entries are picked from an axis of {value.length(growing[0])}, which grows")
+        raise lowering.unknown(f"entries are picked from an axis of {value.length(growing[0])}, which grows", HOLD)
     return moved_or_dropped(lowering, value, picked, call.shape)
 
 
@@ -88,7 +89,7 @@ def gather(lowering: Lowering, call: Call) -> Result:
     value = lowering.value(call, 0)
     dim = lowering.dim(lowering.arg(call, 1, "dim", 0), len(value.dims))
     if value.length(dim).scales:
-        raise lowering.unknown(f"entries are picked from an axis of {value.length(dim)}, which grows")
+        raise lowering.unknown(f"entries are picked from an axis of {value.length(dim)}, which grows", HOLD)
     if not isinstance(value.source, str):
         return moved_or_dropped(lowering, value, [dim], call.shape)
     return lowering.sketch.layout.take(value, dim, call.shape[dim] or ONE)
@@ -102,7 +103,7 @@ def topk(lowering: Lowering, call: Call) -> Result:
     dim = lowering.dim(lowering.arg(call, position, "dim", -1), len(value.dims))
     if value.length(dim).scales:
         raise lowering.unknown(
-            f"{operation(call.target)} over an axis of {value.length(dim)}, which grows, is not known"
+            f"{operation(call.target)} over an axis of {value.length(dim)}, which grows, is not known", HOLD
         )
     plain = replace(value, curve=None, piece=None, stat=None)
     chosen = lowering.sketch.layout.take(plain, dim, call.shape[dim] or ONE, "chosen")
@@ -115,7 +116,7 @@ def cumulated(lowering: Lowering, call: Call) -> Result:
     value = lowering.value(call, 0)
     dim = lowering.dim(lowering.arg(call, 1, "dim"), len(value.dims))
     if value.length(dim).scales:
-        raise lowering.unknown(f"a running sum over an axis of {value.length(dim)}, which grows, is not known")
+        raise lowering.unknown(f"a running sum over an axis of {value.length(dim)}, which grows, is not known", HOLD)
     return replace(value, curve=None, piece=None, stat=None)
 
 

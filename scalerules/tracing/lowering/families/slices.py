@@ -7,7 +7,7 @@ from dataclasses import replace
 from scalerules.sizes.arithmetic import ONE, fixed, is_one, over, plus, probe, same
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call
-from scalerules.tracing.sketch.values import Constant, Filling, Operand, Piece, Result, Value
+from scalerules.tracing.sketch.values import SUIT, Constant, Filling, Operand, Piece, Result, Value
 
 from ..state import Lowering, as_length, operation
 from ..table import lowers
@@ -23,7 +23,7 @@ def sliced(lowering: Lowering, call: Call) -> Result:
     dim = lowering.dim(lowering.arg(call, 1, "dim", 0), rank)
     wanted = call.shape[dim]
     if wanted is None:
-        raise lowering.unknown("the length of a slice fits no simple function of the scales")
+        raise lowering.unknown("the length of a slice fits no simple function of the scales", SUIT)
     step = as_length(lowering.arg(call, 4, "step", 1)) if operation(call.target).startswith("slice") else ONE
     start = _start(lowering.arg(call, 2, "start"), value.length(dim))
     if step is not None and not is_one(step):
@@ -38,7 +38,7 @@ def _unwritten(lowering: Lowering, given: Filling, call: Call) -> Operand:
         if same(place, start) and part.length(given.dim) == call.shape[given.dim]:
             return part
         if probe(place)[0] <= probe(start)[0] < probe(plus(place, part.length(given.dim)))[0]:
-            raise lowering.unknown("reads across parts of a tensor that is being filled")
+            raise lowering.unknown("reads across parts of a tensor that is being filled", "join them with torch.cat")
     return Constant(call.shape)
 
 
@@ -103,7 +103,7 @@ def split(lowering: Lowering, call: Call) -> Result:
     for shape in call.shapes:
         length = shape[dim]
         if length is None:
-            raise lowering.unknown("the length of a part fits no simple function of the scales")
+            raise lowering.unknown("the length of a part fits no simple function of the scales", SUIT)
         parts.append(stretched(lowering, value, dim, start, length))
         start = plus(start, length)
     return tuple(parts)

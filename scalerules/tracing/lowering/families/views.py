@@ -9,7 +9,7 @@ from scalerules.sizes.arithmetic import ONE, constant, is_one, negative, over, p
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.axes import Axis
-from scalerules.tracing.sketch.values import Atom, Constant, Dim, Piece, Result, Value
+from scalerules.tracing.sketch.values import APART, SUIT, Atom, Constant, Dim, Piece, Result, Value
 
 from ..state import Lowering, as_length, copies, number, operation
 from ..table import lowers
@@ -39,7 +39,7 @@ def viewed(lowering: Lowering, value: Value, shape: Shape) -> Value:
     wanted: list[Length] = []
     for length in shape:
         if length is None:
-            raise lowering.unknown("a length fits no simple function of the scales")
+            raise lowering.unknown("a length fits no simple function of the scales", SUIT)
         wanted.append(length)
     value = value.at([tuple(atom for dim in value.dims for atom in dim)])  # all factors in one row
     dims: list[Dim] = []
@@ -48,7 +48,7 @@ def viewed(lowering: Lowering, value: Value, shape: Shape) -> Value:
         rest, first = length, done
         while not is_one(rest):
             if done >= len(value.dims[0]):
-                raise lowering.unknown(f"cannot view it as {length} entries")
+                raise lowering.unknown(f"cannot view it as {length} entries", SUIT)
             atom = value.dims[0][done]
             if not same(atom.axis.length, rest) and probe(atom.axis.length) > probe(rest):
                 other = over(atom.axis.length, rest)
@@ -73,7 +73,7 @@ def _mixed(lowering: Lowering, value: Value, wanted: Sequence[Length]) -> Value:
     whole = len(growing) == len(grown) and all(same(a.axis.length, b) for a, b in zip(growing, grown, strict=True))
     if not whole:
         raise lowering.unknown(
-            f"cannot view {product(a.axis.length for a in value.dims[0])} entries across axes"
+            f"cannot view {product(a.axis.length for a in value.dims[0])} entries across axes", APART
         )
     return rearranged(lowering, value, wanted)
 
@@ -85,7 +85,7 @@ def rearranged(lowering: Lowering, value: Value, wanted: Sequence[Length]) -> Va
     growing = [atom for dim in value.dims for atom in dim if atom.axis.length.scales]
     grown = [length for length in wanted if length.scales]
     if len(growing) != len(grown) or not all(same(a.axis.length, b) for a, b in zip(growing, grown, strict=True)):
-        raise lowering.unknown("entries are put along an axis that grows in a way that is not known")
+        raise lowering.unknown("entries are put along an axis that grows in a way that is not known", APART)
     result: list[int] = []
     new: list[Axis] = []
     dims: list[Dim] = []
