@@ -1,0 +1,258 @@
+"""One graph written in other ways has one rule: the catalogue and random graphs, under three optimizers.
+
+    python -m benchmarks.metamorphic [WORD ...] [--graphs 100] [--store FILE] [--minutes 600]
+
+Each graph is written again with other names, in another order, with identities behind what is read, with matrices read
+through views, with its rule in other gauges, and with a factor behind each layer against the same in front of it.
+Prints what differs, and the table that docs/theory.md sums up. With `--store` the same command goes on where it was
+stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
+from functools import cache, partial
+from typing import Any
+
+import scalerules as sr
+from scalerules.errors import Clash
+from scalerules.measurement.fuzzing.random_graphs import draw
+
+from .stored import Row, Store
+
+Document = dict[str, Any]
+Change = Callable[[Document], Document]
+OPTIMIZERS = ("adamw", "sgd", "muon")
+CATALOGUE = ("convnet", "fourier", "hybrid", "llama", "lora", "lru", "mamba", "mamba2", "mlp", "moe", "s4d", "s5",
+       "sparse", "transformer", "vit")  # fmt: skip
+
+
+def nodes_of(document: Document) -> list[tuple[dict[str, Any], str, dict[str, Any]]]:
+    """Every node with its name and the scope that it stands in."""
+    scopes = [document["nodes"], *(node["body"] for node in document["nodes"].values() if "body" in node)]
+    return [(scope, name, node) for scope in scopes for name, node in list(scope.items())]
+
+
+def renamed(document: Document) -> Document:
+    """Axes, parameters and nodes under other names, which sort the other way round."""
+    names = {name: f"z{99 - i:02d}" for i, name in enumerate([*document["axes"], *document["parameters"]])}
+    names |= {name: f"y{99 - i:02d}" for i, (_, name, _) in enumerate(nodes_of(document))}
+    axes = {name: names[name] for name in document["axes"]}
+
+    def length(text: Any, known: Mapping[str, str] = axes) -> Any:
+        return re.sub(r"[A-Za-z_]\w*", lambda m: known.get(m[0], m[0]), text) if isinstance(text, str) else text
+
+    def node(old: Mapping[str, Any]) -> dict[str, Any]:
+        new = dict(old)
+        for field in ("inputs", "parameters"):
+            if field in old:
+                new[field] = [names.get(each, each) for each in old[field]]
+        if "axes" in old:
+            new["axes"] = [axes[axis] for axis in old["axes"]]
+        new |= {field: length(old[field]) for field in ("factor", "offset") if field in old}
+        new |= {field: names[old[field]] for field in ("result",) if field in old}
+        new |= {"axis": axes[old["axis"]]} if "axis" in old else {}
+        return new | ({"body": scope(old["body"])} if "body" in old else {})
+
+    def scope(old: Mapping[str, Any]) -> dict[str, Any]:
+        return {names[name]: node(each) for name, each in old.items()}
+
+    parameters = {
+        names[name]: {**held, "axes": [axes[axis] for axis in held["axes"]],
+                      **{field: length(held[field]) for field in ("factor", "density") if field in held}}
+        for name, held in document["parameters"].items()
+    }  # fmt: skip
+    before = list(axes.items())  # an axis is written with those that stand before it
+    return document | {
+        "axes": {axes[n]: length(text, dict(before[:i])) for i, (n, text) in enumerate(document["axes"].items())},
+        "parameters": parameters, "nodes": scope(document["nodes"]),
+        "outputs": [names[name] for name in document["outputs"]],
+    }  # fmt: skip
+
+
+def reordered(document: Document) -> Document:
+    """Nodes and parameters listed in another order."""
+
+    def shuffled(old: Mapping[str, Any]) -> dict[str, Any]:
+        names = list(old)
+        random.Random(len(names)).shuffle(names)
+        return {n: {**old[n], "body": shuffled(old[n]["body"])} if "body" in old[n] else old[n] for n in names}
+
+    return document | {"nodes": shuffled(document["nodes"]), "parameters": shuffled(document["parameters"])}
+
+
+def with_identities(document: Document) -> Document:
+    """An identity behind every value that is read."""
+    for scope, name, node in nodes_of(document):
+        if node["op"] in ("input", "repeat", "top_k", "residual") or scope is not document["nodes"]:
+            continue
+        readers = [other for _, _, other in nodes_of(document) if name in other.get("inputs", ())]
+        if not readers or any(other["op"] == "scan" for other in readers):
+            continue  # the rates of a scan are read as the parts that they are made of
+        for other in readers:
+            other["inputs"] = [f"{name}.same" if source == name else source for source in other["inputs"]]
+        scope[f"{name}.same"] = {"op": "identity", "inputs": [name]}
+    return document
+
+
+def with_views(document: Document) -> Document:
+    """Every matrix that one einsum reads at the top level as a transpose of its transpose."""
+    for scope, _, node in nodes_of(document):
+        if node["op"] != "einsum" or scope is not document["nodes"] or not node.get("inputs"):
+            continue
+        for parameter in list(node.get("parameters", ())):
+            held = document["parameters"][parameter]
+            uses = sum(parameter in other.get("parameters", ()) for _, _, other in nodes_of(document))
+            if uses > 1 or len(held["axes"]) != 2 or held["axes"][0] == held["axes"][1]:
+                continue
+            left, _, right = node["equation"].partition("->")
+            parts = [part.strip() for part in left.split(",")]
+            place = len(node["inputs"]) + node["parameters"].index(parameter)
+            node["parameters"].remove(parameter)
+            node["inputs"].append(f"{parameter}.turned")
+            parts.insert(len(node["inputs"]) - 1, parts.pop(place))
+            node["equation"] = f"{', '.join(parts)} ->{right}"
+            scope[f"{parameter}.turned"] = {
+                "op": "rearrange", "parameters": [parameter], "axes": list(held["axes"]), "equation": "i o -> o i"
+            }  # fmt: skip
+            held["axes"] = held["axes"][::-1]
+    return document
+
+
+def _layers(document: Document) -> Iterator[tuple[dict[str, Any], str, dict[str, Any]]]:
+    """The einsums that read one value with data and one trained matrix that nothing else reads."""
+    for scope, name, node in nodes_of(document):
+        parameters = node.get("parameters", ())
+        if node["op"] != "einsum" or len(node.get("inputs", ())) != 1 or len(parameters) != 1:
+            continue
+        uses = sum(parameters[0] in other.get("parameters", ()) for _, _, other in nodes_of(document))
+        if uses == 1 and document["parameters"][parameters[0]].get("trained", True):
+            yield scope, name, node
+
+
+def _factor(document: Document) -> str:
+    """An axis that grows, to the power -1/2."""
+    axis = next(name for name, length in document["axes"].items() if isinstance(length, str))
+    return f"{axis}^(-1/2)"
+
+
+def behind(document: Document) -> Document:
+    """A factor behind each layer."""
+    factor = _factor(document)
+    for scope, name, node in list(_layers(document)):
+        scope[f"{name}.unscaled"] = dict(node)
+        node.clear()
+        node.update({"op": "scale", "inputs": [f"{name}.unscaled"], "factor": factor})
+    return document
+
+
+def in_front(document: Document) -> Document:
+    """The same factor in front of each layer."""
+    factor = _factor(document)
+    for scope, name, node in list(_layers(document)):
+        scope[f"{name}.scaled"] = {"op": "scale", "inputs": list(node["inputs"]), "factor": factor}
+        node["inputs"] = [f"{name}.scaled"]
+    return document
+
+
+CHANGES: Mapping[str, Change] = {
+    "renamed": renamed, "reordered": reordered, "with identities": with_identities, "with views": with_views
+}  # fmt: skip
+GAUGES = ("table8", "table9", "ntk")
+
+
+Rules = tuple[list[tuple[Fraction, ...]], list[Fraction]] | str
+"""Initial size and rate of every parameter in order, and the free factors; or that there is no rule."""
+
+
+def rules(graph: sr.Graph, optimizer: str, gauge: str = "plain") -> Rules:
+    """The rule of a graph; in another gauge as what it would be without multipliers."""
+    try:
+        solution = sr.derive(graph, optimizer=optimizer, gauge=gauge, lazy=False)
+    except Clash:
+        return "clash"
+    power, scales = 2 if optimizer == "sgd" else 1, [s for s, growth in solution.direction.items() if growth]
+    found = [(rule.init.plus(rule.mult), rule.lr.plus(rule.mult, power)) for rule in in_order(graph, solution)]
+    factors = sorted(exact(exponents[s]) for exponents in solution.multipliers.values() for s in scales)
+    return [tuple(exact(each[s]) for each in pair for s in scales) for pair in found], factors
+
+
+def exact(number: object) -> Fraction:
+    """A number of the algebra package as Python's own."""
+    return Fraction(str(number))
+
+
+def in_order(graph: sr.Graph, solution: sr.Solution) -> Iterator[Any]:
+    """The rules of the parameters as the graph lists them."""
+    return (solution.parameters[name] for name in graph.parameters if name in solution.parameters)
+
+
+def document_of(graph: sr.Graph) -> Document:
+    """The graph as data that may be changed."""
+    return sr.Graph.model_validate(graph.to_dict()).to_dict()
+
+
+@cache
+def _plain(text: str, optimizer: str) -> Rules:
+    return rules(sr.Graph.model_validate_json(text), optimizer)
+
+
+def both(graph: sr.Graph, name: str, optimizer: str) -> tuple[Rules, Rules]:
+    """The rule of a graph in one way and in another."""
+    if name in GAUGES:
+        return rules(graph, optimizer, name), _plain(graph.to_json(), optimizer)
+    if name == "in front":
+        one, other = (sr.Graph.model_validate(change(document_of(graph))) for change in (in_front, behind))
+        return rules(one, optimizer), rules(other, optimizer)
+    plain, changed = document_of(graph), CHANGES[name](document_of(graph))
+    if name == "reordered":
+        changed["parameters"] = {each: changed["parameters"][each] for each in plain["parameters"]}
+    return rules(sr.Graph.model_validate(changed), optimizer), _plain(graph.to_json(), optimizer)
+
+
+def job(graph: Callable[[], sr.Graph], name: str, optimizer: str) -> Row:
+    """Whether both are the same rule, and what differs."""
+    one, other = both(graph(), name, optimizer)
+    differs = "" if one == other else f"{_shown(one)} against {_shown(other)}"
+    return {"change": name, "optimizer": optimizer, "same": one == other, "clash": other == "clash", "differs": differs}
+
+
+def _shown(rule: Rules) -> str:
+    return rule if isinstance(rule, str) else " ".join(",".join(map(str, each)) for each in [*rule[0], rule[1]])
+
+
+def main() -> int:
+    """Prints what differs, and a table; status 1 if anything does."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", help="cases whose names contain one of them")
+    parser.add_argument("--graphs", type=int, default=100, help="random graphs, beside the catalogue")
+    parser.add_argument("--store", help="a file of JSON lines that keeps every case")
+    parser.add_argument("--minutes", type=float, default=600)
+    options = parser.parse_args()
+    graphs: dict[str, Callable[[], sr.Graph]] = {name: partial(sr.graph, name) for name in CATALOGUE}
+    graphs |= {f"random graph {seed}": partial(draw, seed) for seed in range(100, 100 + options.graphs)}
+    jobs = {
+        f"{title}, {name}, {optimizer}": partial(job, graph, name, optimizer)
+        for title, graph in graphs.items() for optimizer in OPTIMIZERS for name in (*CHANGES, "in front", *GAUGES)
+    }  # fmt: skip
+    chosen = {n: each for n, each in jobs.items() if not options.words or any(word in n for word in options.words)}
+    counts: Counter[tuple[bool, str, str]] = Counter()
+    for done, row in Store(options.store).all(chosen, options.minutes):
+        counts[row["name"].startswith("random"), row["change"], "same" if row["same"] else "differs"] += 1
+        if not row["same"]:
+            print(f"{done} {row['name']}: {row['differs']}", flush=True)
+    for drawn, title in ((False, "catalogue"), (True, "random graphs")):
+        for name in (*CHANGES, "in front", *GAUGES):
+            same, differs = (counts[drawn, name, what] for what in ("same", "differs"))
+            print(f"| {title} | {name} | {same} of {same + differs} |")
+    return 1 if any(what == "differs" for _, _, what in counts) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
