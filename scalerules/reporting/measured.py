@@ -64,7 +64,7 @@ def _cells(row: Data) -> list[str]:
     name = f"{node} from {parameter}" if parameter and parameter != node else node
     predicted = "zero" if row["predicted"] is None else exponent(Fraction(str(row["predicted"])))
     status = _status(row)
-    style = {"agrees": "good", "undecided": "open"}.get(status, "bad")
+    style = {"agrees": "good", "warned": "open", "undecided": "open"}.get(status, "bad")
     text = f"{status}: {row['why']}" if row.get("why") else status
     said = f'<span class="{style}">{escape(text)}</span>'
     return [quantity, f'<th scope="row">{escape(name)}</th>', str(row["step"]), predicted, *_slope(row), said]
@@ -85,7 +85,7 @@ def _whisker(off: float, error: float, status: str) -> str:
     def x(distance: float) -> float:
         return WIDE / 2 * (1 + max(-REACH, min(REACH, distance)) / REACH)
 
-    style = {"agrees": "", "undecided": ' class="open"'}.get(status, ' class="off"')
+    style = {"agrees": "", "warned": ' class="open"', "undecided": ' class="open"'}.get(status, ' class="off"')
     return (
         f'<svg class="whisker" width="{WIDE}" height="16" viewBox="0 0 {WIDE} 16" role="img" aria-label="{off:+.2f}">'
         f'<rect class="band" x="{x(-BAND):.1f}" width="{x(BAND) - x(-BAND):.1f}" height="16"/>'

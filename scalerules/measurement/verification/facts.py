@@ -92,7 +92,7 @@ class VerificationFacts:
     def headline(self) -> str:
         """The verdict, and whether what the engine predicted or what is wanted of any rule failed."""
         if self.verdict is False:
-            goals = f"not reached: {', '.join(self.refuted)}" if self.refuted else "every goal is reached"
+            goals = f"Not reached: {', '.join(self.refuted)}" if self.refuted else "Every goal is reached"
             rows = f"{len(self.wrong)} of {len(self.rows)} predictions fail" if self.wrong else "every prediction holds"
             hint = {
                 (True, False): ": training is as predicted, and not as it should be",
@@ -100,8 +100,11 @@ class VerificationFacts:
             }.get((bool(self.refuted), bool(self.wrong)), "")
             return f"does not agree. {goals}; {rows}{hint}"
         if self.verdict is None:
-            return f"undecided. {len(self.open)} open of {len(self.rows) + len(self.goals)}; {self.advice}"
-        return f"agrees. Reached: {', '.join(self.asked)}; all of {len(self.rows)} predictions hold"
+            few = f"{len(self.open)} open of {len(self.rows) + len(self.goals)}"
+            blunt = f"too blunt: only an excess of {self.typical or 0:.2f} would have been noticed in half of the rows"
+            return f"undecided. {few if self.open or not self.blunt else blunt}; {self.advice}"
+        but = f" (but {', '.join(self.warned)}: left behind at first, as the rule warns)" if self.warned else ""
+        return f"agrees. Reached: {', '.join(self.asked)}{but}; all of {len(self.rows)} predictions hold"
 
     @property
     def wrong(self) -> list[Row]:
@@ -113,6 +116,11 @@ class VerificationFacts:
         """The rows that are off, but not surely."""
         rows = (*self.rows, *(goal.row for goal in self.goals))
         return sorted((r for r in rows if r.status == "undecided"), key=lambda r: -abs(r.excess))
+
+    @property
+    def warned(self) -> list[str]:
+        """The parameters that do not count within these steps, of which the rule itself says so."""
+        return list(dict.fromkeys(g.row.parameter or g.row.node for g in self.goals if g.row.status == "warned"))
 
     @property
     def power(self) -> dict[Name, float]:

@@ -7,13 +7,12 @@ structure of the graph alone (`reading.py`); each is a row with the size 0, judg
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from statistics import median
 from typing import Any, Literal
 
-from .judge import ALLOWANCE, Key, Measured, Row, above, below, measured
+from .judge import ALLOWANCE, Key, Measured, Row, above, below, measured, typical_noises
 from .reading import Reading
 from .slopes import ASSUMED, Samples, peak
 
@@ -27,6 +26,9 @@ WORDS: Mapping[Wanted, str] = {
     "maximal": "each rate and each initial size, half a power larger, fails",
 }
 
+QUANTITIES = {"counts": "contribution", "data": "inputs"}
+"""What is measured under another name than the goal's."""
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -34,6 +36,11 @@ class Goal:
 
     goal: Wanted
     row: Row
+
+    @property
+    def said(self) -> str:
+        """What is measured, in words."""
+        return f"{self.goal}: {QUANTITIES.get(self.row.quantity, self.row.quantity)}"
 
     @property
     def key(self) -> tuple[Wanted, Key]:
@@ -58,6 +65,8 @@ class Table:
     logs: Sequence[float]
     steps: int
     silent: Sequence[str]
+    warned: Collection[str] = ()
+    """Parameters that the rule itself says are left behind at first: at a saddle, or sharing another's rate."""
 
     def samples(self, cell: Cells) -> Samples | None:
         """A number of every run; None where none of them has it."""
@@ -82,16 +91,16 @@ class Table:
 def judge_goals(reading: Reading, table: Table) -> list[Goal]:
     """Every goal with its verdict."""
     wanted = [*_stable(reading, table), *_learning(reading, table), *_counting(reading, table)]
-    noises: dict[str, list[float]] = {}
-    for _, m, _ in wanted:
-        if m.slope is not None and m.slope.freedom:
-            noises.setdefault(m.key[0], []).append(m.slope.noise)
-    typical = {quantity: median(values) for quantity, values in noises.items()}
+    typical = typical_noises(m for _, m, _ in wanted)
     count = max(1, sum(m.slope is not None for _, m, _ in wanted))
     judged: list[Goal] = []
     for goal, m, allowance in wanted:
         row = m.row(typical.get(m.key[0], ASSUMED**2), count)
-        judged.append(Goal(goal, _verdict(row, goal, allowance)))
+        row = _verdict(row, goal, allowance)
+        row = replace(row, why=row.why.replace("predicted", "wanted"))
+        if goal == "counts" and not row.sure and m.key[3] in table.warned:
+            row = replace(row, status="warned", why=f"left behind at first, as the rule warns: {row.why}")
+        judged.append(Goal(goal, row))
     return judged
 
 

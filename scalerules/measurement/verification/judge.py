@@ -9,7 +9,7 @@ have noticed.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from statistics import NormalDist, median
@@ -17,7 +17,8 @@ from typing import Literal
 
 from .slopes import ASSUMED, Samples, Slope, fit, tends
 
-Status = Literal["agrees", "undecided", "wrong", "missing", "unpredicted"]
+Status = Literal["agrees", "warned", "undecided", "wrong", "missing", "unpredicted"]
+"""`warned`: off, and the rule says so itself."""
 Key = tuple[str, str, int, str | None]
 """(quantity, node, step, parameter for an own contribution)."""
 Name = tuple[str, str, str | None]
@@ -69,6 +70,8 @@ class Row:
     somewhere: bool = True
     """Whether it was above what single precision resolves at any size."""
     parameter: str | None = None
+    beside: Row | None = None
+    """The same for as large a gradient as is predicted, where that scatters less: what the rate alone decides."""
     status: Status = "agrees"
     why: str = ""
 
@@ -80,7 +83,7 @@ class Row:
     @property
     def agrees(self) -> bool:
         """Whether the measurement does not contradict the prediction; what is undecided does not."""
-        return self.status in ("agrees", "undecided")
+        return self.status in ("agrees", "warned", "undecided")
 
     @property
     def sure(self) -> bool:
@@ -97,7 +100,8 @@ class Row:
     @property
     def detects(self) -> float | None:
         """The smallest excess that would have been called wrong in 95 of 100 cases."""
-        return None if self.estimate is None else TOLERANCE + self.width + POWER * self.error
+        judged = self.beside or self
+        return None if judged.estimate is None else TOLERANCE + judged.width + POWER * judged.error
 
     def to_dict(self) -> dict[str, object]:
         """The row as JSON data; `parameter`, `why` only where they say something."""
@@ -170,31 +174,43 @@ def measured(key: Key, predicted: Fraction | None, logs: Sequence[float], sample
 
 
 def judge(
-    measurements: Sequence[Measured], peaks: Mapping[Name, Measured], slow: Mapping[Name, float] | None = None
-) -> list[Row]:
+    measurements: Sequence[Measured], peaks: Mapping[Name, Measured], slow: Mapping[Name, float] | None = None,
+    beside: Mapping[Key, Measured] | None = None,
+) -> list[Row]:  # fmt: skip
     """Every row with its verdict; `peaks` holds, per quantity, node and parameter, the maximum over steps.
+
+    `beside`: own contributions for as large a gradient as is predicted. Gradients are judged themselves, and scatter:
+    where a contribution does so with its gradient, it is held to grow only if it grows beside it.
 
     More than the predicted size is wrong at any step. Less is wrong for a value; a gradient, an own contribution and a
     change reach their size at some step (`step` of the peak: the first that is predicted to), so there the maximum
     over steps decides, with an allowance for what is slow: what `slow` names (how much), changes, and what rises over
     the steps.
     """
-    slow = slow or {}
-    noises: dict[str, list[float]] = {}
-    for m in (*measurements, *peaks.values()):
-        if m.slope is not None and m.slope.freedom:
-            noises.setdefault(m.key[0], []).append(m.slope.noise)
-    typical = {quantity: median(values) for quantity, values in noises.items()}
+    slow, beside = slow or {}, beside or {}
+    typical = typical_noises((*measurements, *peaks.values()))
+    less = typical_noises(beside.values())
     rows = max(1, sum(m.slope is not None for m in measurements))
     tops = {name: m.row(typical.get(name[0], ASSUMED**2), rows) for name, m in peaks.items()}
     judged: list[Row] = []
     for m in measurements:
         row, name = m.row(typical.get(m.key[0], ASSUMED**2), rows), (m.key[0], m.key[1], m.key[3])
+        pair = beside[m.key].row(less.get(m.key[0], ASSUMED**2), rows) if m.key in beside else None
+        row = replace(row, beside=pair) if pair and pair.slope is not None and pair.error < row.error else row
         top = tops.get(name, row)
         rises = top.step > 1 and row.quantity != "value"
         usual = ALLOWANCE if rises or row.quantity == "change" else 0.0
         judged.append(_judged(row, top, max(usual, slow.get(name, 0.0))))
     return judged
+
+
+def typical_noises(measurements: Iterable[Measured]) -> dict[str, float]:
+    """The median variance of a logarithm, by quantity."""
+    noises: dict[str, list[float]] = {}
+    for m in measurements:
+        if m.slope is not None and m.slope.freedom:
+            noises.setdefault(m.key[0], []).append(m.slope.noise)
+    return {quantity: median(values) for quantity, values in noises.items()}
 
 
 def _judged(row: Row, top: Row, allowance: float) -> Row:
@@ -210,9 +226,9 @@ def _judged(row: Row, top: Row, allowance: float) -> Row:
         return replace(row, status="missing", why="a size is predicted, and it is zero at every step")
     if row.slope is None:
         return row
-    more = above(row)
+    more = above(row.beside or row)
     if more is not None:
-        return more
+        return replace(row, status=more.status, why=more.why + (", beside its gradient" if row.beside else ""))
     return below(row, top, allowance)
 
 

@@ -10,7 +10,7 @@ from scalerules.solution.rule import Predicted
 from scalerules.solution.solution import Solution
 
 from .judge import ALLOWANCE, Key, Measured, Name, measured
-from .slopes import Samples, peak
+from .slopes import Samples, peak, quotient
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -93,6 +93,31 @@ def predicted_sizes(
 
 def _key(p: Predicted) -> Key:
     return (p.quantity, p.node, p.step, p.parameter if p.quantity == "own" else None)
+
+
+def left_behind(solution: Solution) -> list[str]:
+    """The parameters that the solution's own warnings are about."""
+    told: Sequence[str] = getattr(solution, "warnings", ())
+    return [name for name in solution.parameters if any(text.startswith(f"{name!r} ") for text in told)]
+
+
+def beside_gradients(
+    predicted: Mapping[Key, Fraction | None], logs: Sequence[float], samples: Mapping[Key, Samples]
+) -> dict[Key, Measured]:
+    """What parameters contribute at their first step, for as large a gradient as is predicted."""
+    pairs: dict[Key, Measured] = {}
+    started: set[Name] = set()
+    for key, size in sorted(predicted.items(), key=lambda item: item[0][2]):
+        quantity, node, step, parameter = key
+        gradient: Key = ("gradient", parameter or "", step, None)
+        if quantity != "own" or size is None or (quantity, node, parameter) in started:
+            continue
+        started.add((quantity, node, parameter))
+        at_gradient = predicted.get(gradient)
+        if at_gradient is not None:
+            part = quotient(samples[key], samples[gradient])
+            pairs[key] = measured(key, size - at_gradient, logs, part)
+    return pairs
 
 
 def peak_sizes(

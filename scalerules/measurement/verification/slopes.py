@@ -219,3 +219,11 @@ def peak(samples: Iterable[Samples]) -> Samples:
          for cells in zip(*rows, strict=True)]
         for rows in zip(*samples, strict=True)
     ]  # fmt: skip
+
+
+def quotient(samples: Samples, others: Samples) -> Samples:
+    """One quantity as a part of another, by seed and size; zero where either is."""
+    return [
+        [None if x is None or y is None else x / y if y else 0.0 for x, y in zip(*rows, strict=True)]
+        for rows in zip(samples, others, strict=True)
+    ]

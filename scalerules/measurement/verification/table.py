@@ -17,7 +17,13 @@ TITLES = {
     "own": "own contribution of a parameter",
     "change": "changes",
 }
-STYLES = {"wrong": "bold red", "missing": "bold red", "unpredicted": "bold red", "undecided": "yellow"}
+SHORT = {"value": "all values", "gradient": "all gradients", "own": "all own contributions", "change": "all changes"}
+STYLES = {"wrong": "bold red", "missing": "bold red", "unpredicted": "bold red", "undecided": "yellow",
+          "warned": "yellow"}  # fmt: skip
+MOST = 24
+"""Lines of what is off, the furthest first."""
+Line = tuple[str, Row]
+"""What a row is about, in words, and the row."""
 
 
 def table(report: VerificationFacts, every: bool = False) -> Any:
@@ -26,17 +32,45 @@ def table(report: VerificationFacts, every: bool = False) -> Any:
 
     head = f"{title(report)}\n{report.headline}"
     view = Table(title=head, caption=caption(report), title_justify="left", caption_justify="left")
-    for heading in ("quantity", "node", "step", "predicted", "slope", "judged", "would notice", "verdict"):
+    for heading in ("quantity", "node", "step", "expected", "slope", "judged", "would notice", "verdict"):
         view.add_column(heading, justify="left" if heading in ("quantity", "node", "verdict") else "right")
-    for goal in [*report.failed, *(g for g in report.goals if every or g.row.status == "undecided")]:
-        if not every or goal.row.agrees:
-            view.add_row(f"{goal.goal}: {goal.row.quantity}", *_cells(goal.row)[1:], style=STYLES.get(goal.row.status))
-    for r in report.rows if every else [*report.wrong, *(r for r in report.rows if r.status == "undecided")]:
-        view.add_row(*_cells(r), style=STYLES.get(r.status))
+    if every:
+        for what, row in _lines(report):
+            view.add_row(*_cells(what, row), style=STYLES.get(row.status))
+    else:
+        off = _off(report)
+        for what, rows in off[:MOST]:
+            view.add_row(*_cells(what, rows[0], _steps(rows)), style=STYLES.get(rows[0].status))
+        if len(off) > MOST:
+            view.add_row(f"and {len(off) - MOST} more", *[""] * 6, "every row with --all, to_table(every=True)")
     view.add_section()
     for kind, rows in _kinds(report):
         view.add_row(*_summary(kind, rows))
     return view
+
+
+def _lines(report: VerificationFacts) -> list[Line]:
+    """Every goal, then every row."""
+    goals = [(goal.said, goal.row) for goal in [*report.failed, *(g for g in report.goals if g.row.agrees)]]
+    return [*goals, *((row.quantity, row) for row in report.rows)]
+
+
+def _off(report: VerificationFacts) -> list[tuple[str, list[Row]]]:
+    """What is wrong, then what is open, of goals and then of predictions: all steps together, the furthest first."""
+    grouped: dict[tuple[bool, bool, str, str], tuple[str, list[Row]]] = {}
+    for what, row in _lines(report):
+        if not row.sure:
+            key = (row.agrees, what == row.quantity, what, name(row))
+            grouped.setdefault(key, (what, []))[1].append(row)
+    for _, rows in grouped.values():
+        rows.sort(key=lambda row: -abs(row.excess))
+    order = sorted(grouped, key=lambda key: (key[:2], -abs(grouped[key][1][0].excess)))
+    return [grouped[key] for key in order]
+
+
+def _steps(rows: list[Row]) -> str:
+    steps = sorted({row.step for row in rows})
+    return f"{steps[0]} to {steps[-1]}" if len(steps) > 1 else str(steps[0])
 
 
 def _kinds(report: VerificationFacts) -> list[tuple[str, list[Row]]]:
@@ -50,13 +84,13 @@ def _summary(kind: str, rows: list[Row]) -> tuple[str, ...]:
     """One line for all rows of a kind."""
     off = Counter(row.status for row in rows if not row.sure)
     said = ", ".join(f"{count} {status}" for status, count in sorted(off.items()))
-    names, steps = {(row.node, row.parameter) for row in rows}, sorted({row.step for row in rows})
+    names = {(row.node, row.parameter) for row in rows}
     notices = [row.detects for row in rows if row.detects is not None]
     far = max(rows, key=lambda row: row.excess if kind == GOALS[0] else abs(row.excess))
     return (
-        "all of " + kind, f"{len(names)} of them", f"{steps[0]} to {steps[-1]}" if len(steps) > 1 else str(steps[0]),
+        SHORT.get(kind, f"goal {kind}"), f"{len(names)} places" if len(names) > 1 else "1 place", _steps(rows),
         "0" if kind in GOALS else "", "", f"furthest {far.excess:+.2f}",
-        f"{median(notices):.2f}" if notices else "-", said or f"{len(rows)} agree",
+        f"{median(notices):.2f}" if notices else "-", f"{said} of {len(rows)}" if said else f"{len(rows)} agree",
     )  # fmt: skip
 
 
@@ -65,11 +99,11 @@ def name(row: Row) -> str:
     return f"{row.node} <- {row.parameter}" if row.parameter and row.parameter != row.node else row.node
 
 
-def _cells(r: Row) -> tuple[str, ...]:
-    predicted = "zero" if r.predicted is None else str(r.predicted)
+def _cells(what: str, r: Row, steps: str = "") -> tuple[str, ...]:
+    expected = "zero" if r.predicted is None else str(r.predicted)
     verdict = f"{r.status}: {r.why}" if r.why else r.status
     notice = "-" if r.detects is None else f"{r.detects:.2f}"
-    return (r.quantity, name(r), str(r.step), predicted, _number(r.slope, r.stderr), _number(r.estimate, r.width),
+    return (what, name(r), steps or str(r.step), expected, _number(r.slope, r.stderr), _number(r.estimate, r.width),
             notice, verdict)  # fmt: skip
 
 
@@ -84,7 +118,8 @@ def title(report: VerificationFacts) -> str:
     seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(report.seeds)
     times = {1: "", 2: "twice", 3: "three times"}[report.looks]
     twice = f", looked at {times} ({report.seeds_used} seeds in all)" if times else ""
-    return f"{report.graph}, {report.optimizer}: sizes {sizes}; {seeds} seeds{twice}, {report.steps} steps"
+    counted = f"{seeds} seed{'' if seeds == '1' else 's'}"
+    return f"{report.graph}, {report.optimizer}: sizes {sizes}; {counted}{twice}, {report.steps} steps"
 
 
 def caption(report: VerificationFacts) -> str:

@@ -29,7 +29,7 @@ from .edge import Rate, rises, stable_rate
 from .goals import Goal, Table, judge_goals
 from .judge import Key, Row, far_above, judge, measured
 from .maximal import larger
-from .predicted import peak_sizes, predicted_sizes, pulled, slow_names
+from .predicted import beside_gradients, left_behind, peak_sizes, predicted_sizes, pulled, slow_names
 from .reading import Reading
 from .report import Report
 from .runs import Look, Runs, belong, few_samples, silent, usable
@@ -169,7 +169,9 @@ class _Verification:
             if whole and any(self._near_the_edge(r) and not r.sure for r in self._all_rows()):
                 gentle, whole = self._measure(report.rate.value * GENTLE, 0, 2 * seen)
                 self._merge_gentle(gentle)
-            below = any(row.excess > 0 for row in report.open)  # what is surely off, or too small, stays so
+            below = report.blunt or any(
+                row.excess > 0 for row in report.open
+            )  # what is surely off, or too small, stays
         report.interrupted = not whole
 
     def _measure(self, lr: float, start: int, stop: int) -> tuple[Runs, bool]:
@@ -223,7 +225,8 @@ class _Verification:
             }
         logs = [math.log(size / self.report.sizes[0]) / self.report.growth for size in sizes]
         steps, silent = self.report.steps, self.report.silent
-        self.report.goals = judge_goals(reading, Table(table, logs, steps, silent))
+        self.report.goals = judge_goals(reading, Table(table, logs, steps, silent, left_behind(self.solution)))
         measurements = [measured(key, size, logs, samples[key]) for key, size in predicted.items()]
         peaks = peak_sizes(predicted, logs, pulled(samples, table))
-        return judge(measurements, peaks, slow_names(self.graph, self.solution, predicted))
+        slow, beside = slow_names(self.graph, self.solution, predicted), beside_gradients(predicted, logs, samples)
+        return judge(measurements, peaks, slow, beside)
