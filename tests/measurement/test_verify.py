@@ -19,8 +19,8 @@ from scalerules.architecture.graph import Graph
 from scalerules.catalogue.graphs import graph as catalogue
 from scalerules.derivation.derive import derive
 from scalerules.errors import MissingExtra, ScaleRulesError
-from scalerules.measurement.verification.judge import Measured, Row, judge, measured, student
-from scalerules.measurement.verification.predicted import late_names, slow_names
+from scalerules.measurement.verification.judge import Measured, Row, judge, measured, milder, student
+from scalerules.measurement.verification.predicted import beside_gradients, late_names, slow_names
 from scalerules.measurement.verification.reading import Reading
 from scalerules.measurement.verification.report import Report
 from scalerules.measurement.verification.runs import few_samples
@@ -312,6 +312,42 @@ def test_where_a_graph_is_read_by_what_is_not_linear() -> None:
     assert Reading(catalogue("mamba")).frozen["A_log"] == {"stream_out"}  # a weight until the scan reads it
 
 
+def test_a_parameter_that_the_rule_says_stays_behind_is_named_and_does_not_refute_it() -> None:
+    """LoRA under SGD: the second B starts at a saddle, which is derived, warned of, and measured."""
+    graph = catalogue("lora")
+    solution = derive(graph, optimizer="sgd")
+    report = verify(graph, solution, sizes=[64, 128, 256, 512], seeds=2, progress=False)
+    assert report.verdict is not False and report.refuted == [] and report.warned == ["B_2"]
+    if report.verdict:
+        assert "(but B_2: left behind at first, as the rule warns)" in report.headline
+    silent = verify(graph, replace(solution, warnings=()), sizes=[64, 128, 256, 512], seeds=2, progress=False)
+    assert silent.refuted == ["counts"] and not silent.warned
+
+
+def test_a_weight_that_is_a_view_of_a_parameter_is_measured() -> None:
+    g = Builder("view", axes={"batch": 16, "in": 8, "n": "width", "m": "width", "out": 4})
+    h = g.gelu(g.dense("W1", g.input("x", "batch in"), "n in"))
+    g.parameter("U", "n m")
+    turned = g.node("turned", "rearrange", parameters=("U",), axes="m n", equation="i o -> o i")
+    graph = g.build(g.dense("W3", g.gelu(g.einsum("h", "b i, o i -> b o", h, turned), name="a2"), "out m"))
+    report = verify(graph, derive(graph, optimizer="adamw"), sizes=SIZES, seeds=2, progress=False)
+    assert report.verdict is True, said(report)
+    assert ("counts", "turned", 3, "U") in {goal.row.key for goal in report.goals}
+
+
+def test_the_report_begins_with_the_verdict_and_then_says_what_is_off_in_few_lines() -> None:
+    graph = catalogue("mlp")
+    wrong = derive(graph, optimizer="adamw").changed("h1", lr={"width": "1/2"})
+    report = verify(graph, wrong, sizes=SIZES, seeds=2, progress=False)
+    table = report.to_table()
+    assert table.title.splitlines()[1].startswith("does not agree. Not reached: stable; ")
+    first, kinds = list(table.columns[0].cells), ["goal stable", "goal learning", "goal counts", "all values"]
+    start = first.index("goal stable")
+    assert first[start : start + 4] == kinds and "stable: change" in first[:start] and "own" in first[:start]
+    shown = list(zip(first, table.columns[1].cells, strict=True))[:start]
+    assert len(shown) == len(set(shown)) <= 25 < len(list(report.to_table(every=True).columns[0].cells))
+
+
 def test_what_was_looked_at_twice_says_so() -> None:
     graph, solution = perceptron()
     report = verify(graph, solution, sizes=[32, 64, 128], seeds=2, lr=0.01, progress=False)
@@ -538,6 +574,33 @@ def test_a_product_of_data_is_measured_behind_the_factor_that_it_is_given() -> N
     assert not report.wrong and not report.refuted, said(report)
 
 
+def test_a_module_that_returns_a_variational_loss_is_measured() -> None:
+    """What is drawn inside is an input; the divergence is a part of the loss that the graph ends in."""
+    import torch
+    from torch import Tensor, nn
+
+    class Autoencoder(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.read, self.mean, self.spread = nn.Linear(6, width), nn.Linear(width, 3), nn.Linear(width, 3)
+            self.write, self.out = nn.Linear(3, width), nn.Linear(width, 6)
+
+        def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+            h = torch.tanh(self.read(x))
+            mean, log_variance = self.mean(h), self.spread(h)
+            y = self.out(torch.tanh(self.write(mean + noise * torch.exp(log_variance / 2))))
+            divergence = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(-1)
+            return (y - x).square().sum(-1).mean() + divergence.mean()
+
+    def inputs(width: int) -> tuple[Tensor, Tensor]:
+        return torch.randn(8, 6), torch.randn(8, 3)
+
+    graph = trace(Autoencoder, scales={"width": (16, 24, 32)}, inputs=inputs)
+    report = verify(graph, derive(graph, optimizer="adamw"), sizes=[32, 64, 128], seeds=2, progress=False)
+    assert report.verdict is not False, said(report)
+    assert {goal.row.parameter for goal in report.goals if goal.goal == "counts"} >= {"spread.weight", "mean.weight"}
+
+
 def test_what_torch_refuses_is_a_message_about_the_node() -> None:
     graph = Graph.model_validate(
         {
@@ -669,6 +732,26 @@ def test_a_row_says_what_it_would_have_noticed() -> None:
         row: Row = judge([measured(("own", "n", 1, None), Fraction(0), LOGS, table)], {})[0]
         called += row.status == "wrong"
     assert 0.88 < called / 400 < 0.99
+
+
+def test_a_contribution_that_scatters_with_its_gradient_is_judged_beside_it() -> None:
+    """Under SGD both scatter by a third from run to run; a rate half a power too large shows in their quotient."""
+    random = Random(3)
+    gradients = [[math.exp(random.gauss(0, 0.4)) for _ in LOGS] for _ in range(4)]
+    own = [[g * math.exp(0.5 * x) for g, x in zip(row, LOGS, strict=True)] for row in gradients]
+    key, of = ("own", "n", 1, "W"), ("gradient", "W", 1, None)
+    predicted = {key: Fraction(0), of: Fraction(0)}
+    pairs = beside_gradients(predicted, LOGS, {key: own, of: gradients})
+    rows = [measured(key, Fraction(0), LOGS, own), *(exact("unrelated", 0) for _ in range(60))]
+    alone, beside = judge(rows, {})[0], judge(rows, {}, beside=pairs)[0]
+    assert alone.agrees and beside.status == "wrong" and beside.why.endswith("beside its gradient")
+    assert beside.detects < alone.detects and beside.estimate == alone.estimate
+
+
+def test_what_is_off_at_one_rate_only_is_not_called_wrong() -> None:
+    agrees, wrong = (judge([exact("value", estimate)], {})[0] for estimate in (0.0, -0.6))
+    undecided = replace(wrong, status="undecided")
+    assert milder(wrong, agrees) is agrees and milder(undecided, wrong) is undecided and milder(wrong, wrong) is wrong
 
 
 def test_what_a_shell_shows_is_short():

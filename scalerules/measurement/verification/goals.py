@@ -155,7 +155,7 @@ def _counting(reading: Reading, table: Table) -> Iterator[Found]:
         if shares:
             key: Key = ("counts", reader, table.steps, parameter)
             top = _low(key, table, peak(shares), shares[0])
-            yield "counts", top, ALLOWANCE if mixed else 0.0
+            yield "counts", top, ALLOWANCE * (mixed + 2 * _waits(parameter, table))
             if not any(map(reading.beside_itself, nodes)):
                 yield "stable", top, 0.0
 
@@ -164,6 +164,12 @@ def _moves(parameter: str, table: Table) -> bool:
     """Whether a parameter has a gradient in any run: what the loss does not depend on cannot count."""
     keys: list[Key] = [("gradient", parameter, step, None) for step in range(1, table.steps + 1)]
     return any(run.rms.get(key) for row in table.runs for run in row if run for key in keys)
+
+
+def _waits(parameter: str, table: Table) -> bool:
+    """Whether a parameter has no gradient at first: what it waits for, and what it then does, both start small."""
+    first: Key = ("gradient", parameter, 1, None)
+    return not any(run.rms.get(first) for row in table.runs for run in row if run)
 
 
 def _peak(goal: Wanted, keys: Iterable[Key], table: Table, beside: Cells | None, allowance: float) -> Iterator[Found]:

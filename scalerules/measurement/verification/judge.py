@@ -262,6 +262,11 @@ def above(row: Row) -> Row | None:
     return replace(row, status="undecided", why=why)
 
 
+def milder(row: Row, other: Row) -> Row:
+    """The one of two that is less surely off."""
+    return min(row, other, key=lambda each: (not each.agrees, not each.sure))
+
+
 def far_above(rows: Sequence[Row], more: float = 0.15) -> bool:
     """Whether something grows so much faster than predicted that more seeds could not change the verdict."""
     return sum(row.status == "wrong" and row.excess > TOLERANCE + row.width + more for row in rows) > 1

@@ -27,7 +27,7 @@ from ..scales import scale_values
 from ..trainers import training
 from .edge import Rate, rises, stable_rate
 from .goals import Goal, Table, judge_goals
-from .judge import Key, Row, far_above, judge, measured
+from .judge import Key, Row, far_above, judge, measured, milder
 from .maximal import larger
 from .predicted import beside_gradients, left_behind, peak_sizes, predicted_sizes, pulled, slow_names
 from .reading import Reading
@@ -183,14 +183,15 @@ class _Verification:
         return self.look(lr, seeds)
 
     def _merge_gentle(self, runs: Runs) -> None:
-        """What the rate alone may have put off takes the verdict of the gentler rate."""
+        """What the rate alone may have put off is off only if it is at the gentler rate, too."""
         kept, rows = self.report.goals, self.report.rows
         off = {row.key for row in rows if not row.sure and self._near_the_edge(row)}
         again = {row.key: row for row in self._judge(runs, keep=False)}
-        goals = {goal.key: goal for goal in self.report.goals}
-        self.report.rows = [again.get(row.key, row) if row.key in off else row for row in rows]
+        goals = {goal.key: goal.row for goal in self.report.goals}
+        self.report.rows = [milder(row, again.get(row.key, row)) if row.key in off else row for row in rows]
         self.report.goals = [
-            goals.get(goal.key, goal) if goal.row.excess < 0 and not goal.row.sure else goal for goal in kept
+            replace(goal, row=milder(goal.row, goals.get(goal.key, goal.row))) if goal.row.excess < 0 else goal
+            for goal in kept
         ]
 
     def _near_the_edge(self, row: Row) -> bool:
