@@ -12,15 +12,17 @@ JOINING = ("add", "concat")
 """Operations that put values together, each as large as it is."""
 
 
-def judged_sites(sites: list[Site], outputs: Collection[str], gains: Collection[str] = ()) -> list[Site]:
+def judged_sites(
+    sites: list[Site], outputs: Collection[str], gains: Collection[str] = (), fixed: Collection[str] = ()
+) -> list[Site]:
     """The sites, of which a value that is read only through a multiplier is judged behind it.
 
     A free multiplier behind a parameter of its own is no freedom: the value in front of it is judged too. What reaches
     the outputs only through sums and weights that are read elsewhere too (a derivative, on its way back) is judged
     there: its size has to make up for those weights, which have theirs already. `gains`: keys of parameters whose
-    initial entries are a fixed factor that depends on a size.
+    initial entries are a fixed factor that depends on a size; `fixed`: of those whose initial size is not open.
     """
-    maps = _Maps(sites, gains)
+    maps = _Maps(sites, gains, fixed)
     back = maps.on_the_way_back(outputs)
     return [
         replace(site, judged=False, carries=True) if site.key in back or maps.open(site) else site for site in sites
@@ -65,8 +67,8 @@ def picked_sites(sites: list[Site], outputs: Collection[str]) -> frozenset[str]:
 class _Maps:
     """What reads each site, and how often each parameter is read."""
 
-    def __init__(self, sites: Sequence[Site], gains: Collection[str] = ()) -> None:
-        self.gains = gains
+    def __init__(self, sites: Sequence[Site], gains: Collection[str] = (), fixed: Collection[str] = ()) -> None:
+        self.gains, self.fixed = gains, fixed
         self.readers: dict[str, list[Site]] = {}
         self.uses: dict[str, int] = {}
         self.sites = {site.key: site for site in sites}
@@ -79,11 +81,25 @@ class _Maps:
     def open(self, site: Site) -> bool:
         """Whether a value is judged behind what reads it."""
         factors = self._factors(site)
-        if factors is None:
+        if factors is None or self._made_up_for(site, factors):
             return False
         if not any(factor.node.free for factor, _ in factors) or self._tied(site):
             return True
         return not any(joined for _, joined in factors) and not any(self.uses[key] == 1 for key in site.parameters)
+
+    def _made_up_for(self, site: Site, factors: Sequence[tuple[Site, bool]]) -> bool:
+        """Whether a value of gains that start at one is read through factors by matrices alone.
+
+        Its initial size cannot take a factor up, theirs can: the factor is the matrix's, as it would be behind it.
+        """
+        readers = [reader for factor, _ in factors for reader in self.readers.get(factor.key, ())]
+        own = bool(site.parameters) and set(site.parameters) <= set(self.fixed)
+        return own and bool(readers) and all(self._opens(reader) for reader in readers)
+
+    def _opens(self, site: Site) -> bool:
+        """Whether a site multiplies one value with parameters of which the initial size of one is open."""
+        known = {key for key in site.parameters if key in self.fixed or self.uses[key] > 1}
+        return law_of(site.op).multilinear and len(site.inputs) == 1 and known != set(site.parameters)
 
     def on_the_way_back(self, outputs: Collection[str]) -> set[str]:
         """The sites behind which there are only linear maps, by weights read elsewhere too, and the outputs."""
@@ -126,8 +142,11 @@ class _Maps:
         """
         readers = self.readers.get(site.key, ()) if site.op != "recurrence" else ()
         return bool(readers) and all(
-            law_of(reader.op).multilinear and len(reader.inputs) > 1 and reader.inputs.count(site.key) == 1
-            or law_of(reader.op).passes and self.multiplied(reader)
+            law_of(reader.op).multilinear
+            and len(reader.inputs) > 1
+            and reader.inputs.count(site.key) == 1
+            or law_of(reader.op).passes
+            and self.multiplied(reader)
             for reader in readers
         )
 

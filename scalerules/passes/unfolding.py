@@ -39,11 +39,14 @@ def unfold(graph: Graph, growing: frozenset[str]) -> Plan:
     outputs = {name: plan.keys[name] for name in graph.outputs}
     opened, parameters = through_weights(plan.sites, known, weights, outputs.values())
     gains = {key for key, held in plan.parameters.items() if graph.parameters[held.name].factor is not None}
+    fixed = {
+        key for key, held in plan.parameters.items() if graph.parameters[held.name].init not in ("normal", "zeros")
+    }
     sites = [
         replace(site, judged=site.judged and site.key in making, carries=True, makes=True)
         if site.key in weights | making
         else site
-        for site in judged_sites(opened, outputs.values(), gains)
+        for site in judged_sites(opened, outputs.values(), gains, fixed)
     ]
     if routed := choices(graph):
         axes = {name: graph.axes_of(name) for name, _ in graph.walk()}

@@ -196,7 +196,9 @@ def test_what_was_found_derives(path):
         assert set(solution.parameters) == set(graph.parameters)
 
 
-@pytest.mark.parametrize(("name", "first", "second"), [("narrow_residual", "W1", "W2"), ("narrow_then_norm", "W2", "W3")])
+@pytest.mark.parametrize(
+    ("name", "first", "second"), [("narrow_residual", "W1", "W2"), ("narrow_then_norm", "W2", "W3")]
+)
 def test_a_narrow_pair_starts_small(name, first, second):
     """Found as clashes (seeds 1113, 11): n -> n^(1/2) -> n, in a residual, or before a norm and a zero output.
 

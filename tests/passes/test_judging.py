@@ -33,6 +33,27 @@ def test_a_fixed_factor_behind_a_layer_is_a_gauge(layer: str, factor: str, optim
         assert exponents(scaled, name) == (gauged(*wanted, power, optimizer) if name == layer else wanted)
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
+def test_a_fixed_factor_between_gains_and_a_matrix_is_the_matrixs(optimizer: str) -> None:
+    """Gains start at one and cannot take it up; their rate, which could, is what it is without the factor."""
+
+    def gained(where: str) -> sr.Graph:
+        g = sr.Builder("gained", axes=MLP)
+        h = g.dense("W1", g.input("x", "batch in"), "n in")
+        h = g.gain("gain", g.rms_norm(h, axis="n", name="norm"), "n")
+        h = g.scale("scaled", h, "n^(-1/2)") if where == "in front" else h
+        h = g.dense("W2", h, "n n")
+        h = g.scale("scaled", h, "n^(-1/2)") if where == "behind" else h
+        return g.build(g.dense("W3", g.gelu(h), "out n"))
+
+    plain, front, behind = (sr.derive(gained(where), optimizer=optimizer) for where in ("", "in front", "behind"))
+    for name in ("W1", "gain", "W2", "W3"):
+        assert exponents(front, name) == exponents(behind, name)
+        wanted = exponents(plain, name)
+        half = Fraction(-1, 2)
+        assert exponents(front, name) == (gauged(*wanted, half, optimizer) if name == "W2" else wanted)
+
+
 @pytest.mark.parametrize(("alpha", "rate"), [("none", -1), ("rank^(-1/2)", Fraction(-1, 2)), ("1/rank", 0)])
 def test_the_factor_of_lora_divides_the_rate_of_b(alpha: str, rate: Fraction) -> None:
     solution = sr.derive(sr.graph("lora", alpha=alpha), optimizer="adamw", scales={"rank": 1})

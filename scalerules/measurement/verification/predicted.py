@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scalerules.architecture.graph import Graph
+from scalerules.ops.functions import FUNCTIONS
 from scalerules.solution.rule import Predicted
 from scalerules.solution.solution import Solution
 
@@ -42,14 +43,29 @@ def slow_names(graph: Graph, solution: Solution, predicted: Mapping[Key, Fractio
 
 
 def _carried_by_biases(graph: Graph, solution: Solution) -> dict[Name, float]:
-    """The exponents that values owe to the initial value of a bias, which may be small beside the rest."""
+    """The exponents that values owe to the initial value of a bias, which may be small beside the rest.
+
+    So do functions of such a value that vanish with it, products with it, and sums in which the constants of others
+    cancel (`1 + v - exp(v)` in a divergence).
+    """
     values = {p.node: p.size for p in solution.sizes if p.quantity == "value" and p.size is not None}
-    carried: dict[Name, float] = {}
+    owed, constant = dict[str, float](), dict[str, float]()
     for name, node in graph.walk():
         sizes = [values[source] for source in node.inputs if source in values]
+        parts = [owed.get(source) or constant.get(source, 0.0) for source in node.inputs]
         if node.op == "add" and node.parameters and sizes and name in values and max(sizes) < values[name]:
-            carried["value", name, None] = float(values[name] - max(sizes))
-    return carried
+            owed[name] = float(values[name] - max(sizes))
+        elif node.op == "add" and all(parts):
+            constants = sum(source in constant for source in node.inputs)
+            into, times = (constant, 1) if constants == 1 else (owed, 2 if constants else 1)
+            into[name] = times * min(parts, default=0.0)
+        elif node.op in FUNCTIONS and parts and parts[0]:
+            shape = FUNCTIONS[node.op].shape
+            into = owed if shape.vanishes and node.inputs[0] in owed else constant
+            into[name] = parts[0] * (shape.degree or 1)
+        elif node.op in ("scale", "einsum"):
+            owed[name] = sum(owed.get(source, 0.0) for source in node.inputs)
+    return {("value", name, None): gap for name, gap in owed.items() if gap}
 
 
 def late_names(predicted: Mapping[Key, Fraction | None]) -> list[Name]:

@@ -22,8 +22,8 @@ STYLES = {"wrong": "bold red", "missing": "bold red", "unpredicted": "bold red",
           "warned": "yellow"}  # fmt: skip
 MOST = 24
 """Lines of what is off, the furthest first."""
-Line = tuple[str, Row]
-"""What a row is about, in words, and the row."""
+Line = tuple[str, str]
+"""What is measured, in words, and where."""
 
 
 def table(report: VerificationFacts, every: bool = False) -> Any:
@@ -49,23 +49,23 @@ def table(report: VerificationFacts, every: bool = False) -> Any:
     return view
 
 
-def _lines(report: VerificationFacts) -> list[Line]:
-    """Every goal, then every row."""
+def _lines(report: VerificationFacts) -> list[tuple[str, Row]]:
+    """Every goal, then every row, each with what is measured, in words."""
     goals = [(goal.said, goal.row) for goal in [*report.failed, *(g for g in report.goals if g.row.agrees)]]
     return [*goals, *((row.quantity, row) for row in report.rows)]
 
 
 def _off(report: VerificationFacts) -> list[tuple[str, list[Row]]]:
     """What is wrong, then what is open, of goals and then of predictions: all steps together, the furthest first."""
-    grouped: dict[tuple[bool, bool, str, str], tuple[str, list[Row]]] = {}
+    grouped: dict[Line, list[Row]] = {}
     for what, row in _lines(report):
         if not row.sure:
-            key = (row.agrees, what == row.quantity, what, name(row))
-            grouped.setdefault(key, (what, []))[1].append(row)
-    for _, rows in grouped.values():
-        rows.sort(key=lambda row: -abs(row.excess))
-    order = sorted(grouped, key=lambda key: (key[:2], -abs(grouped[key][1][0].excess)))
-    return [grouped[key] for key in order]
+            grouped.setdefault((what, name(row)), []).append(row)
+    for rows in grouped.values():
+        rows.sort(key=lambda row: (row.agrees, -abs(row.excess)))
+    order = sorted(grouped, key=lambda line: (grouped[line][0].agrees, ":" not in line[0],
+                                              -abs(grouped[line][0].excess)))  # fmt: skip
+    return [(line[0], grouped[line]) for line in order]
 
 
 def _steps(rows: list[Row]) -> str:
