@@ -749,7 +749,7 @@ def test_a_contribution_that_scatters_with_its_gradient_is_judged_beside_it() ->
     rows = [measured(key, Fraction(0), LOGS, own), *(exact("unrelated", 0) for _ in range(60))]
     alone, beside = judge(rows, {})[0], judge(rows, {}, beside=pairs)[0]
     assert alone.agrees and beside.status == "wrong" and beside.why.endswith("beside its gradient")
-    assert beside.detects < alone.detects and beside.estimate == alone.estimate
+    assert (beside.detects or 1) < (alone.detects or 0) and beside.estimate == alone.estimate
 
 
 def test_what_is_off_at_one_rate_only_is_not_called_wrong() -> None:
