@@ -11,6 +11,7 @@ from scalerules.architecture.graph import Graph
 from scalerules.boundary.working import note, working
 from scalerules.derivation.gauges.gauge import gauge as gauge_of
 from scalerules.errors import UnknownName
+from scalerules.passes.memory import gathering
 from scalerules.solution.solution import Solution
 from scalerules.solving.problem import Problem, Unsolvable
 from scalerules.solving.solve import answer, solve
@@ -65,7 +66,7 @@ def derive(
     if decay is not None and decay not in DECAYS:
         raise UnknownName("what decay keeps", str(decay), DECAYS, where="decay")
     bound: dict[str, str] = {}
-    with working(f"deriving {graph.name}", progress):
+    with working(f"deriving {graph.name}", progress), gathering():
         try:
             if isinstance(given, str) and problem.alignments:
                 problem = _initial_only(problem)

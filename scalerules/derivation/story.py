@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from scalerules.passes.events import Event, Run
+from scalerules.passes.memory import gathering
 from scalerules.sizes.exponents import Exponents
 from scalerules.solution.derivation import Condition, Derivation, Linear, Solved
 from scalerules.solving.equations import Equation, vector_of
@@ -33,6 +34,10 @@ class Story:
 
     def written(self) -> Derivation:
         """The derivation. Runs the calculus again, with every application of a law."""
+        with gathering():
+            return self._written()
+
+    def _written(self) -> Derivation:
         problem, scales = self.problem, list(self.problem.direction)
         run = problem.run(self.answer.unknowns, problem.steps, told=True)
         later = beyond(problem, self.answer)

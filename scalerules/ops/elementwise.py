@@ -76,7 +76,7 @@ class Elementwise:
         if f.homogeneous and f.degree == 2:
             terms = _by_largest(terms, x)
         if not f.vanishes:
-            terms.append(Term(0, (0,) * len(site.result)))
+            terms = [*terms, Term(0, (0,) * len(site.result))]
         return merged(_ramped(terms, ramps), point.reach)
 
     def derivative(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
@@ -93,7 +93,7 @@ class Elementwise:
             x = relative(x)
         terms = powers(point, x, parity, homogeneous=False, constant=False)
         if parity != "odd":
-            terms.append(Term(0, (0,) * len(site.result)))
+            terms = [*terms, Term(0, (0,) * len(site.result))]
         return merged(_ramped(terms, ramps), point.reach)
 
     def push(self, point: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:

@@ -57,7 +57,7 @@ def _arrived(state: State, site: Site, parts: list[list[Term]]) -> list[Term]:
     def total() -> list[Term]:
         terms: list[Term] = []
         for part in parts:
-            terms = merged([*terms, *part], state.point.reach)
+            terms = merged([*terms, *part] if terms else part, state.point.reach)
         return terms
 
     return state.settled(("gradient", site.key), state.once(("gradient", site.key), [parts], total))

@@ -51,6 +51,7 @@ class State:
         self.change: dict[str, list[Piece]] = {}
         self._before: dict[Hashable, list[Term]] = {}
         self._once: dict[Hashable, tuple[list[list[int]], Sequence[Operand], object]] = {}
+        self._contents: dict[str, tuple[list[Piece], object]] = {}
         self._totals: dict[str, tuple[list[Piece], list[Piece]]] = {}
         reached: set[str] = set()
         for site in plan.sites:
@@ -79,10 +80,12 @@ class State:
 
     def content(self) -> object:
         """What the next step depends on: where it does not move any more, the next step is like the last."""
-        return {
-            key: (content(flat(pieces)), frozenset(_shape(piece) for piece in pieces if isinstance(piece, Outer)))
-            for key, pieces in self.change.items()
-        }
+        for key, pieces in self.change.items():
+            known = self._contents.get(key)
+            if known is None or known[0] is not pieces:
+                shapes = frozenset(_shape(piece) for piece in pieces if isinstance(piece, Outer))
+                self._contents[key] = pieces, (content(flat(pieces)), shapes)
+        return {key: self._contents[key][1] for key in self.change}
 
     def once(self, key: Hashable, operands: Sequence[Operand], compute: Callable[[], Result]) -> Result:
         """What a law gives for these operands, not again as long as they are the same ones."""

@@ -25,6 +25,9 @@ def contract(scope: Scope, operands: Sequence[tuple[Labels, Operand]], result: L
     For every axis that is summed over: nothing left on it, `s^g` (law of large numbers); sources left, `s^(g/2)`
     (central limit); a fresh matrix, `s^(g/2)` and a fresh image, and for the image of a transpose the mirror term.
     """
+    if all([len(pieces) == 1 and not isinstance(pieces[0], Outer) for _, pieces in operands]):
+        terms = _contract_flat(scope, [(labels, pieces[0]) for labels, pieces in operands], result)  # type: ignore[misc]
+        return terms if len(operands) > 1 else merged(terms, scope.reach)
     products: list[list[Term]] = []
     for pieces in product(*(pieces for _, pieces in operands)):
         flat: list[tuple[Labels, list[Term]]] = []
@@ -43,6 +46,8 @@ def contract(scope: Scope, operands: Sequence[tuple[Labels, Operand]], result: L
 
 def explicit(scope: Scope, pieces: Operand, labels: Labels) -> list[Term]:
     """The pieces of one operand multiplied out to terms."""
+    if len(pieces) == 1 and isinstance(pieces[0], list):
+        return merged(pieces[0], scope.reach)
     if all(isinstance(piece, list) for piece in pieces):
         return merged((term for piece in pieces for term in piece), scope.reach)  # type: ignore[union-attr]
     return contract(scope, [(labels, pieces)], labels)

@@ -15,8 +15,6 @@ from .term import KEPT, MOST_SOURCES, Mirror, Term
 
 SMALL = 800
 """So few products are all formed."""
-DENSE = 4
-"""So many products of each mask there have to be."""
 TRIES = 32
 """So many masks are looked up in the hope that the first ones are the largest."""
 
@@ -57,11 +55,14 @@ def _parts(terms: Sequence[Term], mirrors: bool) -> list[_Part]:
 
 def _dense(left: list[_Part], right: list[_Part], floor: int, kept: int) -> _Found | None:
     """What is kept of every mask, where nearly all signs of few sources are there; None elsewhere."""
-    pairs = len(left) * len(right)
-    if pairs <= SMALL:
+    if len(left) * len(right) <= SMALL:
         return None
-    masks = _Masks(left, right, floor)
-    return masks.found(kept) if DENSE * masks.few < pairs else None
+    masks = mirrors = 0
+    for _, mask, _, mirror, _ in (*left, *right):
+        masks, mirrors = masks | mask, mirrors | mirror
+    sources = _sources(masks)
+    few = sum(comb(len(sources), count) for count in range(MOST_SOURCES + 1))
+    return _Masks(left, right, floor, sources, mirrors).found(kept) if few < 2 * min(len(left), len(right)) else None
 
 
 def _all(left: list[_Part], right: list[_Part], floor: int) -> _Found:
@@ -89,21 +90,14 @@ class _Masks:
     A tensor that has been trained for a while has terms of nearly all signs of few sources, and nearly all as large.
     """
 
-    def __init__(self, left: list[_Part], right: list[_Part], floor: int) -> None:
-        self.left, self.right, self.floor = left, right, floor
+    def __init__(
+        self, left: list[_Part], right: list[_Part], floor: int, sources: Sequence[int], mirrors: int
+    ) -> None:
+        self.left, self.right, self.floor, self.sources, self.mirrors = left, right, floor, sources, mirrors
         self.places: dict[int, list[int]] = {}
         for place, (_, mask, *_) in enumerate(right):
             self.places.setdefault(mask, []).append(place)
-        masks = mirrors = 0
-        for _, mask, _, mirror, _ in (*left, *right):
-            masks, mirrors = masks | mask, mirrors | mirror
-        self.sources, self.mirrors = _sources(masks), mirrors
         self.lightest = min([part[2] for part in left]) + min([part[2] for part in right])
-
-    @property
-    def few(self) -> int:
-        """How many masks of few sources there are."""
-        return sum(comb(len(self.sources), count) for count in range(MOST_SOURCES + 1))
 
     def found(self, kept: int) -> _Found | None:
         """What is kept of every mask of few sources, and of the `kept` largest of many; None where that is slow."""

@@ -37,8 +37,18 @@ def profiled(terms: Iterable[Term]) -> bool:
     return False
 
 
+class Merged(list[Term]):
+    """Terms that have been merged: they are not merged again, and nothing is ever added to them."""
+
+    def __init__(self, terms: Iterable[Term], reach: int) -> None:
+        super().__init__(terms)
+        self.reach = reach
+
+
 def merged(terms: Iterable[Term], reach: int) -> list[Term]:
     """One term per signature and profile, the largest; terms more than `reach` below the largest are dropped."""
+    if isinstance(terms, Merged) and terms.reach == reach:
+        return terms
     best: dict[tuple[Any, ...], Term] = {}
     top = -(1 << 60)
     for term in terms:
@@ -50,7 +60,7 @@ def merged(terms: Iterable[Term], reach: int) -> list[Term]:
                 top = term.size
     floor = top - reach
     kept = uncrowded([term for term in best.values() if term.size >= floor])
-    return _outermost(kept) if profiled(kept) else kept
+    return Merged(_outermost(kept) if profiled(kept) else kept, reach)
 
 
 def uncrowded(terms: list[Term]) -> list[Term]:

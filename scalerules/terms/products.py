@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-from .merging import merged, rank
+from .merging import Merged, merged, profiled, rank
 from .pieces import HALF, Labels, axis_name
 from .point import Scope
 from .sums import Axes, Part
@@ -40,16 +40,18 @@ def inner(scope: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
 def scaled(a: list[Term], b: list[Term], reach: int) -> list[Term]:
     """The products of a tensor with a number; one of the two is a single term without axes."""
     terms: list[Term] = []
+    whole = a if len(b) == 1 else b
+    done = isinstance(whole, Merged) and whole.reach == reach and not profiled(whole)
     for x in sorted(a, key=rank, reverse=True):
         for y in sorted(b, key=rank, reverse=True):
-            whole = x if x.signs else y
-            mirror, profile = whole.mirror, whole.profile
-            if mirror is not None and not any([mirror.bit & mask for mask in whole.signs]):
+            each = x if x.signs else y
+            mirror, profile = each.mirror, each.profile
+            if mirror is not None and not any([mirror.bit & mask for mask in each.signs]):
                 mirror = None
             if profile is not None and not any(profile):
                 profile = None
-            terms.append(Term(x.size + y.size, whole.signs, (x, y), (), (), profile, mirror, whole.matrix))
-    return merged(terms, reach)
+            terms.append(Term(x.size + y.size, each.signs, (x, y), (), (), profile, mirror, each.matrix))
+    return Merged(terms, reach) if done else merged(terms, reach)
 
 
 _Product = tuple[int, int, int, int, Term, Term]

@@ -19,6 +19,8 @@ import scalerules as sr
 from scalerules.architecture.builder import Builder
 from scalerules.architecture.graph import Graph
 from scalerules.errors import Clash
+from scalerules.passes.propagate import propagate
+from scalerules.solving import problem
 from scalerules.solving.programme import Infeasible, Programme
 
 # the simplex method
@@ -231,6 +233,19 @@ def test_what_is_given_is_kept_and_may_clash():
     asked = " ".join(caught.value.equations)
     assert "has size 0 at some step" in asked and "has size at most 0" in asked
     assert any("init of 'output'" in text for text in caught.value.remedies)
+
+
+def test_the_calculus_runs_once_at_a_point_on_the_way_to_a_clash(monkeypatch: pytest.MonkeyPatch):
+    points: list[object] = []
+
+    def counted(graph: Graph, plan: Any, point: Any, *rest: Any, **options: Any) -> Any:
+        points.append(tuple(point.unknowns.items()))
+        return propagate(graph, plan, point, *rest, **options)
+
+    monkeypatch.setattr(problem, "propagate", counted)
+    with pytest.raises(Clash):
+        sr.derive("mlp", optimizer="adam", given={"h1": {"init": "1/2"}})
+    assert len(points) == len(set(points)) == 7
 
 
 # the engine knows nothing but laws
