@@ -28,7 +28,7 @@ def idle_factors(problem: Problem) -> Vectors:
 def natural_sizes(problem: Problem) -> Vectors:
     """Of what reads a free factor linearly, and of the matrices of a product: the size at which they pass sizes on.
 
-    So does a matrix that only norms read. Only the product has an effect, and the factor is what should not be smaller
+    So does a matrix that is normalised. Only the product has an effect, and the factor is what should not be smaller
     than it has to be. A vector of weights that is read through a matrix of weights alone (a learnt query) is like a
     value: of size 0.
     """
@@ -38,7 +38,6 @@ def natural_sizes(problem: Problem) -> Vectors:
     sizes: Vectors = {}
     reached: set[str] = set()
     normed = _before_norms(plan)
-    plain = {plan.parameters[key].name for site in plan.sites if site.key not in normed for key in site.parameters}
 
     def even(held: Held) -> Vector:
         """The initial size at which a sum over the fan-in is as large as what is summed."""
@@ -52,9 +51,8 @@ def natural_sizes(problem: Problem) -> Vectors:
             alone = [held for held in parameters if set(held.fan_in) == set(held.axes)]
             sizes.update({("init", held.name): zero for held in alone})
         factors = [held for held in parameters if held.matrix]
-        if not (multilinear and site.inputs and len(factors) > 1):
-            factors = [held for held in factors if site.key in normed and held.name not in plain]
-        sizes.update({("init", held.name): even(held) for held in factors})
+        if site.key in normed or (multilinear and site.inputs and len(factors) > 1):
+            sizes.update({("init", held.name): even(held) for held in factors})
         if site.node.free or (_passes_sizes(site) and any(key in reached for key in site.inputs)):
             reached.add(site.key)
             sizes.update({("init", held.name): even(held) for held in parameters if not site.node.free})
