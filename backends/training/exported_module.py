@@ -103,15 +103,24 @@ class ExportedModule:
     def paths(self, data: set[str]) -> dict[str, list[fx.Node]]:
         """The path to each of the calls `data`: the weights, the views of them that it takes, and the call, in order.
 
-        What another call of `data` returns is data, and stays.
+        What another call of `data` returns is data, and stays, unless it is made of weights alone: `1 - gate` reads the
+        weight that `gate = sigmoid(weight)` does.
         """
         order = {node: i for i, node in enumerate(self.nodes)}
+        given, fed = set(self.program.graph_signature.user_inputs), set[fx.Node]()
+        for node in order:
+            if node.name in given or not fed.isdisjoint(node.all_input_nodes):
+                fed.add(node)
         paths: dict[str, list[fx.Node]] = {}
 
         def made(node: fx.Node, path: dict[fx.Node, bool]) -> bool:
             """Whether a node is a weight or made of one; `path` keeps what is known."""
             if node not in path:
-                inner = [made(source, path) for source in node.all_input_nodes if source.name not in data]
+                inner = [
+                    made(source, path)
+                    for source in node.all_input_nodes
+                    if source.name not in data or source not in fed
+                ]
                 path[node] = node.name in self.names or any(inner)
             return path[node]
 

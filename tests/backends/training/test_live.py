@@ -186,3 +186,25 @@ def test_what_cannot_be_trained_is_told() -> None:
     program = LiveProgram(graph, sr.derive(graph, "adamw"), BASE, BASE)
     with pytest.raises(sr.ScaleRulesError, match="graph 'Untaught': cannot be trained: .*zeta"):
         training.losses(program, training.Trial(0.01))
+
+
+def test_what_two_functions_of_a_weight_contribute_is_seen_of_both() -> None:
+    """The program computes `1 - gate` from the gate, and the graph reads the weight for each."""
+
+    class Mixed(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(4, width), nn.Linear(width, 3)
+            self.gate = nn.Parameter(torch.zeros(width))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            gate, h = torch.sigmoid(self.gate), self.first(x)
+            return self.last(gate * torch.tanh(h) + (1 - gate) * torch.relu(h))
+
+    graph = sr.trace(Mixed, {"width": (32, 48, 64)}, lambda width: torch.ones(5, 4))
+    program = LiveProgram(graph, sr.derive(graph, "adamw"), BASE, BASE)
+    initial, data = program.initial(0), program.data(0)
+    forward = program.forward({**initial, "gate": initial["gate"] + 0.1}, data)
+    readers = program.readers("gate")
+    assert len(readers) == 2
+    assert all(float(program.own(forward, initial, "gate", node).abs().min()) > 0.01 for node in readers)
