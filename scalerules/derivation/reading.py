@@ -198,6 +198,8 @@ def _one_open(
     """The unknown that a condition of this form gives, if it is one, and whether with `rates` put in for open ones."""
     open_, short = [symbol for symbol in unknowns_of(form) if symbol not in known], form
     through = len(open_) > 1 and stable
+    if through and sum(symbol not in rates for symbol in open_) > 1:
+        return None
     if through:
         short = _reduced(form, known, rates)
         open_ = [symbol for symbol in unknowns_of(short) if symbol not in known]

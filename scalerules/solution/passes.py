@@ -20,6 +20,8 @@ GLOSSARY = {
     "independent": "terms of a sum with signs of their own, so that n of them make the root of n (size + g_n/2).",
     "fixed": "an axis that is summed over and does not grow.",
     "constant part": "a value whose size is that of its law alone: a function that is not 0 at 0, fixed entries.",
+    "square": "the part of a function that is even, as x^2/2 in exp(x): it counts once its argument is as large as 1.",
+    "normalised": "an update that is as large whatever the size of the gradient: what is left of that are the signs.",
     "cancels": "a size that is taken and given back: what is normalised is divided by its own size, and so is the "
     "gradient in the update of Adam, Lion or Muon, of which the signs are left.",
     "mirror": "what a random matrix and its own transpose make together: an aligned sum that neither makes alone.",

@@ -149,7 +149,7 @@ def _drawn(lines: Iterable[Branch], sizes: bool) -> list[str]:
         row = each.row
         names, on = " = ".join(each.names), "".join(f", {law}" for law in _laws(each.passed))
         sums = [f"[{s}]" if s.share > 0 else str(s) for s in row.sums if s.how != "fixed"]
-        sums = "; ".join([*(f"[{law}]" for law in laws(row)), *sums])
+        sums = "; ".join([*(f"[{law}]" for law in laws(row) if law not in ("normalised", "constant part")), *sums])
         beside = f"  ({each.beside})" if each.beside else ""
         cells.append((f"{'  ' * (each.depth + 1)}{names}", row.what, f"{row.operation}{on}", sums,
                       _noted(row, each.notes), f"{row.size}{beside}" if sizes else ""))  # fmt: skip
@@ -161,8 +161,12 @@ def laws(row: Row) -> list[str]:
     """What is said of a law beside its sums."""
     if row.law == "mirror":
         return [" of ".join(["mirror", *(name for name, share in row.follows if share < 0)])]
-    constant = row.stage == "forward" and not row.follows and not row.adds and row.law != "input"
-    return ["constant part"] if constant else []
+    if row.stage == "update":
+        return ["normalised"] if any(name not in row.linear for name, _ in row.follows) else []
+    if row.law in ("input", "product", "loss", "recurrence"):
+        return []
+    constant = row.stage == "forward" and not row.follows and not row.adds
+    return ["constant part"] if constant else ["square"] if list(row.linear.values()) == [2] else []
 
 
 def _laws(passed: Iterable[Row]) -> Iterator[str]:
