@@ -12,11 +12,12 @@ from typing import Any
 
 from zoo import ZOO
 from zoo_large import LARGE
+from zoo_libraries import LIBRARIES
 from zoo_more import MORE
 from zoo_new import NEW
 from zoo_plain import PLAIN
 
-LISTS = {"zoo": ZOO, "more": MORE, "plain": PLAIN, "new": NEW, "large": LARGE}
+LISTS = {"zoo": ZOO, "more": MORE, "plain": PLAIN, "new": NEW, "libraries": LIBRARIES, "large": LARGE}
 MODELS = {name: entry for models in LISTS.values() for name, entry in models.items()}
 
 

@@ -48,8 +48,8 @@ def _ended(number: int, trail: IO[bytes]) -> int:
     name = signal.Signals(number).name
     if name in CRASHES:
         trail.seek(0)
-        place = _place(trail.read().decode(errors="replace"))
-        text = f"{place}the process crashed ({name}), in compiled code that the module calls"
+        place = place_in(trail.read().decode(errors="replace"))
+        text = f"{place}{': ' if place else ''}the process crashed ({name}), in compiled code that the module calls"
         print(f"scalerules: {text}\n  hint: run forward() on these inputs alone; small sizes may do", file=sys.stderr)
         return 2
     signal.signal(number, signal.SIG_DFL)
@@ -57,7 +57,7 @@ def _ended(number: int, trail: IO[bytes]) -> int:
     return 128 + number
 
 
-def _place(trail: str) -> str:
+def place_in(trail: str) -> str:
     """The innermost line of the user's that stands in what `faulthandler` wrote, most recent call first."""
     frames = [each for each in FRAME.finditer(trail) if not OURS.search(each["file"])]
-    return f"{frames[0]['file']}:{frames[0]['line']} {frames[0]['name']}: " if frames else ""
+    return f"{frames[0]['file']}:{frames[0]['line']} {frames[0]['name']}" if frames else ""

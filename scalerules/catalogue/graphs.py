@@ -7,7 +7,7 @@ form and is given by its path.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,11 @@ def catalogue() -> list[str]:
     return names_in("graphs")
 
 
-def graph(spec: str | Path, *, trace: Mapping[str, Sequence[int]] | None = None, **options: Any) -> Graph:
-    """The graph that `spec` names; `options` go to its `build()` (or factory).
+def graph(spec: str | Path, *, trace: Mapping[str, Any] | None = None, **options: Any) -> Graph:
+    """The graph that `spec` names; `options` go to its `build()` (or factory, or class of configurations).
 
-    `trace` are values of scales, `{"width": (32, 48, 64)}`: the factory builds a torch module then, which is traced.
+    `trace` are values of scales, `{"width": (32, 48, 64)}`: the factory builds a torch module then, which is traced. Of
+    a configuration of transformers they are fields, `{"width": "hidden_size"}`.
 
     `spec` is a name of `catalogue()`, a path to a `.py` file with `build() -> Graph`, a path to `.yaml`, `.yml` or
     `.json`, or `module:factory` (`file.py:factory` too). Raises `ScaleRulesError` with file and line, and with the
@@ -42,10 +43,12 @@ def graph(spec: str | Path, *, trace: Mapping[str, Sequence[int]] | None = None,
     text = str(spec)
     place, _, factory = text.rpartition(":")
     if place and factory.isidentifier():
-        module = loaded(existing_file(place)) if place.endswith(".py") else imported(place)
-        if trace or not options:
-            from scalerules.tracing import factories
+        from scalerules.tracing import factories
 
+        module = loaded(existing_file(place)) if place.endswith(".py") else imported(place)
+        if factories.is_configuration(getattr(module, factory, None)):
+            return factories.configured(module, factory, trace, options)
+        if trace or not options:
             if values := trace or factories.values_in(module, factory):
                 return factories.traced(module, factory, values, place)
             factories.check_called(module, factory, place)

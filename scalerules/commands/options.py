@@ -34,7 +34,7 @@ class Question:
     """How it is trained (scalerules list optimizers), or a FILE.py with a law of your own."""
     scale: Annotated[tuple[str, ...], Repeated] = ()
     """NAME[=GROWTH]: a scale that grows, such as width or state=1/4; repeatable. Others are held fixed. Of a torch
-    module NAME=VALUES[:GROWTH], such as width=32,48,64."""
+    module NAME=VALUES[:GROWTH], such as width=32,48,64; of a configuration NAME=FIELD, such as width=hidden_size."""
     mode: Literal["joint", "isolated"] = "joint"
     """All parameters move, or one step of each parameter alone."""
     gauge: str = "plain"
@@ -61,7 +61,7 @@ class Question:
         from scalerules.catalogue import graph
 
         whole(self.steps, "--steps", 1, self.most_steps)
-        return graph(spec, trace=traced_at(self.scale), **_pairs(self.set))
+        return graph(spec, trace=traced_at(self.scale, fields=":" in spec), **pairs(self.set))
 
     @property
     def most_steps(self) -> int:
@@ -75,7 +75,7 @@ class Question:
         direction: dict[str, Fraction] = {}
         for text in self.scale:
             name, _, growth = text.partition("=")
-            if "," in growth:
+            if "," in growth or (hasattr(graph, "record") and fields_in(growth)):
                 growth = growth.partition(":")[2]
             if name not in graph.scales:
                 raise UnknownName("scale", name, graph.scales, where=f"graph {graph.name!r}")
@@ -181,18 +181,29 @@ def whole_numbers(text: str, option: str) -> list[int]:
     return seeds_of(counts, option)
 
 
-def traced_at(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """The scales of `NAME=VALUES`, with their values. Raises `ScaleRulesError`."""
-    scales: dict[str, tuple[int, ...]] = {}
+def traced_at(texts: Sequence[str], fields: bool = True) -> dict[str, Any]:
+    """The scales of `NAME=VALUES` with values, those of `NAME=FIELD` with fields. Raises `ScaleRulesError`.
+
+    `fields` False: a graph that is no configuration has none.
+    """
+    scales: dict[str, Any] = {}
     for text in texts:
         name, _, values = text.partition("=")
-        if "," in values:
+        if fields and (named := fields_in(values)):
+            scales[name] = named[0] if len(named) == 1 else named
+        elif "," in values:
             numbers = values.partition(":")[0].split(",")
             if not all(number.strip().isdigit() and int(number) > 0 for number in numbers):
                 hint = "whole numbers, such as width=32,48,64"
                 raise ScaleRulesError(f"--scale {text!r}: {values!r} are no values of a scale", hint=hint)
             scales[name] = tuple(int(number) for number in numbers)
     return scales
+
+
+def fields_in(values: str) -> tuple[str, ...]:
+    """The fields of a configuration that are named in place of values, if there are any."""
+    names = tuple(name.strip() for name in values.partition(":")[0].split(","))
+    return names if all(name.isidentifier() for name in names) else ()
 
 
 def _growth(text: str, whole: str) -> Fraction:
@@ -204,7 +215,7 @@ def _growth(text: str, whole: str) -> Fraction:
     return Fraction(text)
 
 
-def _pairs(texts: Sequence[str]) -> dict[str, Any]:
+def pairs(texts: Sequence[str]) -> dict[str, Any]:
     """`NAME=VALUE` with whole numbers, decimal numbers, true and false read as such."""
     pairs: dict[str, Any] = {}
     for text in texts:

@@ -59,10 +59,11 @@ def published(
 
 @command
 def trace(
-    factory: Annotated[str, Parameter(help="module:factory or file.py:factory, which builds a torch module.")],
+    factory: Annotated[str, Parameter(help="module:factory or file.py:factory, or a configuration of transformers.")],
     /,
     *,
-    scale: Annotated[tuple[str, ...], Parameter(negative="", help="NAME=VALUES, such as width=32,48,64.")] = (),
+    scale: Annotated[tuple[str, ...], Parameter(negative="", help="NAME=VALUES, or NAME=FIELD.")] = (),
+    set: Annotated[tuple[str, ...], Parameter(negative="", help="FIELD=VALUE of a configuration; repeatable.")] = (),
     format: Literal["yaml", "json", "record"] = "yaml",
     check: Annotated[
         bool, Parameter(negative="", help="List guesses, fixed branches, weights without a rule.")
@@ -74,18 +75,21 @@ def trace(
     `--check` writes instead what was guessed, which branches were fixed, and which parameters have no rule.
 
     `factory(width=32)` builds the module, `make_inputs(width=32)` of the same file returns what it is called with.
-    What was left out or could not be set is said on standard error. Needs the extra torch.
+    `factory` may also be a class of configurations of transformers (or one that a file holds): the scale names the
+    field that grows, and the fields that follow it are found by measuring. What was left out or could not be set is
+    said on standard error. Needs the extra torch.
 
     For example:
       scalerules trace models.py:make_gpt --scale width=32,48,64 --scale depth=2,3,4 -o gpt.yaml
       scalerules derive gpt.yaml --scale width
+      scalerules trace transformers:GPT2Config --scale width=n_embd --set n_layer=2
     """
     from scalerules.catalogue import graph as load
     from scalerules.tracing.traced import Traced
 
-    from .options import traced_at
+    from .options import pairs, traced_at
 
-    graph = load(factory, trace=traced_at(scale) or None)
+    graph = load(factory, trace=traced_at(scale) or None, **pairs(set))
     if check and isinstance(graph, Traced):
         from scalerules.tracing.dry_run import dry_run
 

@@ -11,12 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
-from scalerules.errors import GraphError
+from scalerules.errors import GraphError, ScaleRulesError
 
 if TYPE_CHECKING:
     from .traced import Traced
 
 Scales = Mapping[str, Sequence[int]]
+
+CONFIGURATION = "pretrainedconfig"
+"""What all configurations of transformers are, in small letters: the library has changed the case."""
 
 
 def values_in(module: ModuleType, factory: str) -> Scales | None:
@@ -31,6 +34,29 @@ def values_in(module: ModuleType, factory: str) -> Scales | None:
     named = cast("Mapping[str, Sequence[int]]", given)
     any_name = any(p.kind is p.VAR_KEYWORD for p in taken.values())
     return named if named and (any_name or all(name in taken for name in named)) else None
+
+
+def is_configuration(what: object) -> bool:
+    """Whether a value is a configuration of transformers, or a class of them."""
+    kinds = (what if isinstance(what, type) else type(what)).__mro__
+    return any(kind.__name__.lower() == CONFIGURATION for kind in kinds)
+
+
+def configured(module: ModuleType, name: str, scales: Mapping[str, Any] | None, options: Mapping[str, Any]) -> Traced:
+    """The graph of a configuration's model. Raises `ScaleRulesError` where no field is named, or an option is wrong."""
+    from scalerules.boundary.guard import guarded, said
+
+    from .traced import trace
+
+    configuration = getattr(module, name)
+    try:
+        with guarded(f"{name}()"):
+            configuration = configuration(**options) if isinstance(configuration, type) else configuration
+    except Exception as error:
+        raise ScaleRulesError(f"{name} does not take these options: {said(error)}") from error
+    if options and configuration is getattr(module, name):
+        raise ScaleRulesError(f"{name} is a configuration already", hint="--set goes with a class, such as LlamaConfig")
+    return trace(configuration, scales=scales)
 
 
 def check_called(module: ModuleType, factory: str, text: str) -> None:

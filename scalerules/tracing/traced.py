@@ -7,11 +7,12 @@ The module is traced at several sizes (`tracing.recording`), every call is lower
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import PrivateAttr
 
 from scalerules.architecture.graph import Graph
+from scalerules.boundary.isolated import isolated as alone
 from scalerules.boundary.working import working
 from scalerules.errors import MissingExtra, ScaleRulesError, UnknownName
 
@@ -54,42 +55,67 @@ class Traced(Graph):
 
 
 def trace(
-    make_model: Callable[..., Any],
-    scales: Mapping[str, Sequence[int]],
-    inputs: Callable[..., Any],
+    make_model: Any,
+    scales: Mapping[str, Any] | str | None = None,
+    inputs: Any = None,
     *,
     measure: bool = True,
     loss: Literal["mse", "cross_entropy"] | None = None,
     progress: bool = True,
     check: bool = False,
+    isolated: bool = False,
 ) -> Traced:
-    """The graph of what `make_model(**sizes)` computes on `inputs(**sizes)`.
+    """The graph of what `make_model(**sizes)` computes on `inputs(**sizes)`, or on the same `inputs` at all sizes.
 
     `scales` gives for every scale some values that the factory accepts, `{"width": (32, 48, 64)}`; the first scale is
-    the one that grows by default. No weights are allocated for tracing; `measure` False also leaves out the small real
+    the one that grows by default. In place of a factory there may be a configuration of transformers, with the field
+    that grows, `{"width": "hidden_size"}` (fields that follow it are found by measuring) or all that do, `{"width":
+    ("hidden_size", "num_attention_heads")}`, and without inputs where it is called with tokens or pictures; or modules
+    of two sizes or more, `(base, target)`, whose `scales` are read off their shapes where none are given.
+
+    No weights are allocated for tracing; `measure` False also leaves out the small real
     copies in which the initial values are looked at. `loss` is what `verify` trains with; by default that of the
     module itself, cross-entropy where it returns an entry for every token of a table, and else mean squares.
     `progress`: what takes more than two seconds says so on standard error. `check` prints what was guessed, which
-    branches were fixed, and which parameters have no rule (`dry_run`).
+    branches were fixed, and which parameters have no rule (`dry_run`). `isolated` runs the module's code in a forked
+    process with limits of time and memory, as the command line does: a crash is an exception then.
 
     Raises `MissingExtra` without torch, and `ScaleRulesError` where the module cannot be traced or an operation is not
     known, with the operation, the module's path and the source line.
     """
     try:
         from scalerules.tracing.exporting.recording import record
+
+        from .starts import start
     except ModuleNotFoundError as error:
         if error.name and error.name.partition(".")[0] == "torch":
             raise MissingExtra("tracing a module", "torch") from error
         raise
     if loss not in (None, "mse", "cross_entropy"):
         raise UnknownName("loss", str(loss), ["mse", "cross_entropy"])
-    with working(f"tracing {getattr(make_model, '__name__', 'the module')}", progress):
-        graph = graph_of(record(make_model, scales, inputs, measure=measure), make_model, inputs, loss)
+    with working(f"tracing {_name_of(make_model)}", progress):
+        begun = start(make_model, scales, inputs)
+        run = alone if isolated else _here
+        found = run(
+            lambda: record(begun.make_model, begun.scales, begun.inputs, measure=measure, exactly=begun.exactly)
+        )
+        graph = graph_of(found, begun.make_model, begun.inputs, loss)
+        graph._notes = [*begun.notes, *graph.notes]  # pyright: ignore[reportPrivateUsage]
     if check:
         from .dry_run import dry_run
 
         print("\n".join(dry_run(graph, graph.record, graph.notes) or ["nothing was guessed, fixed or left out"]))
     return graph
+
+
+def _name_of(what: Any) -> str:
+    """How a line of progress calls what is traced."""
+    first = cast("Sequence[object]", what)[0] if isinstance(what, (list, tuple)) and what else cast(object, what)
+    return getattr(first, "__name__", None) or type(first).__name__
+
+
+def _here(work: Callable[[], Record]) -> Record:
+    return work()
 
 
 def graph_of(
@@ -125,6 +151,8 @@ def graph_of(
         graph._live = live(writer, lowering.shown, make_model, brief(inputs, record.cut))  # pyright: ignore[reportPrivateUsage]
     graph.written_at(lines_of(writer))
     graph._record = record  # pyright: ignore[reportPrivateUsage]
+    left = _penalties(record, lowering)
+    said += [f"output {k} is a number of weights alone, a penalty: it is left out, as weight decay is" for k in left]
     graph._notes = [*record.notes, *lowering.notes, *said]  # pyright: ignore[reportPrivateUsage]
     return graph
 
@@ -151,6 +179,16 @@ def _lowered(record: Record, loss: str | None) -> tuple[Any, Any]:
             unfolded |= {str(blocks)}
     said = f"the weights {', '.join(sorted(whole))} are read in ways that do not fit together"
     raise ScaleRulesError(said, where=f"module {record.model}", hint="read each in the same parts everywhere")
+
+
+def _penalties(record: Record, lowering: Any) -> list[int]:
+    """The places of the outputs that weights alone make, where there are others."""
+    from scalerules.tracing.writing.write import is_penalty
+
+    results = [lowering.get(output.ref) for output in record.outputs]
+    sources = [getattr(result, "source", None) for result in results]
+    places = [k for k, source in enumerate(sources) if isinstance(source, str) and is_penalty(lowering.sketch, source)]
+    return places if len(places) < len(results) else []
 
 
 def _unlike_the_module(record: Record, nodes: Iterable[Any]) -> str | None:

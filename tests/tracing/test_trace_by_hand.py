@@ -155,18 +155,69 @@ class Dispatched(nn.Module):
             return self.out(y.index_add(0, chosen, torch.tanh(self.expert(h[chosen]))))
         if self.how == "branch" and not x.sum() > -1e9:
             return self.out(h)
+        if self.how == "another at another size" and not x.sum() * 0 + h.shape[1] < 40:
+            return self.out(h)
         y[mask] = torch.tanh(self.expert(h[mask])) * float(x.max())
         return self.out(y)
 
 
 @pytest.mark.parametrize(
-    ("how", "note"), [("where", "rows are chosen"), ("mask", "depends on values"), ("branch", "depends on values")]
+    ("how", "note"),
+    [
+        ("where", "rows are chosen"),
+        ("mask", "depends on values"),
+        ("branch", "depends on values"),
+        ("another at another size", "depends on values"),
+    ],
 )
 def test_rows_and_branches_that_values_choose(how: str, note: str) -> None:
     graph = sr.trace(lambda width: Dispatched(width, how), WIDTH, rows(6, 5))
     assert any(note in each and "test_trace_by_hand.py" in each for each in graph.notes)
     rule = sr.derive(graph, optimizer="adamw")["expert.weight"]
     assert (str(rule.init), str(rule.lr)) == ("width^(-1/2)", "width^-1")
+
+
+class Noisy(nn.Module):
+    """Weights with noise that is drawn at every call, and a penalty on them as a second output."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.read, self.out = nn.Linear(5, width), nn.Linear(width, 3)
+        self.mu, self.sigma = nn.Parameter(torch.randn(width, width)), nn.Parameter(torch.full((width, width), 0.1))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        weight = self.mu + self.sigma * torch.randn_like(self.mu)
+        return self.out(torch.relu(torch.relu(self.read(x)) @ weight)), (self.mu**2).sum()
+
+
+def test_noise_on_weights_makes_their_entries_independent_and_a_penalty_is_no_prediction() -> None:
+    graph = sr.trace(Noisy, WIDTH, rows(4, 5))
+    assert any("sigma is multiplied by noise" in note for note in graph.notes)
+    assert any(note.startswith("output 1 is a number of weights alone") for note in graph.notes)
+    solution = sr.derive(graph, optimizer="adamw")
+    rules = {name: (str(solution[name].init), str(solution[name].lr)) for name in ("mu", "sigma", "out.weight")}
+    assert rules["mu"] == rules["sigma"] == ("width^(-1/2)", "width^-1")
+    assert rules["out.weight"] == ("width^-1", "width^-1")
+
+
+class Hopfield(nn.Module):
+    """A state that is made of the rows which it is then compared with: unit vectors of weights."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.embed, self.rows, self.norm = nn.Linear(5, width), nn.Parameter(torch.randn(6, width)), nn.LayerNorm(width)
+        self.out = nn.Linear(width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = self.norm(self.embed(x))
+        for _ in range(2):
+            state = self.norm((state @ nn.functional.normalize(self.rows, dim=-1).t()).softmax(-1) @ self.rows)
+        return self.out(state)
+
+
+def test_a_factor_at_a_product_with_normalised_weights_is_solved_for() -> None:
+    solution = sr.derive(sr.trace(Hopfield, WIDTH, rows(4, 5)), optimizer="adamw")
+    assert [str(factor) for factor in solution.multipliers.values()] == ["width^-1", "width^-1"]
 
 
 class Field(nn.Module):

@@ -27,7 +27,7 @@ from .derivatives import needs_derivative, with_derivative
 from .factories import Sizes, as_call, call_with, module_of, quiet
 from .failures import by_data, cannot_trace
 from .library_kernels import whole_kernels
-from .measured_values import measuring
+from .measured_values import Decisions, measuring
 from .plain_outputs import plain_output
 from .program import read
 from .traces import Trace
@@ -40,10 +40,12 @@ def trace(
     sizes: Sizes,
     way: str = "",
     cut: Mapping[str, frozenset[int]] | None = None,
+    taken: tuple[bool, ...] = (),
 ) -> Trace:
     """The exported computation at `sizes`; `way` is the only way of building to try (that of an earlier trace).
 
-    `cut` are members of lists of modules to leave out: copies of a block that is known to repeat.
+    `cut` are members of lists of modules to leave out: copies of a block that is known to repeat. `taken` are the
+    conditions that data decided in an earlier trace.
 
     Raises `ScaleRulesError` with what torch said, in the terms of the module, if no way works.
     """
@@ -56,7 +58,7 @@ def trace(
         for mode in ("as built", "evaluation"):
             try:
                 with quiet():
-                    return _traced(make_model, make_inputs, sizes, built, mode, cut or {})
+                    return _traced(make_model, make_inputs, sizes, built, mode, cut or {}, taken)
             except Endless:
                 raise
             except ScaleRulesError as error:
@@ -82,6 +84,7 @@ def _traced(
     built: str,
     mode: str,
     cut: Mapping[str, frozenset[int]],
+    taken: tuple[bool, ...],
 ) -> Trace:
     with ExitStack() as stack:
         try:
@@ -99,7 +102,7 @@ def _traced(
             raise
         for path, members in cut.items():
             shorten(model, path, members)
-        notes, lines = list[str](), list[str]()
+        notes, decisions = list[str](), Decisions()
         if mode == "evaluation":
             evaluation(model)
             notes.append("traced in evaluation mode (normalisation over batches as in training)")
@@ -107,7 +110,7 @@ def _traced(
         if built == "fake":
             stack.enter_context(context)
         if built == "values":
-            lines = stack.enter_context(measuring())
+            decisions = stack.enter_context(measuring(taken))
         else:
             stack.enter_context(whole_kernels())
         stack.enter_context(without_looking())
@@ -117,7 +120,9 @@ def _traced(
         program = _run(held, args, kwargs).run_decompositions({})
         number_views(program.graph)
         found = read(model, program, dict(sizes), built, "" if held is model else HOLDER)
-    decided = [f"{line}: depends on values, traced as the given inputs decide it" for line in dict.fromkeys(lines)]
+    lines = dict.fromkeys(decisions.lines)
+    decided = [f"{line}: depends on values, traced as the given inputs decide it" for line in lines]
+    found.taken = tuple(decisions.taken)
     found.notes += [*notes, *decided]
     return found
 

@@ -29,6 +29,8 @@ CLEAR = 0.15
 """The largest standard error of a power that is read off random entries: a few entries tell nothing."""
 FEW_ENTRIES, MAX_ENTRIES = 2_000_000, 40_000_000
 """Entries of a copy that is built to measure initial values (of all weights together): wanted, and at most."""
+VARIES = "varies along axis"
+"""What is said of fixed entries of no known structure."""
 
 
 def initials(
@@ -36,9 +38,15 @@ def initials(
     weights: tuple[Weight, ...],
     points: Sequence[Sizes],
     notes: list[str] | None = None,
+    drawn_once: bool = False,
 ) -> tuple[Weight, ...]:
-    """The weights with what was measured; `points` are sizes that the factory accepts. A failure goes into `notes`."""
+    """The weights with what was measured; `points` are sizes that the factory accepts. A failure goes into `notes`.
+
+    `drawn_once`: the factory returns the same weights at every seed; entries without a structure are taken as random.
+    """
     notes = [] if notes is None else notes
+    if drawn_once:
+        make_model = _shuffled(make_model)
     base, copies = _base(make_model, weights, points)
     if base is None:
         notes.append(f"initial values were not measured: no copy with fewer than {MAX_ENTRIES} entries could be built")
@@ -49,6 +57,24 @@ def initials(
         if found is not None:
             others[scale] = found
     return tuple(replace(w, initial=_initial(w, copies, others)) for w in weights)
+
+
+def _shuffled(make_model: Callable[..., Any]) -> Callable[..., Any]:
+    """A factory whose weights have their entries in another order at every seed, but for those with a structure."""
+
+    def make(**sizes: int) -> Any:
+        model = make_model(**sizes)
+        with torch.no_grad():
+            for weight in model.parameters():
+                if weight.numel() > 1 and _unstructured(_fixed(_array(weight), {})):
+                    weight.copy_(weight.flatten()[torch.randperm(weight.numel())].view_as(weight))
+        return model
+
+    return make
+
+
+def _unstructured(seen: Initial) -> bool:
+    return seen.kind == "structured" and seen.note.startswith(VARIES)
 
 
 def _base(
@@ -183,7 +209,7 @@ def _fixed(array: Array, changed: Mapping[str, tuple[float, list[Array]]]) -> In
                 return Initial(cast("Any", kind), square, axes=axes, mean=float(array.mean()))
     if array.ndim == 2 and np.allclose(array, np.eye(*array.shape) * array[0, 0]):
         return Initial("structured", square, axes=axes, note=f"{array[0, 0]:.4g} on the diagonal")
-    note = "varies along axis " + ", ".join(map(str, axes))
+    note = f"{VARIES} {', '.join(map(str, axes))}"
     return Initial("structured", square, _powers(square, changed), float(array.mean()), axes, note)
 
 

@@ -2,7 +2,8 @@
 
 Where rows are chosen, as many as could be are taken to be: `nonzero` of six entries has six, at all sizes and for all
 data, so no branch is left out because nothing happened to choose it. Every other number, a condition or an `item()`,
-is what it is on the inputs that were given (`measuring`), and is not a size: it is that of the first trace.
+is what it is on the inputs that were given (`measuring`), and is not a size: it is that of the first trace, and the
+traces at other sizes take the branches that the first one took.
 """
 
 # torch's own annotations are partial: what comes out of it is taken as Any.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import sympy  # pyright: ignore[reportMissingTypeStubs]
@@ -34,35 +36,64 @@ class Decided(int):
     """A whole number that data decided."""
 
 
+@dataclass
+class Decisions:
+    """What data decided while a module was exported, in order: lines of the user's program, and the conditions.
+
+    `earlier` are the conditions of a trace at another size, which goes the same way.
+    """
+
+    earlier: tuple[bool, ...] = ()
+    lines: list[str] = field(default_factory=list[str])
+    taken: list[bool] = field(default_factory=list[bool])
+
+    def taking(self, result: Any) -> Any:
+        """A condition as the earlier trace decided it, and as its own data do where that has none more."""
+        if result not in (sympy.true, sympy.false):
+            return result
+        place = len(self.taken)
+        self.taken.append(self.earlier[place] if place < len(self.earlier) else bool(result))
+        return sympy.true if self.taken[-1] else sympy.false
+
+
 @contextmanager
-def measuring() -> Generator[list[str]]:
+def measuring(earlier: tuple[bool, ...] = ()) -> Generator[Decisions]:
     """Inside, exports of a real module on real inputs carry the entries along, and conditions are decided by them.
 
-    Yields the lines of the user's program that ask for such a decision.
+    Yields what was decided; conditions go as `earlier` ones did.
     """
     import torch._functorch.config as config
     from torch._subclasses import meta_utils
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-    told, lines = ShapeEnv._log_real_tensor_propagation, list[str]()
+    decisions, asked = Decisions(earlier), list[object]()
+    told, evaluate = ShapeEnv._log_real_tensor_propagation, ShapeEnv._evaluate_expr
     copied = meta_utils._safe_copy
 
     def copy(to: torch.Tensor, entries: torch.Tensor | None) -> None:
         if entries is not None:  # torch leaves the entries of parameters out
             to.copy_(entries.detach())
 
-    def tell(*_: object) -> None:
+    def tell(_: object, expression: object, *__: object) -> None:
+        asked.append(expression)
         frames = [f for f in traceback.extract_stack() if is_users(f.filename)]
         if frames:
-            lines.append(f"{short_path(frames[-1].filename)}:{frames[-1].lineno} {frames[-1].line}")
+            decisions.lines.append(f"{short_path(frames[-1].filename)}:{frames[-1].lineno} {frames[-1].line}")
+
+    def decide(env: ShapeEnv, expression: Any, *args: Any, **kwargs: Any) -> Any:
+        before = len(asked)
+        result = evaluate(env, expression, *args, **kwargs)
+        return decisions.taking(result) if len(asked) > before else result
 
     setattr(ShapeEnv, "_log_real_tensor_propagation", tell)  # noqa: B010
+    setattr(ShapeEnv, "_evaluate_expr", decide)  # noqa: B010
     setattr(meta_utils, "_safe_copy", copy)  # noqa: B010
     try:
         with config.patch(fake_tensor_propagate_real_tensors=True), _choosing_all():
-            yield lines
+            yield decisions
     finally:
         setattr(ShapeEnv, "_log_real_tensor_propagation", told)  # noqa: B010
+        setattr(ShapeEnv, "_evaluate_expr", evaluate)  # noqa: B010
         setattr(meta_utils, "_safe_copy", copied)  # noqa: B010
 
 

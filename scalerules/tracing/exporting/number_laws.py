@@ -86,10 +86,13 @@ def _bounce(values: Sequence[int], count: int, phase: int) -> list[int]:
 
 
 class Laws:
-    """Fits columns over the traced sizes; sums use the monomials that other columns of the same graph follow."""
+    """Fits columns over the traced sizes; sums use the monomials that other columns of the same graph follow.
 
-    def __init__(self, points: Sequence[Mapping[str, int]]) -> None:
-        self.points = points
+    `spare` is how many traces more than unknowns a law has to be exact in; 0 where no further sizes can be had.
+    """
+
+    def __init__(self, points: Sequence[Mapping[str, int]], spare: int = 1) -> None:
+        self.points, self.spare = points, spare
         self.scales = list(points[0])
         self._fits: dict[tuple[Column, bool], Length | None] = {}
         self._basis: dict[Powers, list[Fraction]] = {}
@@ -104,8 +107,9 @@ class Laws:
 
     @cached_property
     def _tellable(self) -> bool:
-        """The sizes tell all scales apart, with one trace to spare."""
-        return bool(np.linalg.matrix_rank(self._design) == len(self.scales) + 1 < len(self.points))
+        """The sizes tell all scales apart, with the traces to spare."""
+        unknowns = len(self.scales) + 1
+        return bool(np.linalg.matrix_rank(self._design) == unknowns <= len(self.points) - self.spare)
 
     def learn(self, column: Column) -> None:
         """Remembers the monomial that a column of whole numbers follows, for the sums of other columns."""
@@ -156,7 +160,7 @@ class Laws:
     def _sum(self, column: list[int]) -> Length | None:
         """The fewest of the graph's own monomials, with rational coefficients, that add up to the column."""
         names = list(self._basis)
-        for count in range(2, min(MAX_TERMS, len(self.points) - 1) + 1):
+        for count in range(2, min(MAX_TERMS, len(self.points) - self.spare) + 1):
             best: tuple[Fraction, Length] | None = None
             for chosen in itertools.combinations(names, count):
                 solution = self._solve([self._basis[powers] for powers in chosen], column)

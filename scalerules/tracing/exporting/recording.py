@@ -35,6 +35,7 @@ def record(
     *,
     measure: bool = True,
     progress: Callable[[int, int], None] | None = None,
+    exactly: bool = False,
 ) -> Record:
     """What `make_model(**sizes)` computes on `inputs(**sizes)`, its sizes as functions of the scales.
 
@@ -43,34 +44,49 @@ def record(
     where the factory does not accept those, at the given ones. No memory is taken for weights while tracing.
     `progress` is called after every trace with the number of those done and of all.
     `measure` False leaves out what the module does to its weights at the start (small real copies are built for that).
+    `exactly`: the values go in step and no others can be had (modules that are there); laws rest on them alone.
 
     Raises `ScaleRulesError` if the module cannot be traced, with its module path and source line, and
     `NotIsomorphic` if what it computes is not the same at all sizes, with the call that differs.
     """
-    scales = _checked(make_model, scales, inputs)
+    scales = _checked(make_model, scales, inputs, exactly)
     start = time.perf_counter()
-    traces, unified, notes = _traced(make_model, scales, inputs, progress or _silent)
+    if exactly:
+        points = [dict(zip(scales, values, strict=True)) for values in zip(*scales.values(), strict=True)]
+        traces, unified = _at(points, make_model, inputs, False, progress or _silent, spare=0)
+        notes = list(traces[0].notes)
+    else:
+        traces, unified, notes = _traced(make_model, scales, inputs, progress or _silent)
     traced = time.perf_counter()
     weights = unified.weights
     if measure:
-        weights = initials(make_model, weights, [t.sizes for t in traces], notes)
-    notes += [f"no law for the sizes of {name}" for name in dict.fromkeys(unified.unresolved)]
+        weights = initials(make_model, weights, [t.sizes for t in traces], notes, drawn_once=exactly)
+    seconds = {"trace": traced - start, "initial": time.perf_counter() - traced}
+    return as_record(traces, replace(unified, weights=weights), notes, seconds)
+
+
+def as_record(traces: Sequence[Trace], unified: Unified, notes: Sequence[str], seconds: dict[str, float]) -> Record:
+    """What traces are one description of, with what a user should know and how long it took."""
+    unresolved = [f"no law for the sizes of {name}" for name in dict.fromkeys(unified.unresolved)]
     return Record(
         traces[0].model,
-        {scale: tuple(t.sizes[scale] for t in traces) for scale in scales},
+        {scale: tuple(t.sizes[scale] for t in traces) for scale in traces[0].sizes},
         unified.inputs,
-        weights,
+        unified.weights,
         unified.calls,
         unified.outputs,
         unified.repetitions,
-        tuple(dict.fromkeys(notes)),
-        {"trace": traced - start, "initial": time.perf_counter() - traced},
+        tuple(dict.fromkeys([*notes, *unresolved])),
+        seconds,
         traces[0].cut,
     )
 
 
 def _checked(
-    make_model: Callable[..., Any], scales: Mapping[str, Sequence[int]], inputs: Callable[..., Any]
+    make_model: Callable[..., Any],
+    scales: Mapping[str, Sequence[int]],
+    inputs: Callable[..., Any],
+    in_step: bool,
 ) -> dict[str, tuple[int, ...]]:
     checked: dict[str, tuple[int, ...]] = {}
     for scale, values in scales.items():
@@ -81,7 +97,7 @@ def _checked(
                 where=f"scale {scale!r}",
                 hint="such as scales={'width': (32, 48, 64)}",
             )
-        checked[scale] = tuple(dict.fromkeys(values))
+        checked[scale] = values if in_step else tuple(dict.fromkeys(values))
     if not checked:
         raise ScaleRulesError("no scale is given", hint="such as scales={'width': (32, 48, 64)}")
     for scale in checked:
@@ -145,12 +161,13 @@ def _at(
     inputs: Callable[..., Any],
     shorten: bool,
     progress: Callable[[int, int], None],
+    spare: int = 1,
 ) -> tuple[list[Trace], Unified]:
     """Traces at all points, unified; long stacks of equal blocks are traced whole once and otherwise as two blocks."""
 
     def others(cut: dict[str, frozenset[int]]) -> Iterator[Trace]:
         for number, sizes in enumerate(points[1:], 2):
-            yield shortened(trace(make_model, inputs, sizes, first.built, cut))
+            yield shortened(trace(make_model, inputs, sizes, first.built, cut, first.taken))
             progress(number, len(points))
 
     first = shortened(trace(make_model, inputs, points[0]))
@@ -165,7 +182,7 @@ def _at(
         except ScaleRulesError:  # the module counts its blocks elsewhere: all of them, then
             pass
     traces = [first, *others({})]
-    return traces, unify(traces)
+    return traces, unify(traces, spare=spare)
 
 
 def _briefer(first: Trace, make_model: Callable[..., Any], inputs: Callable[..., Any]) -> Trace | None:
@@ -174,7 +191,7 @@ def _briefer(first: Trace, make_model: Callable[..., Any], inputs: Callable[...,
     if cut is None:
         return None
     try:
-        short = shortened(trace(make_model, brief(inputs, cut), first.sizes, first.built))
+        short = shortened(trace(make_model, brief(inputs, cut), first.sizes, first.built, taken=first.taken))
     except ScaleRulesError:
         return None
     if not alike(first, short, cut):

@@ -56,5 +56,7 @@ class Trace:
     """Loops over time of which only the first steps are kept (`loops.Loop`)."""
     cut: tuple[int, int] | None = None
     """How the inputs were cut (`brief.Cut`)."""
+    taken: tuple[bool, ...] = ()
+    """What data decided: the conditions, in their order (`measured_values.Decisions`)."""
     chosen: set[str] = field(default_factory=set[str])
     """Lengths that data decide, already noted."""

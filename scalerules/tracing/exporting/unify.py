@@ -15,14 +15,16 @@ from .skeletons import Skeleton, skeleton
 from .traces import Trace
 
 
-def unify(traces: Sequence[Trace], same_depth: bool = False) -> Unified:
+def unify(traces: Sequence[Trace], same_depth: bool = False, spare: int = 1) -> Unified:
     """One description of all traces; `same_depth`: they differ in depth only because copies were left out.
+
+    `spare`: traces beyond those that the unknowns of a law need.
 
     Raises `NotIsomorphic` with the first call that differs, and at which sizes.
     """
     folded = len({len(trace.steps) for trace in traces}) > 1
     made = [skeleton(trace, folded) for trace in traces]
-    laws = Laws([trace.sizes for trace in traces])
+    laws = Laws([trace.sizes for trace in traces], spare)
     same_calls(made)
     same_tensors(made)
     for columns in _columns(made):

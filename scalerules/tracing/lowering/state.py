@@ -30,6 +30,7 @@ from scalerules.tracing.sketch.values import (
 
 from .buffers import DISCRETE, buffer
 from .fixed_entries import fixed_entries
+from .noise import under_noise
 
 
 def operation(target: str) -> str:
@@ -110,7 +111,10 @@ class Lowering:
         random = weight.initial.kind == "normal" or (weight.frozen and weight.initial.kind == "unknown")
         matrix = sum(length is not None and bool(length.scales) for length in weight.shape) > 1
         if weight.trained or (random and (weight.frozen or matrix)):
-            value = whole(weight, f"module {self.record.model}")
+            drawn = under_noise(self.record, weight)
+            if drawn is not weight:
+                self.notes.append(f"{weight.name} is multiplied by noise: its entries count as independent ones")
+            value = whole(drawn, f"module {self.record.model}")
             for dim in value.dims:
                 for atom in dim:
                     atom.axis.hints.extend(_hints(weight))

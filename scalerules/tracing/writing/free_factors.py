@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from scalerules.ops import OPS
 from scalerules.sizes.arithmetic import ONE
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.sketch.sketch_node import SketchNode
@@ -28,7 +29,8 @@ def freed(pieces: Pieces) -> Pieces:
             if isinstance(source, str):
                 readers.setdefault(source, []).append(name)
     weighed = {name for name in nodes if not _from_data(name, nodes)}
-    plain = {name for name in weighed if not _multiplied(name, nodes)}
+    normed = {name for name in weighed if _normed(name, nodes)}
+    plain = {name for name in weighed - normed if not _multiplied(name, nodes)}
     for name, node in pieces.nodes.items():
         parameters = plain if node.op == "scale" and _varies(node) else weighed
         if node.op == "scale" and (_behind(node, nodes, parameters) or _before(name, nodes, readers, parameters)):
@@ -36,7 +38,7 @@ def freed(pieces: Pieces) -> Pieces:
     for name, node in pieces.nodes.items():
         if node.op == "scale" and not _varies(node) and _scaled_before(node, nodes):
             nodes[name] = replace(node, fields={"factor": ONE})
-    pieces = moved(replace(pieces, nodes=nodes), lambda node: is_product(node, weighed))
+    pieces = moved(replace(pieces, nodes=nodes), lambda node: is_product(node, weighed - normed))
     return _added(pieces, weighed)
 
 
@@ -192,6 +194,14 @@ def _multiplied(name: str, nodes: Mapping[str, SketchNode]) -> bool:
     while isinstance(source, str) and nodes[source].op in (*PASSING, "add"):
         source = nodes[source].operands[0]
     return isinstance(source, str) and nodes[source].op == "einsum" and _sums_growing(nodes[source], nodes)
+
+
+def _normed(name: str, nodes: Mapping[str, SketchNode]) -> bool:
+    """Whether a value of weights alone has the size that a norm gives it, which no initial value changes."""
+    source: Source = name
+    while isinstance(source, str) and nodes[source].op in PASSING:
+        source = nodes[source].operands[0]
+    return isinstance(source, str) and nodes[source].op in OPS and OPS[nodes[source].op].kind == "norm"
 
 
 def _behind(node: SketchNode, nodes: Mapping[str, SketchNode], weighed: set[str]) -> bool:

@@ -47,6 +47,7 @@ def pieces(record: Record, sketch: Sketch, results: Sequence[Result], loss: str 
     """
     outputs, own_loss = _outputs(sketch, results)
     outputs = [name for name in outputs if _has_weight(sketch, name)]
+    outputs = [name for name in outputs if not is_penalty(sketch, name)] or outputs
     if not outputs:
         hint = "the module has to return tensors that gradients flow to, logits or a loss"
         raise ScaleRulesError("no output depends on a trained weight", where=f"module {record.model}", hint=hint)
@@ -57,6 +58,11 @@ def pieces(record: Record, sketch: Sketch, results: Sequence[Result], loss: str 
             nodes.update(body_of(sketch, name, live))
     kind = loss or own_loss or ("cross_entropy" if all(_over_tokens(sketch, name) for name in outputs) else "mse")
     return Pieces(nodes, parts_of(nodes.values()), tuple(outputs), kind)
+
+
+def is_penalty(sketch: Sketch, output: str) -> bool:
+    """Whether an output is one number made of weights alone: a penalty, which is no prediction."""
+    return not sketch.nodes[output].slots and not any(sketch.nodes[n].op == "input" for n in _needed(sketch, [output]))
 
 
 def _over_tokens(sketch: Sketch, output: str) -> bool:
