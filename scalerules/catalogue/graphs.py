@@ -44,9 +44,10 @@ def graph(spec: str | Path, *, trace: Mapping[str, Any] | None = None, **options
     place, _, factory = text.rpartition(":")
     if place and factory.isidentifier():
         from scalerules.tracing import factories
+        from scalerules.tracing.starts import is_configuration
 
         module = loaded(existing_file(place)) if place.endswith(".py") else imported(place)
-        if factories.is_configuration(getattr(module, factory, None)):
+        if is_configuration(getattr(module, factory, None)):
             return factories.configured(module, factory, trace, options)
         if trace or not options:
             if values := trace or factories.values_in(module, factory):

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 Scales = Mapping[str, Sequence[int]]
 
-CONFIGURATION = "pretrainedconfig"
-"""What all configurations of transformers are, in small letters: the library has changed the case."""
-
 
 def values_in(module: ModuleType, factory: str) -> Scales | None:
     """The values of the scales that a file gives for a factory that takes them as arguments, else None."""
@@ -34,12 +31,6 @@ def values_in(module: ModuleType, factory: str) -> Scales | None:
     named = cast("Mapping[str, Sequence[int]]", given)
     any_name = any(p.kind is p.VAR_KEYWORD for p in taken.values())
     return named if named and (any_name or all(name in taken for name in named)) else None
-
-
-def is_configuration(what: object) -> bool:
-    """Whether a value is a configuration of transformers, or a class of them."""
-    kinds = (what if isinstance(what, type) else type(what)).__mro__
-    return any(kind.__name__.lower() == CONFIGURATION for kind in kinds)
 
 
 def configured(module: ModuleType, name: str, scales: Mapping[str, Any] | None, options: Mapping[str, Any]) -> Traced:

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from scalerules.errors import ScaleRulesError
 
-from .factories import is_configuration
-
 if TYPE_CHECKING:
     from torch import nn
 
+    from scalerules.architecture.graph import Graph
+
+    from .record import Record
+
 MULTIPLES = (2, 3, 4)
 """The models that are looked at first, in units of the smallest one of a configuration's proportions."""
+CONFIGURATION = "pretrainedconfig"
+"""What all configurations of transformers are, in small letters: the library has changed the case."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,13 @@ class Start:
     exactly: bool = False
 
 
-def start(what: Any, scales: Any, inputs: Any) -> Start:
-    """Where a trace starts from. Raises `ScaleRulesError` for what is none of the three, and without inputs."""
+def start(what: Any, scales: Any, inputs: Any, graph_of: Callable[[Record], Graph]) -> Start:
+    """Where a trace starts from; `graph_of` makes a graph of a record.
+
+    Raises `ScaleRulesError` for what is none of the three, and without inputs.
+    """
     if is_configuration(what):
-        return _configured(what, scales, inputs)
+        return _configured(what, scales, inputs, graph_of)
     if _are_modules(what):
         from .exporting.pairs import factory_of, scales_of
 
@@ -51,6 +58,12 @@ def start(what: Any, scales: Any, inputs: Any) -> Start:
     if not isinstance(scales, Mapping):
         raise ScaleRulesError("no values of the scales are given", hint="such as scales={'width': (32, 48, 64)}")
     return Start(what, cast("Mapping[str, Any]", scales), _inputs(inputs))
+
+
+def is_configuration(what: object) -> bool:
+    """Whether a value is a configuration of transformers, or a class of them."""
+    kinds = (what if isinstance(what, type) else type(what)).__mro__
+    return any(kind.__name__.lower() == CONFIGURATION for kind in kinds)
 
 
 def _are_modules(what: object) -> TypeGuard[Sequence[nn.Module]]:
@@ -75,7 +88,7 @@ def _inputs(given: Any) -> Callable[..., Any]:
     return same
 
 
-def _configured(what: Any, scales: Any, inputs: Any) -> Start:
+def _configured(what: Any, scales: Any, inputs: Any, graph_of: Callable[[Record], Graph]) -> Start:
     """The models of a configuration, each scale with the fields that grow with it."""
     from .exporting.configurations import Configured, grown, unit
     from .exporting.growing_fields import Measured
@@ -96,7 +109,8 @@ def _configured(what: Any, scales: Any, inputs: Any) -> Start:
             raise ScaleRulesError("a scale is a field of the configuration", where=f"scale {scale!r}", hint=hint)
         bases[scale] = configured.numbers(group[0])[0]
         if isinstance(named, str):
-            found = Measured(configured, configured.inputs if inputs is None else lambda _: inputs).following(named)
+            called = configured.inputs if inputs is None else lambda _: inputs
+            found = Measured(configured, called, graph_of).following(named)
             group = (named, *found.with_it)
             held = f"; {_and(found.held)} {'are' if len(found.held) > 1 else 'is'} held" if found.held else ""
             if found.with_it or held:

@@ -94,7 +94,7 @@ def trace(
     if loss not in (None, "mse", "cross_entropy"):
         raise UnknownName("loss", str(loss), ["mse", "cross_entropy"])
     with working(f"tracing {_name_of(make_model)}", progress):
-        begun = start(make_model, scales, inputs)
+        begun = start(make_model, scales, inputs, graph_of)
         run = alone if isolated else _here
         found = run(
             lambda: record(begun.make_model, begun.scales, begun.inputs, measure=measure, exactly=begun.exactly)

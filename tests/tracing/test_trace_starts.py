@@ -17,6 +17,7 @@ from scalerules.errors import ScaleRulesError
 from scalerules.tracing.exporting.configurations import Configured
 from scalerules.tracing.exporting.growing_fields import Measured
 from scalerules.tracing.exporting.pairs import scales_of
+from scalerules.tracing.traced import graph_of
 
 
 class Net(nn.Module):
@@ -73,7 +74,7 @@ def llama(**fields: Any) -> Any:
 def test_the_fields_that_follow_the_width_are_measured() -> None:
     configured = Configured(llama())
     assert "head_dim" not in configured.fields  # its class computes it from the width and the heads
-    found = Measured(configured, configured.inputs).following("hidden_size")
+    found = Measured(configured, configured.inputs, graph_of).following("hidden_size")
     assert set(found.with_it) == {"num_attention_heads", "num_key_value_heads", "intermediate_size"}
 
 

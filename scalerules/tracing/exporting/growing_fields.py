@@ -21,6 +21,7 @@ from torch import nn
 from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
 from scalerules.ops.node import Node
+from scalerules.tracing.record import Record
 
 from .configurations import Configured, Fields, built, grown
 from .export import trace
@@ -56,8 +57,13 @@ class Seen:
 class Measured:
     """The shapes of a configuration's models, those at other values of some fields, and what their axes are for."""
 
-    def __init__(self, configured: Configured, inputs: Callable[[Mapping[str, Any]], Any]) -> None:
-        self.configured, self.inputs = configured, inputs
+    def __init__(
+        self,
+        configured: Configured,
+        inputs: Callable[[Mapping[str, Any]], Any],
+        graph_of: Callable[[Record], Graph],
+    ) -> None:
+        self.configured, self.inputs, self.graph_of = configured, inputs, graph_of
         self.few: Fields = {}
         self.first: Trace | None = None
         self.seen: dict[tuple[str, ...], Seen | None] = {}
@@ -169,8 +175,6 @@ class Measured:
 
     def _graph(self, names: tuple[str, ...], by: int) -> Graph | None:
         """The graph in which these fields alone grow: `by` halves of them; None where that model is another one."""
-        from scalerules.tracing.traced import graph_of
-
         from .recording import as_record
         from .unify import unify
 
@@ -181,7 +185,7 @@ class Measured:
             if self.first is None:
                 self.first = self._trace({}, 2)
             traces = [self.first, self._trace(changed, by)]
-            return graph_of(as_record(traces, unify(traces, spare=0), (), {}))
+            return self.graph_of(as_record(traces, unify(traces, spare=0), (), {}))
         except ScaleRulesError:
             return None
 
