@@ -98,6 +98,10 @@ def _configured(what: Any, scales: Any, inputs: Any, graph_of: Callable[[Record]
         raise ScaleRulesError("no field is named that grows", hint="such as scales={'width': 'hidden_size'}")
     if callable(inputs):
         raise ScaleRulesError("inputs of a configuration are what the model is called with, not a function")
+
+    def called(changed: Mapping[str, Any]) -> Any:
+        return configured.inputs(changed) if inputs is None else inputs
+
     bases: dict[str, int] = {}
     units: dict[str, int] = {}
     fields: dict[str, tuple[str, ...]] = {}
@@ -109,7 +113,6 @@ def _configured(what: Any, scales: Any, inputs: Any, graph_of: Callable[[Record]
             raise ScaleRulesError("a scale is a field of the configuration", where=f"scale {scale!r}", hint=hint)
         bases[scale] = configured.numbers(group[0])[0]
         if isinstance(named, str):
-            called = configured.inputs if inputs is None else lambda _: inputs
             found = Measured(configured, called, graph_of).following(named)
             group = (named, *found.with_it)
             held = f"; {_and(found.held)} {'are' if len(found.held) > 1 else 'is'} held" if found.held else ""
@@ -132,7 +135,7 @@ def _configured(what: Any, scales: Any, inputs: Any, graph_of: Callable[[Record]
         return configured.make(changed(sizes))
 
     def call(**sizes: int) -> Any:
-        return configured.inputs(changed(sizes)) if inputs is None else inputs
+        return called(changed(sizes))
 
     make.__name__ = configured.model.__name__
     values = {scale: tuple(k * base // units[scale] for k in MULTIPLES) for scale, base in bases.items()}
