@@ -25,23 +25,34 @@ def clash_of(problem: Problem, failure: Unsolvable) -> Clash:
     """The clash in words: each equation with the size that was reached, and what would resolve it."""
     lines = problem.graph.lines
     equations = [f"{e.words}: {_inequality(e)}{_line(e.event, lines)}" for e in failure.clash]
-    remedies: list[str] = []
-    for symbol in problem.given:
-        remedies.append(f"do not give the {symbol[0]} of {symbol[1]!r}")
-    if failure.compromise is not None:
-        vectors, scales = failure.compromise.vectors, list(problem.direction)
-        for name, distance in failure.compromise.short.items():
-            rate = exponents_of(vectors["lr", name], scales)
-            remedies.append(f"let the own contribution of {name!r} stay at size -{distance} (its lr is then {rate})")
-    for equation in failure.clash:
-        if equation.relation == "stable" and equation.event.kind in ("own", "change"):
-            remedies.append(f"put a free multiplier behind {equation.event.node!r}")
-    if len(problem.direction) > 1:
-        remedies.append("hold a scale fixed")
-    if problem.isolated:
-        remedies.append("derive in the mode 'joint'")
-    where, ways = f"graph {problem.graph.name!r}", list(dict.fromkeys(remedies)) or ["another architecture"]
+    where, ways = f"graph {problem.graph.name!r}", _remedies(problem, failure)
     return Clash(where, equations, ways, _total(problem, failure), _trees(problem, failure))
+
+
+def _remedies(problem: Problem, failure: Unsolvable) -> list[str]:
+    """What would resolve a clash: to do without one of its equations, each in its way."""
+    ways = [f"do not give the {kind} of {name!r}" for kind, name in problem.given]
+    left = failure.compromise.short if failure.compromise else {}
+    rates = failure.compromise.vectors if failure.compromise else {}
+    for name, distance in left.items():
+        rate = exponents_of(rates["lr", name], list(problem.direction))
+        ways.append(f"let the own contribution of {name!r} stay at size -{distance} (its lr is then {rate})")
+    ways += [_without(e) for e in failure.clash if e.relation == "stable" or e.event.parameter not in left]
+    if len(problem.direction) > 1:
+        ways.append("hold a scale fixed")
+    if problem.isolated:
+        ways.append("derive in the mode 'joint'")
+    return list(dict.fromkeys(ways))
+
+
+def _without(equation: Equation) -> str:
+    """How to do without an equation."""
+    event = equation.event
+    if equation.relation == "maximal":
+        return f"leave {event.parameter!r} untrained"
+    if event.kind == "loss":
+        return f"give {event.parameter!r} a smaller rate"
+    return f"put a free multiplier behind {event.node!r}"
 
 
 def _inequality(equation: Equation) -> str:

@@ -14,7 +14,7 @@ from scalerules.errors import UnknownName
 from scalerules.passes.memory import gathering
 from scalerules.solution.solution import Solution
 from scalerules.solving.problem import Problem, Unsolvable
-from scalerules.solving.solve import answer, solve
+from scalerules.solving.solve import answer
 
 from .clash import clash_of
 from .damping import DECAYS, Decaying
@@ -95,6 +95,6 @@ def _initial_only(problem: Problem) -> Problem:
     """
     known = {symbol: size for symbol, size in problem.given.items() if symbol[0] != "lr"}
     if not known:
-        vectors = solve(replace(problem, alignments={})).vectors
-        known = {symbol: vector for symbol, vector in vectors.items() if symbol[0] != "lr"}
+        _, solved = answer(replace(problem, alignments={}))
+        known = {symbol: vector for symbol, vector in solved.vectors.items() if symbol[0] != "lr"}
     return replace(problem, given=known)

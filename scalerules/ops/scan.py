@@ -10,12 +10,13 @@ Source: Gu and Dao 2023, arXiv 2312.00752, section 3; the recurrence is computed
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from scalerules.errors import GraphError
 from scalerules.terms.contraction import explicit
 from scalerules.terms.merging import merged
-from scalerules.terms.pieces import Operand
-from scalerules.terms.term import SUMMABLE, Term, decayed
+from scalerules.terms.pieces import Labels, Operand
+from scalerules.terms.term import SUMMABLE, Profile, Term, decayed
 
 from .elementwise import powers, times
 from .forms import Sum, fitted
@@ -65,16 +66,44 @@ register(
 )
 
 
-class Discretised:
-    """A function of `dt A`: the decay `exp(dt A)`, or the input factor. Operands: `dt`, `A` or its two parts.
+class Falls(NamedTuple):
+    """How a function of `dt A` falls along a ramp of `A`, in halves: itself, its derivatives by `dt` and by `A`.
 
-    `h` is its profile along a ramp of `A`, in halves; a decay falls along a ramp of the real part only.
+    `turns`: the ramp is imaginary.
     """
 
-    def __init__(self, h: int, reads_a: bool = True, modulus: bool = False) -> None:
-        self.h, self.reads_a, self.modulus = h, reads_a, modulus
+    value: int
+    by_dt: int
+    by_a: int
+    turns: bool = False
+
+
+FLAT = Falls(0, 0, 0)
+
+
+class Discretised:
+    """A function of `dt A`: the decay, or the input factor. Operands: `dt`, `A` or its two parts.
+
+    `real` says how it falls where the real part of `A` is a ramp, `imaginary` where only the other part is one: then
+    `exp(dt A)` turns ever faster, and its derivative by `dt` grows with the index while the function does not. There a
+    derivative by `dt` or by the imaginary part is a quarter turn away from the function, a source of its own: along the
+    ramp it adds up with what has it too, and not with the function.
+    """
+
+    def __init__(self, real: Falls, imaginary: Falls | None = None, reads_a: bool = True) -> None:
+        self.real, self.imaginary, self.reads_a = real, (imaginary or real)._replace(turns=True), reads_a
 
     def value(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        profile = _profile([fall.value for fall in self._falls(point, site, operands)])
+        terms = self._now(point, site, operands)
+        return [t.derived(profile=profile) for t in terms] if self.reads_a else terms
+
+    def _now(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
+        """The terms of the function and of its derivatives, without profiles."""
+        pieces = [piece for operand in operands for piece in operand]
+        return point.once(site.key, pieces, lambda: self._terms(point, site, operands))
+
+    def _terms(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
         dt, *parts = (explicit(point, o, site.labels[i]) for i, o in enumerate(operands))
         dt = fitted(point, dt, site.labels[0], site.result)
         argument = merged(powers(point, dt, "generic", False, False), point.reach)
@@ -84,43 +113,91 @@ class Discretised:
             signed = [t for t in fitted(point, part, site.labels[i], site.result) if any(t.signs)]
             argument = [*argument, *powers(point, [_flat(t) for t in signed], "generic", False, False)]
         zero = Term(0, (0,) * len(site.result))
-        profile = self._profile(parts, site)
-        return [t.derived(profile=profile) for t in merged([zero, *(_flat(t) for t in argument)], point.reach)]
+        return merged([zero, *(_flat(t) for t in argument)], point.reach)
 
-    def _now(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
-        pieces = [piece for operand in operands for piece in operand]
-        return point.once(site.key, pieces, lambda: self.value(point, site, operands))
-
-    def _profile(self, parts: Sequence[list[Term]], site: Site) -> tuple[int, ...] | None:
-        """Where `A` grows along an axis like the index, the function decays along it."""
-        seen = [(i, t) for i, part in enumerate(parts[: 1 if self.modulus else 2], 1) for t in part if t.profile]
-        falls = {site.labels[i][k] for i, t in seen for k, h in enumerate(t.profile or ()) if h < 0}
-        return tuple(self.h if label in falls else 0 for label in site.result) if falls else None
+    def _falls(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Falls]:
+        """By label of the result how it falls there: as along a ramp of `A`, where `A` grows like the index."""
+        ramps = [_ramps(explicit(point, o, site.labels[i]), site.labels[i]) for i, o in enumerate(operands) if i]
+        imaginary = ramps[1] if len(ramps) > 1 else frozenset[str]()
+        return [
+            self.real if label in ramps[0] else self.imaginary if label in imaginary else FLAT for label in site.result
+        ]
 
     def push(self, point: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
+        """The derivative times the change, and no more than the function itself: changes are finite.
+
+        Along an imaginary ramp a change of `dt` turns every entry to somewhere else, and what was there is gone.
+        """
         if k and not self.reads_a:
             return []
-        change = [_flat(t) for t in fitted(point, explicit(point, v, site.labels[k]), site.labels[k], site.result)]
-        return times(point, site.result, self._now(point, site, operands), change)
+        falls = self._falls(point, site, operands)
+        whole = _profile([fall.value for fall in falls])
+        v = fitted(point, explicit(point, v, site.labels[k]), site.labels[k], site.result)
+        change = [t.derived(profile=_profile(_least(falls, _slopes(falls, k), t.profile))) for t in v]
+        turned = _turned(point, site, falls, k, change, far=not k)
+        if turned is not change:
+            even = powers(point, [_flat(t) for t in v], "even", False, False)
+            turned = [*turned, *(t.derived(profile=whole) for t in even)]
+        return times(point, site.result, self._now(point, site, operands), turned)
 
     def pull(self, point: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+        return self._pulled(point, site, operands, k, d, _slopes(self._falls(point, site, operands), k))
+
+    def secant(self, point: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+        """The gradient that a step which is not small sees: no steeper than the function is large."""
+        falls = self._falls(point, site, operands)
+        return self._pulled(point, site, operands, k, d, _least(falls, _slopes(falls, k)))
+
+    def steep(self, point: Point, site: Site, operands: Sequence[Operand]) -> bool:
+        """Whether a derivative is larger than the function: a small step alone sees it."""
+        return any(min(fall.by_dt, fall.by_a) < fall.value for fall in self._falls(point, site, operands))
+
+    def _pulled(
+        self, point: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term], slopes: Sequence[int]
+    ) -> list[Term]:
         if k and not self.reads_a:
             return []
-        terms = times(point, site.result, self._now(point, site, operands), d)
-        if k:  # the derivative with respect to A has one power of 1/A more
-            parts = [explicit(point, o, site.labels[i]) for i, o in enumerate(operands) if i]
-            falls = self._profile(parts, site)
-            terms = [t.derived(profile=_faster(t.profile, falls)) for t in terms] if falls else terms
-        return fitted(point, terms, site.result, site.labels[k])
+        terms = [t.derived(profile=_profile(slopes)) for t in self._now(point, site, operands)]
+        terms = _turned(point, site, self._falls(point, site, operands), k, terms)
+        return fitted(point, times(point, site.result, terms, d), site.result, site.labels[k])
 
 
-def _faster(profile: tuple[int, ...] | None, falls: tuple[int, ...]) -> tuple[int, ...]:
-    """One power of the index more along the axes on which the function falls."""
-    return tuple(decayed(h + (2 if f else 0)) for h, f in zip(profile or (0,) * len(falls), falls, strict=True))
+def _ramps(terms: Sequence[Term], labels: Labels) -> frozenset[str]:
+    """The labels along which entries grow."""
+    return frozenset(labels[i] for term in terms for i, halves in enumerate(term.profile or ()) if halves < 0)
+
+
+def _turned(
+    point: Point, site: Site, falls: Sequence[Falls], k: int, terms: list[Term], far: bool = False
+) -> list[Term]:
+    """Terms a quarter turn away, along imaginary ramps; the derivative by the real part (the first of two) is not.
+
+    `far`: by so much that no two entries have turned alike.
+    """
+    if k == 1 or not any(fall.turns for fall in falls):
+        return terms
+    bit = point.bit("far" if far else "turn", site.inputs[1])
+    signs = [bit if fall.turns else 0 for fall in falls]
+    return [t.derived(signs=tuple(x ^ y for x, y in zip(t.signs, signs, strict=True))) for t in terms]
+
+
+def _slopes(falls: Sequence[Falls], k: int) -> list[int]:
+    """How the derivative by the `k`-th operand falls along each label."""
+    return [fall.by_a if k else fall.by_dt for fall in falls]
+
+
+def _least(falls: Sequence[Falls], slopes: Sequence[int], profile: Sequence[int] | None = None) -> list[int]:
+    """A derivative times what has a profile, where that is less than the function itself."""
+    steps = profile or (0,) * len(slopes)
+    return [max(fall.value, decayed(slope + step)) for fall, slope, step in zip(falls, slopes, steps, strict=True)]
+
+
+def _profile(halves: Sequence[int]) -> Profile | None:
+    return tuple(halves) if any(halves) else None
 
 
 def _flat(term: Term) -> Term:
-    """The term without its profile: an exponential, or a function of the product `dt A`, has a profile of its own."""
+    """The term without its profile: a function of the product `dt A` has a profile of its own."""
     return term.derived(profile=None) if term.profile else term
 
 
@@ -147,10 +224,34 @@ class Recurrence:
         return self.value(point, site, [operands[0], [d]])
 
 
-internal("decay", "The decay exp(dt A) of a scan is summable along a ramp of A.", Discretised(SUMMABLE, modulus=True))
-internal("step_zoh", "Zero-order hold: (exp(dt A) - 1) / A falls like 1/i along a ramp of A.", Discretised(2))
-internal("step_euler", "Euler: the input factor is dt, the same for every entry of the state.", Discretised(0, False))
-internal("step_bilinear", "Bilinear: dt / (1 - dt A / 2) falls like 1/i along a ramp of A.", Discretised(2))
+internal(
+    "decay",
+    "The decay exp(dt A) of a scan is summable along a ramp of A, but of size 0 at every entry where the ramp is "
+    "imaginary: there its derivative by dt grows like i.",
+    Discretised(Falls(SUMMABLE, SUMMABLE, SUMMABLE), Falls(0, -2, 0)),
+)
+internal(
+    "decay_bilinear",
+    "Bilinear: the decay (1 + dt A / 2) / (1 - dt A / 2) tends to -1 along a ramp of A; its derivatives by dt and by A "
+    "fall like 1/i and 1/i^2.",
+    Discretised(Falls(0, 2, 4)),
+)
+internal(
+    "step_zoh",
+    "Zero-order hold: (exp(dt A) - 1) / A falls like 1/i along a ramp of A. Its derivative by dt, exp(dt A), is "
+    "summable, that by A falls like 1/i^2; where the ramp is imaginary the one stays, the other falls like 1/i.",
+    Discretised(Falls(2, SUMMABLE, 4), Falls(2, 0, 2)),
+)
+internal(
+    "step_euler",
+    "Euler: the input factor is dt, the same for every entry of the state.",
+    Discretised(FLAT, reads_a=False),
+)
+internal(
+    "step_bilinear",
+    "Bilinear: dt / (1 - dt A / 2) falls like 1/i along a ramp of A, its derivatives like 1/i^2.",
+    Discretised(Falls(2, 4, 4)),
+)
 internal("recurrence", "A fixed number of steps: the input and the input times the decay.", Recurrence())
 register(
     "complex",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from scalerules.terms.contraction import explicit
-from scalerules.terms.merging import largest
 from scalerules.terms.pieces import Labels, Outer, Piece
 from scalerules.terms.point import Scope
 from scalerules.terms.term import Raised, Term, decayed
@@ -35,6 +34,11 @@ def raised(term: Term, degree: Fraction) -> Term:
     if degree == 0:
         return Term(0)
     return Raised(term, degree)
+
+
+def largest(terms: Iterable[Term]) -> Term | None:
+    """The largest term of a gradient; of equally large ones that which falls least along an axis."""
+    return max(terms, key=lambda t: (t.size, -min(t.profile or (0,)), -t.degree), default=None)
 
 
 def entries(scope: Scope, piece: Piece) -> Term | None:

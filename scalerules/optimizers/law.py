@@ -14,13 +14,12 @@ from typing import Literal
 
 from scalerules.ops.law import Point
 from scalerules.ops.site import Held
-from scalerules.terms.merging import largest
 from scalerules.terms.pieces import Outer, Piece
 from scalerules.terms.point import Scope
 from scalerules.terms.term import Symbol, Term
 
 from .form import KINDS, Form, Formula, form
-from .gradients import entries, levelled_terms, raised
+from .gradients import entries, largest, levelled_terms, raised
 from .powers import BEHIND, GRADIENT, READ, TOGETHER, WEIGHT, Resolved
 from .symbolic import Facts
 
@@ -157,17 +156,21 @@ class Optimizer:
         by = self._divided(self.rate(point, held, scaling), top, scaling)
         return [_scaled(point, piece, by, law.levelled) for piece, t in tops if t is not None], top, scaling
 
-    def loss(self, point: Point, held: Held, top: Term, scaling: Scaling) -> Term:
-        """What the update changes in the loss, to first order: update times gradient, summed over all entries."""
+    def loss(self, point: Point, held: Held, seen: Term, top: Term, scaling: Scaling) -> Term:
+        """What the update changes in the loss, to first order: update times gradient, summed over all entries.
+
+        `seen` is the gradient as a step sees it, `top` that of which the update is made.
+        """
         rate = self.rate(point, held, scaling)
         factor, levelled = None if self.steady else scaling.factor, self.form(facts_of(held)).levelled
-        size, growths = rate.size + top.size + (factor.size if factor else 0), list(rate.shift)
+        size, growths = rate.size + seen.size + (factor.size if factor else 0), list(rate.shift)
         for i, axis in enumerate(held.axes):
             # a rule that makes entries alike meets the profile of the gradient once, others twice
-            share = Fraction(max(0, 2 - (1 if levelled else 2) * (top.profile[i] if top.profile else 0)), 2)
+            decay = sum(t.profile[i] for t in ((seen,) if levelled else (seen, top)) if t.profile)
+            share = Fraction(max(0, 2 - decay), 2)
             size += int(point.ticks(axis) * share)
             growths.append((("growth", axis), share))
-        return Term(size, (), (top, *((factor,) if factor else ())), tuple(growths))
+        return Term(size, (), (seen, *((factor,) if factor else ())), tuple(growths))
 
     def _divided(self, rate: Term, top: Term, scaling: Scaling) -> Term:
         """What the gradient is multiplied by: the rate, over its size, times the scaling's factor."""

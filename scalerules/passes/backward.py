@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
+from scalerules.ops.registry import law_of
+from scalerules.ops.scan import Discretised
 from scalerules.ops.site import Held, Site
-from scalerules.optimizers.gradients import explicit_if_summed, traces
+from scalerules.optimizers.gradients import entries, explicit_if_summed, largest, traces
 from scalerules.terms.contraction import explicit
 from scalerules.terms.merging import merged
 from scalerules.terms.pieces import Operand, Outer, Piece, axis_name
@@ -20,10 +22,25 @@ from .state import State
 LOSS = "The loss is a mean over the growing axes of an output."
 PICKS = "The loss is a sum over the classes, and picks one for each example: one entry of the gradient, the label's."
 GRADIENT = "The gradient of a parameter: the gradient of what it makes, times what it reads."
+FINITE = "The gradient as a step sees it that is not small: what turns ever faster changes no more than it is large."
 
 
 def backward(state: State) -> None:
     """Runs the backward pass and updates every parameter."""
+    finite = _gradients(state, finite=True) if _steep(state) else None
+    gradients = _gradients(state)
+    for key, parts in gradients.items():
+        _update(state, state.plan.parameters[key], parts, parts if finite is None else finite[key])
+
+
+def _steep(state: State) -> bool:
+    """Whether there is a derivative that only a small step sees: what updates change in the loss is followed apart."""
+    laws = ((site, law_of(site.op).laws) for site in state.plan.sites if site.key in state.reached)
+    return any(isinstance(law, Discretised) and law.steep(state.point, site, state.totals(site)) for site, law in laws)
+
+
+def _gradients(state: State, finite: bool = False) -> dict[str, list[Piece]]:
+    """The gradient of every parameter; `finite`: as a step sees it that is not small."""
     arriving: dict[str, list[list[Term]]] = {}
     for site in state.plan.sites:
         if site.key in state.plan.outputs:
@@ -33,10 +50,9 @@ def backward(state: State) -> None:
             state.tell(step, arriving[site.key][0])
     gradients: dict[str, list[Piece]] = {key: [] for key in state.plan.parameters}
     for site in reversed(state.plan.sites):
-        if site.op != "input" and (d := _arrived(state, site, arriving.get(site.key, []))):
-            _pull(state, site, d, arriving, gradients)
-    for key, parts in gradients.items():
-        _update(state, state.plan.parameters[key], [part for part in parts if part != []])
+        if site.op != "input" and (d := _arrived(state, site, arriving.get(site.key, []), finite)):
+            _pull(state, site, d, arriving, gradients, finite)
+    return {key: [part for part in parts if part != []] for key, parts in gradients.items()}
 
 
 def _of_loss(state: State, site: Site) -> list[Term]:
@@ -49,7 +65,7 @@ def _of_loss(state: State, site: Site) -> list[Term]:
     return [Term(size, flat.signs, (), shift[:-1], profile=profile), flat]
 
 
-def _arrived(state: State, site: Site, parts: list[list[Term]]) -> list[Term]:
+def _arrived(state: State, site: Site, parts: list[list[Term]], finite: bool) -> list[Term]:
     """The gradient of a site, from what every reader of it gave."""
     if not parts:
         return []
@@ -60,16 +76,20 @@ def _arrived(state: State, site: Site, parts: list[list[Term]]) -> list[Term]:
             terms = merged([*terms, *part] if terms else part, state.point.reach)
         return terms
 
-    return state.settled(("gradient", site.key), state.once(("gradient", site.key), [parts], total))
+    key = "gradient", site.key, finite
+    return state.settled(key, state.once(key, [parts], total))
 
 
 def _pull(
-    state: State, site: Site, d: list[Term], arriving: dict[str, list[list[Term]]], gradients: dict[str, list[Piece]]
-) -> None:
+    state: State, site: Site, d: list[Term], arriving: dict[str, list[list[Term]]], gradients: dict[str, list[Piece]],
+    finite: bool,
+) -> None:  # fmt: skip
     """Passes the gradient of a site on to what it reads."""
+    law = state.law(site)
+    pull = law.secant if finite and isinstance(law, Discretised) else law.pull
     around = [_behind(state, key) for key in site.operands]
     for k, key in enumerate(site.operands):
-        place = site.key, k
+        place = site.key, k, finite
         if key in gradients:
             if state.graph.parameters[state.plan.parameters[key].name].trained:
                 gradient = state.once(
@@ -77,9 +97,7 @@ def _pull(
                 )
                 gradients[key].append(gradient)
         elif key in state.reached:
-            terms = state.once(
-                ("pull", *place), [*around, [d]], lambda k=k: state.law(site).pull(state.point, site, around, k, d)
-            )
+            terms = state.once(("pull", *place), [*around, [d]], lambda k=k: pull(state.point, site, around, k, d))
             state.because(terms, "backward", site, key)
             arriving.setdefault(key, []).append(terms)
 
@@ -111,12 +129,18 @@ def _gradient(state: State, site: Site, around: Sequence[Operand], k: int, d: li
     return explicit_if_summed(state.point, Outer(tuple(factors), site.labels[k], Term(0)))
 
 
-def _update(state: State, held: Held, parts: list[Piece]) -> None:
-    """Notes the gradient of a parameter and what its update changes in the loss, and makes the update."""
+def _update(state: State, held: Held, parts: list[Piece], finite: list[Piece]) -> None:
+    """Notes the gradient of a parameter and what its update changes in the loss, and makes the update.
+
+    `finite`: the gradient as a step sees it that is not small.
+    """
     point, optimizer, time = state.point, state.optimizer, state.time
     weights = [*state.initial[held.key], *state.change[held.key]]
     update, top, scaling = optimizer.update(point, held, parts, weights, state.run.sides.get(held.key))
     state.run.scalings.setdefault(held.name, []).append(scaling)
+    seen = top if finite is parts else largest(t for t in (entries(point, piece) for piece in finite) if t is not None)
+    if seen is not None and seen is not top:
+        state.tell(Step("gradient", time, held.name, FINITE, held.key, held.key), [seen])
     if top is not None:
         state.tell(Step("gradient", time, held.name, GRADIENT, held.key, held.key), [top])
     labels = [f"{axis}|{i}" for i, axis in enumerate(held.axes)]
@@ -128,8 +152,8 @@ def _update(state: State, held: Held, parts: list[Piece]) -> None:
         update = masked(point, held.key, len(held.axes), update, density)
     state.run.events.append(Event("gradient", held.name, time, top, ticks, held.name, False, False, held.key, discount))
     arrived = state.isolated or state.change[held.key]  # a first step may change the gradient itself (behind a norm)
-    if top is not None and arrived and held.name not in state.alignments:
-        loss = optimizer.loss(point, held, top, scaling)
+    if top is not None and seen is not None and arrived and held.name not in state.alignments:
+        loss = optimizer.loss(point, held, seen, top, scaling)
         loss = loss.derived(size=loss.size + density[0], shift=density[1]) if density[0] else loss
         because = "An update times its own gradient: all entries agree."
         state.tell(Step("loss", time, held.name, because, held.key, held.key), [loss])

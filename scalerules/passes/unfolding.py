@@ -204,7 +204,8 @@ class _Unfolding:
             of[key] = out
             return key
 
-        decay = inner("decay", "decay", (dt, *parts), both)
+        bilinear = node.discretisation == "bilinear"
+        decay = inner("decay", "decay_bilinear" if bilinear else "decay", (dt, *parts), both)
         step = inner("step", f"step_{node.discretisation}", (dt, *parts), both)
         driven = inner("input", "einsum", (u, step, *projections[:1]), state)
         held = inner("state", "recurrence", (decay, driven), state, judged=True)

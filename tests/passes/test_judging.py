@@ -259,6 +259,15 @@ def test_a_fixed_factor_behind_a_product_is_taken_up_by_its_factors(optimizer: s
         assert (other, rate) == (init + moved, lr + power * moved), name
 
 
+def test_a_named_start_is_found_behind_products_too() -> None:
+    """What `mup` starts at, where an alignment is prescribed, is what is derived without one."""
+    graph = attention("head^(-1/2)")
+    plain = sr.derive(graph, optimizer="adamw")
+    full = sr.derive(graph, optimizer="adamw", given="mup", alignment="full")
+    assert {name: full[name].init for name in full} == {name: plain[name].init for name in plain}
+    assert exponents(full, "W_K") == (-1, -1)
+
+
 def chosen_matrix(made_by: str) -> sr.Graph:
     """A perceptron whose hidden matrix data choose: linear in other data, or a mixture of four matrices."""
     g = sr.Builder(made_by, axes={**MLP, "k": 4})

@@ -41,7 +41,9 @@ def programme(rows, bounds) -> Programme:
 
 def halfspaces(rows, bounds) -> dict[Any, Any]:
     """Every inequality by name, bounds of the variables included, as coefficients and constant."""
-    named: dict[Any, Any] = {number: ([Fraction(c) for c in row], constant) for number, (row, constant) in enumerate(rows)}
+    named: dict[Any, Any] = {
+        number: ([Fraction(c) for c in row], constant) for number, (row, constant) in enumerate(rows)
+    }
     for i, (variable, bound) in enumerate(zip(VARIABLES, bounds, strict=True)):
         named[variable] = ([Fraction(int(i == j)) for j in range(3)], -bound)
     return named
@@ -193,7 +195,9 @@ def test_renaming_a_scale_renames_the_answer(name, new):
     for parameter, rule in before.parameters.items():
         for size in ("init", "mult", "lr", "eps", "wd"):
             assert getattr(solution[parameter], size)[new] == getattr(rule, size)["width"]
-    assert {n: e[new] for n, e in solution.multipliers.items()} == {n: e["width"] for n, e in before.multipliers.items()}
+    assert {n: e[new] for n, e in solution.multipliers.items()} == {
+        n: e["width"] for n, e in before.multipliers.items()
+    }
 
 
 @given(growth=st.fractions(Fraction(1, 6), 3, max_denominator=6))
@@ -213,7 +217,9 @@ def test_the_loss_changes_by_at_most_size_zero(name, optimizer):
     reached = []
     for p in solution.sizes:
         if p.quantity == "gradient" and p.size is not None:
-            growth = sum((graph.lengths[axis].growth(solution.direction) for axis in solution[p.node].shape), Fraction(0))
+            growth = sum(
+                (graph.lengths[axis].growth(solution.direction) for axis in solution[p.node].shape), Fraction(0)
+            )
             rate = solution[p.node].lr.fractions["width"]
             reached.append(rate + growth + p.size * (2 if optimizer == "sgd" else 1))
     assert max(reached) == 0
@@ -248,6 +254,16 @@ def test_the_calculus_runs_once_at_a_point_on_the_way_to_a_clash(monkeypatch: py
     assert len(points) == len(set(points)) == 7
 
 
+def test_every_way_out_of_a_clash_does_without_one_of_its_equations():
+    """A fixed sum over data that grow: nothing is given, and nothing can be smaller."""
+    g = sr.Builder("stuck", axes={"batch": 16, "n": "width", "out": 4})
+    g.parameter("ones", "out n", init="ones", trained=False)
+    y = g.einsum("sum", "b n, o n -> b o", g.input("x", "batch n"), parameters=("ones",))
+    with pytest.raises(Clash) as caught:
+        sr.derive(g.build(g.bias("offset", y, "out")), optimizer="adam")
+    assert caught.value.remedies == ["put a free multiplier behind 'sum'"]
+
+
 # the engine knows nothing but laws
 
 ENGINE = Path(sr.__file__).parent
@@ -257,7 +273,9 @@ ROLES = r"readout|unembedding|lm_head|hidden_layer|is_output|is_input|role|first
 CALCULUS = ("sizes", "terms", "ops", "optimizers", "passes", "solving", "derivation")
 USERS_FILES = "optimizers/own.py"
 """Loads the law in a file of the user's own."""
-LAWS = [name for name in MODULES if name.startswith(tuple(f"{package}/" for package in CALCULUS)) and name != USERS_FILES]
+LAWS = [
+    name for name in MODULES if name.startswith(tuple(f"{package}/" for package in CALCULUS)) and name != USERS_FILES
+]
 RECORDS = "reporting/literature/records.py"
 """Reads what papers print, for the pages that stand it beside derivations."""
 

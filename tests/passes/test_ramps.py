@@ -1,0 +1,91 @@
+"""A transition that is a ramp of the state: how gradients fall with the index, by the law and in plain torch."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import pytest
+
+import scalerules as sr
+from scalerules.derivation.question import problem_of
+
+torch = pytest.importorskip("torch")
+
+SIZES, SEEDS, STEPS = (32, 128, 512), 64, 6
+
+
+def layer(ramp: str, discretisation: str, shared: bool) -> sr.Graph:
+    """A diagonal state-space layer; `shared`: the state has an axis of its own, and `dt` is one for all of it."""
+    axes = {"batch": 8, "time": 6, "in": 4, "state": "width", "parts": 2, "out": 4}
+    g = sr.Builder("ramp", axes=axes)
+    u, states = g.input("u", "batch time in"), "in state" if shared else "state"
+    g.parameter("A_log", states, init="zeros" if ramp == "imaginary" else "log_range")
+    rate = g.negative_exp(parameters=("A_log",), name="A_real")
+    g.parameter("A_imag", states, init="zeros" if ramp == "real" else "range")
+    rate = g.complex(rate, g.node("A_imag", "scale", parameters=("A_imag",), factor=math.pi), name="A")
+    g.parameter("log_dt", "in" if shared else "state")
+    dt = g.exp(parameters=("log_dt",), name="dt")
+    if shared:
+        for name in "BC":
+            g.parameter(name, "in state parts")
+        projections = [g.node(name, "complex", parameters=(name,)) for name in "BC"]
+        y = g.node("ssm", "scan", u, dt, rate, *projections, discretisation=discretisation)
+    else:
+        g.parameter("B", "state parts in")
+        g.parameter("C", "in state parts")
+        driven = g.complex(g.einsum("B", "b t i, s p i -> b t s p", u, parameters=("B",)), name="driven")
+        x = g.node("ssm", "scan", driven, dt, rate, discretisation=discretisation)
+        y = g.einsum("C", "b t s p, i s p -> b t i", g.parts(x, axis="parts", name="parts"), parameters=("C",))
+    return g.build(g.dense("W", y, "out in", "b t"))
+
+
+def derived(ramp: str, discretisation: str, shared: bool, moved: bool) -> dict[str, Fraction]:
+    """The sizes of gradients where everything starts at size 0; `moved`: once C has moved along its own gradient."""
+    graph = layer(ramp, discretisation, shared)
+    rates = {("lr", name): Fraction(0 if name == "C" else -9) for name in graph.parameters}
+    run = problem_of(graph, "adamw").run(rates, 1 + moved)
+    gradients = [e for e in run.events if e.kind == "gradient" and e.step == 1 + moved]
+    return {e.node: run.point.size(e.ticks) for e in gradients if e.node[0] in "Al"}
+
+
+def measured(ramp: str, discretisation: str, shared: bool, moved: bool) -> dict[str, float]:
+    """Slopes of the same gradients: `SEEDS` layers at once, written out."""
+    levels: dict[str, list[float]] = {}
+    for size in SIZES:
+        drawn = torch.Generator().manual_seed(0)
+        log_steps, *parts = torch.randn(5, SEEDS, SIZES[-1], generator=drawn, dtype=torch.float64)[..., :size]
+        index = torch.arange(1, size + 1, dtype=torch.float64)
+        A_log = torch.zeros(size) if ramp == "imaginary" else index.log()
+        parameters = {
+            "log_dt": (log_steps[:, :1] if shared else log_steps) / 2 - 1,
+            "A_log": A_log.double().expand(SEEDS, size).clone(),
+            "A_imag": (0 * index if ramp == "real" else index).expand(SEEDS, size).clone(),
+        }
+        log_dt, A_log, A_imag = (p.requires_grad_() for p in parameters.values())
+        dt, A = log_dt.exp(), torch.complex(-A_log.exp(), math.pi * A_imag)
+        decay, step = torch.exp(dt * A), (torch.exp(dt * A) - 1) / A
+        if discretisation == "bilinear":
+            decay, step = (1 + dt * A / 2) / (1 - dt * A / 2), dt / (1 - dt * A / 2)
+        elif discretisation == "euler":
+            step = dt
+        B, C = (torch.complex(*parts[k : k + 2]) for k in (0, 2))
+        state, pulled = torch.zeros_like(B), torch.zeros_like(B)
+        for u, pull in torch.randn(STEPS, 2, SEEDS, 1, generator=drawn, dtype=torch.float64):
+            state = decay * state + step * B * u
+            pulled = pulled + pull * state
+        loss = ((pulled.detach().sgn().conj() if moved else C) * pulled).real.sum()
+        for name, gradient in zip(parameters, torch.autograd.grad(loss, [log_dt, A_log, A_imag]), strict=True):
+            levels.setdefault(name, []).append(float(gradient.square().mean().log()) / 2)
+    return {name: (there[-1] - there[0]) / math.log(SIZES[-1] / SIZES[0]) for name, there in levels.items()}
+
+
+@pytest.mark.parametrize("shared, moved", [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize("discretisation", ["zoh", "bilinear", "euler"])
+@pytest.mark.parametrize("ramp", ["real", "imaginary", "complex"])
+def test_gradients_fall_along_a_ramp_as_plain_torch_has_them(
+    ramp: str, discretisation: str, shared: bool, moved: bool
+) -> None:
+    """One power of the index for each division by `A`, none where the decay only turns (docs/theory.md, Ramps)."""
+    sizes, slopes = (f(ramp, discretisation, shared, moved) for f in (derived, measured))
+    assert {name: float(size) for name, size in sizes.items()} == pytest.approx(slopes, abs=0.2)
