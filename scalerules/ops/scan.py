@@ -132,11 +132,11 @@ class Discretised:
             return []
         falls = self._falls(point, site, operands)
         whole = _profile([fall.value for fall in falls])
-        v = fitted(point, explicit(point, v, site.labels[k]), site.labels[k], site.result)
-        change = [t.derived(profile=_profile(_least(falls, _slopes(falls, k), t.profile))) for t in v]
+        moved = fitted(point, explicit(point, v, site.labels[k]), site.labels[k], site.result)
+        change = [t.derived(profile=_profile(_least(falls, _slopes(falls, k), t.profile))) for t in moved]
         turned = _turned(point, site, falls, k, change, far=not k)
         if turned is not change:
-            even = powers(point, [_flat(t) for t in v], "even", False, False)
+            even = powers(point, [_flat(t) for t in moved], "even", False, False)
             turned = [*turned, *(t.derived(profile=whole) for t in even)]
         return times(point, site.result, self._now(point, site, operands), turned)
 
