@@ -80,8 +80,10 @@ class _Maps:
 
     def open(self, site: Site) -> bool:
         """Whether a value is judged behind what reads it."""
+        if self._gauge(site):
+            return True
         factors = self._factors(site)
-        if factors is None or self._made_up_for(site, factors):
+        if factors is None or self._made_up_for(site, factors) or all(self._gauge(factor) for factor, _ in factors):
             return False
         if not any(factor.node.free for factor, _ in factors) or self._tied(site):
             return True
@@ -100,6 +102,24 @@ class _Maps:
         """Whether a site multiplies one value with parameters of which the initial size of one is open."""
         known = {key for key in site.parameters if key in self.fixed or self.uses[key] > 1}
         return law_of(site.op).multilinear and len(site.inputs) == 1 and known != set(site.parameters)
+
+    def _gauge(self, site: Site) -> bool:
+        """Whether only layers read a value that is a fixed factor of another, or that a parameter of theirs makes.
+
+        The layer behind a fixed factor takes it up, so it is the value in front that is judged; a matrix that is read
+        twice in a row has no factor to itself in between.
+        """
+        readers = self.readers.get(site.key, ())
+        fixed = (site.op == "scale" and not site.node.free) or self._gain(site)
+        if fixed:
+            return bool(readers) and all(self._opens(reader) for reader in readers)
+        return (
+            law_of(site.op).multilinear
+            and bool(readers)
+            and all(
+                law_of(reader.op).multilinear and set(site.parameters) & set(reader.parameters) for reader in readers
+            )
+        )
 
     def on_the_way_back(self, outputs: Collection[str]) -> set[str]:
         """The sites behind which there are only linear maps, by weights read elsewhere too, and the outputs."""

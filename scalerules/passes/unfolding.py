@@ -24,7 +24,7 @@ from .factors import as_matrices, through_weights
 from .judged import idle_factors, judged_sites, picked_sites
 from .plan import Plan
 from .routing import choices, chosen_only
-from .weights import weights_of
+from .weights import bends, weights_of
 
 COPIES = ("", "'")
 
@@ -43,7 +43,7 @@ def unfold(graph: Graph, growing: frozenset[str]) -> Plan:
         key for key, held in plan.parameters.items() if graph.parameters[held.name].init not in ("normal", "zeros")
     }
     sites = [
-        replace(site, judged=site.judged and site.key in making, carries=True, makes=True)
+        replace(site, judged=site.judged and (site.key in making or bends(site)), carries=True, makes=True)
         if site.key in weights | making
         else site
         for site in judged_sites(opened, outputs.values(), gains, fixed)

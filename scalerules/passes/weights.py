@@ -44,6 +44,11 @@ def _as_matrix(reader: Site, key: str, free: set[str], weights: set[str], homoge
     return all(words & set(result) and words - set(result) for words in here)
 
 
+def bends(site: Site) -> bool:
+    """Whether a function that has a size of its own reads parameters: they are no larger than it is curved."""
+    return bool(site.parameters) and not _homogeneous(site.op)
+
+
 def _homogeneous(op: str) -> bool:
     """Whether a factor in front of an operation is one behind it, or none."""
     law = law_of(op)

@@ -226,6 +226,38 @@ def test_a_weight_may_be_computed_before_data_meet_it(make: str, optimizer: str,
     assert exponents(solution, "W3") == (-1, -1)
 
 
+@pytest.mark.parametrize(("optimizer", "rate"), [("adamw", "-3/2"), ("sgd", -1)])
+def test_a_factor_in_front_of_a_layer_is_taken_up_by_it_however_large(optimizer: str, rate: str | int) -> None:
+    g = sr.Builder("front", axes=MLP)
+    h = g.gelu(g.dense("W1", g.input("x", "batch in"), "n in"))
+    h = g.gelu(g.dense("W2", g.scale("larger", h, "n^(1/2)"), "n n"), name="a2")
+    solution = sr.derive(g.build(g.dense("W3", h, "out n")), optimizer=optimizer)
+    assert exponents(solution, "W2") == (-1, Fraction(rate))
+    assert exponents(solution, "W1") == (0, 0 if optimizer == "adamw" else 1)
+
+
+def test_a_matrix_that_is_read_twice_in_a_row_has_no_size_in_between() -> None:
+    """`U U^T h` of fixed rank: at size 0 behind `U^T` alone, `h` would change by 1/n (by hand, and measured)."""
+    g = sr.Builder("gram", axes={**MLP, "k": 4})
+    h = g.gelu(g.dense("W1", g.input("x", "batch in"), "n in"))
+    g.parameter("U", "n k")
+    w = g.einsum("W", "o k, i k -> o i", parameters=("U", "U"))
+    graph = g.build(g.dense("W3", g.gelu(g.einsum("h", "b i, o i -> b o", h, w), name="a2"), "out n"))
+    assert exponents(sr.derive(graph, optimizer="adamw"), "U") == (Fraction(-1, 2), Fraction(-1, 2))
+
+
+def test_what_a_function_reads_in_a_weight_is_no_larger_than_the_function_is_curved() -> None:
+    """`V tanh(U)`: U, which only the product with V shows, does not grow to make room for V."""
+    g = sr.Builder("made", axes={**MLP, "m": "width"})
+    h = g.gelu(g.dense("W1", g.input("x", "batch in"), "n in"))
+    g.parameter("U", "m n")
+    g.parameter("V", "m m")
+    w = g.einsum("W", "p i, o p -> o i", g.tanh(parameters=("U",), name="t"), parameters=("V",))
+    graph = g.build(g.dense("W3", g.gelu(g.einsum("h", "b i, o i -> b o", h, w), name="a2"), "out m"))
+    solution = sr.derive(graph, optimizer="adamw")
+    assert exponents(solution, "U") == (0, Fraction(-1, 2)) and exponents(solution, "V") == (-1, Fraction(-3, 2))
+
+
 def test_a_node_may_be_called_like_a_parameter_that_it_reads() -> None:
     """Traced graphs do: an einsum that reads the node `b` does not read the parameter `b`."""
     g = sr.Builder("names", axes=MLP)
