@@ -74,11 +74,20 @@ def browser() -> Iterator[Any]:
         opened.close()
 
 
+@pytest.fixture(autouse=True)
+def closed(browser) -> Iterator[None]:
+    """What a test leaves open would slow down the next one."""
+    yield
+    for context in browser.contexts:
+        context.close()
+
+
 class Looked:
     """A page that was opened as a file, with what it complained of and what it asked of the network."""
 
     def __init__(self, browser: Any, file: Path, width: int = 1280, scheme: str = "light") -> None:
         self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        self.context.set_default_timeout(120_000)  # a machine that does other work too is no fault of a page
         self.page, self.faults = self.context.new_page(), list[str]()
         self.page.on("console", lambda message: message.type == "error" and self.faults.append(message.text))
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
@@ -145,7 +154,7 @@ def test_search_finds_attention(site, browser):
     page = Looked(browser, site / "index.html").page
     page.keyboard.press("Control+k")
     page.keyboard.type("attention")
-    page.get_by_text("Optimizers, gauges and alignment").first.wait_for(timeout=10_000)
+    page.get_by_text("Optimizers, gauges and alignment").first.wait_for()
 
 
 def _grave(page: Any) -> list[tuple[str, str]]:
