@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import argparse
 import random
-import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import cache, partial
 from typing import Any
@@ -23,106 +22,13 @@ from typing import Any
 import scalerules as sr
 from scalerules.errors import Clash
 from scalerules.measurement.fuzzing.random_graphs import draw
+from scalerules.measurement.fuzzing.variants import CHANGES, Document, document_of, nodes_of
 
 from .stored import Row, Store
 
-Document = dict[str, Any]
-Change = Callable[[Document], Document]
 OPTIMIZERS = ("adamw", "sgd", "muon")
 CATALOGUE = ("convnet", "fourier", "hybrid", "llama", "lora", "lru", "mamba", "mamba2", "mlp", "moe", "s4d", "s5",
        "sparse", "transformer", "vit")  # fmt: skip
-
-
-def nodes_of(document: Document) -> list[tuple[dict[str, Any], str, dict[str, Any]]]:
-    """Every node with its name and the scope that it stands in."""
-    scopes = [document["nodes"], *(node["body"] for node in document["nodes"].values() if "body" in node)]
-    return [(scope, name, node) for scope in scopes for name, node in list(scope.items())]
-
-
-def renamed(document: Document) -> Document:
-    """Axes, parameters and nodes under other names, which sort the other way round."""
-    names = {name: f"z{99 - i:02d}" for i, name in enumerate([*document["axes"], *document["parameters"]])}
-    names |= {name: f"y{99 - i:02d}" for i, (_, name, _) in enumerate(nodes_of(document))}
-    axes = {name: names[name] for name in document["axes"]}
-
-    def length(text: Any, known: Mapping[str, str] = axes) -> Any:
-        return re.sub(r"[A-Za-z_]\w*", lambda m: known.get(m[0], m[0]), text) if isinstance(text, str) else text
-
-    def node(old: Mapping[str, Any]) -> dict[str, Any]:
-        new = dict(old)
-        for field in ("inputs", "parameters"):
-            if field in old:
-                new[field] = [names.get(each, each) for each in old[field]]
-        if "axes" in old:
-            new["axes"] = [axes[axis] for axis in old["axes"]]
-        new |= {field: length(old[field]) for field in ("factor", "offset") if field in old}
-        new |= {field: names[old[field]] for field in ("result",) if field in old}
-        new |= {"axis": axes[old["axis"]]} if "axis" in old else {}
-        return new | ({"body": scope(old["body"])} if "body" in old else {})
-
-    def scope(old: Mapping[str, Any]) -> dict[str, Any]:
-        return {names[name]: node(each) for name, each in old.items()}
-
-    parameters = {
-        names[name]: {**held, "axes": [axes[axis] for axis in held["axes"]],
-                      **{field: length(held[field]) for field in ("factor", "density") if field in held}}
-        for name, held in document["parameters"].items()
-    }  # fmt: skip
-    before = list(axes.items())  # an axis is written with those that stand before it
-    return document | {
-        "axes": {axes[n]: length(text, dict(before[:i])) for i, (n, text) in enumerate(document["axes"].items())},
-        "parameters": parameters, "nodes": scope(document["nodes"]),
-        "outputs": [names[name] for name in document["outputs"]],
-    }  # fmt: skip
-
-
-def reordered(document: Document) -> Document:
-    """Nodes and parameters listed in another order."""
-
-    def shuffled(old: Mapping[str, Any]) -> dict[str, Any]:
-        names = list(old)
-        random.Random(len(names)).shuffle(names)
-        return {n: {**old[n], "body": shuffled(old[n]["body"])} if "body" in old[n] else old[n] for n in names}
-
-    return document | {"nodes": shuffled(document["nodes"]), "parameters": shuffled(document["parameters"])}
-
-
-def with_identities(document: Document) -> Document:
-    """An identity behind every value that is read."""
-    for scope, name, node in nodes_of(document):
-        if node["op"] in ("input", "repeat", "top_k", "residual") or scope is not document["nodes"]:
-            continue
-        readers = [other for _, _, other in nodes_of(document) if name in other.get("inputs", ())]
-        if not readers or any(other["op"] == "scan" for other in readers):
-            continue  # the rates of a scan are read as the parts that they are made of
-        for other in readers:
-            other["inputs"] = [f"{name}.same" if source == name else source for source in other["inputs"]]
-        scope[f"{name}.same"] = {"op": "identity", "inputs": [name]}
-    return document
-
-
-def with_views(document: Document) -> Document:
-    """Every matrix that one einsum reads at the top level as a transpose of its transpose."""
-    for scope, _, node in nodes_of(document):
-        if node["op"] != "einsum" or scope is not document["nodes"] or not node.get("inputs"):
-            continue
-        for parameter in list(node.get("parameters", ())):
-            held = document["parameters"][parameter]
-            uses = sum(parameter in other.get("parameters", ()) for _, _, other in nodes_of(document))
-            if uses > 1 or len(held["axes"]) != 2 or held["axes"][0] == held["axes"][1]:
-                continue
-            left, _, right = node["equation"].partition("->")
-            parts = [part.strip() for part in left.split(",")]
-            place = len(node["inputs"]) + node["parameters"].index(parameter)
-            node["parameters"].remove(parameter)
-            node["inputs"].append(f"{parameter}.turned")
-            parts.insert(len(node["inputs"]) - 1, parts.pop(place))
-            node["equation"] = f"{', '.join(parts)} ->{right}"
-            scope[f"{parameter}.turned"] = {
-                "op": "rearrange", "parameters": [parameter], "axes": list(held["axes"]), "equation": "i o -> o i"
-            }  # fmt: skip
-            held["axes"] = held["axes"][::-1]
-    return document
 
 
 def _layer(document: Document) -> tuple[dict[str, Any], str, dict[str, Any]] | None:
@@ -164,9 +70,6 @@ def in_front(document: Document) -> Document:
     return document
 
 
-CHANGES: Mapping[str, Change] = {
-    "renamed": renamed, "reordered": reordered, "with identities": with_identities, "with views": with_views
-}  # fmt: skip
 GAUGES = ("table8", "table9", "ntk")
 
 
@@ -194,11 +97,6 @@ def exact(number: object) -> Fraction:
 def in_order(graph: sr.Graph, solution: sr.Solution) -> Iterator[Any]:
     """The rules of the parameters as the graph lists them."""
     return (solution.parameters[name] for name in graph.parameters if name in solution.parameters)
-
-
-def document_of(graph: sr.Graph) -> Document:
-    """The graph as data that may be changed."""
-    return sr.Graph.model_validate(graph.to_dict()).to_dict()
 
 
 @cache

@@ -113,8 +113,19 @@ class Program(AbstractProgram):
         return torch.nn.functional.one_hot(chosen, shape[-1]).to(self.dtype)
 
     def _target(self, output: str, seed: int) -> Tensor:
-        shape = [self.lengths[axis] for axis in self.graph.axes_of(output)]
-        return self._draw(shape, self.graph.loss == "cross_entropy", seed, f"target {output}")
+        """Random; over examples that get more, half of it is the same: else there is less and less to learn of all."""
+        *examples, last = self.graph.axes_of(output)
+        shape, growing = [self.lengths[axis] for axis in (*examples, last)], self.graph.lengths
+        tokens = self.graph.loss == "cross_entropy"
+        target = self._draw(shape, tokens, seed, f"target {output}")
+        if not any(growing[axis].scales for axis in examples):
+            return target
+        alike = [1 if growing[axis].scales else self.lengths[axis] for axis in examples]
+        same = self._draw([*alike, shape[-1]], tokens, seed, f"target {output} of all")
+        if not tokens:
+            return (target + same) / math.sqrt(2)
+        coin = torch.rand([*shape[:-1], 1], generator=_generator(seed, f"coin {output}"))
+        return torch.where(coin < 0.5, same, target)
 
     def outputs(self, forward: ForwardPass) -> list[Tensor]:
         """The values of the output nodes."""

@@ -15,7 +15,8 @@ def first(graph: Graph) -> frozenset[str]:
     behind: set[str] = set()
     parameters: set[str] = set()
     weights = _weights(graph)
-    for name, node in graph.nodes.items():
+    for name in ordered(graph.nodes):
+        node = graph.nodes[name]
         if name in weights:
             continue
         read, matrix = _with_weights(node, weights), _has_matrix(graph, node, weights)

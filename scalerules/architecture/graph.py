@@ -21,7 +21,7 @@ from scalerules.ops.node import Data, Node, Parameter
 from scalerules.ops.registry import like
 from scalerules.sizes.lengths import Length, parse_length
 
-from .order import in_order, walk
+from .order import in_order, sorted_nodes, walk
 from .yaml_text import dump_yaml
 
 MAX_NODES = 20_000
@@ -65,6 +65,7 @@ class Graph(Data):
 
     _axes_of: dict[str, tuple[str, ...]] = PrivateAttr(default_factory=dict)
     _operands_of: dict[str, tuple[tuple[str, ...], ...]] = PrivateAttr(default_factory=dict)
+    _computed: dict[str, Node] = PrivateAttr(default_factory=dict)
     _repeat_of: dict[str, str] = PrivateAttr(default_factory=dict)
     _lines: Lines = PrivateAttr(default_factory=lambda: Lines())
 
@@ -98,6 +99,7 @@ class Graph(Data):
                 raise UnknownName("output", name, self.nodes)
         if not self.outputs:
             raise GraphError("has no outputs", where=f"graph {self.name!r}", hint="name the nodes that the loss reads")
+        self._computed.update(sorted_nodes(self.nodes, {}))
         return self
 
     def _check_sizes(self) -> None:
@@ -154,8 +156,8 @@ class Graph(Data):
         self._lines = Lines(lines)
 
     def walk(self) -> Iterator[tuple[str, Node]]:
-        """Every node with its name, those in the bodies of repeats included, in order."""
-        yield from walk(self.nodes)
+        """Every node with its name, those in the bodies of repeats included, each behind what it reads."""
+        yield from walk(self._computed or self.nodes)
 
     def base_sizes(self) -> dict[str, float]:
         """The value of every scale at the base size."""

@@ -77,6 +77,7 @@ def fuzz(
     seed: Annotated[int, Parameter(help="The seed of the first graph.")] = 0,
     graphs: Annotated[int | None, Parameter(help="Stop after so many graphs.")] = None,
     optimizers: Annotated[str, Parameter(help="Which, with commas between them.")] = "sgd,adamw,muon",
+    modes: Annotated[str, Parameter(help="joint, isolated, or both with a comma between them.")] = "joint",
     sizes: Annotated[str, Parameter(help="Widths, the base first.")] = "64,128,256,512",
     save: Annotated[str | None, Parameter(help="A folder for the graphs of findings, as YAML.")] = None,
     store: Annotated[str | None, Parameter(help="A file that keeps every outcome: the same command goes on.")] = None,
@@ -107,8 +108,8 @@ def fuzz(
     if save is not None:
         _folder(save)
     place = destination(store)
-    names = [name.strip() for name in optimizers.split(",") if name.strip()]
-    report = fuzzed(minutes, seed, graphs, names, chosen, progress=not quiet, store=place, jobs=jobs)
+    names, ways = ([name.strip() for name in text.split(",") if name.strip()] for text in (optimizers, modes))
+    report = fuzzed(minutes, seed, graphs, names, chosen, progress=not quiet, store=place, jobs=jobs, modes=ways)
     if save is not None:
         for path in report.save(save):
             print(f"wrote {path}", file=sys.stderr)

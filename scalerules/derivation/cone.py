@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 from math import gcd, lcm
 
-from scalerules.passes.events import Run
+from scalerules.passes.events import Event, Run
 from scalerules.solving.equations import Vectors, vector_of
+from scalerules.terms.term import Term
 
 Inequality = tuple[int, ...]
 """Coefficients of a combination of growths that is at most 0."""
@@ -15,9 +16,14 @@ Inequality = tuple[int, ...]
 
 def cone_of(run: Run, vectors: Vectors, scales: Sequence[str]) -> tuple[str, ...]:
     """Inequalities such as `state <= width`; empty where the solution holds in every direction of these scales."""
+    return tuple(_text(inequality, scales) for inequality in bounding(run, vectors, scales))
+
+
+def bounding(run: Run, vectors: Vectors, scales: Sequence[str]) -> dict[Inequality, tuple[Event, Term]]:
+    """Every inequality that no other one implies, with the term that would grow beyond it, and its event."""
     if len(scales) < 2:
-        return ()
-    inequalities: dict[Inequality, None] = {}
+        return {}
+    inequalities: dict[Inequality, tuple[Event, Term]] = {}
     seen: set[object] = set()
     for event in run.events:
         for term in event.terms if event.judged else ():
@@ -32,9 +38,12 @@ def cone_of(run: Run, vectors: Vectors, scales: Sequence[str]) -> tuple[str, ...
             seen.add(key)
             inequality = _whole(vector_of(form, vectors, run, scales)[1:])
             if any(coefficient > 0 for coefficient in inequality):
-                inequalities[inequality] = None
-    needed = [a for a in inequalities if not any(b != a and _implies(b, a) for b in inequalities)]
-    return tuple(_text(inequality, scales) for inequality in needed)
+                inequalities.setdefault(inequality, (event, term))
+    return {
+        inequality: place
+        for inequality, place in inequalities.items()
+        if not any(other != inequality and _implies(other, inequality) for other in inequalities)
+    }
 
 
 def _whole(coefficients: Sequence[Fraction]) -> Inequality:

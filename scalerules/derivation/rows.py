@@ -121,7 +121,7 @@ class Rows:
     def _read(self, place: Place) -> tuple[Law, list[Place]]:
         """What an application did to give a term, and the places of the terms that it took."""
         term, told = self._term(place), self.told[place[0]]
-        if term.step is not None and term.step.stage == "parameter":  # passed on as it was
+        if term.step is not None and term.step.stage == "parameter" and not self._passed(term, place[0]):
             return law_of(term, lambda _: False), []
         if term.step != told.step:
             return Law([(term, Fraction(1))], {}, []), [self._source(term, place[0])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,6 +17,7 @@ from scalerules.solving.problem import Problem
 from scalerules.solving.problem import Solved as Answer
 from scalerules.terms.term import Symbol
 
+from .cone import bounding
 from .damping import Decaying, Tuning
 from .drafts import Place, form_of, named
 from .reading import Given, Reading, needed
@@ -44,6 +46,7 @@ class Story:
         vectors = later.vectors if later is not None else self.answer.vectors
         rows = Rows(problem.graph, run, vectors, scales)
         shown = self._events(run, rows)
+        self._bounds(run, rows)
         reading = Reading(problem, run, vectors, scales, self.answer.short, self.tied, later)
         order, drafts = self._drafts(reading.order(), run, rows)
         finished = rows.finished()
@@ -79,6 +82,16 @@ class Story:
             row = rows.size(form_of(draft)).plus(rows.value(draft.below))
             places[key] = run.point.size(ticks) - row.size(self.problem.direction), place
         return places
+
+    def _bounds(self, run: Run, rows: Rows) -> None:
+        """The rows that bound the cone, where they are not those of the largest terms."""
+        judged = {frozenset(form_of(draft).items()) for draft in rows.drafts.values() if draft.judged}
+        for event, term in bounding(run, self.answer.vectors, list(self.problem.direction)).values():
+            place = event_place(rows, event, term) if frozenset(term.form.items()) not in judged else None
+            if place is not None:
+                rows.draft(place).judged = True
+                if term is event.term:
+                    rows.judge(place, event)
 
     def _plain(self, event: Event, rows: Rows) -> Place:
         """The one of the equally large terms of an event that needs the fewest further rows."""
@@ -133,8 +146,15 @@ class Story:
         return {_symbol(symbol): rows.size({symbol: Fraction(1)}) for symbol in kept}
 
     def _reads(self, rows: Rows) -> list[tuple[str, tuple[str, ...]]]:
+        """What rows may follow from: what an operation reads, and what stands around a matrix that it shares."""
         used = {draft.told.step.at for draft in rows.distinct.values()}
-        return [(key, keys) for key, keys in rows.reads.items() if key in used]
+        readers = Counter(key for site in rows.run.plan.sites for key in {*site.operands})
+        shared = {key for key in rows.run.plan.parameters if readers[key] > 1}
+
+        def around(keys: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(dict.fromkeys((*keys, *(other for key in keys if key in shared for other in rows.reads[key]))))
+
+        return [(key, around(keys)) for key, keys in rows.reads.items() if key in used]
 
     def _gradients(self, run: Run, rows: Rows) -> dict[str, Place]:
         """The place of every parameter's last gradient."""
@@ -168,7 +188,8 @@ class Story:
             gradient = _Form({})
             if name in gradients:
                 gradient = _Form({gradients[name]: Fraction(1), **named(dict(last[name].discount))})
-            start = _Form({f"a_{name}": Fraction(1)} if ("init", name) in self.answer.vectors else {})
+            solved = ("init", name) in self.answer.vectors
+            start = _Form({f"a_{name}": Fraction(1)} if solved else named(dict(run.point.start(name)[1])))
             here = {"init": start, "lr": rate}
             here |= tuning.dampings(held, name, gradient)  # pyright: ignore[reportAssignmentType]
             here["wd"] = tuning.decay(held, rate, gradient)  # pyright: ignore[reportArgumentType]

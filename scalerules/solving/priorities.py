@@ -5,10 +5,12 @@ Every entry is more important than all that follow: nothing later is worth any p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
+from scalerules.ops.registry import law_of
+from scalerules.ops.site import Site
 from scalerules.passes.plan import Plan
 from scalerules.sizes.vectors import Vector
 from scalerules.terms.term import Symbol
@@ -52,7 +54,7 @@ def priorities(problem: Problem, given: Vectors) -> list[Aim]:
 
     order: list[tuple[Iterable[Symbol], bool, str]] = [
         (least, problem.isolated, "no term of a sum is left behind to make room for another one"),
-        (hidden, problem.isolated, "initial sizes of hidden values follow from the values at initialisation alone"),
+        (early, problem.isolated, "initial sizes of hidden values follow from the values at initialisation alone"),
         (owns, True, "every parameter learns: its own contribution reaches size 0"),
         (least, True, "no term of a sum is left behind to make room for another one"),
         (hidden, join, "initial sizes come before what depth makes up for"),
@@ -93,13 +95,15 @@ class _Names:
         plan, graph = problem.plan, problem.graph
         order: dict[str, None] = {}
         self.hidden: set[str] = set()
-        """Parameters read by a value with a growing axis."""
+        """Parameters read by a value with a growing axis that is no output."""
         late: set[str] = set()
-        before = _before_hidden(plan)
+        ends = _ends(plan, graph.outputs)
+        before = _before_hidden(plan, ends)
         for early in (True, False):  # a value without a growing axis (logits, router scores) may start below size 0,
-            for site in plan.sites:  # but what is read into one that has to be of size 0 does not make room for it
-                here, names = plan.hidden(site), [plan.parameters[key].name for key in site.parameters]
-                if (here or site.key in before) is early:
+            for site, met in _as_met(plan):  # but what is read into one that has to be of size 0 makes no room for it
+                here = plan.hidden(met) and met.key not in ends
+                names = [plan.parameters[key].name for key in site.parameters]
+                if (here or met.key in before) is early:
                     self.hidden.update(names if here else ())
                     late.update(names if not early else ())
                     order.update(dict.fromkeys(names))
@@ -112,11 +116,41 @@ class _Names:
         self.alone = [("mult", site.name) for site in plan.sites if site.name in free - joins]
 
 
-def _before_hidden(plan: Plan) -> set[str]:
-    """The sites that a value with a growing axis depends on."""
+def _as_met(plan: Plan) -> list[tuple[Site, Site]]:
+    """The sites in order, each with the one where it meets data: there, not where it is written, it takes effect."""
+    data: set[str] = set()
+    for site in plan.sites:
+        if site.op == "input" or data.intersection(site.inputs):
+            data.add(site.key)
+    place: dict[str, int] = {}
+    met: dict[str, int] = {}
+    for number, site in reversed(list(enumerate(plan.sites))):
+        here = place[site.key] = number if site.key in data else met.get(site.key, number)
+        for key in site.inputs:
+            met[key] = min(here, met.get(key, here))
+    return [(site, plan.sites[place[site.key]]) for site in sorted(plan.sites, key=lambda site: place[site.key])]
+
+
+def _ends(plan: Plan, outputs: Collection[str]) -> set[str]:
+    """The sites of the outputs, and those that are outputs but for a factor or an arrangement."""
+    readers: dict[str, list[Site]] = {}
+    for site in plan.sites:
+        for key in site.inputs:
+            readers.setdefault(key, []).append(site)
+    ends: set[str] = set()
+    for site in reversed(plan.sites):
+        behind = readers.get(site.key, [])
+        passed = all(s.key in ends and len(s.operands) == 1 and law_of(s.op).linear for s in behind)
+        if site.name in outputs or (behind and passed):
+            ends.add(site.key)
+    return ends
+
+
+def _before_hidden(plan: Plan, ends: Collection[str]) -> set[str]:
+    """The sites that a value with a growing axis, not one of the outputs, depends on."""
     before: set[str] = set()
     for site in reversed(plan.sites):
-        if plan.hidden(site) or site.key in before:
+        if (plan.hidden(site) and site.key not in ends) or site.key in before:
             before.update(site.inputs)
     return before
 

@@ -19,7 +19,7 @@ from scalerules.architecture.graph import Graph
 from scalerules.catalogue.graphs import graph as catalogue
 from scalerules.derivation.derive import derive
 from scalerules.errors import MissingExtra, ScaleRulesError
-from scalerules.measurement.verification.judge import Measured, Row, judge, measured, milder, student
+from scalerules.measurement.verification.judge import Measured, Row, floor_of, judge, measured, milder, student
 from scalerules.measurement.verification.predicted import beside_gradients, late_names, slow_names
 from scalerules.measurement.verification.reading import Reading
 from scalerules.measurement.verification.report import Report
@@ -772,3 +772,19 @@ def test_a_direction_that_is_not_the_solutions_is_refused() -> None:
     solution = derive(graph, optimizer="adamw")
     with pytest.raises(ScaleRulesError, match="the solution is along width = 1, not along state = 1"):
         verify(graph, solution, scales={"state": 1}, progress=False)
+
+
+def test_few_numbers_spread_from_run_to_run_and_are_called_nothing():
+    """The logarithm of one normal number has variance pi^2/8, of two pi^2/24: four runs do not show the slope of one."""
+    assert floor_of(1) == pytest.approx(math.pi**2 / 8, rel=1e-3) and floor_of(2) == pytest.approx(
+        math.pi**2 / 24, rel=1e-3
+    )
+    assert floor_of(8) == 0
+    logs = [math.log(2) * k for k in range(4)]
+    samples = [[math.exp(-x + noise) for x in logs] for noise in (0.0, 0.02)]
+    found = [
+        measured(("gradient", "number", 1, None), Fraction(0), logs, samples, floor=floor)
+        for floor in (0.0, floor_of(1))
+    ]
+    statuses = [judge([m], {("gradient", "number", None): m})[0].status for m in found]
+    assert statuses == ["wrong", "undecided"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from scalerules.boundary.amounts import MOST_JOBS, positive, several, whole
 from scalerules.boundary.working import working
 from scalerules.catalogue.user_code import kind_of
 from scalerules.derivation.derive import derive
-from scalerules.errors import ScaleRulesError
+from scalerules.derivation.question import MODES
+from scalerules.errors import ScaleRulesError, UnknownName
 from scalerules.measurement.progress import Progress
 from scalerules.optimizers import optimizer as known
 
@@ -26,6 +27,7 @@ from .kept import Examination, Kept
 from .random_graphs import draw
 
 OPTIMIZERS = ("sgd", "adamw", "muon")
+WAYS = ("joint",)
 MINUTES = 5.0
 
 
@@ -41,20 +43,25 @@ def fuzz(
     found: Callable[[Outcome], None] | None = None,
     store: str | Path | None = None,
     jobs: int = 1,
+    modes: Sequence[str] = WAYS,
 ) -> Fuzzed:
     """Derives and measures random graphs until the time is up, or so many were drawn; what was found, as data.
 
     `seed` is that of the first graph. Without `minutes` and `graphs` it takes five minutes. `rule` derives (another one
     than `derive` to see what would be found); `smallest` False leaves findings as they were drawn; `found` is told of
     every outcome as it comes. `store` keeps every outcome in a file: what it has of this engine is not made again.
-    `jobs` is how many processes examine. Ctrl-C returns what there is.
+    `jobs` is how many processes examine. `modes`: `joint`, `isolated` or both; a rule that both give is measured once.
+    Ctrl-C returns what there is.
 
     Raises `MissingExtra` without torch, `UnknownName` for an optimizer, `ScaleRulesError` for impossible numbers.
     """
     _check(minutes, seed, graphs, optimizers, sizes, jobs)
+    for mode in modes:
+        if mode not in MODES:
+            raise UnknownName("mode", str(mode), MODES)
     training("measure")
     minutes = MINUTES if minutes is None and graphs is None else minutes
-    report = Fuzzed(seed, tuple(optimizers), tuple(sizes))
+    report = Fuzzed(seed, tuple(optimizers), tuple(sizes), modes=tuple(modes))
     clock, kept = Clock(minutes), Kept(store)
     tasks = _tasks(seed, graphs, report, smallest, rule, clock)
     try:
@@ -65,13 +72,13 @@ def fuzz(
                 if found is not None:
                     found(outcome)
                 said = f"{report.graphs} graphs, {len(report.findings)} findings"
-                advance(said, clock.lap() if clock.seconds else 1 / len(optimizers))
+                advance(said, clock.lap() if clock.seconds else 1 / len(optimizers) / len(modes))
     except KeyboardInterrupt:
         clock.stopped = True
     finally:
         kept.close()
-    places = {name: place for place, name in enumerate(optimizers)}
-    report.outcomes.sort(key=lambda outcome: (outcome.seed, places[outcome.optimizer]))
+    places = {asked: place for place, asked in enumerate(product(optimizers, modes))}
+    report.outcomes.sort(key=lambda outcome: (outcome.seed, places[outcome.optimizer, outcome.mode]))
     report.interrupted = clock.stopped
     report.seconds = clock.elapsed
     return report
@@ -100,14 +107,14 @@ def _check(
 def _tasks(
     seed: int, graphs: int | None, report: Fuzzed, smallest: bool, rule: Deriver, clock: Clock
 ) -> Iterator[Examination]:
-    """Every graph with every optimizer, until the time is up."""
+    """Every graph with every optimizer in every mode, until the time is up."""
     name = f"{getattr(rule, '__module__', '')}.{getattr(rule, '__qualname__', repr(rule))}"
     for number in count(seed) if graphs is None else range(seed, seed + graphs):
         drawn = draw(number)
-        for optimizer in report.optimizers:
+        for optimizer, mode in product(report.optimizers, report.modes):
             if clock.over:
                 return
-            yield Examination(drawn, number, optimizer, report.sizes, smallest, name)
+            yield Examination(drawn, number, optimizer, mode, report.sizes, smallest, name)
 
 
 def examined(tasks: Iterator[Examination], kept: Kept, rule: Deriver, clock: Clock, jobs: int) -> Iterator[Outcome]:
@@ -152,7 +159,7 @@ def _examined(
 
 def examine(task: Examination, rule: Deriver, clock: Clock) -> Outcome:
     """What becomes of one graph."""
-    return Examiner(task.optimizer, task.sizes, rule, clock).outcome(task.graph, task.seed, task.smallest)
+    return Examiner(task.optimizer, task.sizes, rule, clock, task.mode).outcome(task.graph, task.seed, task.smallest)
 
 
 def _placed(task: Examination, rule: Deriver, seconds: float | None) -> tuple[Examination, Outcome]:

@@ -27,6 +27,7 @@ class Examination:
     graph: Graph
     seed: int
     optimizer: str
+    mode: str
     sizes: tuple[float, ...]
     smallest: bool
     rule: str
@@ -35,7 +36,8 @@ class Examination:
     @property
     def key(self) -> str:
         """The hash of it, and of the engine: what another engine found says nothing of this one."""
-        facts = [engine(), self.graph.to_dict(), self.seed, self.optimizer, self.sizes, self.smallest, self.rule]
+        asked = [self.seed, self.optimizer, self.mode, self.sizes, self.smallest, self.rule]
+        facts = [engine(), self.graph.to_dict(), *asked]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 

@@ -7,7 +7,7 @@ initial value, a function, an axis. Nodes, parameters and axes that nothing read
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import networkx as nx
@@ -57,13 +57,13 @@ def weight(graph: Graph) -> tuple[int, int, int]:
     """How large a graph is: nodes, parameters, and what is not plain."""
     values = [p.init for p in graph.parameters.values()]
     odd = sum(init != "normal" for init in values)
-    odd += sum(node.op in PLAINER for node in graph.nodes.values())
+    odd += sum(node.op in PLAINER for _, node in graph.walk())
     odd += sum(axis in PLAINER and length != "width" for axis, length in graph.axes.items())
-    return len(graph.nodes), len(graph.parameters), odd
+    return sum(1 for _ in graph.walk()), len(graph.parameters), odd
 
 
 def tidied(data: Data) -> Graph:
-    """The graph of the data without nodes, parameters and axes that nothing reads. Raises `GraphError`."""
+    """The graph of the data without nodes, parameters, axes and scales that nothing reads. Raises `GraphError`."""
     nodes: Data = data["nodes"]
     needed, open_ = set[str](), list[str](data["outputs"])
     while open_:
@@ -72,14 +72,31 @@ def tidied(data: Data) -> Graph:
             needed.add(name)
             open_ += nodes[name].get("inputs", [])
     kept = {name: node for name, node in nodes.items() if name in needed}
-    read = {p for node in kept.values() for p in node.get("parameters", [])}
+    inside = [*_nested(kept)]
+    read = {p for node in inside for p in node.get("parameters", [])}
     parameters = {name: p for name, p in data["parameters"].items() if name in read}
     axes = {axis for p in parameters.values() for axis in p["axes"]}
-    for node in kept.values():
+    for node in inside:
         axes |= {*node.get("axes", []), *([node["axis"]] if "axis" in node else [])}
-        axes |= set(re.findall(r"[A-Za-z_]\w*", str(node.get("factor", ""))))
+    texts = [thing.get(field) for thing in (*inside, *parameters.values()) for field in ("factor", "offset", "density")]
+    axes |= _words(texts)
     named = {axis: length for axis, length in data["axes"].items() if axis in axes}
-    return Graph.model_validate(data | {"nodes": kept, "parameters": parameters, "axes": named})
+    grow = _words([*named.values(), *texts])
+    scales, sizes = ({s: x for s, x in data.get(part, {}).items() if s in grow} for part in ("scales", "sizes"))
+    smaller = {"nodes": kept, "parameters": parameters, "axes": named, "scales": scales, "sizes": sizes}
+    return Graph.model_validate(data | smaller)
+
+
+def _nested(nodes: Mapping[str, Data]) -> Iterator[Data]:
+    """The nodes, and those in the bodies of repeats."""
+    for node in nodes.values():
+        yield node
+        yield from _nested(node.get("body", {}))
+
+
+def _words(texts: list[Any]) -> set[str]:
+    """The names in lengths and factors."""
+    return {word for text in texts for word in re.findall(r"[A-Za-z_]\w*", str(text))}
 
 
 def _without(graph: Graph) -> Iterator[Data]:
@@ -102,8 +119,11 @@ def _replaced(data: Data, name: str, other: str) -> Data:
 
 
 def _plainer(graph: Graph) -> Iterator[Data]:
-    """Every parameter normal at first, every function and axis a plainer one, one at a time."""
+    """Every parameter normal at first, every block read once, every function and axis a plainer one, one at a time."""
     data = graph.to_dict()
+    for name, node in data["nodes"].items():
+        if "body" in node:
+            yield _once(data, name, node)
     for name, parameter in data["parameters"].items():
         if parameter.get("init") == "zeros" and len(parameter["axes"]) > 1:
             yield data | {"parameters": data["parameters"] | {name: parameter | {"init": "normal"}}}
@@ -113,6 +133,14 @@ def _plainer(graph: Graph) -> Iterator[Data]:
     for axis in data["axes"]:
         if axis in PLAINER and data["axes"][axis] != "width":
             yield data | {"axes": data["axes"] | {axis: "width"}}
+
+
+def _once(data: Data, name: str, node: Data) -> Data:
+    """The body of a repeat in its place, once."""
+    stream = node["inputs"][0]
+    body = {n: inner | {"inputs": [stream if i == "stream" else i for i in inner.get("inputs", [])]}
+            for n, inner in node["body"].items()}  # fmt: skip
+    return _replaced(data | {"nodes": {**data["nodes"], **body}}, name, node["result"])
 
 
 def _valid(data: Data) -> Graph | None:

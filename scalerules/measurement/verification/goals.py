@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -67,6 +67,8 @@ class Table:
     silent: Sequence[str]
     warned: Collection[str] = ()
     """Parameters that the rule itself says are left behind at first: at a saddle, or sharing another's rate."""
+    floors: Mapping[str, float] = field(default_factory=dict[str, float])
+    """By parameter of few entries the least variance that what it makes has from run to run."""
 
     def samples(self, cell: Cells) -> Samples | None:
         """A number of every run; None where none of them has it."""
@@ -154,7 +156,7 @@ def _counting(reading: Reading, table: Table) -> Iterator[Found]:
                 shares.append(samples)
         if shares:
             key: Key = ("counts", reader, table.steps, parameter)
-            top = _low(key, table, peak(shares), shares[0])
+            top = _low(key, table, peak(shares), shares[0], table.floors.get(parameter, 0.0))
             yield "counts", top, ALLOWANCE * (mixed + 2 * _waits(parameter, table))
             if not any(map(reading.beside_itself, nodes)):
                 yield "stable", top, 0.0
@@ -180,8 +182,8 @@ def _peak(goal: Wanted, keys: Iterable[Key], table: Table, beside: Cells | None,
         yield goal, _low(key, table, peak(reached.values()), first), allowance
 
 
-def _low(key: Key, table: Table, samples: Samples, first: Samples) -> Measured:
-    return measured(key, Fraction(0), table.logs, samples, first)
+def _low(key: Key, table: Table, samples: Samples, first: Samples, floor: float = 0.0) -> Measured:
+    return measured(key, Fraction(0), table.logs, samples, first, floor)
 
 
 def _share(node: str) -> Cells:

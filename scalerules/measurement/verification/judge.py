@@ -39,6 +39,8 @@ ALLOWANCE = 0.5
 what reaches its size after the first step only (gradients of queries and keys, their own part under SGD)."""
 AHEAD = 2.0
 """Bends that the slope may still go: a correction s^-1/2 measured over a factor of 8 has about three left."""
+FEW = 8
+"""Entries below which what is made of a parameter spreads so widely from run to run that few runs do not show it."""
 PRIOR = 3
 """Degrees of freedom of the typical noise of such quantities, in that of each: few seeds alone estimate it badly."""
 
@@ -132,7 +134,8 @@ def _rounded(number: float | None) -> float | None:
 class Measured:
     """A quantity before it is judged: what was predicted, and the slope that was found (None: zero or not finite).
 
-    `somewhere`: whether it was above what single precision resolves at any size.
+    `somewhere`: whether it was above what single precision resolves at any size; `floor`: the least variance that its
+    logarithm has from run to run, for what few random numbers make.
     """
 
     key: Key
@@ -141,6 +144,7 @@ class Measured:
     finite: bool
     tends: bool = False
     somewhere: bool = True
+    floor: float = 0.0
 
     def row(self, noise: float, rows: int) -> Row:
         """The row, one of so many; `noise` is the typical variance."""
@@ -151,7 +155,7 @@ class Measured:
             return row if self.finite else replace(row, status="wrong", why="it was not finite: training diverged")
         slope = self.slope
         freedom = slope.freedom + PRIOR
-        mixed = (slope.freedom * slope.noise + PRIOR * noise) / freedom
+        mixed = max(self.floor, (slope.freedom * slope.noise + PRIOR * noise) / freedom)
         error = math.sqrt(mixed * slope.spread[1])
         width, chance = (
             error * student(NormalDist().inv_cdf(1 - share / rows), freedom) for share in (FALSE_ALARMS, BY_CHANCE)
@@ -163,14 +167,27 @@ class Measured:
 
 
 def measured(key: Key, predicted: Fraction | None, logs: Sequence[float], samples: Samples,
-             heading: Samples | None = None) -> Measured:  # fmt: skip
+             heading: Samples | None = None, floor: float = 0.0) -> Measured:  # fmt: skip
     """What the samples of one quantity say; `heading`: others, which say whether it tends to its size."""
     slope = fit(logs, samples)
     finite = all(x is None or math.isfinite(x) for sample in samples for x in sample)
     low = slope is not None and predicted is not None and slope.estimate < float(predicted) - TOLERANCE
     heads = low and tends(logs, samples if heading is None else heading, float(predicted or 0))
     somewhere = any(x is not None and x > 0 for sample in samples for x in sample)
-    return Measured(key, predicted, slope, finite, heads, somewhere)
+    return Measured(key, predicted, slope, finite, heads, somewhere, floor)
+
+
+def floor_of(entries: int) -> float:
+    """The variance of the logarithm of the root mean square of so few independent normal numbers; of `FEW` or more 0.
+
+    A quarter of the trigamma function at half their number, by its recurrence and, from 3 on, its expansion.
+    """
+    if entries >= FEW:
+        return 0.0
+    x, variance = entries / 2, 0.0
+    while x < 3:
+        variance, x = variance + 1 / x**2, x + 1
+    return (variance + 1 / x + 1 / (2 * x**2) + 1 / (6 * x**3)) / 4
 
 
 def judge(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from scalerules.ops.functions import FUNCTIONS
 from scalerules.solution.rule import Predicted
 from scalerules.solution.solution import Solution
 
-from .judge import ALLOWANCE, Key, Measured, Name, measured
+from .judge import ALLOWANCE, Key, Measured, Name, floor_of, measured
 from .slopes import Samples, peak, quotient
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def predicted_sizes(
     """
     asked = [p for p in solution.sizes if p.step <= steps and (p.quantity == "gradient" or p.node not in weights)]
     sizes = {_key(p): p.size for p in asked}
-    seen = {key: size for key, size in sizes.items() if (key[1] if key[0] == "gradient" else key[3]) not in silent}
+    seen = {key: size for key, size in sizes.items() if (of_parameter(key) or None) not in silent}
     return {key: size for key, size in seen.items() if all(key in run.rms for run in runs)}
 
 
@@ -136,9 +137,25 @@ def beside_gradients(
     return pairs
 
 
+def of_parameter(key: Key) -> str:
+    """The parameter that a quantity is of: of a gradient its node; "" of what all of them make."""
+    return key[1] if key[0] == "gradient" else key[3] or ""
+
+
+def floors_of(graph: Graph, base: Mapping[str, float]) -> dict[str, float]:
+    """By parameter of few entries the least variance that what it makes has from run to run."""
+    floors: dict[str, float] = {}
+    for name in graph.parameters:
+        entries = math.prod(graph.lengths[axis].at(base) for axis in graph.shape_of(name))
+        if floor := floor_of(entries):
+            floors[name] = floor
+    return floors
+
+
 def peak_sizes(
-    predicted: Mapping[Key, Fraction | None], logs: Sequence[float], samples: Mapping[Key, Samples]
-) -> dict[Name, Measured]:
+    predicted: Mapping[Key, Fraction | None], logs: Sequence[float], samples: Mapping[Key, Samples],
+    floors: Mapping[str, float] | None = None,
+) -> dict[Name, Measured]:  # fmt: skip
     """The maximum over steps, by quantity, node, parameter; its step is the first that should reach it."""
     steps: dict[Name, list[Key]] = {}
     for key in predicted:
@@ -149,5 +166,6 @@ def peak_sizes(
         first = min(key[2] for key in keys if predicted[key] == top)
         key = (name[0], name[1], first, name[2])
         # what tends to its size must do so where that is first reached: later steps mix in how training went
-        peaks[name] = measured(key, top, logs, peak(samples[k] for k in keys), samples[key])
+        floor = (floors or {}).get(of_parameter(key), 0.0)
+        peaks[name] = measured(key, top, logs, peak(samples[k] for k in keys), samples[key], floor)
     return peaks

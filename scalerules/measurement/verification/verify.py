@@ -29,7 +29,16 @@ from .edge import Rate, rises, stable_rate
 from .goals import Goal, Table, judge_goals
 from .judge import Key, Row, far_above, judge, measured, milder
 from .maximal import larger
-from .predicted import beside_gradients, left_behind, peak_sizes, predicted_sizes, pulled, slow_names
+from .predicted import (
+    beside_gradients,
+    floors_of,
+    left_behind,
+    of_parameter,
+    peak_sizes,
+    predicted_sizes,
+    pulled,
+    slow_names,
+)
 from .reading import Reading
 from .report import Report
 from .runs import Look, Runs, belong, few_samples, silent, usable
@@ -226,8 +235,13 @@ class _Verification:
             }
         logs = [math.log(size / self.report.sizes[0]) / self.report.growth for size in sizes]
         steps, silent = self.report.steps, self.report.silent
-        self.report.goals = judge_goals(reading, Table(table, logs, steps, silent, left_behind(self.solution)))
-        measurements = [measured(key, size, logs, samples[key]) for key, size in predicted.items()]
-        peaks = peak_sizes(predicted, logs, pulled(samples, table))
+        floors = floors_of(self.graph, self.look.base)
+        wanted = Table(table, logs, steps, silent, left_behind(self.solution), floors)
+        self.report.goals = judge_goals(reading, wanted)
+        measurements = [
+            measured(key, size, logs, samples[key], floor=floors.get(of_parameter(key), 0.0))
+            for key, size in predicted.items()
+        ]
+        peaks = peak_sizes(predicted, logs, pulled(samples, table), floors)
         slow, beside = slow_names(self.graph, self.solution, predicted), beside_gradients(predicted, logs, samples)
         return judge(measurements, peaks, slow, beside)

@@ -304,3 +304,13 @@ def test_fourier_modes_there_and_back() -> None:
     found = values(g.build("back"))
     assert found["there"].shape == (2, 5, 3, 2)
     torch.testing.assert_close(found["back"], found["x"])
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_examples_that_get_more_have_something_in_common_to_learn(loss: str) -> None:
+    """Targets drawn anew for each of 256 times would have means of 1/16, and their gradient would vanish with them."""
+    g = Builder("over_times", axes={"batch": 2, "time": "width", "in": 3, "out": 4}, loss=loss)
+    made = program(g.build(g.dense("last", g.input("x", "batch time in"), "out in", "b t")), width=256)
+    (target,) = made.data(0).targets
+    spread = target.mean(1) - target.mean((1, 2), keepdim=True)[..., 0]
+    assert measure.root_mean_square(spread) > 0.15
