@@ -114,8 +114,8 @@ class Program(AbstractProgram):
 
     def _target(self, output: str, seed: int) -> Tensor:
         """Random; over examples that get more, half of it is the same: else there is less and less to learn of all."""
-        *examples, last = self.graph.axes_of(output)
-        shape, growing = [self.lengths[axis] for axis in (*examples, last)], self.graph.lengths
+        axes, growing = self.graph.axes_of(output), self.graph.lengths
+        shape, examples = [self.lengths[axis] for axis in axes], axes[:-1]
         tokens = self.graph.loss == "cross_entropy"
         target = self._draw(shape, tokens, seed, f"target {output}")
         if not any(growing[axis].scales for axis in examples):

@@ -11,7 +11,7 @@ import sympy  # pyright: ignore[reportMissingTypeStubs]
 
 NUMBER = re.compile(r"-?\d{1,9}(/[1-9]\d{0,8})?")
 Linear = dict[str, Fraction]
-READS = {"forward": "f", "gradient": "fbuoc", "loss": "fguoc"}  # the first letters of the passes that it reads
+READS = {"forward": "f", "gradient": "fbuoc"}  # the first letters of the passes that it reads, where not all
 
 
 def number(text: Any) -> Fraction:
@@ -28,10 +28,9 @@ def read(mapping: Mapping[str, str]) -> Linear:
 
 def total(*parts: tuple[Mapping[str, Fraction], Fraction | int]) -> Linear:
     """A sum of linear forms with factors."""
-    coefficients: Linear = {}
-    for name, share in ((name, factor * share) for form, factor in parts for name, share in form.items()):
-        coefficients[name] = coefficients.get(name, Fraction(0)) + share
-    return {name: share for name, share in coefficients.items() if share}
+    names = dict.fromkeys(name for form, _ in parts for name in form)
+    sums = ((name, sum(factor * form[name] for form, factor in parts if name in form)) for name in names)
+    return {name: Fraction(share) for name, share in sums if share}
 
 
 def failures(data: Mapping[str, Any]) -> Iterator[str]:

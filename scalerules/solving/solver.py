@@ -52,7 +52,6 @@ class _Solver:
         self.depths = problem.depths
         self.kept: dict[str, Equation] = {}
         self.cycles: dict[str, Equation] = {}
-        self._doubted: set[str] = set()
         self._read: dict[str, Inequality] = {}
         self._runs: dict[object, Run] = {}
         aims = priorities(problem, self.given)
@@ -78,7 +77,7 @@ class _Solver:
             try:
                 return self._attempt()
             except Unsolvable:
-                self.kept, self.cycles, self._doubted = {}, {}, set()
+                self.kept, self.cycles = {}, {}
         try:
             return self._attempt()
         except Unsolvable as last:
@@ -135,16 +134,12 @@ class _Solver:
             waiting = set(self.unmet)
             broken = self._collect(run)
             before = dict(self.vectors)
-            programme = self._programme(run)
+            self._programme(run)
             if before == self.vectors and waiting == set(self.unmet):
                 if broken and run.events[-1].step == last:
                     break
                 if not broken:
-                    if not self._doubts(run, programme):
-                        return run
-                    self._programme(run)
-                    if before == self.vectors:
-                        return run
+                    return run
             last = run.events[-1].step
             run = self._run()
         raise Unsolvable(broken or list(self.kept.values())[:1], run)
@@ -175,25 +170,6 @@ class _Solver:
                 true = float(run.point.size(event.ticks)) if event.term is not None else -inf
                 if self._inequality(name, equation, run).excess(at) > true + ROUNDING:
                     del self.kept[name]
-
-    def _doubts(self, run: Run, programme: Programme) -> bool:
-        """Drops equations that determine the solution though another term has their size here; each of them once.
-
-        Where two terms tied on the way, that of one may be smaller here than it says, unseen behind the other. If it is
-        still true, it comes back.
-        """
-        now = {_key(event): event for event in run.events}
-        doubtful: set[str] = set()
-        for name in programme.binding():
-            equation = self.kept.get(str(name))
-            event = now.get(_key(equation.event)) if equation is not None else None
-            if event is not None and equation is not None and event.form != equation.form:
-                doubtful.add(str(name))
-        doubtful -= self._doubted
-        self._doubted |= doubtful
-        for name in doubtful:
-            del self.kept[name]
-        return bool(doubtful)
 
     def _collect(self, run: Run) -> list[Equation]:
         """Adds the stability equations of this run, and returns those that do not hold, where they do not first."""
