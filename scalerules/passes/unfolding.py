@@ -55,7 +55,8 @@ def unfold(graph: Graph, growing: frozenset[str]) -> Plan:
         parameters = {key: replace(h, chosen=_among(held[h.name], routed)) for key, h in parameters.items()}
     idle = idle_factors(sites, parameters, _solved_for(graph))
     picks = LOSSES[graph.loss].picks
-    classes = [key for name, key in outputs.items() if picks and growing.intersection(graph.axes_of(name)[-1:])]
+    ends = {site.key: axis_name(site.result[-1]) for site in sites if site.result}
+    classes = [key for name, key in outputs.items() if picks and ends.get(key) in graph.axes_of(name)[-1:]]
     return Plan(tuple(sites), parameters, tuple(outputs.values()), weights, idle, picked_sites(sites, classes))
 
 

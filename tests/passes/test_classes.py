@@ -55,3 +55,16 @@ def test_the_graph_training_and_the_emitted_code_have_one_loss() -> None:
     emitted = torch.nn.functional.cross_entropy(logits.flatten(0, -2), target.argmax(-1).flatten())
     assert torch.allclose(program.loss(run, data), emitted)
     assert "functional.cross_entropy(" in sr.emit(solution)
+
+
+def test_of_chosen_classes_one_is_there():
+    """An output whose growing classes are a choice of fixed length has no growing axis, so nothing is picked from one."""
+    nodes = {
+        "x": {"op": "input", "axes": ["b", "i"]},
+        "h": {"op": "einsum", "inputs": ["x"], "parameters": ["W"], "equation": "b i, n i -> b n"},
+        "best": {"op": "top_k", "inputs": ["h"], "axes": ["two", "n"]},
+        "y": {"op": "einsum", "inputs": ["h", "best"], "equation": "b n, b k n -> b n"},
+    }
+    made = {"name": "chosen", "axes": {"b": 4, "i": 5, "two": 2, "n": "width"}, "nodes": nodes, "outputs": ["y"]}
+    graph = sr.Graph.model_validate({**made, "parameters": {"W": {"axes": ["n", "i"]}}, "loss": "cross_entropy"})
+    assert str(sr.derive(graph, optimizer="adamw")["W"].init) == "1"
