@@ -106,7 +106,8 @@ def _trees(problem: Problem, failure: Unsolvable) -> list[list[str]]:
     terms = {id(term): term for top in tops if top is not None for term, _ in ordered(top, ())}
     told = [Told(term.step, (term,)) for term in terms.values() if term.step and term.step.stage != "parameter"]
     rows = Rows(problem.graph, replace(failure.run, told=told), _sizes(problem, failure), list(problem.direction))
-    drafts = [rows.draft((rows.where[id(top)][0], id(top))) if top is not None else None for top in tops]
+    places = [rows.where.get(id(top)) for top in tops]  # none of a parameter that stands alone: it follows from nothing
+    drafts = [rows.draft((place[0], id(top))) if place else None for place, top in zip(places, tops, strict=True)]
     derivation, parts = Derivation({}, {}, rows.finished(), (), (), {}), Parts()
     found: list[list[str]] = []
     for draft in drafts:

@@ -315,3 +315,22 @@ def test_the_latex_is_balanced_and_its_rows_have_the_columns_of_their_table(name
         assert len({line.count("&") for line in lines if "&" in line}) == 1
     outside = re.sub(r"\$[^$]*\$|\\[_^]|\\begin.*|\\setlength.*", "", body.partition(r"\paragraph")[2])
     assert not re.search(r"[_^#]", outside)
+
+
+def test_a_clash_at_a_parameter_that_stands_alone_has_no_rows_for_it():
+    """What is largest of a sum may be a parameter's own range, which follows from nothing."""
+    nodes = {
+        "x": {"op": "input", "axes": ["b", "i"]},
+        "h": {"op": "einsum", "inputs": ["x"], "parameters": ["W"], "equation": "b i, i n -> b n"},
+        "shifted": {"op": "add", "inputs": ["h"], "parameters": ["ramp"], "equation": "b n, n -> b n"},
+        "y": {"op": "einsum", "inputs": ["shifted"], "parameters": ["fixed"], "equation": "b n, i n -> b i"},
+    }
+    parameters = {
+        "W": {"axes": ["i", "n"]},
+        "ramp": {"axes": ["n"], "init": "range"},
+        "fixed": {"axes": ["i", "n"], "init": "log_range", "trained": False},
+    }
+    made = {"name": "ramp", "axes": {"b": 4, "i": 4, "n": "width"}, "parameters": parameters, "nodes": nodes}
+    with pytest.raises(sr.ScaleRulesError) as error:
+        sr.derive(sr.Graph.model_validate({**made, "outputs": ["y"]}), optimizer="sgd")
+    assert "cannot hold together" in str(error.value) and "'shifted'" in str(error.value)
