@@ -106,13 +106,13 @@ class _Maps:
     def _gauge(self, site: Site) -> bool:
         """Whether only layers read a value that is a fixed factor of another, or that a parameter of theirs makes.
 
-        The layer behind a fixed factor takes it up, so it is the value in front that is judged; a matrix that is read
-        twice in a row has no factor to itself in between.
+        The layer behind a fixed factor takes it up, so it is the value in front that is judged, unless that is a sum of
+        which the factor makes a mean; a matrix that is read twice in a row has no factor to itself in between.
         """
         readers = self.readers.get(site.key, ())
         fixed = (site.op == "scale" and not site.node.free) or self._gain(site)
         if fixed:
-            return bool(readers) and all(self._opens(reader) for reader in readers)
+            return bool(readers) and not any(map(self._bare_sum, site.inputs)) and all(map(self._opens, readers))
         return (
             law_of(site.op).multilinear
             and bool(readers)
@@ -120,6 +120,15 @@ class _Maps:
                 law_of(reader.op).multilinear and set(site.parameters) & set(reader.parameters) for reader in readers
             )
         )
+
+    def _bare_sum(self, key: str) -> bool:
+        """Whether a value is a sum over a growing axis without a parameter of its own, that could make it smaller."""
+        site = self.sites.get(key)
+        if site is None or site.parameters:
+            return False
+        if law_of(site.op).passes:
+            return any(map(self._bare_sum, site.inputs))
+        return law_of(site.op).multilinear and any(set(labels) - set(site.result) for labels in site.labels)
 
     def on_the_way_back(self, outputs: Collection[str]) -> set[str]:
         """The sites behind which there are only linear maps, by weights read elsewhere too, and the outputs."""

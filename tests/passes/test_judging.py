@@ -319,3 +319,21 @@ def test_a_matrix_that_data_choose_has_the_rule_of_a_layer(made_by: str, optimiz
         assert exponents(solution, name) == exponents(plain, layer), name
     report = sr.verify(graph, solution, sizes=[64, 128, 256], seeds=2, progress=False, jobs=1)
     assert not report.wrong
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_factor_that_makes_a_mean_of_a_sum_is_no_factor_of_the_layer_behind(optimizer):
+    """A mean over growing tokens, written as a sum and a factor, in front of the readout: nothing scales."""
+    nodes = {
+        "x": {"op": "input", "axes": ["b", "t", "i"]},
+        "h": {"op": "einsum", "inputs": ["x"], "parameters": ["W"], "equation": "b t i, n i -> b t n"},
+        "a": {"op": "gelu", "inputs": ["h"]},
+        "sum": {"op": "einsum", "inputs": ["a"], "equation": "b t n -> b n"},
+        "mean": {"op": "scale", "inputs": ["sum"], "factor": "1/width"},
+        "y": {"op": "einsum", "inputs": ["mean"], "parameters": ["V"], "equation": "b n, o n -> b o"},
+    }
+    axes = {"b": 4, "t": "width", "i": 8, "n": 32, "o": 4}
+    parameters = {"W": {"axes": ["n", "i"]}, "V": {"axes": ["o", "n"]}}
+    made = {"name": "pooled", "axes": axes, "nodes": nodes, "parameters": parameters, "outputs": ["y"]}
+    solution = sr.derive(sr.Graph.model_validate(made), optimizer=optimizer)
+    assert {rule.init.fractions["width"] for rule in solution.parameters.values()} == {0}
