@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stored import Store
 from zoo import ZOO
 from zoo_large import LARGE
 from zoo_libraries import LIBRARIES
@@ -28,16 +30,10 @@ def chosen(names: Sequence[str]) -> list[str]:
 
 def rows(script: str, names: Sequence[str], limit: float, options: Sequence[str], store: Path | None) -> Iterator[Any]:
     """A row for each model: out of the store where it is there, else run and added to it."""
-    kept = [json.loads(line) for line in store.read_text().splitlines()] if store and store.exists() else []
-    known = {row["model"]: row for row in kept}
+    kept = Store(store)
     for name in names:
-        if name not in known:
-            command = [sys.executable, script, "--one", *options, "--limit", str(limit), name]
-            known[name] = last_row(command, name, limit)
-            if store is not None:
-                with store.open("a") as file:
-                    file.write(json.dumps(known[name]) + "\n")
-        yield known[name]
+        command = [sys.executable, script, "--one", *options, "--limit", str(limit), name]
+        yield kept.row(name, partial(last_row, command, name, limit))
 
 
 def last_row(command: Sequence[str], name: str, limit: float) -> dict[str, Any]:

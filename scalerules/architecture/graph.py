@@ -21,7 +21,7 @@ from scalerules.ops.node import Data, Node, Parameter
 from scalerules.ops.registry import like
 from scalerules.sizes.lengths import Length, parse_length
 
-from .order import in_order, sorted_nodes, walk
+from .order import in_order, walk
 from .yaml_text import dump_yaml
 
 MAX_NODES = 20_000
@@ -72,7 +72,7 @@ class Graph(Data):
     @model_validator(mode="after")
     def _check(self) -> Graph:
         names = {"graph": [self.name], "scale": self.scales, "axis": self.axes, "parameter": self.parameters}
-        for kind, listed in {**names, "node": [name for name, _ in self.walk()]}.items():
+        for kind, listed in {**names, "node": [name for name, _ in walk(self.nodes)]}.items():
             for name in listed:
                 if hidden(name):
                     hint = "letters, digits, signs that show"
@@ -99,7 +99,6 @@ class Graph(Data):
                 raise UnknownName("output", name, self.nodes)
         if not self.outputs:
             raise GraphError("has no outputs", where=f"graph {self.name!r}", hint="name the nodes that the loss reads")
-        self._computed.update(sorted_nodes(self.nodes, {}))
         return self
 
     def _check_sizes(self) -> None:
@@ -157,7 +156,7 @@ class Graph(Data):
 
     def walk(self) -> Iterator[tuple[str, Node]]:
         """Every node with its name, those in the bodies of repeats included, each behind what it reads."""
-        yield from walk(self._computed or self.nodes)
+        yield from self._computed.items()
 
     def base_sizes(self) -> dict[str, float]:
         """The value of every scale at the base size."""
@@ -239,5 +238,5 @@ class Graph(Data):
                 raise GraphError(f"the body turns axes {list(stream)} into {list(result)}", where=where)
         shapes = [self._axes_of[i] for i in node.inputs]
         shapes += [tuple(self.parameters[p].axes) for p in node.parameters]
-        self._operands_of[name] = tuple(shapes)
+        self._computed[name], self._operands_of[name] = node, tuple(shapes)
         self._axes_of[name] = tuple(op.axes(node, shapes, self.lengths, where))

@@ -48,16 +48,6 @@ def in_order(nodes: Mapping[str, Node], outer: Mapping[str, object]) -> list[str
     return list(nx.lexicographical_topological_sort(order, key=position.__getitem__))
 
 
-def sorted_nodes(nodes: Mapping[str, Node], outer: Mapping[str, object]) -> dict[str, Node]:
-    """The nodes in an order in which each stands behind its inputs, in the bodies of repeats too."""
-    standing = {name: nodes[name] for name in in_order(nodes, outer)}
-    for name, node in standing.items():
-        if node.body is not None:
-            body = sorted_nodes(node.body, {"stream": None, **dict.fromkeys(node.inputs[1:])})
-            standing[name] = node.model_copy(update={"body": body})
-    return standing
-
-
 def ordered(nodes: Mapping[str, Node], outside: Sequence[str] = ()) -> list[str]:
     """Names of `nodes` (a graph's, or a repeat's body) in an order in which each stands behind its inputs.
 

@@ -19,7 +19,7 @@ from typing import IO, Any, TypeVar, cast
 from scalerules.errors import ScaleRulesError
 
 from .guard import limits, said
-from .watched import CRASHES, place_in
+from .watched import HINT, crash_of
 
 Result = TypeVar("Result")
 
@@ -84,12 +84,8 @@ def _waited(child: int) -> int:
 
 
 def _ended_by(number: int, trail: IO[bytes]) -> ScaleRulesError:
-    name = signal.Signals(number).name
-    trail.seek(0)
-    place = place_in(trail.read().decode(errors="replace")) or None
-    if name in CRASHES:
-        hint = "run forward() on these inputs alone; small sizes may do"
-        return ScaleRulesError(
-            f"the process crashed ({name}), in compiled code that the module calls", where=place, hint=hint
-        )
-    return ScaleRulesError(f"the process was ended ({name})", hint="it may have taken all memory; try smaller sizes")
+    if crash := crash_of(number, trail):
+        place, what = crash
+        return ScaleRulesError(what, where=place or None, hint=HINT)
+    what = f"the process was ended ({signal.Signals(number).name})"
+    return ScaleRulesError(what, hint="it may have taken all memory; try smaller sizes")

@@ -19,6 +19,8 @@ CRASHES = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT")
 PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<name>\S+)')
 OURS = re.compile(r"/(torch|scalerules|site-packages|lib/python[\d.]+)/")
+HINT = "run forward() on these inputs alone; small sizes may do"
+"""What to do about a crash."""
 
 
 def watched() -> int | None:
@@ -45,19 +47,25 @@ def _pass_on(child: int, number: int) -> None:
 
 def _ended(number: int, trail: IO[bytes]) -> int:
     """Says what a signal ended; ends by the same one where that is no crash."""
-    name = signal.Signals(number).name
-    if name in CRASHES:
-        trail.seek(0)
-        place = place_in(trail.read().decode(errors="replace"))
-        text = f"{place}{': ' if place else ''}the process crashed ({name}), in compiled code that the module calls"
-        print(f"scalerules: {text}\n  hint: run forward() on these inputs alone; small sizes may do", file=sys.stderr)
+    if crash := crash_of(number, trail):
+        place, what = crash
+        print(f"scalerules: {place}{': ' if place else ''}{what}\n  hint: {HINT}", file=sys.stderr)
         return 2
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     return 128 + number
 
 
-def place_in(trail: str) -> str:
-    """The innermost line of the user's that stands in what `faulthandler` wrote, most recent call first."""
-    frames = [each for each in FRAME.finditer(trail) if not OURS.search(each["file"])]
-    return f"{frames[0]['file']}:{frames[0]['line']} {frames[0]['name']}" if frames else ""
+def crash_of(number: int, trail: IO[bytes]) -> tuple[str, str] | None:
+    """Where a signal crashed a process, and what to say of it; None where it was ended by another one.
+
+    The place is the innermost line of the user's in what `faulthandler` wrote, most recent call first; "" without one.
+    """
+    name = signal.Signals(number).name
+    if name not in CRASHES:
+        return None
+    trail.seek(0)
+    written = FRAME.finditer(trail.read().decode(errors="replace"))
+    frames = [each for each in written if not OURS.search(each["file"])]
+    place = f"{frames[0]['file']}:{frames[0]['line']} {frames[0]['name']}" if frames else ""
+    return place, f"the process crashed ({name}), in compiled code that the module calls"
