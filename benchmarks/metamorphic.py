@@ -22,7 +22,7 @@ from typing import Any
 import scalerules as sr
 from scalerules.errors import Clash
 from scalerules.measurement.fuzzing.random_graphs import draw
-from scalerules.measurement.fuzzing.variants import CHANGES, Document, document_of, nodes_of
+from scalerules.measurement.fuzzing.variants import CHANGES, Document, nodes_of, written
 
 from .stored import Row, Store
 
@@ -109,12 +109,8 @@ def both(graph: sr.Graph, name: str, optimizer: str) -> tuple[Rules, Rules]:
     if name in GAUGES:
         return rules(graph, optimizer, name), _plain(graph.to_json(), optimizer)
     if name == "in front":
-        one, other = (sr.Graph.model_validate(change(document_of(graph))) for change in (in_front, behind))
-        return rules(one, optimizer), rules(other, optimizer)
-    plain, changed = document_of(graph), CHANGES[name](document_of(graph))
-    if name == "reordered":
-        changed["parameters"] = {each: changed["parameters"][each] for each in plain["parameters"]}
-    return rules(sr.Graph.model_validate(changed), optimizer), _plain(graph.to_json(), optimizer)
+        return rules(written(graph, in_front), optimizer), rules(written(graph, behind), optimizer)
+    return rules(written(graph, CHANGES[name]), optimizer), _plain(graph.to_json(), optimizer)
 
 
 def job(graph: Callable[[], sr.Graph], name: str, optimizer: str) -> Row:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
+from functools import partial
 from itertools import groupby
 
 from scalerules.errors import UnknownName
@@ -51,7 +52,7 @@ def _without(solution: Answer, name: str) -> str:
 
 
 def _numbers(solution: Answer, derivation: Derivation, name: str, parts: Parts) -> list[list[str]]:
-    told = list(_sections(solution, derivation, name, parts).values())
+    told = [tell(parts) for tell in _tellers(solution, derivation, name).values()]
     if solution.gauge != "plain" and name in solution.parameters:
         rule = solution[name]
         told.append([f"In the gauge {solution.gauge}: init {rule.init}, mult {rule.mult}, lr {rule.lr}."])
@@ -61,25 +62,22 @@ def _numbers(solution: Answer, derivation: Derivation, name: str, parts: Parts) 
 def sections(solution: Answer, derivation: Derivation, name: str) -> dict[str, list[str]]:
     """By number of a parameter or a multiplier: a sentence, the lines of its tree, and of those that are told apart."""
     found: dict[str, list[str]] = {}
-    for number in _sections(solution, derivation, name, {}):
+    for number, tell in _tellers(solution, derivation, name).items():
         parts: Parts = {}
-        lines = _sections(solution, derivation, name, parts, number)[number]
-        found[number] = [*lines, *(line for part in parts.values() for line in part)]
+        found[number] = tell(parts)
+        found[number] += (line for part in parts.values() for line in part)
     return found
 
 
-def _sections(
-    solution: Answer, derivation: Derivation, name: str, parts: Parts, only: str | None = None
-) -> dict[str, list[str]]:
-    """A sentence and the lines of its tree by number, of all or of one `only`; adds to `parts` what is told apart."""
-    found: dict[str, list[str]] = {}
+def _tellers(solution: Answer, derivation: Derivation, name: str) -> dict[str, Callable[[Parts], list[str]]]:
+    """By number, what tells a sentence and the lines of its tree, and adds to the parts what is told apart."""
+    found: dict[str, Callable[[Parts], list[str]]] = {}
     for symbol, number in ((f"m_{name}", "mult"), (f"a_{name}", "init"), (f"c_{name}", "lr")):
-        solved = derivation.of(symbol)
-        if solved is not None and number == (only or number):
-            found[number] = _unknown(derivation, number, solved, parts)
+        if (solved := derivation.of(symbol)) is not None:
+            found[number] = partial(_unknown, derivation, number, solved)
     for number in derivation.readings.get(name, {}):
-        if number not in ("init", "lr") and number == (only or number):
-            found[number] = _read(solution, derivation, name, number, parts)
+        if number not in ("init", "lr"):
+            found[number] = partial(_read, solution, derivation, name, number)
     return found
 
 
