@@ -43,7 +43,8 @@ PARTS = {
 """What is changed."""
 TESTS = [
     "architecture", "derivation", "ops", "optimizers", "passes", "solving", "terms", "tracing/test_trace_rules.py",
-    "backends/training/test_recurrences.py", "measurement/test_verify.py", "measurement/test_refuted.py",
+    "backends/training/test_recurrences.py", "measurement/test_judge.py", "measurement/test_verify.py",
+    "measurement/test_refuted.py",
 ]  # fmt: skip
 """What should notice: of `tests/`, what looks at the engine and is quick."""
 LIMIT = 240

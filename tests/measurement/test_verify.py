@@ -7,8 +7,6 @@ import math
 import sys
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from random import Random
-from statistics import fmean, stdev
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,12 +17,11 @@ from scalerules.architecture.graph import Graph
 from scalerules.catalogue.graphs import graph as catalogue
 from scalerules.derivation.derive import derive
 from scalerules.errors import MissingExtra, ScaleRulesError
-from scalerules.measurement.verification.judge import Measured, Row, floor_of, judge, measured, milder, student
-from scalerules.measurement.verification.predicted import beside_gradients, late_names, slow_names
+from scalerules.measurement.verification.judge import judge, measured
+from scalerules.measurement.verification.predicted import late_names, slow_names
 from scalerules.measurement.verification.reading import Reading
 from scalerules.measurement.verification.report import Report
 from scalerules.measurement.verification.runs import few_samples
-from scalerules.measurement.verification.slopes import fit, tends
 from scalerules.measurement.verification.verify import verify
 from scalerules.ops.node import Node
 from scalerules.tracing import trace
@@ -636,128 +633,6 @@ def test_a_batch_is_cut_and_nothing_else() -> None:
     assert few_samples(catalogue("mlp")) == catalogue("mlp")
 
 
-# --- statistics -----------------------------------------------------------------------------------------
-
-
-def samples(*terms: tuple[float, float], noise: float = 0.02) -> list[list[float]]:
-    """Four seeds at four sizes of the root of a sum of squared powers."""
-    jitter = [[1 + noise * math.sin(7 * seed + 3 * size) for size in range(4)] for seed in range(4)]
-    sizes = [2.0**i for i in range(4)]
-    return [[j * math.sqrt(sum(c * s ** (2 * p) for c, p in terms)) for j, s in zip(row, sizes, strict=True)]
-            for row in jitter]  # fmt: skip
-
-
-LOGS = [i * math.log(2) for i in range(4)]
-
-
-def test_slope_of_a_power_is_its_exponent() -> None:
-    slope = fit(LOGS, samples((1, -0.5)))
-    assert slope is not None
-    assert slope.value == pytest.approx(-0.5, abs=0.03) and 0 < slope.stderr < 0.03
-    late = fit(LOGS, samples((1, 0), (0.05, 0.5), noise=0))
-    assert late is not None and 0 < late.value < late.late and late.bend > 0
-
-
-def test_seeds_that_are_missing_at_large_sizes_do_not_pull_the_slope() -> None:
-    effects = (1.0, 3.0, 0.2, 7.0)  # as large as the seed's data are
-    table = [[effect * 2.0 ** (-0.5 * k) if k < 4 - seed // 2 else None for k in range(4)]
-             for seed, effect in enumerate(effects)]  # fmt: skip
-    slope = fit(LOGS, table)
-    assert slope is not None and slope.value == pytest.approx(-0.5, abs=1e-9) and slope.estimate == pytest.approx(-0.5)
-    assert slope.freedom == 14 - 4 - 4 + 1
-
-
-def test_standard_errors_are_what_the_noise_gives() -> None:
-    random, found, errors = Random(1), [], []
-    for _ in range(300):
-        effects = [random.gauss(0, 1) for _ in range(4)]
-        table = [[math.exp(e + random.gauss(0, 0.1)) if k < 3 or seed < 2 else None for k in range(4)]
-                 for seed, e in enumerate(effects)]  # fmt: skip
-        slope = fit(LOGS, table)
-        assert slope is not None
-        found.append(slope.estimate)
-        errors.append(slope.noise * slope.spread[1])
-    assert stdev(found) == pytest.approx(math.sqrt(fmean(errors)), rel=0.12)
-    assert fmean(found) == pytest.approx(0, abs=4 * stdev(found) / math.sqrt(300))
-
-
-@pytest.mark.parametrize(("freedom", "value"), [(12, 3.759), (30, 3.270), (1000, 3.008)])
-def test_student(freedom: int, value: float) -> None:
-    assert student(3, freedom) == pytest.approx(value, rel=0.01)  # scipy.stats.t.isf(scipy.stats.norm.sf(3), freedom)
-
-
-def test_what_is_zero_or_not_finite_has_no_slope() -> None:
-    assert fit(LOGS, [[0.0] * 4] * 4) is None
-    assert fit(LOGS, [[1.0, 2.0, math.inf, 4.0]] * 4) is None
-
-
-def test_a_small_aligned_term_is_told_from_none() -> None:
-    assert tends(LOGS, samples((1, -0.5), (0.2, 0)), 0)
-    assert not tends(LOGS, samples((1, -0.5)), 0)
-    assert not tends(LOGS, samples((1, -1)), 0)
-
-
-def exact(quantity: str, estimate: float, noise: float = 1e-4, bend: float = 0.0) -> Measured:
-    sizes = [math.exp(estimate * x + bend * x * x) for x in LOGS]
-    jitter = [[1 + noise * math.sin(7 * seed + 3 * k) for k in range(4)] for seed in range(4)]
-    table = [[j * s for j, s in zip(row, sizes, strict=True)] for row in jitter]
-    return measured((quantity, "n", 1, None), Fraction(0), LOGS, table)
-
-
-@pytest.mark.parametrize(
-    ("quantity", "estimate", "noise", "status"),
-    [
-        ("value", 0.1, 1e-4, "agrees"), ("value", 0.4, 1e-4, "wrong"), ("value", -0.6, 1e-4, "wrong"),
-        ("own", -0.6, 1e-4, "wrong"), ("gradient", 0.4, 1e-4, "wrong"), ("gradient", 0.4, 0.3, "undecided"),
-        ("change", -0.5, 1e-4, "agrees"), ("change", -0.9, 1e-4, "wrong"), ("change", 0.4, 1e-4, "wrong"),
-        ("change", -0.9, 0.3, "undecided"), ("change", 0.22, 0.3, "agrees"), ("change", 1.4, 0.3, "wrong"),
-    ],
-)  # fmt: skip
-def test_verdicts(quantity: str, estimate: float, noise: float, status: str) -> None:
-    company = [exact("unrelated", 0) for _ in range(60)]
-    assert judge([exact(quantity, estimate, noise), *company], {})[0].status == status
-
-
-def test_what_bends_back_is_undecided_and_what_bends_away_is_wrong() -> None:
-    row = judge([exact("change", 0.6, bend=-0.12)], {})[0]
-    assert row.excess > 0.25 and row.status == "undecided" and "less so at larger sizes" in row.why
-    assert judge([exact("change", 0.2, bend=0.12)], {})[0].status == "wrong"
-
-
-def test_a_row_says_what_it_would_have_noticed() -> None:
-    """An excess as large as `detects` says is called wrong in 95 of 100 cases, or nearly so: the bend has noise too."""
-    random, called, noise = Random(2), 0, 0.1
-    known = fit(LOGS, [[1.0] * 4] * 4)
-    assert known is not None
-    error = noise * math.sqrt(known.spread[1])
-    excess = 0.2 + (student(1.645, 12) + 1.645) * error  # one row: one in twenty
-    for _ in range(400):
-        table = [[math.exp(excess * x + random.gauss(0, noise)) for x in LOGS] for _ in range(4)]
-        row: Row = judge([measured(("own", "n", 1, None), Fraction(0), LOGS, table)], {})[0]
-        called += row.status == "wrong"
-    assert 0.88 < called / 400 < 0.99
-
-
-def test_a_contribution_that_scatters_with_its_gradient_is_judged_beside_it() -> None:
-    """Under SGD both scatter by a third from run to run; a rate half a power too large shows in their quotient."""
-    random = Random(3)
-    gradients = [[math.exp(random.gauss(0, 0.4)) for _ in LOGS] for _ in range(4)]
-    own = [[g * math.exp(0.5 * x) for g, x in zip(row, LOGS, strict=True)] for row in gradients]
-    key, of = ("own", "n", 1, "W"), ("gradient", "W", 1, None)
-    predicted = {key: Fraction(0), of: Fraction(0)}
-    pairs = beside_gradients(predicted, LOGS, {key: own, of: gradients})
-    rows = [measured(key, Fraction(0), LOGS, own), *(exact("unrelated", 0) for _ in range(60))]
-    alone, beside = judge(rows, {})[0], judge(rows, {}, beside=pairs)[0]
-    assert alone.agrees and beside.status == "wrong" and beside.why.endswith("beside its gradient")
-    assert (beside.detects or 1) < (alone.detects or 0) and beside.estimate == alone.estimate
-
-
-def test_what_is_off_at_one_rate_only_is_not_called_wrong() -> None:
-    agrees, wrong = (judge([exact("value", estimate)], {})[0] for estimate in (0.0, -0.6))
-    undecided = replace(wrong, status="undecided")
-    assert milder(wrong, agrees) is agrees and milder(undecided, wrong) is undecided and milder(wrong, wrong) is wrong
-
-
 def test_what_a_shell_shows_is_short():
     graph = catalogue("mlp")
     solution = derive(graph, optimizer="adamw")
@@ -772,19 +647,3 @@ def test_a_direction_that_is_not_the_solutions_is_refused() -> None:
     solution = derive(graph, optimizer="adamw")
     with pytest.raises(ScaleRulesError, match="the solution is along width = 1, not along state = 1"):
         verify(graph, solution, scales={"state": 1}, progress=False)
-
-
-def test_few_numbers_spread_from_run_to_run_and_are_called_nothing():
-    """The logarithm of one normal number has variance pi^2/8, of two pi^2/24: four runs do not show the slope of one."""
-    assert floor_of(1) == pytest.approx(math.pi**2 / 8, rel=1e-3) and floor_of(2) == pytest.approx(
-        math.pi**2 / 24, rel=1e-3
-    )
-    assert floor_of(8) == 0
-    logs = [math.log(2) * k for k in range(4)]
-    samples = [[math.exp(-x + noise) for x in logs] for noise in (0.0, 0.02)]
-    found = [
-        measured(("gradient", "number", 1, None), Fraction(0), logs, samples, floor=floor)
-        for floor in (0.0, floor_of(1))
-    ]
-    statuses = [judge([m], {("gradient", "number", None): m})[0].status for m in found]
-    assert statuses == ["wrong", "undecided"]
