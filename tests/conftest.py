@@ -1,7 +1,25 @@
 """Settings that all tests share."""
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
+
+from scalerules.ops.registry import OPS
+from scalerules.optimizers.own import STEPS
+from scalerules.optimizers.table import OPTIMIZERS
 
 # A noisy machine must not decide whether a property holds.
 settings.register_profile("scalerules", deadline=None)
 settings.load_profile("scalerules")
+
+
+@pytest.fixture(autouse=True)
+def what_a_test_registers_ends_with_it() -> Iterator[None]:
+    """No test sees the operations and optimizers of another, in whatever order they run."""
+    tables = [(table, dict(table)) for table in (OPS, OPTIMIZERS, STEPS)]
+    yield
+    for table, before in tables:
+        if table != before:
+            table.clear()
+            table.update(before)
