@@ -45,10 +45,6 @@ class Pool:
         done = {id(form) for form in self._forms.values() if all(s in known for s in unknowns_of(form))}
         self.open = [candidate for candidate in self.open if id(candidate.form) not in done]
 
-    def drop(self, candidate: Candidate) -> None:
-        """Leaves a condition out."""
-        self.open = [other for other in self.open if other is not candidate]
-
     @property
     def rates(self) -> dict[Symbol, Form]:
         """What the own contribution of every parameter says of its rate."""

@@ -94,7 +94,7 @@ class Reading:
     def _read_off(self, pool: Pool, found: list[Given], known: set[Symbol], below: Rank) -> None:
         """Adds every unknown that a candidate gives, one after the other; where none does, with rates left open.
 
-        Those rates are still to be read off, and not by an equation that follows from what was taken.
+        Those rates are still to be read off.
         """
         rates = pool.rates
         while True:
@@ -103,9 +103,6 @@ class Reading:
             if not ways:
                 return
             symbol, candidate = _shortest(ways, _held(pool, found))
-            if _woven(found) and _follows(candidate.form, found):
-                pool.drop(candidate)
-                continue
             also = tuple(other for other in unknowns_of(candidate.form) if other != symbol)
             found.append(Given(symbol, candidate.equation, _why(candidate.equation), candidate.run, also))
             known.add(symbol)
@@ -228,32 +225,6 @@ def _reduced(form: Form, known: Collection[Symbol], rates: Mapping[Symbol, Form]
             total[symbol] = total.get(symbol, Fraction(0)) - share * value
         total = {symbol: value for symbol, value in total.items() if value}
     return total
-
-
-def _woven(found: Sequence[Given]) -> bool:
-    """Whether an equation was taken that has an unknown which was not known yet."""
-    known: set[Symbol] = set()
-    for given in found:
-        if not known.issuperset(given.known):
-            return True
-        known.add(given.symbol)
-    return False
-
-
-def _follows(form: Form, found: Sequence[Given]) -> bool:
-    """Whether the unknowns of a form stand in it as they do in a combination of the equations that were taken."""
-    stated = {given.symbol for given in found if given.equation is None}
-    basis: list[tuple[Symbol, dict[Symbol, Fraction]]] = []
-    row: dict[Symbol, Fraction] = {}
-    for each in (*(given.equation.form for given in found if given.equation is not None), form):
-        row = {symbol: each[symbol] for symbol in unknowns_of(each) if symbol not in stated}
-        for pivot, other in basis:
-            if share := row.get(pivot, Fraction(0)) / other[pivot]:
-                row = {s: row.get(s, Fraction(0)) - share * other.get(s, Fraction(0)) for s in {**row, **other}}
-        row = {symbol: value for symbol, value in row.items() if value}
-        if row:
-            basis.append((next(iter(row)), row))
-    return not row
 
 
 def _gives_rate(equation: Equation, known: Collection[Symbol]) -> bool:

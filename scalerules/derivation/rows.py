@@ -161,6 +161,11 @@ class Rows:
         """The exponents of growths, by the names that a derivation uses."""
         return self.size({("growth" if name[0] == "g" else "scale", name[2:]): share for name, share in linear.items()})
 
+    def around(self) -> dict[str, tuple[str, ...]]:
+        """What the rows of every operation and parameter that has rows may follow from, by name."""
+        used = {draft.told.step.at for draft in self.distinct.values()}
+        return {said(key): tuple(map(said, keys)) for key, keys in self.reads.items() if key in used}
+
     def finished(self) -> tuple[Row, ...]:
         """All rows that were asked for, in the order of training, numbered."""
         drafts = sorted(self.distinct.values(), key=lambda d: (d.told.step.time, d.place[0]))
@@ -243,7 +248,10 @@ class Rows:
 
 
 def reads_of(run: Run) -> dict[str, tuple[str, ...]]:
-    """For every operation and every parameter what its rows may follow from: itself, and what it reads."""
+    """For every operation and every parameter what its rows may follow from.
+
+    That is itself, what it reads, and what stands around a matrix that it shares: of every place its update has terms.
+    """
     found: dict[str, tuple[str, ...]] = {site.key: (site.key, *site.operands) for site in run.plan.sites}
     for key in run.plan.parameters:
         around = [k for site in run.plan.sites if key in site.operands for k in found[site.key]]
@@ -251,7 +259,10 @@ def reads_of(run: Run) -> dict[str, tuple[str, ...]]:
     for site in run.plan.sites:  # a weight without data multiplies updates out, and so reads what they are made of
         if site.key in run.plan.weights:
             found[site.key] = tuple(dict.fromkeys(k for key in found[site.key] for k in (key, *found.get(key, ()))))
-    return found
+    readers = Counter(key for site in run.plan.sites for key in {*site.operands})
+    shared = {key for key in run.plan.parameters if readers[key] > 1}
+    return {key: tuple(dict.fromkeys((*keys, *(other for k in keys if k in shared for other in found[k]))))
+            for key, keys in found.items()}  # fmt: skip
 
 
 def event_place(rows: Rows, event: Event, term: Term) -> Place | None:

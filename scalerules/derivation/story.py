@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -55,7 +54,7 @@ class Story:
         gradients = self._gradients(run, rows)
         return Derivation(
             growths=self._growths(run, rows),
-            reads={key.removeprefix("@"): tuple(k.removeprefix("@") for k in keys) for key, keys in self._reads(rows)},
+            reads=rows.around(),
             rows=finished,
             conditions=tuple(conditions),
             solved=tuple(solved),
@@ -144,17 +143,6 @@ class Story:
         constants = run.point.constants(tuple(self.problem.direction)).items()
         kept = [symbol for symbol, vector in constants if any(vector) or symbol[0] == "scale"]
         return {_symbol(symbol): rows.size({symbol: Fraction(1)}) for symbol in kept}
-
-    def _reads(self, rows: Rows) -> list[tuple[str, tuple[str, ...]]]:
-        """What rows may follow from: what an operation reads, and what stands around a matrix that it shares."""
-        used = {draft.told.step.at for draft in rows.distinct.values()}
-        readers = Counter(key for site in rows.run.plan.sites for key in {*site.operands})
-        shared = {key for key in rows.run.plan.parameters if readers[key] > 1}
-
-        def around(keys: tuple[str, ...]) -> tuple[str, ...]:
-            return tuple(dict.fromkeys((*keys, *(other for key in keys if key in shared for other in rows.reads[key]))))
-
-        return [(key, around(keys)) for key, keys in rows.reads.items() if key in used]
 
     def _gradients(self, run: Run, rows: Rows) -> dict[str, Place]:
         """The place of every parameter's last gradient."""

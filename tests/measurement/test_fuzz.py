@@ -205,6 +205,7 @@ SINCE = [
     ("read_twice_around_a_gate", "muon", "joint"), ("read_twice_around_a_gate", "adamw", "isolated"),
     ("computed_readout", "sgd", "isolated"), ("product_before_norm", "sgd", "isolated"),
     ("curved_weight", "adamw", "isolated"), ("normed_rows", "adamw", "joint"), ("second_scale", "muon", "joint"),
+    ("read_back_in_a_branch", "adamw", "joint"), ("read_back_behind_a_function", "sgd", "isolated"),
 ]  # fmt: skip
 """Graphs for which there was no rule, or another one where they were written in another way, or a derivation that the
 checker refused; and where."""
