@@ -13,6 +13,7 @@ from torch import Tensor, fx
 from scalerules.errors import ScaleRulesError
 from scalerules.tracing.exporting.export import exported, number_views, without_looking
 from scalerules.tracing.exporting.factories import as_call, quiet
+from scalerules.tracing.exporting.functional import functional
 from scalerules.tracing.exporting.library_kernels import whole_kernels
 
 from .module_calls import Calls, ForwardPass
@@ -35,7 +36,7 @@ class ExportedModule:
 
         args, kwargs = torch.utils._pytree.tree_map(cast, as_call(inputs))  # pyright: ignore
         with quiet(), torch.no_grad(), whole_kernels(), without_looking():
-            program = exported(model, args, kwargs).run_decompositions({})
+            program = functional(exported(model, args, kwargs))
         number_views(program.graph)
         first: dict[int, str] = {}
         for name, tensor in model.named_parameters(remove_duplicate=False):

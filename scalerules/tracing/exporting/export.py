@@ -26,6 +26,7 @@ from scalerules.errors import ScaleRulesError
 from .derivatives import needs_derivative, with_derivative
 from .factories import Sizes, as_call, call_with, module_of, quiet
 from .failures import by_data, cannot_trace
+from .functional import functional
 from .library_kernels import whole_kernels
 from .measured_values import Decisions, measuring
 from .plain_outputs import plain_output
@@ -117,7 +118,7 @@ def _traced(
         model.register_forward_hook(plain_output)
         stack.enter_context(torch.no_grad())
         held = Held(model) if clashes(model) else model
-        program = _run(held, args, kwargs).run_decompositions({})
+        program = functional(_run(held, args, kwargs))
         number_views(program.graph)
         found = read(model, program, dict(sizes), built, "" if held is model else HOLDER)
     lines = dict.fromkeys(decisions.lines)

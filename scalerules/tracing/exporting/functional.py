@@ -1,0 +1,102 @@
+"""The functional form of an exported program, without what torch prepares anew for every one.
+
+`run_decompositions({})` looks for all composite operators, some five hundred, and gives each of them kernels that leave
+it whole. It is the same for every program and takes longer than a small module does: here it is kept, and done
+again once operators have been registered.
+"""
+
+# torch's own annotations are partial, and what is kept here are its internals.
+# pyright: reportPrivateUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+import torch
+from torch._subclasses.fake_impls import op_implementations_dict as fake_rules
+from torch.export import exported_program
+
+PREPARING = "_collect_all_valid_cia_ops", "_override_composite_implicit_decomp"
+COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
+
+
+def functional(program: Any) -> Any:
+    """The program without in-place operations and views of parts; composite operators stay whole."""
+    with _prepared() if all(hasattr(exported_program, name) for name in PREPARING) else nullcontext():
+        return program.run_decompositions({})
+
+
+@contextmanager
+def _prepared() -> Generator[None]:
+    """In here torch's two preparations are taken from what is kept."""
+    own = {name: getattr(exported_program, name) for name in PREPARING}
+    collect, override = own.values()
+    kept = partial(_kept.operators, collect), partial(_kept.whole, override)
+    vars(exported_program).update(zip(PREPARING, kept, strict=True))
+    try:
+        yield
+    finally:
+        vars(exported_program).update(own)
+
+
+class _Kept:
+    """The composite operators that are registered, and for each what it is given so that it stays whole."""
+
+    def __init__(self) -> None:
+        self.registered: list[str] = []
+        self.found: set[Any] = set()
+        self.kernels: dict[Any, dict[Any, Any]] = {}
+        self.rules: dict[Any, Any] = {}
+
+    def operators(self, collect: Callable[[], set[Any]]) -> set[Any]:
+        """All of them."""
+        registered = torch._C._dispatch_get_registrations_for_dispatch_key("CompositeImplicitAutograd")
+        if registered != self.registered:
+            self.registered, self.found, self.kernels = registered, collect(), {}
+        return self.found
+
+    def whole(
+        self, override: Callable[..., Any], operators: Mapping[Any, Any], **asked: Any
+    ) -> AbstractContextManager[None]:
+        """The context in which operators stay whole: as torch makes it, or as it made it before."""
+        if asked:
+            return override(operators, **asked)
+        return self._again(operators) if operators.keys() == self.kernels.keys() else self._made(override, operators)
+
+    @contextmanager
+    def _made(self, override: Callable[..., Any], operators: Mapping[Any, Any]) -> Generator[None]:
+        before = {operator: dict(operator.py_kernels) for operator in operators}
+        with override(operators):
+            self.kernels = {operator: _added(before[operator], operator.py_kernels) for operator in operators}
+            self.rules = {operator: fake_rules[operator] for operator in operators if operator in fake_rules}
+            yield
+
+    @contextmanager
+    def _again(self, operators: Mapping[Any, Any]) -> Generator[None]:
+        before = {operator: dict(operator.py_kernels) for operator in operators}
+        rules = {operator: rule for operator, rule in self.rules.items() if operator not in fake_rules}
+        fake_rules.update(rules)
+        for operator, kernels in self.kernels.items():
+            operator.py_kernels.update(_added(before[operator], kernels))
+            operator._dispatch_cache.clear()
+        try:
+            yield
+        finally:
+            for operator, kernels in before.items():
+                operator.py_kernels.clear()
+                operator.py_kernels.update(kernels)
+                operator._dispatch_cache.clear()
+            for operator in rules:
+                fake_rules.pop(operator, None)
+
+
+def _added(before: Mapping[Any, Any], kernels: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The kernels that an operator did not have, and the one that keeps it whole."""
+    return {key: kernel for key, kernel in kernels.items() if key == COMPOSITE or key not in before}
+
+
+_kept = _Kept()
