@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import scalerules as sr
+from benchmarks.determinism import printed, texts, told
 from scalerules.architecture.builder import Builder
 from scalerules.errors import Clash
 
@@ -23,17 +19,21 @@ ASKED: dict[str, dict[str, Any]] = {
     "deep": {"optimizer": "adam", "scales": {"width": 1, "depth": "1/2"}},
 }
 
+SETTINGS = [("0", "1"), ("4242", "3")]
+"""Hash seeds and numbers of threads of processes that run at the same time."""
+
 DERIVED = """\
-from tests.test_determinism import ASKED, clash, texts, told
+from benchmarks.determinism import told
+from tests.test_determinism import ASKED, clash, written
 for name in ASKED:
-    print(name, told(texts(name)))
+    print(name, told(written(name)))
 print("clash", told([clash()]))
 """
 
 MEASURED = """\
 import json, torch
 import scalerules as sr
-from tests.test_determinism import told
+from benchmarks.determinism import told
 def make(width):
     return torch.nn.Sequential(torch.nn.Linear(8, width), torch.nn.GELU(), torch.nn.Linear(width, 4))
 print(told([sr.trace(make, scales={"width": (16, 24, 32)}, inputs=lambda width: (torch.zeros(2, 8),)).to_yaml()]))
@@ -60,49 +60,25 @@ def clash() -> str:
     return str(caught.value)
 
 
-def texts(name: str) -> list[str]:
-    """Everything that is written of a graph."""
-    graph = deep() if name == "deep" else sr.graph(name)
-    solution = sr.derive(graph, **ASKED[name])
-    explained = [solution.explain(parameter) for parameter in solution.parameters]
-    written = [solution.to_json(), solution.to_markdown(), solution.to_latex(), sr.emit(solution)]
-    return [graph.to_yaml(), graph.to_json(), *written, *map(str, explained)]
-
-
-def told(parts: list[str]) -> str:
-    """A hash of each text."""
-    return " ".join(hashlib.sha256(part.encode()).hexdigest()[:12] for part in parts)
-
-
-def printed(code: str) -> list[list[str]]:
-    """What two processes print: other orders of sets, other numbers of threads."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[1],
-            env={**os.environ, "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": threads},
-        )
-        for seed, threads in (("0", "1"), ("4242", "3"))
-    ]
-    return [process.communicate()[0].splitlines() for process in processes]
+def written(name: str) -> list[str]:
+    """Everything that is written of one of them."""
+    return texts(deep() if name == "deep" else sr.graph(name), **ASKED[name])
 
 
 def test_hash_seeds_and_processes_change_no_byte_of_what_is_derived():
-    first, second = printed(DERIVED)
+    first, second = printed(DERIVED, SETTINGS)
     assert len(first) == len(ASKED) + 1 and first == second
 
 
 @pytest.mark.slow
 def test_hash_seeds_and_threads_change_no_byte_of_what_is_measured():
     pytest.importorskip("torch")
-    first, second = printed(MEASURED)
+    first, second = printed(MEASURED, SETTINGS)
     assert len(first) == 2 and first == second
 
 
 def test_deriving_in_threads_at_the_same_time_changes_nothing():
-    alone = {name: told(texts(name)) for name in ASKED}
+    alone = {name: told(written(name)) for name in ASKED}
     with ThreadPoolExecutor(len(ASKED)) as pool:
-        together = dict(zip(ASKED, pool.map(lambda name: told(texts(name)), ASKED), strict=True))
+        together = dict(zip(ASKED, pool.map(lambda name: told(written(name)), ASKED), strict=True))
     assert together == alone

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -120,7 +121,7 @@ def test_a_reader_that_stops_early_is_no_error():
     done = subprocess.run(
         f'"{sys.executable}" -m scalerules list ops | true', shell=True, capture_output=True, text=True
     )
-    assert done.stderr == ""
+    assert re.sub(r"scalerules: list ops, \d+ s\n", "", done.stderr) == ""  # a busy machine shows how far it is
 
 
 # --- files ---
