@@ -1,12 +1,13 @@
 """Mutation testing of the engine: one small change at a time, and whether a test notices.
 
-    python -m benchmarks.mutants [--only terms] [--sample 40] [--seed 0] [--minutes 10]
+    python -m benchmarks.mutants [--only terms] [--sample 200] [--seed 0] [--store mutants.jsonl]
 
 A change is one that a theorist could make by mistake: a factor 1/2 becomes 1, a parity is dropped (`^` becomes `|`), a
 sign turns, a bound moves (`<` becomes `<=`), the larger becomes the smaller, `and` becomes `or`. The tests run once,
 and of every line it is kept which of them come by it. Then each change is made in a copy of the repository, where those
 tests run, the quick ones first, until one fails. What survives is listed with its line: either a test is missing, or
-the change changes nothing (an order among equals, a limit of memory). Needs pytest-cov (the extra `bench`).
+the change changes nothing (an order among equals, a limit of memory). With a store, the same command goes on where it
+was; `--again` tries once more what survived. Needs pytest-cov (the extra `bench`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from __future__ import annotations
 import argparse
 import ast
 import compileall
+import hashlib
 import importlib
 import json
+import math
 import os
 import random
 import resource
@@ -25,7 +28,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
 from py_compile import PycInvalidationMode
@@ -208,8 +211,8 @@ def _apart(work: Callable[[], Any], limit: int) -> Any:
 class Laboratory:
     """A copy of the repository in which changes are tried."""
 
-    def __init__(self, folder: str) -> None:
-        self.root = Path(folder)
+    def __init__(self, folder: str, tests: Sequence[str] = TESTS) -> None:
+        self.root, self.noticing = Path(folder), [f"tests/{name}" for name in tests]
         for name in ("scalerules", "backends", "graphs", "tests", "derivations", "docs", "examples", "benchmarks"):
             shutil.copytree(ROOT / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("pyproject.toml", "README.md"):
@@ -235,9 +238,8 @@ class Laboratory:
         """The seconds of every test, and of every file and line the tests that come by it."""
         from coverage import CoverageData
 
-        tests = [f"tests/{name}" for name in TESTS]
         options = ["--cov=scalerules", "--cov-context=test", "--cov-report="]
-        seconds, failed = _apart(lambda: self._pytest(tests, *options), 20 * LIMIT) or ({}, ["all"])
+        seconds, failed = _apart(lambda: self._pytest(self.noticing, *options), 20 * LIMIT) or ({}, ["all"])
         if failed:
             raise SystemExit(f"these do not pass without a change: {', '.join(failed)}")
         data = CoverageData(str(self.root / ".coverage"))
@@ -278,33 +280,70 @@ class Laboratory:
             file.write_text(before)
 
 
+def drawn(parts: Sequence[str], sample: int | None, seed: int) -> dict[str, list[Mutant]]:
+    """Changes of every part, drawn at random: as large a share of each, all of them without a sample."""
+    found = {part: list(mutants(part)) for part in parts}
+    count = sum(map(len, found.values()))
+    share = 1.0 if sample is None else min(1.0, sample / count)
+    return {part: random.Random(seed).sample(changes, round(share * len(changes))) for part, changes in found.items()}
+
+
+def interval(noticed: int, tried: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share."""
+    middle = (noticed + z * z / 2) / (tried + z * z)
+    width = z * math.sqrt(noticed * (tried - noticed) / tried + z * z / 4) / (tried + z * z)
+    return middle - width, middle + width
+
+
+class Store:
+    """What became of every change, a line of JSON each, known by the digest of the changed file; kept as it comes."""
+
+    def __init__(self, file: str | None, again: bool = False) -> None:
+        self.file = Path(file) if file else None
+        lines = self.file.read_text().splitlines() if self.file and self.file.exists() else []
+        known = {record["digest"]: record["survives"] for record in map(json.loads, lines)}
+        self.known = {digest: survives for digest, survives in known.items() if not (again and survives)}
+
+    def survives(self, mutant: Mutant, laboratory: Laboratory) -> bool:
+        """Whether no test notices the change, as it is stored or as it is found now."""
+        digest = hashlib.sha256((mutant.file + text_of(mutant, laboratory.root)).encode()).hexdigest()
+        if digest not in self.known:
+            self.known[digest] = laboratory.survives(mutant)
+            if self.file:
+                record = {"digest": digest, "survives": self.known[digest], **asdict(mutant)}
+                with self.file.open("a") as file:
+                    file.write(json.dumps(record) + "\n")
+        return self.known[digest]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Tries the changes; prints the score of every part and what survived."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=list(PARTS), action="append")
-    parser.add_argument("--sample", type=int, help="so many changes of each part, drawn at random; all without it")
+    parser.add_argument("--sample", type=int, help="so many changes, drawn at random; all without it")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=60, help="for each part")
+    parser.add_argument("--store", help="a file that keeps what became of every change")
+    parser.add_argument("--again", action="store_true", help="try once more what survived")
+    parser.add_argument("--tests", nargs="+", default=TESTS, help="files of tests/ that should notice")
     options = parser.parse_args(arguments)
     for library in LIBRARIES:
         importlib.import_module(library)
+    store, tried, survived = Store(options.store, options.again), 0, 0
     with tempfile.TemporaryDirectory() as folder:
         print("the tests run once, and it is kept which lines they come by ...", flush=True)
-        laboratory = Laboratory(folder)
+        laboratory = Laboratory(folder, options.tests)
         print(f"{len(laboratory.seconds)} tests, {sum(laboratory.seconds.values()):.0f} s", flush=True)
-        for part in options.only or PARTS:
-            found = list(mutants(part))
-            random.Random(options.seed).shuffle(found)
-            survived, tried, end = 0, 0, time.monotonic() + 60 * options.minutes
-            for mutant in found[: options.sample]:
-                if time.monotonic() > end:
-                    break
-                tried += 1
-                if laboratory.survives(mutant):
-                    survived += 1
+        for part, changes in drawn(options.only or list(PARTS), options.sample, options.seed).items():
+            surviving = 0
+            for mutant in changes:
+                if store.survives(mutant, laboratory):
+                    surviving += 1
                     said = f"{mutant.file}:{mutant.lines[0]}: {mutant.before} -> {mutant.after}"
                     print(f"  survives {len(laboratory.tests_of(mutant))} tests: {said:.200}", flush=True)
-            print(f"{part}: {tried - survived} of {tried} noticed (of {len(found)} changes)", flush=True)
+            print(f"{part}: {len(changes) - surviving} of {len(changes)} noticed", flush=True)
+            tried, survived = tried + len(changes), survived + surviving
+    low, high = interval(tried - survived, tried)
+    print(f"{tried - survived} of {tried} noticed: {(tried - survived) / tried:.1%} ({low:.1%} to {high:.1%})")
     return 0
 
 
