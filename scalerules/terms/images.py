@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from .pieces import Labels, axis_name
 from .point import Scope
-from .sums import share_of
-from .term import Mirror, Profile, Shift, Symbol, Term
+from .sums import sum_law
+from .term import Mirror, Profile, Shift, Term
 
 Place = tuple[bool, int]
 """An axis of what an image was made of (True) or of the image, by its number."""
@@ -22,14 +22,12 @@ def image_of(scope: Scope, lx: Labels, x: list[Term], lw: Labels, w: Term, resul
     """
     bit = scope.bit("image", w.matrix, frozenset(lw.index(label) for label in lw if label in result))
     rest = [lx.index(label) for label in result if label not in lw]
-    lonely = [place for place, label in enumerate(lx) if label not in lw and label not in result]
-    laws: dict[object, _Law] = {}
+    laws: dict[Profile | None, _Law] = {}
     groups: dict[tuple[tuple[int, ...], Profile | None], list[tuple[int, _Law, Term]]] = {}
     for term in x:
-        alike = term.profile, *[not term.signs[place] for place in lonely]
-        law = laws.get(alike)
+        law = laws.get(term.profile)
         if law is None:
-            law = laws[alike] = _law(scope, lx, term, lw, result)
+            law = laws[term.profile] = _law(scope, lx, term.profile, lw, result)
         key = tuple([term.signs[place] for place in rest]), law.profile
         groups.setdefault(key, []).append((term.size + w.size + law.more, law, term))
     labels_z = tuple((label, lw.index(label) if label in lw else None) for label in lx)
@@ -56,21 +54,16 @@ class _Law(NamedTuple):
     profile: Profile | None
 
 
-def _law(scope: Scope, lx: Labels, term: Term, lw: Labels, result: Labels) -> _Law:
-    more, log = 0, 0
-    shift: list[tuple[Symbol, Fraction]] = []
-    for label in dict.fromkeys((*lw, *lx)):
-        if label in result:
-            continue
-        place, growth = lx.index(label) if label in lx else -1, scope.ticks(label)
-        decay = term.profile[place] if term.profile and place >= 0 else 0
-        aligned = label not in lw and not term.signs[place]
-        halves = max(0, (2 if aligned else 1) - decay)
-        more, log = more + growth * halves // 2, log + bool(decay == 1 and growth)
-        if halves:
-            shift.append((("growth", axis_name(label)), share_of(halves)))
-    profile = tuple(term.profile[lx.index(x)] if term.profile and x in lx else 0 for x in result)
-    return _Law(more, tuple(shift), log, profile if any(profile) else None)
+def _law(scope: Scope, lx: Labels, x: Profile | None, lw: Labels, result: Labels) -> _Law:
+    """The law of all terms that decay alike."""
+    decays = dict(zip(lx, x, strict=True)) if x else {}
+    gone = [label for label in lw if label not in result]
+    sums = [sum_law(False, decays.get(label, 0), scope.ticks(label)) for label in gone]
+    shares = zip(gone, sums, strict=True)
+    shift = tuple((("growth", axis_name(label)), share) for label, (_, share, _) in shares if share)
+    profile = tuple(decays.get(label, 0) for label in result)
+    more, log = sum(more for more, _, _ in sums), sum(log for *_, log in sums)
+    return _Law(more, shift, log, profile if any(profile) else None)
 
 
 def _mirrored(scope: Scope, lx: Labels, x: Iterable[Term], lw: Labels, w: Term, result: Labels) -> list[Term]:

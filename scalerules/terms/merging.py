@@ -66,7 +66,7 @@ def merged(terms: Iterable[Term], reach: int) -> list[Term]:
 def uncrowded(terms: list[Term]) -> list[Term]:
     """The terms of few sources, and the largest of those with many."""
     crowd = [term for term in terms if crowded(term.signs)]
-    if len(crowd) <= KEPT:
+    if not crowd:
         return terms
     gone = {id(term) for term in sorted(crowd, key=rank, reverse=True)[KEPT:]}
     return [term for term in terms if id(term) not in gone]

@@ -150,7 +150,7 @@ def _uncrowded(best: _Best, reach: int, axes: Axes) -> Iterable[tuple[tuple[int,
     """The products that `merged` keeps: those of few sources, and the largest of those with many."""
     floor = max([product[0] for product in best.values()]) - reach
     crowd = [item for item in best.items() if item[1][0] >= floor and axes.crowded(item[0][0])]
-    if len(crowd) <= KEPT:
+    if not crowd:
         return best.items()
     crowd.sort(key=lambda item: (item[1][0], -item[1][2]), reverse=True)
     gone = {key for key, _ in crowd[KEPT:]}

@@ -136,12 +136,10 @@ class Axes:
         shares = [share for _, share, _ in self._sums(x.profile, y.profile, self._aligned(x, y))]
         return tuple((("growth", axis), share) for axis, share in zip(self.gone, shares, strict=True) if share)
 
-    def _sums(
-        self, x: Profile | None, y: Profile | None, aligned: Sequence[bool]
-    ) -> list[tuple[int, Fraction, bool]]:
+    def _sums(self, x: Profile | None, y: Profile | None, aligned: Sequence[bool]) -> list[tuple[int, Fraction, bool]]:
         """What each sum adds."""
         sums = zip(aligned, self._decays(x, y, self.sums), self.growths, strict=True)
-        return [_sum_law(*each) for each in sums]
+        return [sum_law(*each) for each in sums]
 
     def _aligned(self, x: Term, y: Term) -> tuple[bool, ...]:
         """Where nothing random is left on an axis; of two factors with randomness, where coherence is counted."""
@@ -154,14 +152,11 @@ class Axes:
 
     def _decays(self, x: Profile | None, y: Profile | None, places: Sequence[Sequence[int]]) -> list[int]:
         """The profile of a product on some axes, in halves."""
-        return [
-            (x[i] if x and i >= 0 else 0) + (y[j] if y and j >= 0 else 0)
-            for i, j in zip(*places, strict=True)
-        ]
+        return [(x[i] if x and i >= 0 else 0) + (y[j] if y and j >= 0 else 0) for i, j in zip(*places, strict=True)]
 
 
 @cache
-def _sum_law(aligned: bool, decay: int, growth: int) -> tuple[int, Fraction, bool]:
+def sum_law(aligned: bool, decay: int, growth: int) -> tuple[int, Fraction, bool]:
     """Ticks, share of the growth, and whether a logarithm appears, of the sum over one axis.
 
     An aligned sum of `i**-h` contributes `g max(0, 1 - h)` (a logarithm at h = 1), an independent one

@@ -7,10 +7,23 @@ from dataclasses import replace
 from fractions import Fraction
 from random import Random
 from statistics import fmean, stdev
+from typing import Any
 
 import pytest
 
-from scalerules.measurement.verification.judge import Measured, Row, floor_of, judge, measured, milder, student
+from scalerules.measurement.verification.judge import (
+    Measured,
+    Name,
+    Row,
+    above,
+    below,
+    far_above,
+    floor_of,
+    judge,
+    measured,
+    milder,
+    student,
+)
 from scalerules.measurement.verification.predicted import beside_gradients
 from scalerules.measurement.verification.slopes import fit, tends
 
@@ -60,6 +73,13 @@ def test_standard_errors_are_what_the_noise_gives() -> None:
 @pytest.mark.parametrize(("freedom", "value"), [(12, 3.759), (30, 3.270), (1000, 3.008)])
 def test_student(freedom: int, value: float) -> None:
     assert student(3, freedom) == pytest.approx(value, rel=0.01)  # scipy.stats.t.isf(scipy.stats.norm.sf(3), freedom)
+
+
+def test_every_term_of_the_expansion() -> None:
+    """At 2 standard errors, by freedom; the terms in 1/f, 1/f^2, 1/f^3 by hand: 10/4, 294/96, 1098/384."""
+    for freedom in (1, 2, 5):
+        terms = 10 / 4, 294 / 96, 1098 / 384
+        assert student(2, freedom) == pytest.approx(2 + sum(t / freedom**k for k, t in enumerate(terms, 1)))
 
 
 def test_what_is_zero_or_not_finite_has_no_slope() -> None:
@@ -126,6 +146,96 @@ def test_a_contribution_that_scatters_with_its_gradient_is_judged_beside_it() ->
     alone, beside = judge(rows, {})[0], judge(rows, {}, beside=pairs)[0]
     assert alone.agrees and beside.status == "wrong" and beside.why.endswith("beside its gradient")
     assert (beside.detects or 1) < (alone.detects or 0) and beside.estimate == alone.estimate
+
+
+def row(excess: float, width: float = 0.0, predicted: Fraction | None = Fraction(1, 4), **more: Any) -> Row:
+    """A row that lies so far above its size, known up to `width`."""
+    estimate = float(predicted or 0) + excess
+    return Row("value", "n", 1, predicted, estimate, 0.0, estimate=estimate, width=width, **more)
+
+
+@pytest.mark.parametrize(
+    ("measured", "status"),
+    [
+        (row(0.1875), None), (row(0.1875, bend=1.0), None), (row(0.21875, 0.0625), None), (row(-1.0), None),
+        (row(0.21875), "wrong"), (row(0.3125, 0.125), "undecided"), (row(0.25, 0.125), "undecided"),
+        (row(0.375, 0.25, chance=0.5), None), (row(0.5, 0.375, chance=0.5), "undecided"),
+        (row(0.4375, bend=-0.0625), "wrong"), (row(0.4375, bend=-0.125), "undecided"), (row(0.21875, bend=0.25), "wrong"),
+    ],
+)  # fmt: skip
+def test_what_grows_faster(measured: Row, status: str | None) -> None:
+    found = above(measured)
+    assert (found and found.status) == status
+    if found is not None:
+        assert ("less so" in found.why) == (measured.bend < -0.1) and f"by {measured.excess:.2f} ±" in found.why
+
+
+@pytest.mark.parametrize(
+    ("measured", "top", "allowance", "status"),
+    [
+        (row(-0.1875), row(-0.1875), 0.0, "agrees"), (row(-0.21875), row(-0.21875), 0.0, "wrong"),
+        (row(-0.21875), row(-0.1875), 0.0, "agrees"), (row(-0.1875), row(-0.21875), 0.0, "agrees"),
+        (row(-0.21875, 0.0625), row(-0.21875), 0.0, "agrees"), (row(-0.21875), row(-0.21875, 0.0625), 0.0, "agrees"),
+        (row(-0.25, 0.125), row(-0.25), 0.0, "undecided"), (row(-0.25), row(-0.25, 0.125), 0.0, "undecided"),
+        (row(-0.6875), row(-0.6875), 0.5, "agrees"), (row(-0.71875), row(-0.71875), 0.5, "wrong"),
+        (row(-0.75, 0.125), row(-0.75), 0.5, "undecided"), (row(-0.71875, 0.125), row(-0.71875), 0.5, "agrees"),
+        (row(-0.5), row(-0.5, tends=True), 0.0, "agrees"), (row(-0.5, tends=True), row(-0.5), 0.0, "wrong"),
+        (row(-0.4375, 0.25), row(-0.4375, 0.25, chance=0.5), 0.0, "agrees"),
+        (row(-0.4375), row(-0.4375, bend=0.0625), 0.0, "wrong"), (row(-0.4375), row(-0.4375, bend=0.125), 0.0, "undecided"),
+        (row(-0.4375), row(-0.4375, bend=-0.5), 0.0, "wrong"),
+    ],
+)  # fmt: skip
+def test_what_is_smaller(measured: Row, top: Row, allowance: float, status: str) -> None:
+    found = below(measured, top, allowance)
+    assert found.status == status
+    if status != "agrees":
+        assert found.why.startswith(f"smaller than predicted, by {-top.excess:.2f}")
+        assert below(measured, replace(top, step=2), allowance).why.startswith("smaller than predicted at every step")
+
+
+def test_a_number_that_is_not_there_is_told_by_what_was_predicted() -> None:
+    zeros, infinite = [[0.0] * 4] * 4, [[math.inf] * 4] * 4
+    some = [[1.0, 0.0, 0.0, 0.0]] * 4
+
+    def status(table: list[list[float]], predicted: Fraction | None, top: list[list[float]] | None = None) -> str:
+        key = ("own", "n", 1, None)
+        peaks: dict[Name, Measured] = {("own", "n", None): measured(key, predicted, LOGS, top)} if top else {}
+        return judge([measured(key, predicted, LOGS, table)], peaks)[0].status
+
+    assert status(zeros, Fraction(0)) == "missing" and status(some, Fraction(0)) == "undecided"
+    assert status(zeros, None) == "agrees" and status(samples((1, 0)), None) == "unpredicted"
+    assert status(infinite, Fraction(0)) == "wrong"
+    assert status(zeros, Fraction(0), samples((1, 0))) == "agrees", "it is there at another step"
+
+
+@pytest.mark.parametrize(
+    ("quantity", "peak", "slow", "status"),
+    [
+        ("own", 1, 0.0, "wrong"), ("own", 2, 0.0, "agrees"), ("own", 1, 0.5, "agrees"), ("value", 2, 0.0, "wrong"),
+        ("gradient", 2, 0.0, "agrees"), ("change", 1, 0.0, "agrees"), ("change", 1, 0.1, "agrees"), ("own", 1, 0.1, "wrong"),
+    ],
+)  # fmt: skip
+def test_what_is_slow_is_allowed_to_be_smaller(quantity: str, peak: int, slow: float, status: str) -> None:
+    found = exact(quantity, -0.5)
+    top = replace(found, key=(quantity, "n", peak, None))
+    company = [exact("unrelated", 0) for _ in range(60)]
+    assert judge([found, *company], {(quantity, "n", None): top}, {(quantity, "n", None): slow})[0].status == status
+
+
+def test_two_rows_that_are_surely_far_above_settle_it() -> None:
+    far, near = row(0.5, 0.125, status="wrong"), row(0.4375, 0.125, status="wrong")
+    assert (
+        far_above([far, far]) and not far_above([far, near]) and not far_above([far, replace(far, status="undecided")])
+    )
+
+
+def test_a_row_as_data() -> None:
+    found = row(0.5, 0.125, error=0.0625, parameter="W", why="so").to_dict()
+    assert (found["interval"], found["estimate"], found["predicted"]) == ([0.625, 0.875], 0.75, "1/4")
+    assert found["detects"] == pytest.approx(0.2 + 0.125 + 1.645 * 0.0625, abs=1e-4)
+    assert (found["parameter"], found["why"], found["agrees"]) == ("W", "so", True)
+    bare = Row("value", "n", 1, None, None, None).to_dict()
+    assert bare["interval"] == [None, None] and "why" not in bare and bare["predicted"] is None
 
 
 def test_what_is_off_at_one_rate_only_is_not_called_wrong() -> None:

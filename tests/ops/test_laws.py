@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from fractions import Fraction
+from itertools import permutations
 
 import pytest
 import torch
@@ -127,6 +128,15 @@ def test_a_fresh_matrix_makes_a_fresh_image():
     assert image.signs[0] not in (0, A, D)
     (mean,) = contract(AT, [(I, vector(0)), ((*O, *I), matrix(AT, -UNIT // 2))], O)
     assert mean.size == 0 and mean.signs == image.signs, "images of one matrix may be aligned, and are taken to be"
+
+
+def test_a_matrix_is_applied_to_the_whole_product_of_the_others():
+    """Found by mutation: to one of them first, there would be no image, and no way back."""
+    factors = [(I, vector(A, -2)), (I, vector(B)), ((*O, *I), matrix(AT, -UNIT // 2))]
+    for operands in permutations(factors):
+        (image,) = contract(AT, operands, O)
+        assert image.mirror is not None and [t.signs for t in image.mirror.preimage] == [(A ^ B,)]
+        assert (image.size, image.signs) == (-2, (image.mirror.bit,))
 
 
 @pytest.mark.parametrize(("n", "m"), [(UNIT, UNIT), (UNIT, UNIT // 2), (UNIT // 2, UNIT)])

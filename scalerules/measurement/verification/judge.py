@@ -266,8 +266,6 @@ def below(row: Row, top: Row, allowance: float) -> Row:
 
 def above(row: Row) -> Row | None:
     """The row if it grows faster than predicted, surely or perhaps."""
-    if row.excess <= TOLERANCE:
-        return None
     heading = row.excess + AHEAD * min(0.0, row.bend)
     if row.excess - row.width > TOLERANCE and heading > TOLERANCE:
         return replace(row, status="wrong", why=f"grows faster than predicted, by {row.excess:.2f} ± {row.width:.2f}")
