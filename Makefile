@@ -6,6 +6,8 @@ TORCH ?= torch==2.13.0
 JOBS ?= 2
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
+# One thread for each process; modules are compiled once, not by each of the hundred processes that tests start.
+TESTING = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
 .PHONY: help setup demo test slow examples lint types check docs site bench wheel clean
 .DEFAULT_GOAL := help
@@ -31,10 +33,10 @@ demo: $(READY)    ## derive the rules of Mamba, explain one, write them as PyTor
 	$(BIN)/scalerules verify mamba --sizes 64,128,256,512 --seeds 2
 
 test: $(READY)    ## the tests, code blocks of README and docs included
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q -m "not slow"
+	$(TESTING) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q -m "not slow"
 
 slow: $(READY)    ## the long tests: measurements of many graphs, training runs, killed sweeps
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q -m slow
+	$(TESTING) $(BIN)/python -m pytest -n $(JOBS) -q -m slow
 
 examples: $(READY)  ## the scripts of examples/, shortened
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q tests/test_examples.py

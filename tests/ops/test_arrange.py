@@ -11,7 +11,17 @@ from scalerules.architecture.builder import Builder
 from scalerules.derivation.question import problem_of
 from scalerules.errors import GraphError
 
-AXES = {"batch": 4, "in": 8, "n": "width", "heads": 4, "head": "width/4", "kv": "width/8", "groups": 2, "many": "width/4", "out": 3}
+AXES = {
+    "batch": 4,
+    "in": 8,
+    "n": "width",
+    "heads": 4,
+    "head": "width/4",
+    "kv": "width/8",
+    "groups": 2,
+    "many": "width/4",
+    "out": 3,
+}
 
 
 def values(g: Builder, *outputs: str, **init: Fraction) -> dict[str, Fraction | None]:
@@ -56,9 +66,7 @@ def test_split_and_merged_axes_keep_their_sources():
     """Queries times keys over heads of growing size are independent, however their axes are cut."""
     g, h = hidden()
     q, k = g.dense("Q", h, "n n"), g.dense("K", h, "n n")
-    q, k = (
-        g.node(f"{x}.heads", "rearrange", x, equation="b n -> h b d", axes="heads batch head") for x in (q, k)
-    )
+    q, k = (g.node(f"{x}.heads", "rearrange", x, equation="b n -> h b d", axes="heads batch head") for x in (q, k))
     g.einsum("scores", "h b d, h c d -> h b c", q, k)
     g.einsum("own", "h b d, h c d -> h b c", q, q)
     half = Fraction(-1, 2)

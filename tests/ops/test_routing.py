@@ -34,7 +34,9 @@ def test_a_mask_of_the_chosen_has_the_rules_of_the_chosen(active):
 
 
 def test_what_a_choice_does_not_go_with_is_told():
-    with pytest.raises(GraphError, match="node 'read': 'b e, b k e -> b k e' keeps both axes of a choice .sum over 'e'"):
+    with pytest.raises(
+        GraphError, match="node 'read': 'b e, b k e -> b k e' keeps both axes of a choice .sum over 'e'"
+    ):
         sr.derive(routed(BOTH, "experts", 2))
     with pytest.raises(GraphError, match="node 'sides': does not go with a choice along 'experts': the parts have"):
         sr.derive(routed(MASK, "experts", 2, joined=True))
