@@ -107,18 +107,29 @@ class _Maps:
         """Whether only layers read a value that is a fixed factor of another, or that a parameter of theirs makes.
 
         The layer behind a fixed factor takes it up, so it is the value in front that is judged, unless that is a sum of
-        which the factor makes a mean; a matrix that is read twice in a row has no factor to itself in between.
+        which the factor makes a mean; a matrix that is read twice in a row, views in between, has no factor to itself
+        in between.
         """
         readers = self.readers.get(site.key, ())
         fixed = (site.op == "scale" and not site.node.free) or self._gain(site)
         if fixed:
             return bool(readers) and not any(map(self._bare_sum, site.inputs)) and all(map(self._opens, readers))
-        return (
-            law_of(site.op).multilinear
-            and bool(readers)
-            and all(
-                law_of(reader.op).multilinear and set(site.parameters) & set(reader.parameters) for reader in readers
-            )
+        return self._read_back(site, self._matrices(site))
+
+    def _matrices(self, site: Site) -> set[str]:
+        """The parameters that a value is multilinear in, views in between."""
+        if law_of(site.op).passes:
+            return {key for source in site.inputs if source in self.sites for key in self._matrices(self.sites[source])}
+        return set(site.parameters) if law_of(site.op).multilinear else set()
+
+    def _read_back(self, site: Site, matrices: Collection[str]) -> bool:
+        """Whether only products with one of these matrices read a value, views in between."""
+        readers = self.readers.get(site.key, ())
+        return bool(readers) and all(
+            self._read_back(reader, matrices)
+            if law_of(reader.op).passes
+            else law_of(reader.op).multilinear and not set(matrices).isdisjoint(reader.parameters)
+            for reader in readers
         )
 
     def _bare_sum(self, key: str) -> bool:

@@ -30,7 +30,7 @@ def natural_sizes(problem: Problem) -> Vectors:
 
     So does a matrix that is normalised. Only the product has an effect, and the factor is what should not be smaller
     than it has to be. A vector of weights that is read through a matrix of weights alone (a learnt query) is like a
-    value: of size 0.
+    value: of size 0. No larger is a matrix that is read twice in a row, of which only the product with itself counts.
     """
     plan, scales = problem.plan, tuple(problem.direction)
     growths = Point(problem.graph, problem.direction, {}).constants(scales)
@@ -38,6 +38,8 @@ def natural_sizes(problem: Problem) -> Vectors:
     sizes: Vectors = {}
     reached: set[str] = set()
     normed = _before_norms(plan)
+    matrices: dict[str, frozenset[str]] = {}
+    """What the value of a site is a product with, views in between."""
 
     def even(held: Held) -> Vector:
         """The initial size at which a sum over the fan-in is as large as what is summed."""
@@ -50,6 +52,13 @@ def natural_sizes(problem: Problem) -> Vectors:
         if multilinear and not site.inputs and len(parameters) > 1:
             alone = [held for held in parameters if set(held.fan_in) == set(held.axes)]
             sizes.update({("init", held.name): zero for held in alone})
+        before = frozenset(key for source in site.inputs for key in matrices.get(source, ()))
+        if law_of(site.op).passes:
+            matrices[site.key] = before
+        elif multilinear:
+            matrices[site.key] = frozenset(site.parameters)
+            again = [plan.parameters[key].name for key in before.intersection(site.parameters)]
+            sizes.update({("init", name): zero for name in again})
         factors = [held for held in parameters if held.matrix]
         if site.key in normed or (multilinear and site.inputs and len(factors) > 1):
             sizes.update({("init", held.name): even(held) for held in factors})
