@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import io
+import json
 import random
+import runpy
 from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
@@ -12,6 +15,7 @@ from typing import Any
 import pytest
 
 import scalerules as sr
+from scalerules.solution import checker
 from scalerules.solution.checker import cone, failures, implies, law, number, rules, solved
 
 F = Fraction
@@ -191,3 +195,12 @@ def test_a_solution_with_one_change(change: Callable[[dict[str, Any]], None], sa
     change(changed)
     found = list(failures(changed))
     assert any(said in line for line in found) if said else not found, found
+
+
+def test_it_runs_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    wrong = copy.deepcopy(data())
+    larger(wrong)
+    for found, said in ((data(), "every row follows\n"), (wrong, f"the size of {shown(wrong)[1]} is not that of row ")):
+        monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(found)))
+        runpy.run_path(str(checker.__file__), run_name="__main__")
+        assert capsys.readouterr().out.startswith(said)
