@@ -61,6 +61,14 @@ def test_a_symmetry_holds_at_every_point(wrong: float):
         assert (shape_of(values).parity == parity) == (wrong == 0 and parity == "even")
 
 
+@pytest.mark.parametrize("wrong", POINTS)
+def test_a_degree_and_an_exponential_hold_at_every_point(wrong: float):
+    def changed(name: str) -> Shape:
+        return shape_of([f + (x == wrong) for x, f in zip(POINTS, FUNCTIONS[name].values, strict=True)])
+
+    assert changed("relu").degree is None and changed("square").degree is None and not changed("exp").exponential
+
+
 def test_equal_is_meant_up_to_rounding():
     assert close(1e9, 1e9 + 100) and not close(1e9, 1e9 + 1e4) and close(0.0, 1e-7) and not close(0.0, 1e-5)
     assert close(-1e9, -1e9 - 100) and not close(1.0, -1.0) and not close(1e9, 0.0) and not close(0.0, 1e9)

@@ -7,12 +7,12 @@ from fractions import Fraction
 from itertools import product
 
 import pytest
-from plain_terms import GROWTHS, IMAGE, A, B, D, M, N, Pair, S, Scope, base, evaluated, kept, pair, told
+from plain_terms import GROWTHS, IMAGE, A, B, C, D, M, N, Pair, S, Scope, base, evaluated, kept, pair, told
 
 from scalerules.terms.contraction import contract
 from scalerules.terms.merging import merged
 from scalerules.terms.pieces import Labels
-from scalerules.terms.term import Term
+from scalerules.terms.term import SUMMABLE, Term
 
 
 def image(lx: Labels, x: Term, result: Labels) -> Pair:
@@ -58,6 +58,41 @@ def test_a_contraction_of_two_operands_keeps_the_best_of_all_pairs(
         assert all(evaluated(term) == term.size for term in found)
 
 
+def test_of_equally_large_sums_the_one_with_more_logarithms_is_left_and_then_the_one_of_fewest_parameters():
+    def of(mask: int, log: int, degree: int) -> Term:
+        return Term(0, (mask, mask), (), tuple((("lr", f"V{k}"), Fraction(1)) for k in range(degree)), log=log)
+
+    for first, second, log, degree in (
+        ((0, 1, 0, 1), (1, 2, 0, 2), 1, 4),
+        ((0, 1, 0, 1), (0, 2, 1, 2), 1, 4),
+        ((0, 1, 0, 5), (0, 2, 0, 1), 0, 3),
+        ((0, 5, 0, 1), (0, 1, 0, 2), 0, 3),
+    ):
+        (a, b), (c, d) = ([of(m, *x[:2]), of(m, *x[2:])] for m, x in ((A, first), (B, second)))
+        for left, right in (([a, c], [b, d]), ([c, a], [d, b])):
+            (whole,) = contract(Scope(40), [((N, S), [left]), ((N, S), [right])], ())
+            assert (whole.size, whole.log, whole.degree) == (24, log, degree)
+
+
+def test_what_comes_back_of_an_image_decays_as_both_do():
+    """`W^T W z` along n as z does, along s as the image does now: its profile there may have become another one."""
+    scope, matrix = Scope(60), Term(-5, (IMAGE, IMAGE), matrix="V")
+    for decay, (before, after) in product((2, SUMMABLE, 0), ((0, 0), (0, 1), (1, 0), (1, 3))):
+        z = Term(-2, (A, B), profile=(decay, before) if decay or before else None)
+        (image,) = contract(scope, [((N, S), [[z]]), ((M, N), [[matrix]])], (M, S))
+        moved = image.derived(size=image.size - 3, profile=(0, after) if after else None)
+        back = contract(scope, [((M, S), [[moved]]), ((M, N), [[matrix]])], (N, S))
+        (mirrored,) = (t for t in back if t.signs == (A, B))
+        assert (mirrored.size, mirrored.profile) == (
+            -2 - 3 - 10 + GROWTHS["m"],
+            (decay, after) if decay or after else None,
+        )
+        (fresh,) = (t for t in back if t.signs != (A, B))
+        assert fresh.size == moved.size - 5 + GROWTHS["m"] // 2 and fresh.mirror is not None
+    other = image.derived(signs=(IMAGE, C))
+    assert all(t.signs[0] == IMAGE for t in contract(scope, [((M, S), [[other]]), ((M, N), [[matrix]])], (N, S)))
+
+
 @pytest.mark.parametrize("decays", (False, True), ids=("flat", "decaying"))
 @pytest.mark.parametrize(
     ("lx", "result"), [((N,), (M,)), ((N, S), (M, S)), ((N, S), (S, M))],
@@ -89,14 +124,17 @@ def test_of_a_sum_the_best_of_all_terms_are_kept(decays: bool):
         terms = [base(rng, axes, spread, decays, 0.2) for _ in range(rng.choice((1, 8, 20)))]
         alone = [Pair(t.size, t.log, (1,) if t.mirror else (), t.degree, t.signs, t.profile, None) for t in terms]
         assert told(merged(terms, reach)) == told(kept(alone, reach))
+        labels = (N, S)[:axes]
+        assert told(contract(Scope(reach), [(labels, [terms])], labels)) == told(kept(alone, reach))
 
 
 def test_a_matrix_stays_fresh_beside_what_has_no_sources():
     scope, labels = Scope(100), (N, S)
-    matrix = Term(-3, (D, D), (), ((("lr", "W"), Fraction(-3)),), matrix="W")
+    matrix, moved = Term(-3, (D, D), (), ((("lr", "W"), Fraction(-3)),), matrix="W"), Term(-4, (A, B))
     for signs, fresh in (((0,), "W"), ((A,), None)):
         gain = [Term(0, signs), Term(-1, (B,))]
-        for operands in ([(labels, [[matrix]]), ((N,), [gain])], [((N,), [gain]), (labels, [[matrix]])]):
+        for weight, order in product(([matrix], [matrix, moved]), (1, -1)):
+            operands = [(labels, [weight]), ((N,), [gain])][::order]
             assert {term.matrix for term in contract(scope, operands, labels)} == {fresh, None}
     (same,) = contract(scope, [(labels, [[matrix]]), ((), [[Term(1)]])], labels)
     assert (same.matrix, same.size) == ("W", -2)
