@@ -12,6 +12,7 @@ from scalerules.tracing.sketch.values import Constant, Filling, Loss, Result, Un
 from . import families  # fills the table
 from .buffers import DISCRETE
 from .constants import folded
+from .families.choices import COMPARISONS
 from .folding import Folds
 from .state import Lowering, operation, several
 from .table import TABLE
@@ -21,6 +22,8 @@ assert families
 
 SILENT = ("_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range_for_size", "sym_size")
 
+DECIDED = ("topk", "sort", *COMPARISONS)
+"""Calls of which more is known than that their results are whole numbers."""
 
 FAULTS = (TypeError, ValueError, LookupError, AttributeError, AssertionError, ArithmeticError, RecursionError)
 """What a function of the table raises where a call is none of those that it was written for."""
@@ -54,7 +57,7 @@ def _lower(lowering: Lowering, name: str, call: Call) -> Result:
     operands = list(lowering.operands((*call.args, *call.kwargs.values())))
     if not any(isinstance(o, (Value, Loss, Filling)) for o in operands):
         return of_zeros(lowering, call) or folded(lowering, call)
-    if call.dtypes and all(str(d).startswith(DISCRETE) for d in call.dtypes) and name not in ("topk", "sort"):
+    if call.dtypes and all(str(d).startswith(DISCRETE) for d in call.dtypes) and name not in DECIDED:
         return several(call, [Constant(shape, discrete=True) for shape in call.shapes])
     if (zeros := of_zeros(lowering, call)) is not None:
         return zeros

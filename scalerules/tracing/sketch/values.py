@@ -183,6 +183,8 @@ class Constant:
     """Whole numbers or truth values: they carry no size."""
     ref: str = ""
     """The call, buffer or input that it is, where one can be named."""
+    truth: Curve | None = None
+    """Of truth values: where they hold, as a function of the value that decides them."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from . import (
     attention,
+    choices,
     convolution,
     drawn,
     fourier,
@@ -19,6 +20,7 @@ from . import (
 
 __all__ = [
     "attention",
+    "choices",
     "convolution",
     "drawn",
     "fourier",

@@ -11,7 +11,7 @@ from scalerules.tracing.sketch.values import HOLD, Result, Value
 
 from ..state import Lowering, operation
 from ..table import lowers
-from .pointwise import choice
+from .choices import choice
 
 ROTATIONS = (
     "fft_fft", "fft_ifft", "fft_rfft", "fft_irfft", "fft_hfft", "fft_ihfft", "fft_fft2", "fft_ifft2", "fft_rfft2",

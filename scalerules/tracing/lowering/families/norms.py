@@ -14,7 +14,7 @@ from scalerules.tracing.sketch.values import HOLD, SUIT, Constant, Loss, Result,
 
 from ..state import Lowering, as_length, number, operation
 from ..table import lowers
-from .pointwise import choice
+from .choices import choice
 from .written_norms import raised
 
 

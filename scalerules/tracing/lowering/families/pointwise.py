@@ -191,6 +191,8 @@ def mul(lowering: Lowering, call: Call) -> Result:
     a, b = _two(lowering, call)
     if isinstance(a, Loss) or isinstance(b, Loss):
         return a if isinstance(a, Loss) else b  # type: ignore[return-value]
+    if 0 in (a, b):
+        return Constant(call.shape, 0.0)
     return multiplied(lowering, a, b, call.shape)
 
 
@@ -312,21 +314,7 @@ def generic(lowering: Lowering, call: Call) -> Result:
     return lowering.sketch.unary(SOME_THROUGH_ZERO, lowering.value(call, 0), operation(call.target))
 
 
-# --- choices -------------------------------------------------------------------------------------------
-
-
-@lowers("where", "masked_fill", "masked_fill_", "masked_scatter", "maximum", "minimum", "fmax", "fmin", "max.other",
-        "copysign")  # fmt: skip
-def choice(lowering: Lowering, call: Call) -> Result:
-    """Entries of one or of the other: as large as either."""
-    operands = list(lowering.operands((*call.args, *call.kwargs.values())))
-    losses = [o for o in operands if isinstance(o, Loss)]
-    if losses:
-        return losses[0]
-    values = [o for o in operands if isinstance(o, Value)]
-    if len(values) == 1:
-        return lowering.widened(replace(values[0], curve=None, piece=None), call.shape)
-    return pairwise(lowering, "add", values, call.shape, operation(call.target))
+# --- gates ---------------------------------------------------------------------------------------------
 
 
 @lowers("glu")

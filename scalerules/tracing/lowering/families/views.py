@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scalerules.sizes.arithmetic import ONE, constant, is_one, negative, over, probe, product, same
+from scalerules.sizes.arithmetic import ONE, constant, fixed, is_one, negative, over, probe, product, same
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.axes import Axis
@@ -246,9 +246,12 @@ def view_as_complex(lowering: Lowering, call: Call) -> Result:
 
 @lowers("view_as_real")
 def view_as_real(lowering: Lowering, call: Call) -> Result:
-    """Complex numbers as pairs again."""
+    """Complex numbers as pairs: those that they were made of, else two numbers as large as each of them."""
     value = lowering.value(call, 0)
-    return value.at([*value.dims[:-1], value.dims[-1][:-1], value.dims[-1][-1:]])
+    last = value.dims[-1] if value.dims else ()
+    if last and not same(value.length(len(value.dims) - 1), call.shape[-2] or ONE):
+        return value.at([*value.dims[:-1], last[:-1], last[-1:]])
+    return value.at([*value.dims, copies(fixed(2), lowering.sketch)])
 
 
 @lowers("diagonal", "tril", "triu", "diag_embed", "masked_select", "unsafe_masked_index")
