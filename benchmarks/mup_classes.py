@@ -10,7 +10,6 @@ root too much.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
 from fractions import Fraction
@@ -18,6 +17,8 @@ from typing import Any
 
 import torch
 from torch import nn
+
+from scalerules.architecture.block_names import stands_for
 
 HALF = Fraction(-1, 2)
 CLASSES: dict[str, tuple[set[Fraction], set[Fraction]]] = {
@@ -32,11 +33,12 @@ BY_HAND: dict[tuple[str, str], str] = {
     ("*", "*.mlp.gate.weight"): "narrow",  # a router is a bare parameter in transformers
     ("SSMLoRA", "A.*"): "narrow",  # h @ A.T, to a fixed rank
     ("RelativePositions", "Er"): "positions",
+    ("pyg_gat*", "*.att*"): "narrow",  # one score a head
 }
 
-FOLDED = r"\*|\d*:\d*(:\d*)?"
-"""What stands for the number of a block in the names of rules."""
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+OWN_LINEAR = ("Conv1D", "Linear")
+"""Layers of libraries that are no layers of torch: of transformers (turned around), of torch_geometric."""
 LAYERS = (nn.Linear, nn.Bilinear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
 
 
@@ -46,7 +48,9 @@ def differences(model: str, entry: Any, solution: Any, graph: Any) -> tuple[int,
     for name, (module, grown) in trained(entry).items():
         for part in parts(name, solution.parameters):
             axes = [bool(graph.lengths[axis].scales) for axis in graph.parameters[part].axes]
-            own = [any(axes[:-1]), axes[-1]] if "[" in part and len(grown) == 2 else grown  # its rows may be viewed
+            own = of_part(axes) if "[" in part and len(grown) > 1 and 0 < len(axes) < 3 else grown
+            if own is not grown and len(axes) == 1 and not part.endswith(":]"):
+                own = [*axes, False]  # one column
             found[part] = by_hand(model, name) or by_layer(module, own)
     lines: list[str] = []
     for part, kind in found.items():
@@ -56,6 +60,11 @@ def differences(model: str, entry: Any, solution: Any, graph: Any) -> tuple[int,
         if (random and init + mult not in inits) or lr + mult not in rates:
             lines.append(f"{part}: {kind}, derived init {init + mult} lr {lr + mult}")
     return len(found), lines
+
+
+def of_part(axes: list[bool]) -> list[bool]:
+    """Whether rows and columns grow, of rows that may be viewed in factors."""
+    return [any(axes[:-1]), axes[-1]]
 
 
 def trained(entry: Any) -> dict[str, tuple[nn.Module, list[bool]]]:
@@ -87,7 +96,7 @@ def by_hand(model: str, name: str) -> str | None:
 
 def by_layer(module: nn.Module, grown: list[bool]) -> str:
     """The class of a parameter of a layer, from which of its axes grow."""
-    if len(grown) > 1 and (isinstance(module, (*LAYERS, *TRANSPOSED)) or type(module).__name__ == "Conv1D"):
+    if len(grown) > 1 and (isinstance(module, (*LAYERS, *TRANSPOSED)) or type(module).__name__ in OWN_LINEAR):
         turned = isinstance(module, TRANSPOSED) or type(module).__name__ == "Conv1D"
         out, into = (grown[1], grown[0]) if turned else (grown[0], any(grown[1:2]))
         return "vector" if not into else "hidden" if out else "narrow"
@@ -96,8 +105,4 @@ def by_layer(module: nn.Module, grown: list[bool]) -> str:
 
 def parts(name: str, rules: Mapping[str, Any]) -> Iterator[str]:
     """The names of rules that stand for a parameter: itself, blocks that are folded, parts of a fused weight."""
-    for rule in rules:
-        path = rule.partition("[")[0]
-        like = [r"\d+" if re.fullmatch(FOLDED, each) else re.escape(each) for each in path.split(".")]
-        if re.fullmatch(r"\.".join(like), name):
-            yield rule
+    yield from (rule for rule in rules if stands_for(rule.partition("[")[0], name))

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from zoo import DEEP, WIDTH, Entry  # noqa: E402
 
-from . import applied, attention, perceptrons, science, state_spaces  # noqa: E402
+from . import agents, applied, attention, perceptrons, science, sequences, state_spaces, structures  # noqa: E402
 
 EDGES = [[0, 1, 2, 3, 4, 0], [1, 2, 3, 4, 0, 2]]
 
@@ -81,11 +81,28 @@ INPUTS: dict[Any, Any] = {
     applied.Conformer: normal((2, 12, 20)), applied.ListenAttendSpell: mixed(randn(2, 6, 10), randint(12, 2, 4)),
     applied.VectorQuantised: PICTURES, applied.DDPM: mixed(randn(2, 3, 8, 8), randint(100, 2), randn(2, 3, 8, 8)),
     applied.StyleGenerator: normal((2, 16)), applied.MaskedAutoencoder: PICTURES, applied.Inception: PICTURES,
+    agents.TanhPolicy: normal((4, 7)), agents.Dueling: normal((2, 4, 52, 52)),
+    agents.WorldModel: normal((2, 4, 10), (2, 4, 3)), agents.DLRM: mixed(randn(4, 5), randint(20, 4, 4)),
+    agents.DeepFM: whole(30, (4, 4)), agents.MDN: normal((4, 2), (4, 1)), agents.FakeQuant: normal((4, 6)),
+    agents.LoRA: normal((4, 6)), agents.MeanTeacher: normal((4, 6)), agents.SimSiam: normal((6, 8), (6, 8)),
+    agents.Triplet: normal((2, 1, 8, 8), (2, 1, 8, 8), (2, 1, 8, 8)), agents.SparseAutoencoder: normal((4, 8)),
+    sequences.MaskMoE: TOKENS, sequences.LoopAttention: TOKENS, sequences.RWKV4: TOKENS, sequences.MLSTM: TOKENS,
+    sequences.MemN2N: whole(30, (2, 5, 4), (2, 3)), sequences.RecurrentDepth: TOKENS,
+    sequences.CRF: mixed(randint(30, 2, 5), randint(5, 2, 5)), sequences.CausalWithSlopes: TOKENS,
+    sequences.LongConvolution: TOKENS, sequences.DiagonalS4: normal((2, 6, 3)), sequences.CalledAlike: normal((4, 5)),
+    structures.RealNVP: normal((4, 6)), structures.EBM: normal((4, 5)),
+    structures.MPNN: mixed(randint(10, 5), edges, randn(6, 3), lambda: torch.tensor([0, 0, 1, 1, 1])),
+    structures.EdgeAttention: mixed(randn(5, 7), edges), structures.NeuralODE: normal((4, 4)),
+    structures.Burgers: normal((6, 1), (6, 1)), structures.TaskWeights: mixed(randint(3, 2), randn(2, 3, 6)),
+    structures.Capsule: normal((2, 1, 15, 15)), structures.DeepSet: mixed(randn(2, 5, 3), lambda: torch.ones(2, 5)),
+    structures.MaskQueries: normal((2, 3, 8, 8)), structures.KAN: normal((4, 4)),
+    structures.SuperResolution: normal((2, 3, 8, 8)), structures.WeightStd: normal((2, 3, 8, 8)),
     applied.ShuffleMobile: PICTURES, applied.MixerForecast: normal((2, 8, 3)), applied.NBeats: normal((4, 10)),
 }  # fmt: skip
 
 SCALES = {
     attention.TokenFormer: DEEP, attention.MultiQuery: DEEP, state_spaces.MinGRU: DEEP, perceptrons.Highway: DEEP,
+    sequences.CalledAlike: DEEP,
     state_spaces.GroupMamba: {"width": (128, 192, 256)},
 }  # fmt: skip
 

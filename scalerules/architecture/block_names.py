@@ -1,7 +1,8 @@
 """Names of what stands in every block of a stack: `h.*.attn` of all blocks, `h.1::2.attn` of every second from 1 on.
 
 A stack whose blocks repeat in groups has one name for each member of a group, written as Python writes a slice; a
-stack in two stretches of unlike blocks has `h.0:6.attn` and `h.6:12.attn`.
+stack in two stretches of unlike blocks has `h.0:6.attn` and `h.6:12.attn`. Blocks that are no list
+but called alike, `block0` and `block1`, are `block*`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import re
 from collections.abc import Iterable
 
 _SLICE = re.compile(r"(?P<start>\d+):(?P<stop>\d*)(?::(?P<step>\d+))?")
+
+_STEM = re.compile(r"(?:.*[^\d:*])?")
+"""What stands in front of the number of blocks that are no list: `block` of `block*`."""
 
 
 def is_blocks(word: str) -> bool:
@@ -35,13 +39,20 @@ def _words(name: str) -> list[str]:
     return [*words[:-1], words[-1] + bracket + rest]
 
 
+def _stem(word: str) -> str:
+    match = _STEM.match(word)
+    return match[0] if match else ""
+
+
 def _has(word: str, index: str) -> bool:
-    if not index.isdigit():
+    stem = _stem(word)
+    word, number_of = word[len(stem) :], index[len(stem) :]
+    if not index.startswith(stem) or not number_of.isdigit():
         return False
     if word == "*":
         return True
     match = _SLICE.fullmatch(word)
     if match is None:
         return False
-    start, step, number = int(match["start"]), int(match["step"] or 1), int(index)
+    start, step, number = int(match["start"]), int(match["step"] or 1), int(number_of)
     return number >= start and (number - start) % step == 0 and (not match["stop"] or number < int(match["stop"]))

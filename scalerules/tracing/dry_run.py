@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from scalerules.architecture.block_names import of_block
 from scalerules.architecture.graph import Graph
 from scalerules.ops.functions import STAND_INS
 
@@ -24,19 +25,7 @@ def dry_run(graph: Graph, record: Record | None, notes: Sequence[str]) -> list[s
     ]
     fixed = [f"fixed: {note}" for note in notes if any(text in note for text in CHOSEN)]
     weights = record.weights if record is not None else ()
-    ruled = {name for weight in weights if weight.name in graph.parameters for name in (weight.name, *weight.aliases)}
-    folded = [name for name in graph.parameters if "*" in name]
-    left = [w.name for w in weights if w.trained and w.name not in ruled and not _in_fold(w.name, folded)]
+    ruled = {name.partition("[")[0] for name in graph.parameters}
+    left = [w.name for w in weights if w.trained and not of_block(w.name, ruled)]
     others = [f"note: {note}" for note in notes if not any(text in note for text in CHOSEN)]
     return [*guessed, *fixed, *(f"no rule: {name} is trained, and no output depends on it" for name in left), *others]
-
-
-def _in_fold(name: str, folded: list[str]) -> bool:
-    """Whether a name is one of `layers.*.weight`."""
-    parts = name.split(".")
-    stars = [path.split(".") for path in folded if path.count(".") + 1 == len(parts)]
-    return any(all(_stands_for(a, b) for a, b in zip(star, parts, strict=True)) for star in stars)
-
-
-def _stands_for(part: str, name: str) -> bool:
-    return part == name or (part == "*" and name.isdigit())

@@ -249,7 +249,7 @@ class Named(nn.Module):
         self.code, self.graph = nn.Linear(5, width), nn.Linear(width, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.graph(torch.tanh(self.code(x)))
+        return self.graph(torch.tanh(self.code(x)) * torch.tensor([0.5]))
 
 
 def test_names_that_the_exporter_has_itself() -> None:

@@ -185,7 +185,11 @@ def _near(node: str, places: list[_Place]) -> list[_Place]:
         parts = place.path.split(".")[:-1]
         inner = [part for part in parts if not part.isdigit()]
         indexed = any(word.isdigit() for word in words)
-        if (words[: len(parts)] == parts) if indexed else (bool(inner) and plain[: len(inner)] == inner):
+        if (
+            (words[: len(parts)] == parts)
+            if indexed
+            else (bool(inner) and len(plain) >= len(inner) and all(map(stands_for, plain, inner)))
+        ):
             near.append(place)
     return near or places
 

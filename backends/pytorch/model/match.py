@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from scalerules.architecture.block_names import is_blocks, of_block
+from scalerules.architecture.block_names import is_blocks, of_block, stands_for
 from scalerules.errors import ScaleRulesError, nearest
 
 from .tuned import fits
@@ -230,7 +230,8 @@ def _one_pattern(matched: Matched, names: Names) -> None:
     """Two stacks of blocks must not both follow one rule only because their parameters end alike."""
     patterns: dict[str, dict[str, str]] = {}
     for name, follower in matched.items():
-        if not names.mapped(name) and follower.part != "magnitude":
+        named = names.mapped(name) or stands_for(weight_of(follower.rule), bare(name))
+        if not named and follower.part != "magnitude":
             pattern = ".".join("*" if part.isdigit() else part for part in bare(name).split("."))
             patterns.setdefault(weight_of(follower.rule), {})[pattern] = name
     for rule, alike in patterns.items():

@@ -57,8 +57,9 @@ def read(model: nn.Module, program: Any, sizes: dict[str, int], built: str, hold
     names, weights = _weights(model, owners)
     refs: dict[str, Any] = {}
     trace = Trace(type(model).__name__, sizes, [], [], list(weights.values()), [], built)
+    constants = {str(name).removeprefix(f"{holder}."): value for name, value in program.constants.items()}
     for spec in program.graph_signature.input_specs:
-        _read_input(spec, refs, names, weights, program, trace)
+        _read_input(spec, refs, names, weights, constants)
     paths = _input_paths(program)
     for node in program.graph.nodes:
         if node.op == "placeholder" and node.name not in refs:
@@ -110,13 +111,13 @@ def _weights(model: nn.Module, owners: dict[str, str]) -> tuple[dict[str, str], 
 
 
 def _read_input(
-    spec: Any, refs: dict[str, Any], names: dict[str, str], weights: dict[str, Tensor], program: Any, trace: Trace
+    spec: Any, refs: dict[str, Any], names: dict[str, str], weights: dict[str, Tensor], constants: dict[str, Any]
 ) -> None:
     kind = spec.kind.name
     if kind in ("PARAMETER", "BUFFER"):
         refs[spec.arg.name] = Ref(names.get(str(spec.target), str(spec.target)))
     elif kind == "CONSTANT_TENSOR":
-        value, name = program.constants[spec.target], str(spec.target)
+        value, name = constants[str(spec.target)], str(spec.target)
         weights[name] = Tensor(name, tuple(value.shape), dtype_of(value.dtype), "lifted", value=entry_of(value))
         refs[spec.arg.name] = Ref(name)
 

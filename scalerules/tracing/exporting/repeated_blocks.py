@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scalerules.tracing.record import Ref, references
+from scalerules.tracing.repeated_names import members_of
 
 from .traces import Trace
 
@@ -36,13 +37,16 @@ class _Reads:
     weights: list[str]
 
 
-def find_repeats(trace: Trace) -> list[Repeat]:
-    """The repeated blocks, outermost lists first; they do not overlap."""
+def find_repeats(trace: Trace, numbered: bool = False) -> list[Repeat]:
+    """The repeated blocks, outermost lists first; they do not overlap.
+
+    `numbered`: modules whose names differ in a number at the end are a list too.
+    """
     position = {step.name: index for index, step in enumerate(trace.steps)}
     weights = {name for w in trace.weights for name in (w.name, *w.aliases)}
     blocks: list[Repeat] = []
     taken: set[int] = set()
-    for path, keys, ways in _groups(trace, weights):
+    for path, keys, ways in _groups(trace, weights, numbered):
         for groups in ways:
             if any(index in taken for group in groups for index in group):
                 continue
@@ -54,7 +58,9 @@ def find_repeats(trace: Trace) -> list[Repeat]:
     return sorted(blocks, key=lambda repeat: repeat.copies[0][0])
 
 
-def _groups(trace: Trace, weights: set[str]) -> Iterator[tuple[str, list[int], Iterator[list[list[int]]]]]:
+def _groups(
+    trace: Trace, weights: set[str], numbered: bool
+) -> Iterator[tuple[str, list[int], Iterator[list[list[int]]]]]:
     """The lists of modules or weights with their indices, and ways to say which calls belong to each member.
 
     Lists that stand in others come later, of the others the one that is read first comes first.
@@ -63,23 +69,15 @@ def _groups(trace: Trace, weights: set[str]) -> Iterator[tuple[str, list[int], I
     first: dict[str, dict[int, int]] = {}
     for index, step in enumerate(trace.steps):
         path = step.stack[-1][0] if step.stack else ""
-        for name, member in _members(path):
+        for name, member in members_of(path, numbered):
             called.setdefault(name, {}).setdefault(member, []).append(index)
         read = [ref.name for ref in references((step.args, step.kwargs)) if ref.name in weights]
-        for name, member in {pair for text in (path, *read) for pair in _members(text)}:
+        for name, member in {pair for text in (path, *read) for pair in members_of(text, numbered)}:
             first.setdefault(name, {}).setdefault(member, index)
     for path in sorted(first, key=lambda path: (path.count(".") + bool(path), min(first[path].values()))):
         keys = sorted(first[path])
         if len(keys) > 1:
             yield path, keys, _ways(trace, keys, called.get(path, {}), first[path])
-
-
-def _members(path: str) -> Iterator[tuple[str, int]]:
-    """The lists that a path goes through, each with the index in it."""
-    parts = path.split(".")
-    for depth, part in enumerate(parts):
-        if part.isdigit():
-            yield ".".join(parts[:depth]), int(part)
 
 
 def _ways(
@@ -150,7 +148,9 @@ def _in_step(repeat: Repeat, trace: Trace) -> list[str]:
     for copy, weights in zip(repeat.copies, repeat.weights, strict=True):
         paths = {trace.steps[index].stack[-1][0] for index in copy if trace.steps[index].stack}
         members: dict[str, set[int]] = {}
-        for name, member in (pair for text in (*sorted(paths), *weights) for pair in _members(text)):
+        for name, member in (
+            pair for text in (*sorted(paths), *weights) for pair in members_of(text, repeat.path.endswith("#"))
+        ):
             members.setdefault(name, set()).add(member)
         read.append(members)
     wanted = [set(members) for members in repeat.members]

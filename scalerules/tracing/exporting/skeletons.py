@@ -41,7 +41,7 @@ class Skeleton:
 
 def skeleton(trace: Trace, folded: bool) -> Skeleton:
     """`folded` False keeps every call (the repeats are found all the same)."""
-    result = Skeleton(trace, find_repeats(trace))
+    result = Skeleton(trace, find_repeats(trace, numbered=folded))
     first: dict[int, int] = {}
     last: set[int] = set()
     for repeat in result.repeats if folded else []:

@@ -32,6 +32,11 @@ UNARY: dict[str, Formula] = {
     "log1p": lambda x: math.log1p(x) if x > -1 else math.nan,
     "neg": lambda x: -x,
     "sign": lambda x: math.copysign(1.0, x) if x else 0.0,
+    "round": round,
+    "floor": math.floor,
+    "ceil": math.ceil,
+    "trunc": math.trunc,
+    "frac": lambda x: x - math.trunc(x),
     "tanhshrink": lambda x: x - math.tanh(x),
 }
 """Elementwise functions that are defined for every number."""

@@ -98,7 +98,7 @@ def fold(lowering: Lowering, repetition: Repetition, loops: Loops) -> None:
     if not isinstance(first, Value):
         raise Unfoldable(repetition.path)
     sketch.nodes.call = by_name[repetition.copies[0][0]]
-    name = sketch.nodes.free_name(repetition.path or "blocks")
+    name = sketch.nodes.free_name(repetition.path.rstrip("_#") or "blocks")
     source = sketch.ordered(first, short="stream")
     slots = sketch.nodes.slots(source)
     dims = _dims(first, slots)

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from scalerules.ops import OPS
-from scalerules.sizes.arithmetic import ONE
+from scalerules.sizes.arithmetic import ONE, product
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Part, Source
 
-from .moved_factors import PASSING, moved
+from .moved_factors import PASSING, moved, passes
 from .write import Pieces, Writer
 
 
@@ -33,7 +33,10 @@ def freed(pieces: Pieces) -> Pieces:
     plain = {name for name in weighed - normed if not _multiplied(name, nodes)}
     for name, node in pieces.nodes.items():
         parameters = plain if node.op == "scale" and _varies(node) else weighed
-        if node.op == "scale" and (_behind(node, nodes, parameters) or _before(name, nodes, readers, parameters)):
+        if node.op == "scale" and (
+            _behind(node, nodes, parameters)
+            or (_before(name, nodes, readers, parameters) and not _made_up_for(name, nodes, readers))
+        ):
             nodes[name] = replace(node, fields={**node.fields, "free": True})
     for name, node in pieces.nodes.items():
         if node.op == "scale" and not _varies(node) and _scaled_before(node, nodes):
@@ -131,7 +134,7 @@ def _has_factor(name: str, nodes: Mapping[str, SketchNode], readers: Mapping[str
         node = nodes[front.pop()]
         if node.op == "scale" and node.fields.get("free"):
             return True
-        if node.op in PASSING:
+        if passes(node):
             front.extend(source for source in node.operands if isinstance(source, str))
     return False
 
@@ -214,13 +217,26 @@ def _behind(node: SketchNode, nodes: Mapping[str, SketchNode], weighed: set[str]
 def _before(name: str, nodes: Mapping[str, SketchNode], readers: Mapping[str, list[str]], weighed: set[str]) -> bool:
     """Whether the scaled value goes into such a product, and nowhere else."""
     readings = readers.get(name, [])
-    through = [reader for reader in readings if nodes[reader].op in PASSING]
+    through = [reader for reader in readings if passes(nodes[reader])]
     ends = [reader for reader in readings if reader not in through]
     return (
         bool(readings)
         and all(is_product(nodes[r], weighed) for r in ends)
         and all(_before(r, nodes, readers, weighed) for r in through)
     )
+
+
+def _made_up_for(name: str, nodes: Mapping[str, SketchNode], readers: Mapping[str, list[str]]) -> bool:
+    """Whether the factors that stand in a row with a varying one leave nothing that varies: `normalize(x) * d**0.5`."""
+    row, before, behind = [name], nodes[name].operands[0], readers.get(name, [])
+    while isinstance(before, str) and nodes[before].op in PASSING:
+        row.append(before)
+        before = nodes[before].operands[0]
+    while len(behind) == 1 and nodes[behind[0]].op in PASSING:
+        row.append(behind[0])
+        behind = readers.get(behind[0], [])
+    total = product(nodes[each].fields.get("factor", ONE) for each in row)
+    return _varies(nodes[name]) and not total.scales
 
 
 def _is_sum(node: SketchNode, weighed: set[str]) -> bool:

@@ -6,10 +6,30 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from scalerules.tracing.sketch.sketch_node import SketchNode
+from scalerules.tracing.sketch.values import Part
 
 from .write import Pieces
 
 PASSING = ("rearrange", "scale")
+
+
+def passes(node: SketchNode) -> bool:
+    """Whether a factor in front of a node is one behind it: views, other factors, gains."""
+    return node.op in PASSING or _is_gain(node)
+
+
+def _is_gain(node: SketchNode) -> bool:
+    """Whether a node multiplies entries of one value by weights, and sums over no axis of it.
+
+    Weights that start at a number that varies with a size make up for the factor in front of them: it stays there.
+    """
+    if node.op != "einsum" or node.labels is None or len(node.operands) < 2:
+        return False
+    gains = [source.weight.initial for source in node.operands if isinstance(source, Part)]
+    if any(gain.kind == "constant" and any(abs(power) > 0.02 for power in gain.exponents.values()) for gain in gains):
+        return False
+    rows = [row for row, source in zip(node.labels, node.operands, strict=True) if not isinstance(source, Part)]
+    return len(rows) == 1 and set(rows[0]) <= set(node.result)
 
 
 def moved(pieces: Pieces, is_product: Callable[[SketchNode], bool]) -> Pieces:
@@ -47,7 +67,7 @@ def _product(name: str, node: SketchNode, pieces: Pieces, is_product: Callable[[
         if len(readers) != 1 or pieces.nodes[readers[0]].body != node.body:
             return None
         end = readers[0]
-        if pieces.nodes[end].op not in PASSING:
+        if not passes(pieces.nodes[end]):
             return end if is_product(pieces.nodes[end]) else None
     return None
 

@@ -35,6 +35,22 @@ def loss(lowering: Lowering, call: Call) -> Result:
     return (result, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else result
 
 
+@lowers("triplet_margin_loss")
+def triplet(lowering: Lowering, call: Call) -> Result:
+    """How much nearer to an anchor one value is than another: distances are roots of sums of squares."""
+    anchor, positive, negative = (lowering.value(call, position) for position in range(3))
+    shape = tuple(anchor.length(dim) for dim in range(len(anchor.dims)))
+    last = len(shape) - 1
+    distances: list[Value] = []
+    for other in (positive, negative):
+        apart = pairwise(lowering, "add", [anchor, other], shape, "difference")
+        squares = raised(lowering, replace(apart, stat=None), Fraction(2))
+        total = totalled(lowering, squares, [last], keep=False, short="squares")
+        distances.append(raised(lowering, replace(total, stat=None), Fraction(1, 2)))
+    nearer = pairwise(lowering, "add", distances, shape[:last], "nearer")
+    return Loss((lowering.sketch.unary("relu", nearer),), "mse")
+
+
 MEAN, SUM = 1, 2
 """How torch numbers the reductions of a loss."""
 

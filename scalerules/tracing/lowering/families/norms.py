@@ -131,22 +131,30 @@ def _from_the_back(rank: int, value: Value) -> list[str]:
     return [str(rank - len(value.dims) + i) for i in range(len(value.dims))]
 
 
+LARGEST = ("amax", "amin", "max", "min")
+"""Of entries that grow in number these are larger than the entries by a root of a logarithm, no more."""
+
+
 @lowers("amax", "amin", "max", "min", "median", "logsumexp", "prod", "aminmax", "cummax", "mode", "kthvalue")
 def extreme(lowering: Lowering, call: Call) -> Result:
-    """The largest entry along dimensions that do not grow: as large as the others."""
+    """The largest entry along dimensions: as large as the others, and, where these grow, of one sign."""
     name = operation(call.target)
     second = lowering.arg(call, 1, "dim")
     if isinstance(second, (Value, Constant)):
         return choice(lowering, call)
     value = lowering.value(call, 0)
     dims = dims_of(lowering, second, len(value.dims))
-    for dim in dims:
-        if value.length(dim).scales:
-            raise lowering.unknown(
-                f"{name} over an axis of {value.length(dim)} entries, which grows, is not known", HOLD
-            )
     keep = bool(lowering.arg(call, 2, "keepdim", False)) or len(call.shape) == len(value.dims)
-    largest = totalled(lowering, value, dims, keep, name)
+    growing = next((value.length(dim) for dim in dims if value.length(dim).scales), None)
+    if growing is None:
+        largest = totalled(lowering, value, dims, keep, name)
+    elif name in LARGEST and len(call.shapes) == 1:
+        said = f"{name} of {growing} entries, which grow, is read as a mean of their sizes"
+        lowering.notes.append(f"{call.source}: {said}")
+        sizes = replace(value, curve=None, piece=None, stat=None)
+        largest = averaged(lowering, lowering.sketch.unary("abs", sizes), dims, keep, name)
+    else:
+        raise lowering.unknown(f"{name} over an axis of {growing} entries, which grows, is not known", HOLD)
     if name == "logsumexp":
         largest = lowering.sketch.unary(SOME, largest, name)
     places = [Constant(shape, discrete=True) for shape in call.shapes[1:]]

@@ -254,12 +254,14 @@ def view_as_real(lowering: Lowering, call: Call) -> Result:
     return value.at([*value.dims, copies(fixed(2), lowering.sketch)])
 
 
-@lowers("diagonal", "tril", "triu", "diag_embed", "masked_select", "unsafe_masked_index")
+@lowers("diagonal", "diag", "tril", "triu", "diag_embed", "masked_select", "unsafe_masked_index")
 def part_of(lowering: Lowering, call: Call) -> Result:
     """Some entries are left out, or moved along axes that do not grow."""
     value = lowering.value(call, 0)
     if len(call.shape) == len(value.dims):
         return value
+    if any(value.length(dim).scales for dim in range(len(value.dims))):
+        raise lowering.unknown("a diagonal along axes that grow is not known", "write it as an einsum, or a mask")
     return lowering.relabelled(value, call.shape)
 
 
