@@ -147,8 +147,13 @@ class Quantity:
         )  # fmt: skip
 
     __radd__ = __add__
-    __sub__ = __add__
-    __rsub__ = __add__
+
+    def __sub__(self, other: Any) -> Quantity:
+        if isinstance(other, Damping):
+            raise ScaleRulesError("subtracts a damping", hint="it is added to what is divided by")
+        return self + other
+
+    __rsub__ = __sub__
 
     def _beside(self, number: float) -> Quantity:
         if number == 0:

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from fractions import Fraction
 from random import Random
-from statistics import fmean, stdev
+from statistics import NormalDist, fmean, stdev
 from typing import Any
 
 import pytest
@@ -236,6 +236,19 @@ def test_a_row_as_data() -> None:
     assert (found["parameter"], found["why"], found["agrees"]) == ("W", "so", True)
     bare = Row("value", "n", 1, None, None, None).to_dict()
     assert bare["interval"] == [None, None] and "why" not in bare and bare["predicted"] is None
+
+
+def test_the_typical_noise_is_mixed_in_as_three_further_measurements() -> None:
+    for noise, typical, floor in ((0.1, 0.04, 0.0), (0.01, 0.25, 0.0), (0.01, 0.0, 0.5)):
+        found = replace(exact("value", 0.0, noise), floor=floor)
+        slope = found.slope
+        assert slope is not None
+        freedom = slope.freedom + 3
+        mixed = max(floor, (slope.freedom * slope.noise + 3 * typical) / freedom)
+        row = found.row(typical, 10)
+        assert row.error == pytest.approx(math.sqrt(mixed * slope.spread[1]))
+        assert row.width == pytest.approx(row.error * student(NormalDist().inv_cdf(1 - 0.05 / 10), freedom))
+        assert row.chance == pytest.approx(row.error * student(NormalDist().inv_cdf(1 - 0.5 / 10), freedom))
 
 
 def test_what_is_off_at_one_rate_only_is_not_called_wrong() -> None:

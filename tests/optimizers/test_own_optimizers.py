@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 import scalerules as sr
 from scalerules.commands.main import main
+from scalerules.optimizers import optimizer
+from scalerules.optimizers.own import torch_class
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "optimizers"
 LAYERS = ("input", "h1", "output")
@@ -80,6 +83,15 @@ MISTAKES = {
     "def law(g):\n    return g / (abs(g) + 1e-8)": "add eps",
     "def law(g, w, p):\n    return g * p.fanin": "did you mean 'fan_in'?",
     "def law(g):\n    return g * g": "without the gradient's signs",
+    "law = 3": "has no function 'law'",
+    "def law(g):\n    return g\nperturbation = 3": "'perturbation' is no function",
+    "def law(g):\n    return g\ndef perturbation(g):\n    return 3": "returns an int, not an update",
+    "def law(g):\n    if p.matrix:\n        return g": "NameError",
+    "def law(g, w, p):\n    if p.matrix:\n        return g": "returns nothing, not an update",
+    "import math\ndef law(g):\n    return math.sqrt(g) * g": "a law is read without",
+    "from scalerules.optimizers import orthogonl\ndef law(g):\n    return g": "did you mean 'orthogonal'?",
+    "def law(g):\n    return g * len([g][g])": "use the words of scalerules.optimizers",
+    "def law(g)\n    return g": "mine.py:2:11: SyntaxError",
 }
 
 
@@ -88,8 +100,70 @@ def test_mistakes_are_told_in_one_line(law: str, tmp_path: Path, capsys: pytest.
     file = tmp_path / "mine.py"
     file.write_text(WORDS.replace("\n", "\n\n")[:-1] + law)
     assert main(["derive", "mlp", "--optimizer", str(file)]) == 2
-    said = capsys.readouterr().err.strip()
-    assert MISTAKES[law] in said and "\n" not in said
+    lines = [
+        line
+        for line in capsys.readouterr().err.splitlines()
+        if not re.fullmatch(r"scalerules: derive mlp, \d+ s", line)
+    ]
+    assert len(lines) == 1 and MISTAKES[law] in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "source"),
+    [
+        ("def law(g):\n    return g", "The law in {file}.", "{file}"),
+        ("SOURCE = 'A paper'\ndef law(g):\n    \"\"\"The gradient\n    as it is.\n\n    More.\n    \"\"\"\n    return g", "The gradient as it is.", "A paper"),
+        ("def law(g):\n    'No stop'\n    return g", "No stop.", "{file}"),
+    ],
+)  # fmt: skip
+def test_what_a_file_says_of_its_law(text: str, reason: str, source: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    law = optimizer(str(file))
+    assert (law.reason, law.source) == (reason.format(file=law.file), source.format(file=law.file))
+
+
+PROPERTIES = {
+    # of a law that reads something for some parameters only: together, relative, sides, eps
+    "if p.matrix: return g / global_norm(g)": (True, False, False, False),
+    "if p.first: return g * rms(w)": (False, True, False, False),
+    "if p.last and p.matrix: return inverse(inputs(g)) @ g": (False, False, True, False),
+    "if p.matrix: return inverse(outputs(g) + damping('B')) @ g": (False, False, True, False),
+    "if p.matrix: return g / (norm(g) + eps)": (False, False, False, True),
+    "if p.matrix: return power(left(g) + damping('L'), -1/4) @ g": (False, False, False, False),
+    "if p.matrix: return g * 0 + g": (False, False, False, False),
+}
+
+
+@pytest.mark.parametrize("text", PROPERTIES)
+def test_what_a_law_reads_of_some_parameters(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(f"{WORDS}def law(g, w, p):\n    {text}\n    return g\n")
+    law = optimizer(str(file))
+    assert (law.together, law.relative, law.sides, law.eps) == PROPERTIES[text]
+
+
+STEP = "import torch\ndef law(g):\n    return g\n"
+FOUND = {
+    "": None,
+    "class Mine(torch.optim.Optimizer): pass\n": "Mine",
+    "class Mine(torch.optim.SGD): pass\nclass Other: pass\n": "Mine",
+    "class Mine(torch.optim.SGD): pass\nclass More(Mine): pass\n": "More",
+    "class Optimizer: pass\nclass Mine(Optimizer): pass\n": None,
+    "from torch.optim import Adam\n": None,
+    "class Mine(torch.optim.SGD): pass\nclass More(Mine): pass\nstep = Mine\n": "Mine",
+    "class Mine(torch.optim.SGD): pass\nstep = 3\n": None,
+}
+
+
+@pytest.mark.parametrize("text", FOUND)
+def test_the_class_that_comes_with_a_law(text: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    file = tmp_path / "mine.py"
+    file.write_text(STEP + text)
+    found = torch_class(optimizer(str(file)))
+    assert (found and found.__name__) == FOUND[text]
+    assert torch_class(optimizer("sgd")) is None
 
 
 def test_without_a_step_nothing_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

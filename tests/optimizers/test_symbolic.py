@@ -66,7 +66,7 @@ MATRICES: dict[str, tuple[float, str]] = {
     "inverse(2 * inputs(g).average(0.9)) @ g": (-10, "g levelled whole"),
     "trust(w, g)": (2, "#"), "trust(w, g) * g": (5, "g"), "trust(norm(w), g)": (2, "#"), "global_norm(g)": (19, "#"),
     "g * norm(g) / p.fan_in": (8, "g"), "g * sqrt(p.fan_out)": (8.5, "g"), "g / p.entries": (-15, "g"),
-    "rms(g) + rms(w)": (5, "#"), "rms(g) + 1": (3, "#"), "1 / rms(g) + 1": (0, "# levelled dense"), "g - sign(g)": (3, "g dense"),
+    "rms(g) + rms(w)": (5, "#"), "rms(g) - rms(w)": (5, "#"), "1 - rms(g)": (3, "#"), "rms(g) + 1": (3, "#"), "1 / rms(g) + 1": (0, "# levelled dense"), "g - sign(g)": (3, "g dense"),
     "sign(g) + sign(g)": (0, "g levelled dense"), "low_rank(g, 1) + g": (3, "g whole"), "g + low_rank(g, 1)": (3, "g whole"),
     "g * rms(low_rank(g, 1))": (6, "g"), "low_rank(g, 1) * rms(w)": (8, "g whole"),
 }  # fmt: skip
@@ -125,6 +125,7 @@ def test_a_parameter_that_starts_at_zero(text: str, state: str) -> None:
 
 
 REFUSED = {
+    "g / (abs(g) - eps)": "subtracts a damping", "eps - abs(g)": "subtracts a damping",
     "g ** g": "a power needs a fixed exponent, not a tensor", "g ** float('inf')": "a power needs a fixed exponent",
     "g ** rms(g)": "not a size", "g + rms(g)": "adds a number to a tensor", "g + w": "weight decay is no part of a law",
     "w + g * w": "such as m / (sqrt(v) + eps)", "g + abs(g)": "such as m / (sqrt(v) + eps)", "g * w + g": "weight decay is no part of a law",
