@@ -11,7 +11,7 @@ import pytest
 import scalerules as sr
 from scalerules.commands.main import main
 from scalerules.optimizers import optimizer
-from scalerules.optimizers.own import torch_class
+from scalerules.optimizers.own import register, torch_class
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "optimizers"
 LAYERS = ("input", "h1", "output")
@@ -121,6 +121,33 @@ def test_what_a_file_says_of_its_law(text: str, reason: str, source: str, tmp_pa
     file.write_text(text)
     law = optimizer(str(file))
     assert (law.reason, law.source) == (reason.format(file=law.file), source.format(file=law.file))
+
+
+def test_a_law_is_registered_by_a_name_of_its_own() -> None:
+    """Again under the same name it is another law; those that come along stay as they are."""
+
+    def plain(g: Any) -> Any:
+        """The gradient."""
+        return g
+
+    first = register("my-law", plain, step=plain)
+    assert optimizer("my-law") is first and torch_class(first) is None
+    assert register("my-law", plain) is optimizer("my-law") is not first
+    for name, said in (
+        ("sgd", "is one of the optimizers that come along"),
+        ("my law", "cannot name an optimizer"),
+        ("", "cannot name"),
+    ):
+        with pytest.raises(sr.ScaleRulesError, match=said):
+            register(name, plain)
+
+
+def test_only_what_a_law_does_with_sizes_is_advised_on(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def law(g):\n    return len(3)")
+    with pytest.raises(sr.ScaleRulesError) as caught:
+        optimizer(str(file))
+    assert "TypeError" in str(caught.value) and "use the words" not in str(caught.value)
 
 
 PROPERTIES = {
