@@ -167,7 +167,11 @@ class LiveProgram(AbstractProgram):
             path = self._paths[call]
             now, then = (self.exported.again(forward, path, weights) for weights in (forward.weights, before))
             parts.append(((now - then) / factor).to(self.dtype))
-        return torch.stack(parts)
+        return torch.cat([_moved(part).flatten() for part in parts]) if self._is_part(parameter) else torch.stack(parts)
+
+    def _is_part(self, parameter: str) -> bool:
+        """Whether a parameter of the graph is a part of one that the module has."""
+        return not all(piece.whole for piece in self.live.weights[parameter])
 
     def linear(self, node: str, parameter: str) -> bool:
         """True: own contributions are computed in double precision, where what is small is not lost."""
@@ -183,6 +187,12 @@ class LiveProgram(AbstractProgram):
 def _spread(value: Tensor) -> float:
     """The standard deviation of the entries; of a single one, which has none, its size."""
     return float(value.std()) if value.numel() > 1 else float(value.abs().max())
+
+
+def _moved(part: Tensor) -> Tensor:
+    """What the rows of a part add along the last dimension: other rows of the same weight stand still there."""
+    rows = (part != 0).reshape(-1, part.shape[-1]).any(0)
+    return part[..., rows] if rows.any() else part
 
 
 def silent(program: LiveProgram) -> list[str]:

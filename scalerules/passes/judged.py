@@ -38,6 +38,21 @@ def behind_products(sites: Sequence[Site]) -> tuple[Site, ...]:
     return tuple(replace(site, asked=False, carries=True) if maps.multiplied(site) else site for site in sites)
 
 
+def opened_products(sites: Sequence[Site], parameters: Collection[str]) -> tuple[Site, ...]:
+    """The sites, of which values that only products read are judged behind these where `parameters` contribute to them.
+
+    A product is as large as it is whichever of its values is: one of fixed length beside one that grows, behind one
+    factor, is made of larger values.
+    """
+    maps, opened, makers = _Maps(sites), set[str](), set(parameters)
+    for site in sites:
+        if (opened.intersection(site.inputs) or makers.intersection(site.parameters)) and maps.multiplied(site):
+            opened.add(site.key)
+    return tuple(
+        replace(site, judged=False, asked=False, carries=True) if site.key in opened else site for site in sites
+    )
+
+
 def idle_factors(
     sites: list[Site], parameters: Mapping[str, Held], solved_for: Collection[str]
 ) -> dict[str, frozenset[str]]:
@@ -86,6 +101,8 @@ class _Maps:
         if factors is None or self._made_up_for(site, factors) or all(self._gauge(factor) for factor, _ in factors):
             return False
         if not any(factor.node.free for factor, _ in factors) or self._tied(site):
+            return True
+        if not site.parameters:
             return True
         return not any(joined for _, joined in factors) and not any(self.uses[key] == 1 for key in site.parameters)
 
@@ -176,7 +193,7 @@ class _Maps:
         return found or None
 
     def multiplied(self, site: Site) -> bool:
-        """Whether a value is read only in products with other values, views in between.
+        """Whether a value is read only in products with other values, views and sums in between.
 
         A state is not: its next step reads it, too.
         """
@@ -185,7 +202,7 @@ class _Maps:
             law_of(reader.op).multilinear
             and len(reader.inputs) > 1
             and reader.inputs.count(site.key) == 1
-            or law_of(reader.op).passes
+            or (law_of(reader.op).passes or reader.op in JOINING)
             and self.multiplied(reader)
             for reader in readers
         )

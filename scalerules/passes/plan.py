@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from scalerules.ops.site import Held, Site
 from scalerules.terms.pieces import axis_name
 
-from .judged import behind_products
+from .judged import behind_products, opened_products
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,11 @@ class Plan:
     def behind_products(self) -> Plan:
         """The plan in which values that only products with other values read contribute behind these."""
         return replace(self, sites=behind_products(self.sites))
+
+    def opened(self, names: Collection[str]) -> Plan:
+        """The plan in which values that only products read, and these parameters make, are judged behind them."""
+        keys = {key for key, held in self.parameters.items() if held.name in names}
+        return replace(self, sites=opened_products(self.sites, keys))
 
     def hidden(self, site: Site) -> bool:
         """Whether the value has a growing axis in every block (logits, router scores and the like have none)."""

@@ -21,6 +21,7 @@ from scalerules.ops.site import Chosen, Held, Site
 from scalerules.terms.pieces import Labels, axis_name
 
 from .factors import as_matrices, through_weights
+from .joined_axes import parts_apart
 from .judged import idle_factors, judged_sites, picked_sites
 from .plan import Plan
 from .routing import choices, chosen_only
@@ -33,10 +34,11 @@ def unfold(graph: Graph, growing: frozenset[str]) -> Plan:
     """The plan of a graph in which the axes `growing` grow."""
     plan = _Unfolding(chosen_only(graph), growing)
     plan.body(plan.graph.nodes, {}, "", None)
+    outputs = {name: plan.keys[name] for name in graph.outputs}
+    plan.sites = parts_apart(plan.sites, outputs.values())
     weights = weights_of(plan.sites)
     making = weights_of(plan.sites, homogeneous=False) - weights
     known = as_matrices(plan.sites, _through(plan, weights | making), weights | making)
-    outputs = {name: plan.keys[name] for name in graph.outputs}
     opened, parameters = through_weights(plan.sites, known, weights, outputs.values())
     gains = {key for key, held in plan.parameters.items() if graph.parameters[held.name].factor is not None}
     fixed = {

@@ -35,7 +35,6 @@ def natural_sizes(problem: Problem) -> Vectors:
     plan, scales = problem.plan, tuple(problem.direction)
     growths = Point(problem.graph, problem.direction, {}).constants(scales)
     zero = (Fraction(0),) * (1 + len(scales))
-    sizes: Vectors = {}
     reached: set[str] = set()
     normed = _before_norms(plan)
     matrices: dict[str, frozenset[str]] = {}
@@ -46,6 +45,9 @@ def natural_sizes(problem: Problem) -> Vectors:
         shares = (zero, *(growths["growth", axis] for axis in held.fan_in))
         return tuple(-sum(part, Fraction(0)) / 2 for part in zip(*shares, strict=True))
 
+    sizes: Vectors = {
+        ("init", held.name): even(held) for held in plan.parameters.values() if held.name in problem.opened
+    }
     for site in plan.sites:
         parameters = [plan.parameters[key] for key in site.parameters]
         multilinear = law_of(site.op).multilinear

@@ -20,7 +20,7 @@ from .natural import natural_sizes, necks
 from .problem import Problem
 
 AIMS = ("own", "full", "least")
-"""What is made large beside the unknowns: own contributions, those inside a block, the least term of a sum."""
+"""What is made large beside the unknowns: own contributions, those inside a block, the least of several."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ def priorities(problem: Problem, given: Vectors) -> list[Aim]:
     hidden = [symbol for symbol in inits if symbol[1] in names.hidden]
     early = [symbol for symbol in inits if symbol[1] not in names.late]
     least = [("least", "sum")] if summands(problem.plan) else []
+    evenly = [("least", "rate")] if problem.opened else []
     inside = [("full", name) for name in names.trained if name in problem.depths]
     join = bool(names.joins)  # what depth allows is used for depth only
 
@@ -64,9 +65,10 @@ def priorities(problem: Problem, given: Vectors) -> list[Aim]:
         (early, True, "initial sizes of hidden values, and of what is read into them"),
         ([*names.alone, *names.joins], True, "multipliers are no smaller than they have to be"),
         (inits, True, "what has no growing axis behind it (logits, router scores) may start below size 0"),
+        (evenly, True, "the values of a product share what makes it larger"),
         ([("lr", name) for name in names.trained], True, "the largest rates"),
     ]
-    bounds = {**inits, **{("lr", name): rate for name in names.trained}}
+    bounds = {**inits, **{("lr", name): rate for name in names.trained}, ("least", "rate"): rate}
     aims: dict[Symbol, Aim] = {}
     for symbols, applies, why in order:
         for symbol in symbols if applies else ():

@@ -34,7 +34,8 @@ class Problem:
     `nonlazy`: a contribution inside a repeated block has to reach size 0 itself, not only in the sum over depth, so
     that products of two changes in one block count too (CompleteP, Dey et al. 2025, arXiv 2505.01618). `lazy`: where a
     contribution cannot reach size 0, the largest stable rate is taken. `behind_products`: values that only products
-    with other values read are asked for contributions behind these.
+    with other values read are asked for contributions behind these. `opened`: parameters that make such values, which
+    may be larger than size 0 then.
     """
 
     graph: Graph
@@ -47,6 +48,7 @@ class Problem:
     nonlazy: bool = False
     lazy: bool = False
     behind_products: bool = False
+    opened: frozenset[str] = frozenset()
 
     @cached_property
     def depths(self) -> Mapping[str, tuple[Site, Site | None]]:
@@ -57,6 +59,7 @@ class Problem:
     def plan(self) -> Plan:
         """The sites of the graph for this direction; every run of the calculus is over the same ones."""
         plan = start(self.graph, self.direction)
+        plan = plan.opened(self.opened) if self.opened else plan
         return plan.behind_products if self.behind_products else plan
 
     @property

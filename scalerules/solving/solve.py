@@ -26,8 +26,20 @@ def answer(problem: Problem) -> tuple[Problem, Solved]:
     """The solution, and the problem that it is of. Raises `Unsolvable`.
 
     Own contributions reach size 0 at every value where they can. Where they cannot, those to values that only products
-    with other values read (queries and keys at scores with a factor of their own) do so behind the product.
+    with other values read (queries and keys at scores with a factor of their own) do so behind the product. And where
+    they do, but vanish behind the product, these values may be larger.
     """
+    problem, solved = _answered(problem)
+    vanishing = _vanishing(problem, solved)
+    if vanishing:
+        opened = replace(problem, opened=vanishing)
+        with suppress(Unsolvable):
+            return opened, solve(opened)
+    return problem, solved
+
+
+def _answered(problem: Problem) -> tuple[Problem, Solved]:
+    """The solution with values that only products read of size 0."""
     try:
         return problem, solve(problem)
     except Unsolvable:
@@ -37,6 +49,17 @@ def answer(problem: Problem) -> tuple[Problem, Solved]:
         with suppress(Unsolvable):
             return behind, solve(behind)
         raise
+
+
+def _vanishing(problem: Problem, solved: Solved) -> frozenset[str]:
+    """The parameters that count at values which only products read, and no longer behind these."""
+    behind = replace(problem, behind_products=True)
+    if problem.isolated or problem.lazy or behind.plan.sites == problem.plan.sites:
+        return frozenset()
+    steady = behind if behind.normalised else twin_of(behind)
+    with gathering(), suppress(Unsolvable):
+        return frozenset(checked(steady, solved.steady or solved.vectors).short) - frozenset(solved.short)
+    return frozenset()
 
 
 def solve(problem: Problem) -> Solved:

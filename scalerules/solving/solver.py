@@ -60,12 +60,20 @@ class _Solver:
         self.vectors: Vectors = {**self.upper, **self.unmet, **self.given}
 
     def _least(self, run: Run) -> dict[str, Inequality]:
-        """No term of a sum is left behind to make room for another one: the least of them is to be large."""
+        """The least term of all sums, and the least rate of what makes values of a product: they are to be large."""
+        rows: dict[str, Inequality] = {}
+        if ("least", "rate") in self.upper:
+            rates = [("lr", name) for name in self.problem.opened]
+            rows = {
+                f"least rate {rate[1]}": self._opposite({rate: Fraction(1)}, ("least", "rate"), run)
+                for rate in rates
+                if rate in self.upper
+            }
         if ("least", "sum") not in self.upper:
-            return {}
+            return rows
         starts = {event.site: event for event in run.events if event.kind == "value" and event.term is not None}
         events = [starts[key] for key in dict.fromkeys(summands(self.plan)) if key in starts]
-        return {
+        return rows | {
             f"least {event.site}": self._opposite(event.form, ("least", "sum"), run)
             for event in events
             if any(symbol in self.upper for symbol in event.form)

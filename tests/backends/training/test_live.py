@@ -83,6 +83,17 @@ def test_an_own_contribution_is_that_of_one_parameter(traced):
     assert torch.allclose(changed[0], changed[0][:, :1].expand_as(changed[0]), atol=1e-5), "all outputs see the same change"
 
 
+def test_an_own_contribution_of_a_part_is_that_of_its_rows(traced):
+    """Other rows of the same weight stand still: with them the mean would fall where a part does not grow."""
+    graph, solution = traced
+    program = LiveProgram(graph, solution, BASE, BASE)
+    before, data = program.initial(0), program.data(0)
+    name = "qk.weight[0:width, :]"
+    (node,) = program.readers(name)
+    changed = program.own(program.forward({**before, name: before[name] + 1}, data), before, name, node)
+    assert changed.numel() == 6 * 32
+
+
 class Seen(nn.Module):
     """A token that is expanded before it is read, and a weight that is read from behind."""
 
