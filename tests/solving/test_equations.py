@@ -1,0 +1,85 @@
+"""Equations as data: their forms, what they say, how far they are broken, what is put into them."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from scalerules.solving.equations import (
+    Equation,
+    Inequality,
+    allowance_of,
+    own_contributions,
+    unknowns_of,
+    value_of,
+    vector_of,
+)
+
+F = Fraction
+N, A, M = ("growth", "n"), ("init", "W"), ("mult", "W")
+RUN: Any = SimpleNamespace(
+    point=SimpleNamespace(
+        constants=lambda scales: {N: (F(3, 2), F(1), F(1, 2))},
+        factor=lambda site: (0, (((site), F(2)),)) if site else None,
+    )
+)
+"""A run along width and half as fast along state: an axis grows by their product's size 3/2."""
+
+
+def event(form: dict[Any, Fraction], **more: Any) -> Any:
+    return SimpleNamespace(form=form, **more)
+
+
+def test_the_form_of_an_equation():
+    now, before = event({N: F(1), A: F(2)}), event({N: F(1, 2), M: F(1)})
+    assert Equation("stable", now).form is now.form
+    assert Equation("stable", now, before).form == {N: F(1, 2), A: F(2), M: F(-1)}
+    assert Equation("maximal", now, allowance=((N, F(1)), (M, F(3)))).form == {N: F(2), A: F(2), M: F(3)}
+    assert Equation("stable", now, before, ((N, F(1)),)).form == {N: F(3, 2), A: F(2), M: F(-1)}
+
+
+def test_how_far_an_inequality_is_broken():
+    found = Inequality({A: F(1, 2), M: F(-2)}, (F(3, 4), F(1)))
+    assert found.excess({A: 1.0, M: 0.25}) == 0.75 + 0.5 - 0.5
+    assert (
+        found.key
+        == Inequality({M: F(-2), A: F(1, 2)}, (F(3, 4), F(1))).key
+        != Inequality({A: F(1, 2)}, (F(3, 4), F(1))).key
+    )
+
+
+def test_a_form_with_what_is_known_put_in():
+    form = {N: F(1, 2), A: F(1, 3), M: F(5)}
+    known = {A: (F(1, 4), F(-1), F(0))}
+    assert vector_of(form, known, RUN, ("width", "state")) == (F(3, 4) + F(1, 12), F(1, 2) - F(1, 3), F(1, 4))
+    assert value_of(form, known, RUN, ("width", "state")) == F(5, 6)
+    assert vector_of({}, {}, RUN, ("width",)) == (0, 0)
+    assert unknowns_of(form) == [A, M]
+
+
+def test_the_own_contributions_that_are_asked_for():
+    events = [event({}, kind=kind, first=first, parameter=p) for kind, first, p in (
+        ("own", True, "W"), ("own", False, "W"), ("change", True, "V"), ("value", False, "V"), ("own", True, "V"))]  # fmt: skip
+    found = own_contributions(SimpleNamespace(events=events))  # type: ignore[arg-type]
+    assert found == {"W": [events[0]], "V": [events[4]]}
+
+
+@pytest.mark.parametrize(
+    ("name", "multiplier", "shift"),
+    [("W", None, ((("growth", "layers"), F(1)),)), ("W", "site", ((("growth", "layers"), F(1)), ("site", F(2)))), ("V", "site", ())],
+)  # fmt: skip
+def test_what_the_sum_over_depth_adds(name: str, multiplier: Any, shift: Any):
+    depths: Any = {"W": (SimpleNamespace(joins="layers"), multiplier)}
+    assert allowance_of(name, depths, RUN) == shift
+
+
+def test_an_equation_in_words():
+    start = event({}, kind="value", node="h", parameter="W", step=0)
+    later = event({}, kind="own", node="h", parameter="W", step=2)
+    loss = event({}, kind="loss", node="h", parameter="W", step=2)
+    assert Equation("stable", start).words == "the value of 'h' at initialisation has size at most 0"
+    assert Equation("maximal", later).words == "the own contribution of 'W' at 'h' has size 0 at some step"
+    assert Equation("stable", loss, start).words.endswith("changes in the loss after step 2 does not grow from step to step")
