@@ -33,7 +33,7 @@ BY_HAND: dict[tuple[str, str], str] = {
     ("*", "*.mlp.gate.weight"): "narrow",  # a router is a bare parameter in transformers
     ("SSMLoRA", "A.*"): "narrow",  # h @ A.T, to a fixed rank
     ("RelativePositions", "Er"): "positions",
-    ("pyg_gat*", "*.att*"): "narrow",  # one score a head
+    ("pyg_gat*", "convs.[01].att*"): "narrow",  # one score a head
 }
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)

@@ -152,3 +152,22 @@ def test_the_largest_of_entries_that_grow_is_as_large_as_they_are() -> None:
     rule = sr.derive(graph, optimizer="adamw")["last.weight"]
     assert (str(rule.init), str(rule.lr)) == ("width^-1", "width^-1")
     assert any("amax" in note for note in graph.notes)
+
+
+class UnitNorm(nn.Module):
+    """A norm written as a direction, a gain, and the root of the width."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(5, width), nn.Linear(width, 3)
+        self.gain, self.root = nn.Parameter(torch.ones(width)), width**0.5
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(F.normalize(self.first(x), dim=-1) * self.gain * self.root)
+
+
+def test_a_gain_between_two_factors_that_cancel_is_that_of_a_norm() -> None:
+    graph = sr.trace(UnitNorm, WIDTH, torch.ones(4, 5))
+    solution = sr.derive(graph, optimizer="adamw")
+    assert (str(solution["gain"].lr), str(solution["last.weight"].init)) == ("1", "width^-1")
+    assert not solution.multipliers and sr.verify(graph, solution, sizes=[16, 32, 64, 128], progress=False).verdict

@@ -35,6 +35,8 @@ class SketchNode:
     """The repeat in whose body it stands."""
     product: str | None = None
     """The product that a factor stands in front of in the module."""
+    shown: bool = True
+    """Whether a call of the module returns its value: not that of what a factor was moved past."""
 
 
 @dataclass(frozen=True)

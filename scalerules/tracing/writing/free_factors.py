@@ -15,13 +15,13 @@ from scalerules.sizes.lengths import Length
 from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Part, Source
 
-from .moved_factors import PASSING, moved, passes
+from .moved_factors import PASSING, cancelled, moved, passes
 from .write import Pieces, Writer
 
 
 def freed(pieces: Pieces) -> Pieces:
     """The pieces with every factor free that stands at a sum of products of data over an axis that grows."""
-    pieces = contracted(pieces)
+    pieces = cancelled(contracted(pieces))
     nodes = dict(pieces.nodes)
     readers: dict[str, list[str]] = {}
     for name, node in nodes.items():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from scalerules.sizes.arithmetic import ONE, product, times
+from scalerules.sizes.lengths import Length
 from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Part
 
@@ -40,14 +42,15 @@ def moved(pieces: Pieces, is_product: Callable[[SketchNode], bool]) -> Pieces:
     """
     ends = {name: end for name, node in pieces.nodes.items() if (end := _product(name, node, pieces, is_product))}
     behind: dict[str, list[str]] = {}
-    for name, product in ends.items():
-        behind.setdefault(product, []).append(name)
-    read = {product: names[-1] for product, names in behind.items()}
+    for name, end in ends.items():
+        behind.setdefault(end, []).append(name)
+    read = {end: names[-1] for end, names in behind.items()}
     nodes: dict[str, SketchNode] = {}
+    gains = {name for name, node in pieces.nodes.items() if _is_gain(node) and ends.keys() & _front(name, pieces)}
     for name, node in pieces.nodes.items():
         if name in ends:
             continue
-        nodes[name] = _reading(node, pieces.nodes, ends, read)
+        nodes[name] = _reading(replace(node, shown=node.shown and name not in gains), pieces.nodes, ends, read)
         source = name
         for factor in behind.get(name, ()):
             row = tuple(range(len(node.slots)))
@@ -55,6 +58,61 @@ def moved(pieces: Pieces, is_product: Callable[[SketchNode], bool]) -> Pieces:
             nodes[factor] = replace(front, operands=(source,), slots=node.slots, result=row, product=name)
             source = factor
     return replace(pieces, nodes=nodes, outputs=tuple(read.get(name, name) for name in pieces.outputs))
+
+
+def _front(name: str, pieces: Pieces) -> set[str]:
+    """What a node reads through views, factors and gains alone."""
+    found, stack = set[str](), [name]
+    while stack:
+        for source in pieces.nodes[stack.pop()].operands:
+            if isinstance(source, str) and passes(pieces.nodes[source]):
+                found.add(source)
+                stack.append(source)
+    return found
+
+
+def cancelled(pieces: Pieces) -> Pieces:
+    """The pieces without factors that others behind a gain make up for: `normalize(x) * gain * d**0.5` is a norm.
+
+    What stands between them is not measured: in the module it is another size.
+    """
+    nodes = dict(pieces.nodes)
+    for name in pieces.nodes:
+        if name not in nodes or not (row := _made_up_for(name, nodes, pieces.outputs)):
+            continue
+        scales = [each for each in row if nodes[each].op == "scale"]
+        total = product(nodes[each].fields["factor"] for each in scales)
+        nodes[scales[-1]] = replace(nodes[scales[-1]], fields={**nodes[scales[-1]].fields, "factor": total})
+        for each in row[1:-1]:
+            nodes[each] = replace(nodes[each], shown=False)
+        for gone in scales[:-1]:
+            before = nodes.pop(gone).operands[0]
+            for reader, other in nodes.items():
+                if gone in other.operands:
+                    operands = tuple(before if source == gone else source for source in other.operands)
+                    nodes[reader] = replace(other, operands=operands)
+    return replace(pieces, nodes=nodes)
+
+
+def _made_up_for(name: str, nodes: Mapping[str, SketchNode], outputs: Sequence[str]) -> list[str]:
+    """A factor that varies, and what follows it up to the one behind a gain that makes up for it; else nothing."""
+    row, total, gains = [name], ONE, 0
+    while nodes[row[-1]].body == nodes[name].body:
+        node = nodes[row[-1]]
+        if node.op == "scale":
+            if node.fields.get("free") or not isinstance(node.fields.get("factor"), Length):
+                return []
+            total = times(total, node.fields["factor"])
+            if not total.scales:
+                return row if gains else []
+        elif row[-1] == name or not passes(node):
+            return []
+        gains += _is_gain(node)
+        readers = [reader for reader, other in nodes.items() if row[-1] in other.operands]
+        if len(readers) != 1 or row[-1] in outputs:
+            return []
+        row += readers
+    return []
 
 
 def _product(name: str, node: SketchNode, pieces: Pieces, is_product: Callable[[SketchNode], bool]) -> str | None:

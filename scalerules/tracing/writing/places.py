@@ -59,7 +59,7 @@ def live(writer: Writer, shown: Mapping[str, str], make_model: Callable[..., Any
         name = writer.name(key)
         if node.product is not None:
             behind[writer.name(node.product)] = name
-        elif key in shown:
+        elif key in shown and node.shown:
             nodes[name] = _copies(writer, node, shown[key])
         if node.op == "scale" and node.fields.get("free"):
             factors[name] = (str(node.fields.get("factor", 1)), _copies(writer, node, node.call.name))
@@ -69,7 +69,8 @@ def live(writer: Writer, shown: Mapping[str, str], make_model: Callable[..., Any
         for source in node.operands:
             if isinstance(source, Part):
                 parameter = writer.part(source, node)
-                readers[name, parameter] = _copies(writer, node, node.call.name)
+                if node.shown:
+                    readers[name, parameter] = _copies(writer, node, node.call.name)
                 weights.setdefault(parameter, _pieces(writer, node, source))
     # a call that is multiplied where the module has no factor returns what stands behind the factor
     nodes = {behind.get(name, name): calls for name, calls in nodes.items()}
