@@ -33,6 +33,9 @@ BY_HAND: dict[tuple[str, str], str] = {
     ("*", "*.mlp.gate.weight"): "narrow",  # a router is a bare parameter in transformers
     ("SSMLoRA", "A.*"): "narrow",  # h @ A.T, to a fixed rank
     ("RelativePositions", "Er"): "positions",
+    ("LoRA", "*.A"): "narrow",
+    ("EdgeAttention", "a[lr]"): "narrow",
+    ("KAN", "c2"): "narrow",
     ("pyg_gat*", "convs.[01].att*"): "narrow",  # one score a head
 }
 
