@@ -64,6 +64,15 @@ class ExportedModule:
         """The weights of the module, as it was made."""
         return {name: tensor.detach() for name, tensor in self.model.named_parameters(remove_duplicate=False)}
 
+    @cached_property
+    def fed(self) -> frozenset[str]:
+        """The calls that depend on what the module is called with, by name."""
+        fed = set(map(str, self.program.graph_signature.user_inputs))
+        for node in self.nodes:
+            if any(source.name in fed for source in node.all_input_nodes):
+                fed.add(node.name)
+        return frozenset(fed)
+
     def run(self, weights: Mapping[str, Tensor], inputs: Iterable[Tensor], factors: Mapping[str, float]) -> Calls:
         """Runs the program; `factors`: what the results of calls are multiplied with."""
         given, signature = list(inputs), self.program.graph_signature
@@ -108,10 +117,6 @@ class ExportedModule:
         weight that `gate = sigmoid(weight)` does.
         """
         order = {node: i for i, node in enumerate(self.nodes)}
-        given, fed = set(self.program.graph_signature.user_inputs), set[fx.Node]()
-        for node in order:
-            if node.name in given or not fed.isdisjoint(node.all_input_nodes):
-                fed.add(node)
         paths: dict[str, list[fx.Node]] = {}
 
         def made(node: fx.Node, path: dict[fx.Node, bool]) -> bool:
@@ -120,7 +125,7 @@ class ExportedModule:
                 inner = [
                     made(source, path)
                     for source in node.all_input_nodes
-                    if source.name not in data or source not in fed
+                    if source.name not in data or source.name not in self.fed
                 ]
                 path[node] = node.name in self.names or any(inner)
             return path[node]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -148,6 +149,11 @@ class LiveProgram(AbstractProgram):
             factors.update({call: wanted / self.number(factor) for call in calls})
         return factors
 
+    def depends(self, node: str) -> bool:
+        """Whether a node depends on what the module is called with: rows of a table at fixed places do not."""
+        calls = self.live.nodes.get(node)
+        return calls is None or not self.exported.fed.isdisjoint(calls)
+
     # --- own contributions -------------------------------------------------------------------------
 
     def readers(self, parameter: str) -> list[str]:
@@ -214,6 +220,8 @@ def measure(
 ) -> Iterator[training.Measurement]:  # fmt: skip
     """Every size that the module shows, for each trial."""
     pairs = [pair for pair in sorted(own) if pair in program.live.readers]
+    if watched is not None:
+        watched = replace(watched, data=frozenset(filter(program.depends, watched.data)))
     for trial in trials:
         whole = training.measure(program, trial, pairs, watched)
         hidden = [key for key in whole.rms if key[0] in ("value", "change") and key[1] not in program.live.nodes]

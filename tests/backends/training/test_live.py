@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from scalerules.backends.training import measure as training
-from scalerules.backends.training.module_program import LiveProgram
+from scalerules.backends.training.module_program import LiveProgram, measure
 from torch import nn
 from torch.nn import functional as F
 
@@ -92,6 +92,30 @@ def test_an_own_contribution_of_a_part_is_that_of_its_rows(traced):
     (node,) = program.readers(name)
     changed = program.own(program.forward({**before, name: before[name] + 1}, data), before, name, node)
     assert changed.numel() == 6 * 32
+
+
+class Prefixed(nn.Module):
+    """Rows of a table at fixed places beside what the inputs make."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.table, self.up = nn.Embedding(3, 12), nn.Linear(12, width)
+        self.first, self.last = nn.Linear(16, width), nn.Linear(width, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        prefix = torch.tanh(self.up(self.table(torch.arange(3))))
+        return self.last(torch.tanh(self.first(x)) + prefix.mean(0))
+
+
+def test_what_rows_at_fixed_places_make_is_not_asked_to_depend_on_the_inputs() -> None:
+    graph = sr.trace(Prefixed, {"width": (32, 48, 64)}, lambda width: torch.ones(6, 16))
+    solution = sr.derive(graph, "adamw")
+    program = LiveProgram(graph, solution, BASE, BASE)
+    bent = [name for name, node in graph.walk() if node.op == "tanh"]
+    assert sorted(map(program.depends, bent)) == [False, True]
+    watched = training.Watched({}, bent)
+    (seen,) = measure(program, [training.Trial(0.01, steps=1)], [], watched=watched)
+    assert [program.depends(key[1]) for key in seen.rms if key[0] == "data"] == [True]
 
 
 class Seen(nn.Module):
