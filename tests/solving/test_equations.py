@@ -43,7 +43,7 @@ def test_the_form_of_an_equation():
 
 def test_how_far_an_inequality_is_broken():
     found = Inequality({A: F(1, 2), M: F(-2)}, (F(3, 4), F(1)))
-    assert found.excess({A: 1.0, M: 0.25}) == 0.75 + 0.5 - 0.5
+    assert found.excess({A: 1.0, M: 0.5}) == 0.75 + 0.5 - 1.0
     assert (
         found.key
         == Inequality({M: F(-2), A: F(1, 2)}, (F(3, 4), F(1))).key
