@@ -5,11 +5,14 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
+from plain_terms import A, B, M, N, S, Scope
 
 import scalerules as sr
 from scalerules.architecture.builder import Builder
 from scalerules.derivation.question import problem_of
 from scalerules.errors import GraphError
+from scalerules.ops import arrange
+from scalerules.terms.term import Term
 
 AXES = {
     "batch": 4,
@@ -117,3 +120,27 @@ def test_a_branch_may_hold_its_axes_in_another_order_than_the_stream():
     graph = g.build(g.mean(g.residual("sum", x, turned), axis="n", name="mean"))
     solution = sr.derive(graph, "adamw")
     assert sr.verify(graph, solution, sizes=[16, 32, 64], seeds=1, steps=1, progress=False, jobs=1).rows
+
+
+def test_a_profile_stays_with_its_axis():
+    """Merged or split axes carry the sources of all their parts, a new one is constant; what has no profile left has none."""
+    def moved(profile: tuple[int, int] | None, wanted: tuple[str, ...]) -> list[tuple[object, ...]]:
+        terms = arrange._moved(Scope(9), [Term(0, (A, B), profile=profile)], (N, S), wanted)  # type: ignore[arg-type]
+        return [(t.size, t.signs, t.profile) for t in terms]
+
+    assert moved((1, 0), (S, N)) == [(0, (B, A), (0, 1))] and moved(None, (S, N)) == [(0, (B, A), None)]
+    assert moved((1, 0), (M, S)) == [(0, (A, B), None)] and moved((1, 2), (M, S)) == [(0, (A, B), (0, 2))]
+    assert moved((0, 1), (N, S)) == [(0, (A, B), (0, 1))] and moved(None, (M,)) == [(0, (A | B,), None)]
+    assert moved((1, 0), (N,)) == [(4, (A,), (1,))], "what is only on the left is summed"
+
+
+@pytest.mark.parametrize("op", ["softmax", "mean", "rms_norm", "layer_norm", "shift"])
+@pytest.mark.parametrize("size", [Fraction(0), Fraction(-1, 2), Fraction(1, 4)])
+def test_a_form_says_what_the_size_is(op: str, size: Fraction):
+    """The size of every value, read again off the unknowns and growths that it comes from."""
+    g, h = hidden()
+    g.node("y", op, h, axis="n")
+    run = problem_of(g.build("y"), "sgd").run({("init", "W"): size}, 0)
+    sizes = {("growth", "n"): Fraction(1), ("init", "W"): size}
+    for event in (e for e in run.events if e.kind == "value" and e.term):
+        assert sum(sizes[symbol] * share for symbol, share in event.form.items()) == run.point.size(event.ticks)

@@ -72,3 +72,14 @@ def test_a_degree_and_an_exponential_hold_at_every_point(wrong: float):
 def test_equal_is_meant_up_to_rounding():
     assert close(1e9, 1e9 + 100) and not close(1e9, 1e9 + 1e4) and close(0.0, 1e-7) and not close(0.0, 1e-5)
     assert close(-1e9, -1e9 - 100) and not close(1.0, -1.0) and not close(1e9, 0.0) and not close(0.0, 1e9)
+
+
+@pytest.mark.parametrize(
+    ("name", "below", "above"),
+    [("softplus", 0.3132617, 1.3132617), ("sigmoid", 0.2689414, 0.7310586), ("gelu", -0.1586553, 0.8413447), ("silu", -0.2689414, 0.7310586),
+     ("elu", -0.6321206, 1.0), ("mish", -0.3034015, 0.8650984), ("leaky_relu", -0.01, 1.0)],
+)  # fmt: skip
+def test_values_at_minus_one_and_one(name: str, below: float, above: float):
+    f = FUNCTIONS[name].formula
+    assert (f(-1.0), f(1.0)) == pytest.approx((below, above), abs=1e-6)
+    assert math.isfinite(f(800.0)) and math.isfinite(f(-800.0))

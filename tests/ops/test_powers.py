@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from plain_terms import Pair, Scope, base, evaluated, kept, told
+from plain_terms import A, N, Pair, Scope, base, evaluated, kept, told
 
-from scalerules.ops.elementwise import powers
+from scalerules.ops.elementwise import Elementwise, powers
+from scalerules.ops.functions import FUNCTIONS
 from scalerules.terms.merging import merged, rank
 from scalerules.terms.term import Term
 
@@ -49,3 +52,11 @@ def test_powers_are_the_best_of_all_pairs(parity: str, homogeneous: bool, decays
 
 def test_of_no_terms_there_are_no_powers():
     assert all(powers(Scope(9), [], parity, False, True) == [] for parity in ("odd", "even", "generic"))  # type: ignore[arg-type]
+
+
+def test_what_grows_like_a_logarithm_stands_apart_in_an_exponential():
+    plain, ramp = Term(-2, (A,)), Term(0, (0,), ramp=True)
+    site: Any = SimpleNamespace(labels=[(N,)], result=(N,))
+    for name, apart in (("exp", ([plain], [ramp])), ("tanh", ([ramp, plain], []))):
+        x, ramps = Elementwise(FUNCTIONS[name].shape)._argument(Scope(99), site, [[[ramp, plain]]])  # type: ignore[arg-type]
+        assert (list(x), list(ramps)) == apart

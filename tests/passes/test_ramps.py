@@ -9,6 +9,7 @@ import pytest
 
 import scalerules as sr
 from scalerules.derivation.question import problem_of
+from scalerules.ops.scan import FLAT, Discretised, Falls
 
 torch = pytest.importorskip("torch")
 
@@ -89,3 +90,15 @@ def test_gradients_fall_along_a_ramp_as_plain_torch_has_them(
     """One power of the index for each division by `A`, none where the decay only turns (docs/theory.md, Ramps)."""
     sizes, slopes = (f(ramp, discretisation, shared, moved) for f in (derived, measured))
     assert {name: float(size) for name, size in sizes.items()} == pytest.approx(slopes, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("falls", "steep"),
+    [([Falls(0, -2, 0)], True), ([Falls(0, 0, -1)], True), ([Falls(2, 2, 4), FLAT], False), ([FLAT, Falls(2, 4, 1)], True)],
+)  # fmt: skip
+def test_a_small_step_alone_sees_a_derivative_that_is_larger_than_the_function(
+    falls: list[Falls], steep: bool, monkeypatch: pytest.MonkeyPatch
+):
+    law = Discretised(FLAT)
+    monkeypatch.setattr(law, "_falls", lambda *_: falls)
+    assert law.steep(None, None, []) == steep  # type: ignore[arg-type]
