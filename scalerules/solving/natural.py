@@ -30,7 +30,8 @@ def natural_sizes(problem: Problem) -> Vectors:
 
     So does a matrix that is normalised. Only the product has an effect, and the factor is what should not be smaller
     than it has to be. A vector of weights that is read through a matrix of weights alone (a learnt query) is like a
-    value: of size 0. No larger is a matrix that is read twice in a row, of which only the product with itself counts.
+    value: of size 0, and the matrix passes that on. No larger is a matrix that is read twice in a row, of which only
+    the product with itself counts.
     """
     plan, scales = problem.plan, tuple(problem.direction)
     growths = Point(problem.graph, problem.direction, {}).constants(scales)
@@ -53,7 +54,7 @@ def natural_sizes(problem: Problem) -> Vectors:
         multilinear = law_of(site.op).multilinear
         if multilinear and not site.inputs and len(parameters) > 1:
             alone = [held for held in parameters if set(held.fan_in) == set(held.axes)]
-            sizes.update({("init", held.name): zero for held in alone})
+            sizes.update({("init", held.name): zero if held in alone else even(held) for held in parameters if alone})
         before = frozenset(key for source in site.inputs for key in matrices.get(source, ()))
         if law_of(site.op).passes:
             matrices[site.key] = before

@@ -1,5 +1,5 @@
 """What code of users showed: choices by a value itself, complex numbers in parts, blocks that stand in no list, gains
-behind normalised queries, distances, rounding.
+behind normalised queries, distances, rounding, learnt queries.
 """
 
 from __future__ import annotations
@@ -133,6 +133,26 @@ class Near(nn.Module):
 def test_distances_of_rounded_features_derive() -> None:
     solution = sr.derive(sr.trace(Near, WIDTH, (torch.ones(4, 5),) * 3), optimizer="adamw")
     assert all(-2 <= rule.lr["width"] <= 0 for rule in solution.parameters.values())
+
+
+class Queried(nn.Module):
+    """Learnt queries through `nn.MultiheadAttention`, as object queries and latents are read."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.stem, self.last = nn.Linear(5, width), nn.Linear(width, 3)
+        self.queries, self.attention = nn.Parameter(torch.randn(6, width)), nn.MultiheadAttention(width, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.stem(x)
+        return self.last(self.attention(self.queries[:, None].expand(-1, x.shape[1], -1), h, h)[0])
+
+
+def test_a_matrix_that_learnt_queries_are_read_through_is_a_hidden_one() -> None:
+    solution = sr.derive(sr.trace(Queried, WIDTH, torch.ones(7, 2, 5)), optimizer="adamw")
+    rule = solution["attention.in_proj_weight[0:width, :]"]
+    assert (str(rule.init), str(rule.lr)) == ("width^(-1/2)", "width^-1")
+    assert [factor["width"] for factor in solution.multipliers.values()] == [-1]
 
 
 class Scaled(nn.Module):
