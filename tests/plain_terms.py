@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from scalerules.terms.pieces import Labels
-from scalerules.terms.term import KEPT, MOST_SOURCES, SUMMABLE, Mirror, Profile, Term
+from scalerules.terms.term import KEPT, MOST_SOURCES, SUMMABLE, Fresh, Mirror, Profile, Term
 
 GROWTHS = {"n": 16, "s": 8, "m": 12}
 VALUES = {("growth", axis): growth for axis, growth in GROWTHS.items()} | {("lr", "W"): 1}
@@ -39,7 +39,7 @@ class Pair(NamedTuple):
     degree: int
     signs: tuple[int, ...]
     profile: Profile | None
-    matrix: str | None
+    matrix: Fresh | None
 
 
 def base(rng: random.Random, axes: int, sizes: Sequence[int], decays: bool, many: float) -> Term:
@@ -53,7 +53,7 @@ def base(rng: random.Random, axes: int, sizes: Sequence[int], decays: bool, many
     log = rng.choice((0, 0, 1)) if any(profile) else 0
     made = Term(size, tuple(sources), (), shift, profile=profile if any(profile) else None, log=log)
     if axes and rng.random() < 0.4:
-        made.mirror = Mirror("W", rng.choice((A, B, C, D)), made, (), ())
+        made.mirror = Mirror(Fresh("W", D), rng.choice((A, B, C, D)), made, (), (), made)
     return made
 
 

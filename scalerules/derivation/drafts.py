@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from scalerules.passes.events import Told
 from scalerules.solution.derivation import KINDS, Linear, Sum
-from scalerules.terms.term import Raised, Symbol, Term
+from scalerules.terms.term import Mirrored, Raised, Symbol, Term
 
 Place = tuple[int, int]
 """Where a term was told (the application), and its identity."""
@@ -106,7 +106,7 @@ def law_of(term: Term, passed: Callable[[Term], bool]) -> Law:
             law.adds[symbol] = law.adds.get(symbol, Fraction(0)) + share * value
             if symbol[0] == "growth" and share * value and not leaf:
                 law.sums.append(Sum(symbol[1], _how(top, share * value), share * value))
-        law.mirror = law.mirror or (bool(top.minus) and len(top.parents) == 4 and top.parents[2] is top.parents[3])
+        law.mirror = law.mirror or isinstance(top, Mirrored)
         stack += [(parent, -share, False) for parent in reversed(top.minus)]
         stack += [(parent, share, False) for parent in reversed(top.parents)]
     return law

@@ -261,8 +261,8 @@ def reads_of(run: Run) -> dict[str, tuple[str, ...]]:
             found[site.key] = tuple(dict.fromkeys(k for key in found[site.key] for k in (key, *found.get(key, ()))))
     readers = Counter(key for site in run.plan.sites for key in {*site.operands})
     shared = {key for key in run.plan.parameters if readers[key] > 1}
-    return {key: tuple(dict.fromkeys((*keys, *(other for k in keys if k in shared for other in found[k]))))
-            for key, keys in found.items()}  # fmt: skip
+    more = {key: {other: None for k in keys if k in shared for other in found[k]} for key, keys in found.items()}
+    return {key: (*keys, *(other for other in more[key] if other not in keys)) for key, keys in found.items()}
 
 
 def event_place(rows: Rows, event: Event, term: Term) -> Place | None:

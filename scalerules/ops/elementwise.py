@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from scalerules.terms.contraction import contract, explicit
 from scalerules.terms.entrywise import entrywise
 from scalerules.terms.merging import largest, merged, rank, relative
-from scalerules.terms.pieces import Labels, Operand
-from scalerules.terms.term import KEPT, MOST_SOURCES, Term, decayed
+from scalerules.terms.pieces import Labels, Operand, Outer
+from scalerules.terms.term import KEPT, MOST_SOURCES, Fresh, Term, decayed
 
 from .forms import fitted
 from .functions import FUNCTIONS, Shape
@@ -98,10 +98,27 @@ class Elementwise:
 
     def push(self, point: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
         dx = fitted(point, explicit(point, v, site.labels[k]), site.labels[k], site.result)
-        return times(point, site.result, self.derivative(point, site, operands), dx)
+        moved = times(point, site.result, self.derivative(point, site, operands), dx)
+        scatter = self._scatter(point, site, operands)
+        known = [t for t in dx if scatter and t.signs[0] & scatter.signs[0]]
+        return merged([*moved, *_each(known, scatter)], point.reach) if known else moved
 
     def pull(self, point: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
-        return times(point, site.result, self.derivative(point, site, operands), d)
+        moved = times(point, site.result, self.derivative(point, site, operands), d)
+        scatter = self._scatter(point, site, operands)
+        return merged([*moved, *_each(d[:1] and [max(d, key=rank)], scatter)], point.reach) if scatter else moved
+
+    def _scatter(self, point: Point, site: Site, operands: Sequence[Operand]) -> Term | None:
+        """How far the derivative of an odd function of a random matrix scatters about its mean.
+
+        Squares are more than their mean: what they scatter by is a matrix of full rank, with signs of its own.
+        """
+        x = [t for piece in operands[0] if not isinstance(piece, Outer) for t in piece if t.matrix and t.matrix.both]
+        if self.shape.parity != "odd" or self.shape.homogeneous or not x:
+            return None
+        term, bit = max(x, key=rank), point.bit("scatter", site.key)
+        signs = (bit,) * len(site.result)
+        return Term(2 * term.size, signs, (term, term), matrix=Fresh(f"{site.key} scatter", bit))
 
     def _argument(self, point: Point, site: Site, operands: Sequence[Operand]) -> tuple[list[Term], list[Term]]:
         """The terms of the argument, and apart from them those that grow like a logarithm of the index."""
@@ -109,6 +126,15 @@ class Elementwise:
         if not self.shape.exponential:
             return x, []
         return [t for t in x if not t.ramp], [t for t in x if t.ramp]
+
+
+def _each(terms: Sequence[Term], by: Term | None) -> list[Term]:
+    """Terms times one that has their axes."""
+    return [
+        Term(t.size + by.size, tuple(x ^ y for x, y in zip(t.signs, by.signs, strict=True)), (t, by),
+             profile=t.profile, matrix=None if t.signs[0] & by.signs[0] else by.matrix)
+        for t in terms if by is not None
+    ]  # fmt: skip
 
 
 def _by_largest(terms: list[Term], x: list[Term]) -> list[Term]:

@@ -40,15 +40,25 @@ class Norm:
         return [] if top is None else [t.derived(size=t.size - top.size, minus=(top,)) for t in terms]
 
     def _linear(self, point: Point, site: Site, operands: Sequence[Operand], v: list[Term]) -> list[Term]:
-        direct = self._divided(v, operands, point, site)
         y = point.once(site.key, operands[0], lambda: self.value(point, site, operands))
         gone = told(site)
+        places = [site.result.index(label) for label in gone]
+        direct = self._divided([t for t in v if not _radial(t, y, places)], operands, point, site)
         left = tuple(label for label in site.result if label not in gone)
         along = contract(point, [(site.result, [y]), (site.result, [direct])], left)
         shift = tuple((("growth", axis_name(label)), Fraction(-1)) for label in gone)
         along = shifted(along, -sum(point.ticks(label) for label in gone), shift)
         radial = contract(point, [(site.result, [y]), (left, [along])], site.result)
         return merged([*direct, *radial], point.reach)
+
+
+def _radial(term: Term, y: list[Term], places: list[int]) -> bool:
+    """Whether a term is the random matrix that is normalised, rows of it longer or shorter: of that nothing is left."""
+    for known in y if places else ():
+        pairs = list(zip(term.signs, known.signs, strict=True))
+        if known.matrix and all(s == k if i in places else s & k == k for i, (s, k) in enumerate(pairs)):
+            return True
+    return False
 
 
 class Softmax(Elementwise):

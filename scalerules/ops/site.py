@@ -49,6 +49,7 @@ class Held:
 
     `fan_in` are its growing axes that the node that reads it sums over, `fan_out` those that it keeps; `matrix`: it has
     axes of both kinds, growing or not. `first`, `last`: no other matrix stands between it and the data, the outputs.
+    `woven`: it is read in the making of a weight, so that its gradient may be a matrix of full rank.
     """
 
     key: str
@@ -60,4 +61,5 @@ class Held:
     matrix: bool = False
     first: bool = False
     last: bool = False
+    woven: bool = False
     chosen: Chosen = ()

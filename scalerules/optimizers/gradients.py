@@ -8,7 +8,7 @@ from fractions import Fraction
 from scalerules.terms.contraction import explicit
 from scalerules.terms.pieces import Labels, Outer, Piece
 from scalerules.terms.point import Scope
-from scalerules.terms.term import Raised, Term, decayed
+from scalerules.terms.term import SUMMABLE, Raised, Term, decayed
 
 
 def traces(scope: Scope, labels: Labels, factors: Sequence[tuple[Labels, tuple[Term, ...]]]) -> tuple[Term, Term]:
@@ -58,23 +58,37 @@ def entries(scope: Scope, piece: Piece) -> Term | None:
     return Term(sum(t.size for t in tops), (), tuple(tops), profile=falls)
 
 
-def levelled_terms(terms: list[Term]) -> list[Term]:
-    """A sign-like rule makes all entries along an axis alike: profiles are counted from the largest term's."""
+def exponential(halves: int) -> bool:
+    """Whether entries fall exponentially along an axis: all but a few are nothing, and remain so in any update."""
+    return halves > SUMMABLE // 2
+
+
+def levelled_terms(terms: list[Term], whole: bool = False) -> list[Term]:
+    """A sign-like rule makes all entries along an axis alike: profiles are counted from the largest term's.
+
+    `whole`: it moves a matrix by its singular values, rows of zeros not at all.
+    """
     top = largest(terms)
     if top is None or top.profile is None:
         return terms
     flat = [0] * len(top.profile)
+    level = [0 if whole and exponential(g) else g for g in top.profile]
     return [
         t.derived(
-            profile=tuple(max(0, h - g) for h, g in zip(t.profile or flat, top.profile, strict=True)) or None,
+            profile=tuple(max(0, h - g) for h, g in zip(t.profile or flat, level, strict=True)) or None,
             mirror=None,
+            matrix=t.matrix,
         )
         for t in terms
     ]
 
 
 def explicit_if_summed(scope: Scope, outer: Outer) -> Piece:
-    """The gradient of a parameter that is shared along a growing axis is a sum over it: multiplied out."""
+    """The gradient of a parameter that is shared along a growing axis is a sum over it: multiplied out.
+
+    So is one that another matrix stands in, entry by entry.
+    """
     inside = {label for labels, _ in outer.factors for label in labels} - set(outer.labels)
     small = len(outer.labels) <= 1
-    return explicit(scope, [outer], outer.labels) if inside or small else outer
+    full = any(term.matrix for _, terms in outer.factors for term in terms)
+    return explicit(scope, [outer], outer.labels) if inside or small or full else outer

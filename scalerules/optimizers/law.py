@@ -15,11 +15,10 @@ from typing import Literal
 from scalerules.ops.law import Point
 from scalerules.ops.site import Held
 from scalerules.terms.pieces import Outer, Piece
-from scalerules.terms.point import Scope
 from scalerules.terms.term import Symbol, Term
 
 from .form import KINDS, Form, Formula, form
-from .gradients import entries, largest, levelled_terms, raised
+from .gradients import entries, exponential, largest, levelled_terms, raised
 from .powers import BEHIND, GRADIENT, READ, TOGETHER, WEIGHT, Resolved
 from .symbolic import Facts
 
@@ -153,15 +152,20 @@ class Optimizer:
         scaling = Scaling(factor, weight, resolved[0], dampings, resolved[1])
         if top is None or law.powers is None:
             return [], top, scaling
-        by = self._divided(self.rate(point, held, scaling), top, scaling)
-        return [_scaled(point, piece, by, law.levelled) for piece, t in tops if t is not None], top, scaling
+        rate = self.rate(point, held, scaling, top)
+        by = self._divided(rate, top, scaling)
+        pieces = [piece for piece, t in tops if t is not None]
+        if law.levelled:
+            pieces = [_levelled(piece, law.whole) for piece in pieces]
+        full = rate if law.whole and steady and held.woven else None
+        return [_scaled(point, held, piece, by, full) for piece in pieces], top, scaling
 
     def loss(self, point: Point, held: Held, seen: Term, top: Term, scaling: Scaling) -> Term:
         """What the update changes in the loss, to first order: update times gradient, summed over all entries.
 
         `seen` is the gradient as a step sees it, `top` that of which the update is made.
         """
-        rate = self.rate(point, held, scaling)
+        rate = self.rate(point, held, scaling, top)
         factor, levelled = None if self.steady else scaling.factor, self.form(facts_of(held)).levelled
         size, growths = rate.size + seen.size + (factor.size if factor else 0), list(rate.shift)
         for i, axis in enumerate(held.axes):
@@ -181,14 +185,19 @@ class Optimizer:
             return rate
         return Term(rate.size + factor.size - top.size, (), (factor,), rate.shift, (top,))
 
-    def rate(self, point: Point, held: Held, scaling: Scaling) -> Term:
-        """The learning rate and the powers of the axes."""
+    def rate(self, point: Point, held: Held, scaling: Scaling, top: Term | None = None) -> Term:
+        """The learning rate and the powers of the axes; of rows without a gradient (words not seen) none is long."""
         ticks = Fraction(point.unknown(self.unknown, held.name))
         shift: list[tuple[Symbol, Fraction]] = [((self.unknown, held.name), Fraction(1))]
         for name, power in scaling.powers.items():
             for axis in axes_of(held, name):
                 ticks += point.ticks(axis) * power
                 shift.append((("growth", axis), power))
+        whole = self.form(facts_of(held)).whole
+        for axis, halves in zip(held.axes, (top and top.profile) or (), strict=False):
+            if whole and exponential(halves):
+                ticks += Fraction(point.ticks(axis), 2)
+                shift.append((("growth", axis), Fraction(1, 2)))
         return Term(int(ticks), (), (), tuple(shift))
 
 
@@ -231,11 +240,31 @@ def _factor(powers: Resolved, terms: Mapping[str, Term]) -> Term:
     return Term(sum(part.size for part in parts), (), tuple(parts))
 
 
-def _scaled(scope: Scope, piece: Piece, factor: Term, levelled: bool) -> Piece:
+def _levelled(piece: Piece, whole: bool) -> Piece:
     if isinstance(piece, Outer):
-        factors = piece.factors
-        if levelled:
-            factors = tuple((labels, tuple(levelled_terms(list(terms)))) for labels, terms in factors)
-        return Outer(factors, piece.labels, factor)
-    terms = levelled_terms(piece) if levelled else piece
-    return [t.derived(size=t.size + factor.size, parents=(t, factor)) for t in terms]
+        factors = tuple((labels, tuple(levelled_terms(list(terms), whole))) for labels, terms in piece.factors)
+        return Outer(factors, piece.labels, piece.factor)
+    return levelled_terms(piece, whole)
+
+
+def _scaled(point: Point, held: Held, piece: Piece, by: Term, rate: Term | None) -> Piece:
+    """A piece of the update: the gradient times what it is multiplied by.
+
+    `rate`: singular values are made alike, those of a part of full rank too; they are as many as its shorter side is
+    long, where those of another part are few.
+    """
+    if isinstance(piece, Outer):
+        return Outer(piece.factors, piece.labels, by)
+    full = None if rate is None else largest(t for t in piece if t.matrix and t.matrix.both)
+    if rate is None or full is None:
+        return [t.derived(size=t.size + by.size, parents=(t, by)) for t in piece]
+    sides = [tuple(axis for axis in axes if axis != held.depth) for axes in (held.fan_in, held.fan_out)]
+    short = min(sides, key=lambda axes: sum(point.ticks(axis) for axis in axes))
+    size = rate.size + sum(point.ticks(axis) for axis in short) // 2 - full.size
+    shift = tuple((("growth", axis), Fraction(1, 2)) for axis in short)
+    return [
+        t.derived(size=t.size + size, parents=(t, rate), shift=shift, minus=(full,))
+        if t.matrix and t.matrix.both
+        else t.derived(size=t.size + by.size, parents=(t, by))
+        for t in piece
+    ]

@@ -18,6 +18,9 @@ from scalerules.terms.pieces import Labels, axis_name
 BEFORE = ""
 """The key of the step before, in the steps of a product."""
 
+_Read = tuple[str, Labels]
+"""A parameter, or what was made of some, and its labels."""
+
 
 @dataclass(frozen=True)
 class _Product:
@@ -56,7 +59,7 @@ def through_weights(
                 opened = _apart(site, _products(site, seen, site.result))
                 for part in opened:
                     if law_of(part.op).multilinear:
-                        held.update(_read_along(part, held, weights))
+                        held.update(_read_along(_met(part, site, weights), held, weights))
             elif site.inputs and len(site.parameters) == 1:
                 linear[site.key] = _multiplied(site, [None] * len(site.inputs), site.result)
         read += opened
@@ -148,44 +151,87 @@ def _multiplied(site: Site, chosen: Sequence[_Product | None], result: Labels) -
 
 
 def _apart(site: Site, products: Sequence[_Product]) -> list[Site]:
-    """A contraction with a weight as the sum of its products, each read one factor after the other."""
+    """A contraction with a weight as the sum of its products, each read one factor after the other.
+
+    All are one map: how much a parameter contributes is asked behind it.
+    """
     parts: list[Site] = []
     ends: list[str] = []
     for one in products:
+        keys: dict[str, str] = {}
         for part in _steps(site, one):
             name = f"{site.name}.{part.name}"
             while any(name == other.name for other in parts):
                 name += "'"
-            inputs = tuple(parts[-1].key if key == BEFORE else key for key in part.inputs)
-            parts.append(replace(part, key=name + site.key[len(site.name) :], name=name, inputs=inputs))
+            inputs = tuple(keys.get(key, key) for key in part.inputs)
+            keys[part.key] = name + site.key[len(site.name) :]
+            parts.append(replace(part, key=keys[part.key], name=name, inputs=inputs, asked=False, carries=True))
         ends.append(parts[-1].key)
     if len(ends) > 1:
         return [*parts, replace(site, op="add", inputs=tuple(ends), parameters=(), labels=(site.result,) * len(ends))]
-    return [*parts[:-1], replace(parts[-1], key=site.key, name=site.name)]
+    return [*parts[:-1], replace(parts[-1], key=site.key, name=site.name, asked=site.asked, carries=site.carries)]
 
 
 def _steps(site: Site, one: _Product) -> Iterator[Site]:
     """A product of a value with parameters in the order in which it meets them, so that few axes are open; the factors.
 
-    Each is called after what it reads beside the one before.
+    What multiplies others entry by entry is made first.
     """
-    inputs, reached, count = one.inputs, one.labels[: len(one.inputs)], len(one.inputs)
-    left, copy = list(zip(one.parameters, one.labels[count:], strict=True)), site.key[len(site.name) :]
+    inputs, reached = one.inputs, one.labels[: len(one.inputs)]
+    left: list[_Read] = list(zip(one.parameters, one.labels[len(inputs) :], strict=True))
+    if len(inputs) == 1:
+        for group, result in _entrywise(one, left):
+            made = _step(site, (), (), group, result)
+            yield replace(made, judged=False, makes=True)
+            left = [*_without(left, group), (made.key, result)]
     while True:
-        taken, result = left, site.result
-        if count == 1 and len(left) > 1:
-            results = [_open((*reached, each[1]), [x for x in left if x is not each], site.result) for each in left]
-            result = min(results, key=len)
-            taken = [left[results.index(result)]]
-        left = [each for each in left if all(each is not other for other in taken)]
-        keys, labels = tuple(key for key, _ in taken), tuple(labels for _, labels in taken)
-        name = (*keys, *inputs)[0].removeprefix("@").removesuffix(copy)
-        yield replace(site, name=name, inputs=inputs, parameters=keys, labels=(*reached, *labels), result=result)
+        taken, result = _next(left, reached, site.result) if len(inputs) == 1 else (left, site.result)
+        yield replace(_step(site, inputs, reached, taken, result), key=BEFORE)
+        left, inputs, reached = _without(left, taken), (BEFORE,), (result,)
         if not left:
             break
-        inputs, reached = (BEFORE,), (result,)
     for scale in one.scales:
-        yield replace(scale, inputs=(BEFORE,), parameters=(), labels=(site.result,), result=site.result)
+        yield replace(scale, key=BEFORE, inputs=(BEFORE,), parameters=(), labels=(site.result,), result=site.result)
+
+
+def _next(left: Sequence[_Read], reached: Sequence[Labels], result: Labels) -> tuple[Sequence[_Read], Labels]:
+    """What a value meets next, all that has the same axes together, and the labels that it has then."""
+    if not left:
+        return left, result
+    opened = [_open((*reached, each[1]), _without(left, [each]), result) for each in left]
+    first = left[opened.index(min(opened, key=len))]
+    taken = [each for each in left if {*each[1]} == {*first[1]}]
+    rest = _without(left, taken)
+    return taken, _open((*reached, first[1]), rest, result) if rest else result
+
+
+def _step(site: Site, inputs: Sequence[str], reached: Sequence[Labels], taken: Sequence[_Read], result: Labels) -> Site:
+    """One step of a product, called after what it reads beside the one before."""
+    held = [each for each in taken if each[0].startswith("@")]
+    made = [each for each in taken if each not in held]
+    keys, values = tuple(key for key, _ in held), (*inputs, *(key for key, _ in made))
+    name = (*keys, *values)[0].rpartition("@")[2].removesuffix(site.key[len(site.name) :])
+    labels = (*reached, *(labels for _, labels in (*made, *held)))
+    key = " ".join(("made", *keys))
+    return replace(site, key=key, name=name, inputs=values, parameters=keys, labels=labels, result=result)
+
+
+def _without(these: Sequence[_Read], gone: Sequence[_Read]) -> list[_Read]:
+    return [each for each in these if all(each is not other for other in gone)]
+
+
+def _entrywise(one: _Product, parameters: Sequence[_Read]) -> Iterator[tuple[list[_Read], Labels]]:
+    """Products of parameters that others multiply along two axes, entry by entry, and their labels."""
+    outside = set(one.result).union(*one.labels[: len(one.inputs)])
+    groups: list[list[_Read]] = []
+    for each in parameters:
+        joined = [group for group in groups if any(({*each[1]} & {*labels}) - outside for _, labels in group)]
+        groups = [group for group in groups if group not in joined] + [[each, *(x for group in joined for x in group)]]
+    shown = [[x for x in dict.fromkeys(x for _, labels in group for x in labels) if x in outside] for group in groups]
+    for number, (group, labels) in enumerate(zip(groups, shown, strict=True)):
+        others = shown[:number] + shown[number + 1 :]
+        if len(group) > 1 and any(len({*labels} & {*other}) > 1 for other in others):
+            yield group, tuple(labels)
 
 
 def _open(labels: Sequence[Labels], left: Sequence[tuple[str, Labels]], result: Labels) -> Labels:
@@ -210,21 +256,34 @@ def _word(label: str) -> str:
     return label.partition("|")[2]
 
 
+def _met(part: Site, site: Site, weights: frozenset[str]) -> Site:
+    """A part of a product as the values of a site meet it."""
+    if not part.makes:
+        return part
+    values = [(key, labels) for key, labels in zip(site.inputs, site.labels, strict=False) if key not in weights]
+    result = tuple(label for label in part.result if label in site.result)
+    labels = (*(labels for _, labels in values), *part.labels)
+    return replace(part, inputs=tuple(key for key, _ in values), labels=labels, result=result)
+
+
 def _read_along(site: Site, parameters: Mapping[str, Held], weights: frozenset[str]) -> dict[str, Held]:
     """Fan-in and fan-out of the parameters of a product, as the data meet them one after the other."""
     count = len(site.inputs)
     data = [labels for key, labels in zip(site.inputs, site.labels, strict=False) if key not in weights]
     reached = {label for labels in data for label in labels}
-    left = list(zip(site.parameters, site.labels[count:], strict=True))
+    left: list[_Read] = list(zip(site.parameters, site.labels[count:], strict=True))
     found: dict[str, Held] = {}
     while left:
-        key, labels = next((p for p in left if any(x in reached and x not in site.result for x in p[1])), left[0])
-        left.remove((key, labels))
+        _, labels = next((p for p in left if any(x in reached and x not in site.result for x in p[1])), left[0])
+        alike = [key for key, other in left if {*other} == {*labels}]  # what stands beside it, entry by entry
+        left = [(key, other) for key, other in left if key not in alike]
         later = {label for _, other in left for label in other}
         new = tuple(label for label in labels if label not in reached)
         summed = [x for x in labels if x in reached and x not in site.result and (new or x not in later)]
         reached.update(labels)
         fan_in, fan_out = tuple(map(axis_name, summed)), tuple(map(axis_name, new))
-        known = parameters[key]
-        found[key] = replace(known, fan_in=fan_in, fan_out=fan_out, matrix=known.matrix or bool(fan_in and fan_out))
+        for key in alike:
+            known = parameters[key]
+            matrix = known.matrix or bool(fan_in and fan_out)
+            found[key] = replace(known, fan_in=fan_in, fan_out=fan_out, matrix=matrix)
     return found

@@ -7,7 +7,7 @@ from typing import Any
 
 from scalerules.ops.site import Held, Site
 from scalerules.terms.pieces import axis_name
-from scalerules.terms.term import SUMMABLE, Shift, Step, Term
+from scalerules.terms.term import SUMMABLE, Fresh, Shift, Step, Term
 
 from .masks import root
 from .state import State, lowered
@@ -64,7 +64,8 @@ def _random(state: State, held: Held) -> Term:
     zeros, shift = root(*state.point.density(held.name))
     size = state.point.unknown("init", held.name) + zeros
     drawn: Shift = ((("init", held.name), Fraction(1)), *shift)
-    matrix = held.key if len(held.axes) > 1 else None
+    both = len(held.axes) > 1 + bool(held.depth)
+    matrix = Fresh(held.key, bit, both) if len(held.axes) > 1 else None
     return Term(size, (bit,) * len(held.axes), (), drawn, matrix=matrix)
 
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from scalerules.terms.pieces import Outer, Piece
 from scalerules.terms.point import Scope
-from scalerules.terms.term import Shift, Term
+from scalerules.terms.term import Fresh, Shift, Term
 
 HALF = Fraction(1, 2)
 
@@ -27,7 +27,7 @@ def masked(scope: Scope, key: str, axes: int, pieces: Sequence[Piece], density: 
     """The pieces of an update of the parameter `key`, of `axes` growing axes, under its mask."""
     ticks, shift = root(*density)
     bit = scope.bit("mask", key)
-    mask = Term(ticks, (bit,) * axes, (), shift, matrix=f"{key} mask" if axes > 1 else None)
+    mask = Term(ticks, (bit,) * axes, (), shift, matrix=Fresh(f"{key} mask", bit) if axes > 1 else None)
     kept: list[Piece] = []
     for piece in pieces:
         if isinstance(piece, Outer):

@@ -18,7 +18,8 @@ class Plan:
 
     `weights`: keys of the sites without data that are weights. `idle`: free factors that are no freedom, each with the
     names of the parameters that stand in front of it alone. `picked`: keys of the outputs of which the loss picks one
-    entry along their last label, and of what makes them entry by entry.
+    entry along their last label, and of what makes them entry by entry. `twins`: the names of matrices of which only
+    the product has an effect.
     """
 
     sites: tuple[Site, ...]
@@ -27,6 +28,7 @@ class Plan:
     weights: frozenset[str] = frozenset()
     idle: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     picked: frozenset[str] = frozenset()
+    twins: frozenset[frozenset[str]] = frozenset()
 
     @cached_property
     def _inner(self) -> frozenset[str]:

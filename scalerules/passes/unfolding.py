@@ -25,7 +25,7 @@ from .joined_axes import parts_apart
 from .judged import idle_factors, judged_sites, picked_sites
 from .plan import Plan
 from .routing import choices, chosen_only
-from .weights import bends, weights_of
+from .weights import bends, twins_of, weights_of, woven_in
 
 COPIES = ("", "'")
 
@@ -44,6 +44,7 @@ def unfold(graph: Graph, growing: frozenset[str]) -> Plan:
     fixed = {
         key for key, held in plan.parameters.items() if graph.parameters[held.name].init not in ("normal", "zeros")
     }
+    weights |= {site.key for site in opened if site.makes}
     sites = [
         replace(site, judged=site.judged and (site.key in making or bends(site)), carries=True, makes=True)
         if site.key in weights | making
@@ -55,11 +56,14 @@ def unfold(graph: Graph, growing: frozenset[str]) -> Plan:
         held = {name: data.axes for name, data in graph.parameters.items()}
         sites = [replace(site, chosen=_among(axes.get(site.name, ()), routed)) for site in sites]
         parameters = {key: replace(h, chosen=_among(held[h.name], routed)) for key, h in parameters.items()}
+    woven = woven_in(sites, weights)
+    parameters = {key: replace(held, woven=key in woven) for key, held in parameters.items()}
     idle = idle_factors(sites, parameters, _solved_for(graph))
+    twins = twins_of(sites, {k: h.name for k, h in parameters.items() if h.matrix and h.name in _random(graph)})
     picks = LOSSES[graph.loss].picks
     ends = {site.key: axis_name(site.result[-1]) for site in sites if site.result}
     classes = [key for name, key in outputs.items() if picks and ends.get(key) in graph.axes_of(name)[-1:]]
-    return Plan(tuple(sites), parameters, tuple(outputs.values()), weights, idle, picked_sites(sites, classes))
+    return Plan(tuple(sites), parameters, tuple(outputs.values()), weights, idle, picked_sites(sites, classes), twins)
 
 
 def _through(plan: _Unfolding, weights: frozenset[str]) -> dict[str, Held]:
@@ -75,6 +79,11 @@ def _solved_for(graph: Graph) -> frozenset[str]:
     """The parameters of which something is solved for that a factor behind them could stand in."""
     open_ = {name for name, held in graph.parameters.items() if held.init == "normal"}
     return frozenset(open_ | {name for name, held in graph.parameters.items() if held.init == "zeros" and held.trained})
+
+
+def _random(graph: Graph) -> frozenset[str]:
+    """The parameters that start random, whose size is solved for."""
+    return frozenset(name for name, held in graph.parameters.items() if held.init == "normal")
 
 
 def _among(axes: Sequence[str], routed: Mapping[str, str]) -> Chosen:

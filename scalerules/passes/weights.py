@@ -5,7 +5,9 @@ Such a node is no value but a weight: what reads it is linear in it, so its own 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import product
 
 from scalerules.ops.elementwise import Elementwise
 from scalerules.ops.normalise import Norm
@@ -42,6 +44,39 @@ def _as_matrix(reader: Site, key: str, free: set[str], weights: set[str], homoge
     operands, result = reader.node.labels()
     here = [set(operands[k]) for k, source in enumerate(reader.inputs) if source == key]
     return all(words & set(result) and words - set(result) for words in here)
+
+
+def twins_of(sites: Sequence[Site], matrices: Mapping[str, str]) -> frozenset[frozenset[str]]:
+    """The names of matrices that nothing else reads and of which only the product has an effect, set by set.
+
+    `matrices`: names by key. They multiply each other before data meet them, or the same entries of a value.
+    """
+    uses = Counter(key for site in sites for key in site.parameters)
+    of: dict[str, list[frozenset[str]]] = {}
+    found: set[frozenset[str]] = set()
+    for site in sites:
+        law, own = law_of(site.op), [k for k in site.parameters if uses[k] == 1 and k in matrices]
+        before = [of.get(key, [frozenset[str]()]) for key in site.inputs]
+        if law.multilinear:
+            groups = [frozenset(own).union(*parts) for parts in product(*before)]
+        elif law.linear or law.passes or site.op == "add":
+            groups = [*(group for part in before for group in part), *(frozenset([key]) for key in own)]
+        else:
+            groups = []
+        if site.makes:
+            of[site.key] = groups
+        found.update(groups if site.makes or law.multilinear else ())
+    named = {frozenset(matrices[key] for key in group) for group in found}
+    return frozenset(group for group in named if len(group) > 1 and not any(group < other for other in named))
+
+
+def woven_in(sites: Sequence[Site], weights: frozenset[str]) -> frozenset[str]:
+    """The keys of the parameters that make weights, or meet data together with another matrix."""
+    together = (
+        site for site in sites
+        if site.makes or (law_of(site.op).multilinear and (len(site.parameters) > 1 or weights & {*site.inputs}))
+    )  # fmt: skip
+    return frozenset(key for site in together for key in site.parameters)
 
 
 def bends(site: Site) -> bool:

@@ -87,7 +87,8 @@ def law(row: Mapping[str, Any], adds: Linear, rows: Mapping[str, Any], reads: Ma
         if not there or (itself and row["law"] != "mirror") or parent["of"] not in around:
             return f"{row['at']} does not read {parent['of']} there ({parent['row']})"
     normed = dict.fromkeys(("rms_norm", "layer_norm"), (-1,)) | {"gradient": (-1, 1, 2)}
-    powers = ({"product": (1,), "mirror": (2,), "update": adds.values()} | normed).get(row["law"], (1, 2))
+    twice = (1, 2) if len(around) < len(reads[row["at"]]) else (1,)
+    powers = ({"product": twice, "mirror": (1, 2), "update": adds.values()} | normed).get(row["law"], (1, 2))
     for name, share in ((name, share) for name, share in adds.items() if name[0] in "acmu"):
         if not {name[2:], name[2:] + "'"} & around or share not in (powers if name[0] == "a" else (1,)):
             return f"{row['at']} does not read {name}, {share} times"

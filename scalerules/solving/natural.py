@@ -62,9 +62,8 @@ def natural_sizes(problem: Problem) -> Vectors:
             matrices[site.key] = frozenset(site.parameters)
             again = [plan.parameters[key].name for key in before.intersection(site.parameters)]
             sizes.update({("init", name): zero for name in again})
-        factors = [held for held in parameters if held.matrix]
-        if site.key in normed or (multilinear and site.inputs and len(factors) > 1):
-            sizes.update({("init", held.name): even(held) for held in factors})
+        if site.key in normed:
+            sizes.update({("init", held.name): even(held) for held in parameters if held.matrix})
         if site.node.free or (_passes_sizes(site) and any(key in reached for key in site.inputs)):
             reached.add(site.key)
             sizes.update({("init", held.name): even(held) for held in parameters if not site.node.free})

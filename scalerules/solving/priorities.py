@@ -19,7 +19,7 @@ from .equations import Vectors
 from .natural import natural_sizes, necks
 from .problem import Problem
 
-AIMS = ("own", "full", "least")
+AIMS = ("own", "full", "least", "even")
 """What is made large beside the unknowns: own contributions, those inside a block, the least of several."""
 
 
@@ -48,6 +48,7 @@ def priorities(problem: Problem, given: Vectors) -> list[Aim]:
     owns = [("own", name) for name in names.trained]
     hidden = [symbol for symbol in inits if symbol[1] in names.hidden]
     early = [symbol for symbol in inits if symbol[1] not in names.late]
+    even = [("even", name) for name, alike in twins(problem.plan).items() if all(("init", n) in inits for n in alike)]
     least = [("least", "sum")] if summands(problem.plan) else []
     evenly = [("least", "rate")] if problem.opened else []
     inside = [("full", name) for name in names.trained if name in problem.depths]
@@ -55,6 +56,7 @@ def priorities(problem: Problem, given: Vectors) -> list[Aim]:
 
     order: list[tuple[Iterable[Symbol], bool, str]] = [
         (least, problem.isolated, "no term of a sum is left behind to make room for another one"),
+        (even, problem.isolated, "matrices of which only the product has a size are as large as each other"),
         (early, problem.isolated, "initial sizes of hidden values follow from the values at initialisation alone"),
         (owns, True, "every parameter learns: its own contribution reaches size 0"),
         (least, True, "no term of a sum is left behind to make room for another one"),
@@ -62,6 +64,7 @@ def priorities(problem: Problem, given: Vectors) -> list[Aim]:
         (names.joins, join, "multipliers of the sum over depth come first, and are used for depth only"),
         (names.alone, join, "other multipliers do not make up for depth"),
         (inside, join, "contributions are large inside their own block too"),
+        (even, True, "matrices of which only the product has a size are as large as each other"),
         (early, True, "initial sizes of hidden values, and of what is read into them"),
         ([*names.alone, *names.joins], True, "multipliers are no smaller than they have to be"),
         (inits, True, "what has no growing axis behind it (logits, router scores) may start below size 0"),
@@ -82,6 +85,11 @@ def unmet_rates(problem: Problem) -> Vectors:
     lengths = problem.graph.lengths.values()
     top = max((length.growth(problem.direction) for length in lengths), default=Fraction(1))
     return {("lr", name): _along(problem, -8 * top) for name in _Names(problem).trained}
+
+
+def twins(plan: Plan) -> dict[str, list[str]]:
+    """The parameters that start as large as each other, by a name for them."""
+    return {" ".join(sorted(alike)): sorted(alike) for alike in plan.twins}
 
 
 def summands(plan: Plan) -> list[str]:

@@ -18,7 +18,7 @@ from scalerules.terms.term import Symbol
 
 from .equations import Equation, Inequality, Vectors, allowance_of, own_contributions, unknowns_of, vector_of
 from .natural import idle_factors
-from .priorities import AIMS, priorities, summands, unmet_rates
+from .priorities import AIMS, priorities, summands, twins, unmet_rates
 from .problem import BEYOND, Problem, Solved, Unsolvable
 from .programme import Infeasible, Programme
 
@@ -77,6 +77,15 @@ class _Solver:
             f"least {event.site}": self._opposite(event.form, ("least", "sum"), run)
             for event in events
             if any(symbol in self.upper for symbol in event.form)
+        }
+
+    def _even(self, run: Run) -> dict[str, Inequality]:
+        """No matrix is small to make room for another one of which only the product with it has a size."""
+        return {
+            f"even {name} {twin}": self._opposite({("init", twin): Fraction(1)}, ("even", name), run)
+            for name, alike in twins(self.plan).items()
+            if ("even", name) in self.upper
+            for twin in alike
         }
 
     def solve(self) -> Solved:
@@ -229,7 +238,7 @@ class _Solver:
             rows[name] = self._opposite(equation.form, ("own", parameter), run)
             if ("full", parameter) in self.upper:
                 rows[f"full {name}"] = self._opposite(equation.event.form, ("full", parameter), run)
-        rows.update(self._least(run))
+        rows.update({**self._least(run), **self._even(run)})
         programme = Programme(upper)  # type: ignore[arg-type]
         try:
             _satisfy(programme, rows)

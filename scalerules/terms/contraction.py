@@ -15,7 +15,7 @@ from .images import image_of
 from .merging import merged, profiled
 from .pieces import Labels, Operand, Outer
 from .point import Scope
-from .products import inner, products, scaled
+from .products import inner, knows, products, scaled
 from .term import Term
 
 
@@ -67,11 +67,14 @@ def _times(terms: list[Term], factors: list[Term]) -> list[Term]:
     if not factors:
         return terms
     extra = sum(factor.size for factor in factors)
-    return [t.derived(size=t.size + extra, parents=(t, *factors)) for t in terms]
+    return [t.derived(size=t.size + extra, parents=(t, *factors), matrix=t.matrix) for t in terms]
 
 
 def _contract_flat(scope: Scope, flat: list[tuple[Labels, list[Term]]], result: Labels) -> list[Term]:
-    """Pairwise contraction: always the pair that sums an axis away soonest, fresh matrices last."""
+    """Pairwise contraction: always the pair that sums an axis away soonest, fresh matrices last.
+
+    Fresh matrices of the same axes come first, and one of which no axis is left is applied to one side at a time.
+    """
     if not all([terms for _, terms in flat]):
         return []
     for index in _alone(tuple([labels for labels, _ in flat]), result):
@@ -90,6 +93,7 @@ def _contract_flat(scope: Scope, flat: list[tuple[Labels, list[Term]]], result: 
             t.derived(
                 signs=tuple(t.signs[i] for i in order),
                 profile=t.profile and tuple(t.profile[i] for i in order),
+                matrix=t.matrix,
             )
             for t in terms
         ]
@@ -119,12 +123,17 @@ def _best_pair(flat: list[tuple[Labels, list[Term]]], result: Labels) -> tuple[i
     if len(flat) == 2:
         return 0, 1
 
-    def cost(i: int, j: int) -> tuple[int, int, int]:
+    matrices = [k for k, (_, terms) in enumerate(flat) if any(term.matrix for term in terms)]
+
+    def cost(i: int, j: int) -> tuple[bool, bool, bool, int, int]:
         outside = set(result).union(*(labels for k, (labels, _) in enumerate(flat) if k not in (i, j)))
-        joint = {*flat[i][0], *flat[j][0]}
-        gone = len(joint - outside)
-        fresh = any(term.matrix for part in (flat[i], flat[j]) for term in part[1])
-        return (fresh, -gone, len(joint))
+        left, right = {*flat[i][0]}, {*flat[j][0]}
+        gone = len((left | right) - outside)
+        fresh = i in matrices or j in matrices
+        entrywise = fresh and left == right
+        others = [{*labels} for k, (labels, _) in enumerate(flat) if k not in (i, j) and k in matrices]
+        closes = any(labels <= left | right and labels.isdisjoint(result) for labels in others)
+        return (closes and left.isdisjoint(right), fresh and not entrywise, not entrywise, -gone, len(left | right))
 
     pairs = [(i, j) for i in range(len(flat)) for j in range(i + 1, len(flat))]
     return min(pairs, key=lambda pair: cost(*pair))
@@ -137,11 +146,11 @@ def _pair(
     keep: Labels,
 ) -> tuple[Labels, list[Term]]:
     (la, a), (lb, b) = left, right
-    if len(a) == 1 and a[0].matrix:
+    if any([t.matrix for t in a]) and (len(a) == 1 or not any([t.matrix for t in b])):
         (la, a), (lb, b) = (lb, b), (la, a)
     gone, result, through = _parted(la, lb, keep)
-    if through and len(b) == 1 and b[0].matrix:
-        return result, merged(image_of(scope, la, a, lb, b[0], result), scope.reach)
+    if through and any([t.matrix for t in b]):
+        return result, merged(_images(scope, la, a, lb, b, gone, result), scope.reach)
     if not gone and not (la and lb) and len(b if la else a) == 1:
         return result, scaled(a, b, scope.reach)
     if len(la) == len(lb) == 1 and not profiled(a) and not profiled(b):
@@ -150,6 +159,23 @@ def _pair(
         if la == lb:
             return result, entrywise(a, b, scope.reach)
     return result, products(scope, la, a, lb, b, gone, result)
+
+
+def _images(
+    scope: Scope, la: Labels, a: list[Term], lb: Labels, b: list[Term], gone: Labels, result: Labels
+) -> list[Term]:
+    """Fresh matrices applied to what does not know them; what is made of one of them entry by entry does."""
+    terms: list[Term] = []
+    plain = [w for w in b if w.matrix is None]
+    if plain:
+        terms += products(scope, la, a, lb, plain, gone, result)
+    for w in b:
+        if w.matrix is not None:
+            inside = {*lb} <= {*la}
+            known, new = ([t for t in a if (inside and knows(t, w)) is which] for which in (True, False))
+            terms += products(scope, la, known, lb, [w], gone, result) if known else []
+            terms += image_of(scope, la, new, lb, w, result) if new else []
+    return terms
 
 
 @lru_cache(maxsize=1 << 12)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
 from .pieces import Labels, axis_name
 from .point import Scope
 from .sums import sum_law
-from .term import Mirror, Profile, Shift, Term
+from .term import Fresh, Mirror, Mirrored, Profile, Shift, Term
 
 Place = tuple[bool, int]
 """An axis of what an image was made of (True) or of the image, by its number."""
@@ -20,7 +20,11 @@ def image_of(scope: Scope, lx: Labels, x: list[Term], lw: Labels, w: Term, resul
 
     The mirror term: `W W^T z` is `s^g var(W) z`, `g` the growth of the axes summed over.
     """
-    bit = scope.bit("image", w.matrix, frozenset(lw.index(label) for label in lw if label in result))
+    matrix = w.matrix
+    if matrix is None:
+        return []
+    bit = scope.bit("image", matrix.name, frozenset(lw.index(label) for label in lw if label in result))
+    beside = {label: mask ^ matrix.source for label, mask in zip(lw, w.signs, strict=True)}
     rest = [lx.index(label) for label in result if label not in lw]
     laws: dict[Profile | None, _Law] = {}
     groups: dict[tuple[tuple[int, ...], Profile | None], list[tuple[int, _Law, Term]]] = {}
@@ -35,11 +39,30 @@ def image_of(scope: Scope, lx: Labels, x: list[Term], lw: Labels, w: Term, resul
     for (kept, profile), members in groups.items():
         size, law, top = max(members, key=lambda member: (member[0], -member[2].degree))
         others = iter(kept)
-        signs = tuple([bit if label in lw else next(others) for label in result])
-        image = Term(size, signs, (top, w), law.shift, profile=profile, log=law.log)
-        image.mirror = Mirror(str(w.matrix), bit, image, tuple([member[2] for member in members]), labels_z)
+        signs = tuple([bit ^ beside[label] if label in lw else next(others) for label in result])
+        full = top.matrix is not None and _full(scope, lx, lw, result)
+        fresh = Fresh(f"({top.matrix.name}.{matrix.name})", 0) if full and top.matrix else None
+        image = Term(size, signs, (top, w), law.shift, profile=profile, matrix=fresh, log=law.log)
+        made_of = tuple([_turned(member[2], lx, beside) for member in members])
+        image.mirror = Mirror(matrix, bit, image, made_of, labels_z, w)
         terms.append(image)
-    return [*terms, *_mirrored(scope, lx, x, lw, w, result)] if scope.coherent else terms
+    return [*terms, *_mirrored(scope, lx, x, lw, w, result, beside)] if scope.coherent else terms
+
+
+def _turned(term: Term, labels: Labels, beside: Mapping[str, int]) -> Term:
+    """A term with the signs of the rows or columns of a matrix that it meets."""
+    if not any([beside.get(label) for label in labels]):
+        return term
+    return term.derived(signs=tuple([s ^ beside.get(x, 0) for s, x in zip(term.signs, labels, strict=True)]))
+
+
+def _full(scope: Scope, lx: Labels, lw: Labels, result: Labels) -> bool:
+    """Whether the product of two fresh matrices is like one: the axis in between is as long as the shorter side."""
+    both = {*lx} & {*lw}
+    between, *sides = (
+        sum(scope.ticks(label) for label in labels) for labels in (both - {*result}, {*lx} - both, {*lw} - both)
+    )
+    return between >= min(sides) > 0 and {*lx} - both <= {*result}
 
 
 class _Law(NamedTuple):
@@ -66,26 +89,30 @@ def _law(scope: Scope, lx: Labels, x: Profile | None, lw: Labels, result: Labels
     return _Law(more, shift, log, profile if any(profile) else None)
 
 
-def _mirrored(scope: Scope, lx: Labels, x: Iterable[Term], lw: Labels, w: Term, result: Labels) -> list[Term]:
+def _mirrored(
+    scope: Scope, lx: Labels, x: Iterable[Term], lw: Labels, w: Term, result: Labels, beside: Mapping[str, int]
+) -> list[Term]:
     """What comes back of what was an image of this matrix, or of its transpose: along what the image was made of."""
     summed = [label for label in lw if label not in result]
     growth = sum(scope.ticks(label) for label in summed)
     shift = tuple((("growth", axis_name(label)), Fraction(1)) for label in summed)
     terms: list[Term] = []
-    for term in x:
+    for term in (_turned(t, lx, beside) for t in x):
         mirror = term.mirror
         places = _places(lx, term, lw, mirror, result) if mirror and mirror.matrix == w.matrix else None
         if mirror is None or places is None:
             continue
-        offset = term.size - mirror.image.size + 2 * w.size + growth
+        offset = term.size - mirror.image.size + w.size + mirror.by.size + growth
         untouched = [i for i, (_, position) in enumerate(mirror.labels) if position is None]
         now = [term.signs[place] for before, place in places if not before]
         for z in mirror.preimage:
             if [z.signs[i] for i in untouched] == now:
                 signs = tuple((z if before else term).signs[place] for before, place in places)
+                signs = tuple(mask ^ beside.get(label, 0) for mask, label in zip(signs, result, strict=True))
                 profile = tuple(_decay(z if before else term, place) for before, place in places)
                 kept = profile if any(profile) else None
-                terms.append(Term(z.size + offset, signs, (z, term, w, w), shift, (mirror.image,), kept))
+                parents = (z, term, w, mirror.by)
+                terms.append(Mirrored(z.size + offset, signs, parents, shift, (mirror.image,), kept))
     return terms
 
 

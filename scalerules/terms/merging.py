@@ -64,8 +64,8 @@ def merged(terms: Iterable[Term], reach: int) -> list[Term]:
 
 
 def uncrowded(terms: list[Term]) -> list[Term]:
-    """The terms of few sources, and the largest of those with many."""
-    crowd = [term for term in terms if crowded(term.signs)]
+    """The terms of few sources and fresh matrices, and the largest of those with many."""
+    crowd = [term for term in terms if term.matrix is None and crowded(term.signs)]
     if not crowd:
         return terms
     gone = {id(term) for term in sorted(crowd, key=rank, reverse=True)[KEPT:]}

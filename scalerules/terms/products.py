@@ -9,7 +9,7 @@ from .merging import Merged, merged, profiled, rank
 from .pieces import HALF, Labels, axis_name
 from .point import Scope
 from .sums import Axes, Part
-from .term import KEPT, Mirror, Profile, Shift, Term
+from .term import KEPT, Fresh, Mirror, Profile, Shift, Term
 
 
 def inner(scope: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
@@ -74,15 +74,35 @@ def products(
     best = _formed(axes, left, right) if result else _largest(axes, left, right)
     terms: list[Term] = []
     for (signs, profile), (size, log, _, remembers, x, y) in _uncrowded(best, scope.reach, axes):
-        fresh = None
-        if x.matrix and la == result and not any(y.signs):
-            fresh = x.matrix
-        elif y.matrix and lb == result and not any(x.signs):
-            fresh = y.matrix
+        fresh = _fresh(x, {*la} == {*result}, y, {*lb} == {*result})
         mirror = _remembered(x, y, axes.apart(remembers)) if remembers else None
         more = log - x.log - y.log
         terms.append(Term(size, axes.apart(signs), (x, y), axes.shift(x, y), (), profile, mirror, fresh, more))
     return merged(terms, scope.reach)
+
+
+def _fresh(x: Term, whole_x: bool, y: Term, whole_y: bool) -> Fresh | None:
+    """Whether the product of two terms, nothing of which is summed over, is a fresh matrix as one of them is.
+
+    `whole_x`, `whole_y`: it has the axes of this one. Of a matrix that is read for the second time it is none.
+    """
+    if x.matrix and y.matrix and whole_x and whole_y:
+        if x.matrix.name == y.matrix.name:
+            return None
+        name = " ".join(sorted((x.matrix.name, y.matrix.name)))
+        return Fresh(name, x.matrix.source ^ y.matrix.source)
+    for one, whole, other in ((x, whole_x, y), (y, whole_y, x)):
+        if one.matrix and whole and not (any(other.signs) and (not one.matrix.both or knows(other, one))):
+            return one.matrix
+    return None
+
+
+def knows(term: Term, fresh: Term) -> bool:
+    """Whether a term has to do with a fresh matrix: it carries a source of it."""
+    sources = fresh.matrix.source if fresh.matrix else 0
+    for mask in () if sources else fresh.signs:
+        sources |= mask
+    return any([mask & sources for mask in term.signs])
 
 
 def _formed(axes: Axes, left: list[Part], right: list[Part]) -> _Best:

@@ -50,15 +50,26 @@ class Step:
     of: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A random matrix that has not been applied to anything yet: its name, and its source on all axes (a product's: 0).
+
+    `both`: it has two axes beside that of depth, so it is still a matrix where rows and columns have signs.
+    """
+
+    name: str
+    source: int
+    both: bool = True
+
+
 class Term:
     """One term of a tensor.
 
     `size` in ticks. `signs`: for every growing axis a bit mask of the sources along it, modulo two. `profile`: for
     every growing axis `h` (in halves) of entries that decay like `i**-h`, or None. `parents` minus `minus` plus `shift`
-    is where the size comes from. `matrix` names the parameter when this is its fresh initial value over two or more
-    growing axes; `mirror` remembers of an image `W z` what `z` was. `log`: power of a logarithm that it carries
-    (what is given is what this step adds to that of the parents); `ramp`: entries that
-    grow like `log i` along the last axis.
+    is where the size comes from. `matrix`: it is fresh over two or more growing axes, up to signs of rows and columns;
+    `mirror` remembers of an image `W z` what `z` was. `log`: power of a logarithm that it carries (given is what this
+    step adds to the parents'); `ramp`: entries that grow like `log i` along the last axis.
     """
 
     __slots__ = (
@@ -75,7 +86,7 @@ class Term:
         minus: tuple[Term, ...] = (),
         profile: Profile | None = None,
         mirror: Mirror | None = None,
-        matrix: str | None = None,
+        matrix: Fresh | None = None,
         log: int = 0,
         ramp: bool = False,
     ) -> None:
@@ -110,7 +121,7 @@ class Term:
         minus: tuple[Term, ...] = (),
         profile: Profile | Literal["same"] | None = "same",
         mirror: Mirror | Literal["same"] | None = "same",
-        matrix: str | None = None,
+        matrix: Fresh | None = None,
     ) -> Term:
         """A term that follows from this one alone, with the given fields changed."""
         return Term(
@@ -182,13 +193,21 @@ class Raised(Term):
         self.base, self.power = base, power
 
 
+class Mirrored(Term):
+    """What a matrix gives back of what was its image: it is read twice."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """What an image `W z` (or of the transpose) was made of: the parameter, `z`, and on which axes of it they lie."""
+    """What an image `W z` (or of the transpose) was made of: `W`, `z`, and on which axes of it they lie."""
 
-    matrix: str
+    matrix: Fresh
     bit: int
     image: Term
     preimage: tuple[Term, ...]
     labels: tuple[tuple[str, int | None], ...]
     """For every growing axis of `z`: its label, and the position of the parameter's axis there (None: not on it)."""
+    by: Term
+    """The term of the matrix that made it."""

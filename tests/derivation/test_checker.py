@@ -110,7 +110,8 @@ LAWS: list[tuple[dict[str, Any], dict[str, Any], str | None]] = [
     (row(adds={"g_n": F(1, 2), "a_U": F(1)}), parent(), None),
     (row(adds={"g_n": F(1, 2), "a_W": F(2)}), parent(), "h does not read a_W, 2 times"),
     (row(adds={"g_n": F(1, 2), "a_W": F(2)}, law="mirror"), parent(), None),
-    (row(adds={"g_n": F(1, 2), "a_W": F(1)}, law="mirror"), parent(), "a_W, 1 times"),
+    (row(adds={"g_n": F(1, 2), "a_W": F(1)}, law="mirror"), parent(), None),  # once in the image that it is divided by
+    (row(adds={"g_n": F(1, 2), "a_W": F(3)}, law="mirror"), parent(), "a_W, 3 times"),
     (row(adds={"g_n": F(1, 2), "a_W": F(-1)}, law="rms_norm"), parent(), None),
     (row(adds={"g_n": F(1, 2), "a_W": F(-1)}, law="layer_norm"), parent(), None),
     (row(adds={"g_n": F(1, 2), "a_W": F(1)}, law="rms_norm"), parent(), "a_W, 1 times"),

@@ -21,7 +21,7 @@ from scalerules.ops.registry import LAWS, register, same_axes
 from scalerules.terms.contraction import contract, explicit
 from scalerules.terms.merging import largest, merged
 from scalerules.terms.pieces import Outer
-from scalerules.terms.term import KEPT, SUMMABLE, Term
+from scalerules.terms.term import KEPT, SUMMABLE, Fresh, Term
 
 UNIT = 8
 """Ticks per unit of size."""
@@ -62,7 +62,7 @@ def vector(sign: int, size: int = 0, profile: tuple[int, ...] | None = None) -> 
 
 def matrix(at: At, size: int, name: str = "W") -> list[list[Term]]:
     """A fresh Gaussian matrix with axes (m, n)."""
-    return [[Term(size, (D, D), matrix=name)]]
+    return [[Term(size, (D, D), matrix=Fresh(name, D))]]
 
 
 def sizes(terms: list[Term]) -> dict[tuple[int, ...], int]:
@@ -120,6 +120,21 @@ def test_fixed_axes_are_not_there_and_zero_stays_zero():
     assert contract(AT, [((), [[Term(1)]]), ((), [[Term(2)]])], ())[0].size == 3
     assert contract(AT, [(I, [[]]), (I, vector(A))], ()) == []
     assert contract(AT, [(I, [[]])], ()) == []
+
+
+def test_a_matrix_is_fresh_still_behind_linear_operations_on_it():
+    """Signs of rows and columns, another matrix entry by entry, a product with one of enough rank; not itself twice."""
+    at, both = At(n=UNIT, m=UNIT, k=UNIT, r=UNIT // 2), (*O, *I)
+    other = [[Term(0, (B, B), matrix=Fresh("V", B))]]
+    (turned,) = contract(at, [(both, matrix(at, 0)), (I, vector(A)), (O, vector(C))], both)
+    (product,) = contract(at, [(both, matrix(at, 0)), (both, other)], both)
+    assert turned.matrix == Fresh("W", D) and product.matrix == Fresh("V W", B ^ D)
+    assert contract(at, [(both, matrix(at, 0)), (both, matrix(at, 0))], both)[0].matrix is None
+    for between, full in (("k|k", True), ("r|k", False)):
+        (term,) = contract(at, [((*O, between), matrix(at, 0)), ((between, *I), other)], both)
+        assert (term.matrix is not None) is full
+    image, mirror = contract(at, [(I, vector(A ^ C)), (both, [[turned]])], O), UNIT // 2
+    assert [t.size for t in image] == [mirror] and image[0].signs[0] & C
 
 
 def test_a_fresh_matrix_makes_a_fresh_image():

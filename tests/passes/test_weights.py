@@ -16,9 +16,9 @@ AXES = {**MLP, "m": "width", "h": 2, "k": "width/2", "two": "2*width"}
 Make = Callable[[sr.Builder, str], str]
 
 
-def around(make: Make, output: str = "out m") -> sr.Graph:
+def around(make: Make, output: str = "out m", **axes: str | int) -> sr.Graph:
     """A perceptron whose hidden layer is what `make` does with the first activations."""
-    g = sr.Builder("around", axes=AXES)
+    g = sr.Builder("around", axes={**AXES, **axes})
     h = make(g, g.gelu(g.dense("W1", g.input("x", "batch in"), "n in")))
     return g.build(g.dense("W3", g.gelu(h, name="a2"), output))
 
@@ -195,4 +195,109 @@ def test_what_a_weight_in_the_making_contributes_is_asked_where_data_meet_it(
     found = {name: (solution[name].init["width"], solution[name].lr["width"]) for name in rules}
     assert found == {name: (Fraction(init), Fraction(lr)) for name, (init, lr) in rules.items()}
     assert (solution["W3"].init["width"], solution["W3"].lr["width"]) == (-1, -1)
+    solution.check()
+
+
+def matrices(g: sr.Builder, *shapes: str, init: str = "normal") -> tuple[str, ...]:
+    """Parameters `A`, `B`, `C`, `D` of these shapes."""
+    return tuple(g.parameter(name, shape, init) for name, shape in zip("ABCD", shapes, strict=False))
+
+
+def hadamard(g: sr.Builder, h: str) -> str:
+    a, b = matrices(g, "m n", "m n")
+    return product(g, h, g.einsum("w", "o i, o i -> o i", parameters=(a, b)))
+
+
+def loha(rank: str, nodes: bool = True) -> Make:
+    """`(A B) * (C D)`, in nodes of its own or in one with the data."""
+
+    def make(g: sr.Builder, h: str) -> str:
+        a, b, c, d = matrices(g, f"m {rank}", f"{rank} n", f"m {rank}", f"{rank} n")
+        if not nodes:
+            return g.einsum("h", "b i, k i, o k, o l, l i -> b o", h, parameters=(b, a, c, d))
+        left = g.einsum("left", "o k, k i -> o i", parameters=(a, b))
+        right = g.einsum("right", "o k, k i -> o i", parameters=(c, d))
+        return product(g, h, g.einsum("w", "o i, o i -> o i", right, left))
+
+    return make
+
+
+def masked(init: str) -> Make:
+    """A matrix behind a learnt gate for each entry."""
+
+    def make(g: sr.Builder, h: str) -> str:
+        g.parameter("s", "m n", init)
+        gate = g.sigmoid(parameters=("s",), name="gate")
+        return product(g, h, g.einsum("w", "o i, o i -> o i", gate, parameters=matrices(g, "m n")))
+
+    return make
+
+
+def low_rank_gate(g: sr.Builder, h: str) -> str:
+    """A matrix behind gates that are a product of fixed rank."""
+    a, b, c = matrices(g, "m h", "h n", "m n")
+    gate = g.sigmoid(g.einsum("s", "o k, k i -> o i", parameters=(a, b)), name="gate")
+    return product(g, h, g.einsum("w", "o i, o i -> o i", gate, parameters=(c,)))
+
+
+def kronecker(g: sr.Builder, h: str) -> str:
+    g.parameter("A", "in out")
+    g.parameter("B", "u v")
+    w = g.einsum("w", "p q, u v -> p u q v", parameters=("A", "B"))
+    y = g.einsum("y", "b q v, p u q v -> b p u", g.node("parts", "reshape", h, axes="batch out v"), w)
+    return g.node("h", "reshape", y, axes="batch m")
+
+
+def function_of_product(g: sr.Builder, h: str) -> str:
+    a, b = matrices(g, "m n", "n n")
+    w = g.tanh(g.einsum("ab", "o p, p i -> o i", parameters=(a, b)), name="t")
+    return product(g, h, g.scale("w", w, "n^(-1/2)"))
+
+
+def function(name: str, factor: str | None = None) -> Make:
+    def make(g: sr.Builder, h: str) -> str:
+        w = g.node("f", name, parameters=matrices(g, "m n"), **({"axis": "n"} if name == "softmax" else {}))
+        return product(g, h, g.scale("w", w, factor) if factor else w)
+
+    return make
+
+
+def behind_a_function(g: sr.Builder, h: str) -> str:
+    a, b = matrices(g, "m n", "m m")
+    return product(g, h, g.einsum("w", "p i, o p -> o i", g.tanh(parameters=(a,), name="t"), parameters=(b,)))
+
+
+ENTRYWISE: list[tuple[Make, str]] = [
+    (hadamard, "A -1/4 -3/4 1/2 -1/4; B -1/4 -3/4 1/2 -1/4"),
+    (loha("h"), "A 0 0 1 1/2; B -1/2 -1/2 0 0; C 0 0 1 1/2; D -1/2 -1/2 0 0"),
+    (loha("k"), "A -3/8 -7/8 1/4 -3/8; B -3/8 -7/8 1/4 -3/8; C -3/8 -7/8 1/4 -3/8; D -3/8 -7/8 1/4 -3/8"),
+    (loha("k", nodes=False), "A -3/8 -7/8 1/4 -3/8; B -3/8 -7/8 1/4 -3/8; C -3/8 -7/8 1/4 -3/8; D -3/8 -7/8 1/4 -3/8"),
+    (masked("ones"), "A -1/2 -1 0 0; s 0 -1/2 1 0"),
+    (masked("normal"), "A -1/2 -1 0 -1/2; s 0 -1/2 1 0"),
+    (low_rank_gate, "A 0 0 1 1/2; B 0 0 1 1/2; C -1/2 -1 0 0"),
+    (kronecker, "A 0 0 0 0; B -1/2 -1 0 0"),
+    (function_of_product, "A -1/4 -3/4 1/2 -1/4; B -1/4 -3/4 1/2 -1/4"),
+    (behind_a_function, "A 0 -1/2 1 0; B -1 -3/2 -1 -1/2"),
+    (function("relu"), "A -1 -1 0 -1/2"),
+    (function("square"), "A -1/2 -1/2 1 0"),
+    (function("tanh", "n^(-1/2)"), "A 0 -1/2 1 0"),
+    (function("softmax"), "A 0 0 2 1/2"),
+]
+"""What is computed entry by entry: of every parameter the initial size, and its rate under AdamW, SGD and Muon."""
+
+
+@pytest.mark.parametrize("number", range(len(ENTRYWISE)))
+@pytest.mark.parametrize("place", range(3), ids=["adamw", "sgd", "muon"])
+def test_products_and_functions_entry_by_entry(number: int, place: int) -> None:
+    """By hand, and measured: docs/theory.md. Behind a function, or beside another matrix, a gradient has full rank:
+
+    an orthogonal update then has entries n^(-1/2), not 1/n, and they are aligned with the gradient.
+    """
+    make, rules = ENTRYWISE[number]
+    axes: dict[str, str | int] = {"v": "width/4", "u": "width/4", "in": 4, "out": 4}
+    solution = sr.derive(around(make, "out m", **axes), optimizer=["adamw", "sgd", "muon"][place])
+    for name, init, *rates in map(str.split, rules.split("; ")):
+        rule = solution[name]
+        assert (name, rule.init["width"], rule.lr["width"]) == (name, Fraction(init), Fraction(rates[place]))
+    assert (solution["W3"].init["width"], solution["W3"].lr["width"]) == (-1, Fraction(-1, 2) if place == 2 else -1)
     solution.check()

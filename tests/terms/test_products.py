@@ -12,7 +12,7 @@ from scalerules.terms import entrywise as quick
 from scalerules.terms.entrywise import entrywise
 from scalerules.terms.merging import Merged, merged
 from scalerules.terms.products import products, scaled
-from scalerules.terms.term import Mirror, Profile, Term
+from scalerules.terms.term import Fresh, Mirror, Profile, Term
 
 SOURCES = [2 << place for place in range(7)]
 
@@ -34,7 +34,7 @@ def term(rng: random.Random, signs: tuple[int, ...], sizes: range, profile: Prof
     shift = tuple((("lr", f"W{number}"), Fraction(1)) for number in range(rng.choice((1, 2, 3))))
     made = Term(-rng.choice(sizes), signs, (), shift, profile=profile, log=rng.choice((0, 0, 1)) if profile else 0)
     if signs and rng.random() < 0.5:
-        made.mirror = Mirror("W", rng.choice(SOURCES), made, (), ())
+        made.mirror = Mirror(Fresh("W", 2), rng.choice(SOURCES), made, (), (), made)
     return made
 
 

@@ -12,7 +12,7 @@ from plain_terms import GROWTHS, IMAGE, A, B, C, D, M, N, Pair, S, Scope, base, 
 from scalerules.terms.contraction import contract
 from scalerules.terms.merging import merged
 from scalerules.terms.pieces import Labels
-from scalerules.terms.term import SUMMABLE, Term
+from scalerules.terms.term import SUMMABLE, Fresh, Term
 
 
 def image(lx: Labels, x: Term, result: Labels) -> Pair:
@@ -76,7 +76,7 @@ def test_of_equally_large_sums_the_one_with_more_logarithms_is_left_and_then_the
 
 def test_what_comes_back_of_an_image_decays_as_both_do():
     """`W^T W z` along n as z does, along s as the image does now: its profile there may have become another one."""
-    scope, matrix = Scope(60), Term(-5, (IMAGE, IMAGE), matrix="V")
+    scope, matrix = Scope(60), Term(-5, (IMAGE, IMAGE), matrix=Fresh("V", IMAGE))
     for decay, (before, after) in product((2, SUMMABLE, 0), ((0, 0), (0, 1), (1, 0), (1, 3))):
         z = Term(-2, (A, B), profile=(decay, before) if decay or before else None)
         (image,) = contract(scope, [((N, S), [[z]]), ((M, N), [[matrix]])], (M, S))
@@ -99,7 +99,7 @@ def test_what_comes_back_of_an_image_decays_as_both_do():
     ids=lambda labels: "".join(x[0] for x in labels),
 )  # fmt: skip
 def test_an_image_is_as_large_as_the_largest_that_it_is_made_of(lx: Labels, result: Labels, decays: bool):
-    rng, fresh = random.Random(f"{lx} {result} {decays}"), Term(0, (IMAGE, IMAGE), matrix="V")
+    rng, fresh = random.Random(f"{lx} {result} {decays}"), Term(0, (IMAGE, IMAGE), matrix=Fresh("V", IMAGE))
     for _ in range(25):
         scope, spread = Scope(60), rng.choice((range(1), range(20)))
         x = merged([base(rng, len(lx), spread, decays, 0.2) for _ in range(rng.choice((1, 4, 9)))], scope.reach)
@@ -128,13 +128,17 @@ def test_of_a_sum_the_best_of_all_terms_are_kept(decays: bool):
         assert told(contract(Scope(reach), [(labels, [terms])], labels)) == told(kept(alone, reach))
 
 
-def test_a_matrix_stays_fresh_beside_what_has_no_sources():
+def test_a_matrix_stays_fresh_beside_signs_of_rows_or_columns():
+    """Without two axes beside that of depth it does so beside what has no sources."""
     scope, labels = Scope(100), (N, S)
-    matrix, moved = Term(-3, (D, D), (), ((("lr", "W"), Fraction(-3)),), matrix="W"), Term(-4, (A, B))
-    for signs, fresh in (((0,), "W"), ((A,), None)):
-        gain = [Term(0, signs), Term(-1, (B,))]
+    cases: list[tuple[bool, int, bool, bool]] = [(True, A, True, True), (True, D, False, True), (False, 0, True, False)]
+    moved = Term(-4, (A, B))
+    for both, sign, first, second in [*cases, (False, A, False, False)]:
+        w, gain = Fresh("W", D, both), [Term(0, (sign,)), Term(-1, (B,))]
+        matrix = Term(-3, (D, D), (), ((("lr", "W"), Fraction(-3)),), matrix=w)
         for weight, order in product(([matrix], [matrix, moved]), (1, -1)):
             operands = [(labels, [weight]), ((N,), [gain])][::order]
-            assert {term.matrix for term in contract(scope, operands, labels)} == {fresh, None}
+            wanted = {w if first else None, w if second else None} | {None for _ in weight[1:]}
+            assert {term.matrix for term in contract(scope, operands, labels)} == wanted
     (same,) = contract(scope, [(labels, [[matrix]]), ((), [[Term(1)]])], labels)
-    assert (same.matrix, same.size) == ("W", -2)
+    assert same.matrix is not None and (same.matrix.name, same.size) == ("W", -2)

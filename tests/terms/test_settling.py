@@ -8,7 +8,7 @@ import pytest
 
 from scalerules.terms.pieces import Outer, Piece
 from scalerules.terms.settling import joined, settled
-from scalerules.terms.term import Mirror, Shift, Term
+from scalerules.terms.term import Fresh, Mirror, Shift, Term
 
 BEFORE = [Term(0, (2,)), Term(-4, (4,))]
 
@@ -40,7 +40,7 @@ def one(size: int = 0, degree: int = 0, log: int = 0, image: Mirror | None = Non
 
 def mirror(bit: int = 2, size: int = 0, of: tuple[Term, ...] = (Term(0, (4,)),), axis: str = "n|i") -> Mirror:
     """What an image remembers."""
-    return Mirror("W", bit, Term(size), of, ((axis, 0),))
+    return Mirror(Fresh("W", 2), bit, Term(size), of, ((axis, 0),), Term(0))
 
 
 @pytest.mark.parametrize(
