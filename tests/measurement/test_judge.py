@@ -229,6 +229,11 @@ def test_two_rows_that_are_surely_far_above_settle_it() -> None:
     )
 
 
+def test_what_lies_at_the_edge_does_not_settle_it() -> None:
+    edge = row(0.2 + 0.15, predicted=Fraction(0), status="wrong")
+    assert not far_above([edge, edge]) and far_above([edge, edge], more=0.1)
+
+
 def test_a_row_as_data() -> None:
     found = row(0.5, 0.125, error=0.0625, parameter="W", why="so").to_dict()
     assert (found["interval"], found["estimate"], found["predicted"]) == ([0.625, 0.875], 0.75, "1/4")

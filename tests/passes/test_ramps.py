@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
+from plain_terms import IMAGE, A, N, Scope
 
 import scalerules as sr
 from scalerules.derivation.question import problem_of
 from scalerules.ops.scan import FLAT, Discretised, Falls
+from scalerules.terms.term import Term
 
 torch = pytest.importorskip("torch")
 
@@ -102,3 +105,14 @@ def test_a_small_step_alone_sees_a_derivative_that_is_larger_than_the_function(
     law = Discretised(FLAT)
     monkeypatch.setattr(law, "_falls", lambda *_: falls)
     assert law.steep(None, None, []) == steep  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("falls", "signs"), [(FLAT, {(A,)}), (Falls(0, -2, 0, turns=True), {(A ^ IMAGE,), (0,)})])
+def test_only_what_turns_far_leaves_nothing_of_what_was_there(
+    falls: Falls, signs: set[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+):
+    law, site = Discretised(FLAT), SimpleNamespace(labels=[(N,), (N,)], result=(N,), inputs=["dt", "a"])
+    monkeypatch.setattr(law, "_falls", lambda *_: [falls])
+    monkeypatch.setattr(law, "_now", lambda *_: [Term(0, (0,))])
+    changed = law.push(Scope(99), site, [], 0, [[Term(-2, (A,))]])  # type: ignore[arg-type]
+    assert {t.signs for t in changed} == signs

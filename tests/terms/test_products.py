@@ -87,3 +87,5 @@ def test_a_tensor_times_a_number_keeps_its_terms():
     by_a_number = scaled(a, [number], 24)
     assert told(by_a_number) == told(products(Scope(), labels, a, (), [number], (), labels))
     assert [t.size for t in by_a_number] == sorted((t.size - 3 for t in a), reverse=True)
+    nearer = scaled(a, [number], 8)
+    assert told(nearer) == told(merged(by_a_number, 8)) and len(nearer) < len(by_a_number)
