@@ -17,7 +17,7 @@ from scalerules.ops.registry import OPS, Op
 from scalerules.ops.site import Site
 from scalerules.passes.point import Point
 from scalerules.terms.pieces import Labels
-from scalerules.terms.term import Term
+from scalerules.terms.term import Fresh, Term
 
 VECTOR, MATRIX = ("n",), ("m", "n")
 
@@ -85,7 +85,7 @@ def mirror() -> Row:
     """A matrix, then its transpose: `W^T (W x)` comes back to `x`, and sums up what is aligned."""
     point = _point()
     law, symbols = OPS["einsum"].laws, _Symbols(point)
-    w, x = symbols.term("W", MATRIX, matrix="W"), symbols.term("x", VECTOR)
+    w, x = symbols.term("W", MATRIX, fresh=True), symbols.term("x", VECTOR)
     there = _site("einsum", Setting({"W": MATRIX, "x": VECTOR}, ("m",), {"equation": "m n, n -> m"}))
     back = _site("einsum", Setting({"W": MATRIX, "y": ("m",)}, VECTOR, {"equation": "m n, m -> n"}))
     y = law.value(point, there, [[[w]], [[x]]])
@@ -117,12 +117,12 @@ class _Symbols:
     def __init__(self, point: Point) -> None:
         self.point = point
 
-    def term(self, name: str, labels: Labels, signs: tuple[int, ...] | None = None, matrix: str | None = None) -> Term:
-        """A term whose size is the symbol `name`."""
-        shift = ((("size", name), Fraction(1)),)
+    def term(self, name: str, labels: Labels, signs: tuple[int, ...] | None = None, fresh: bool = False) -> Term:
+        """A term whose size is the symbol `name`; `fresh`: of a matrix that has not been applied to anything."""
+        shift, source = ((("size", name), Fraction(1)),), self.point.bit("fresh", name)
         if signs is None:
-            signs = (self.point.bit("fresh", name),) * len(labels)
-        return Term(0, signs, (), shift, matrix=matrix)
+            signs = (source,) * len(labels)
+        return Term(0, signs, (), shift, matrix=Fresh(name, source) if fresh else None)
 
 
 def _row(op: Op, setting: Setting) -> Row:
@@ -134,7 +134,7 @@ def _row(op: Op, setting: Setting) -> Row:
         own = symbols.term("", setting.result).signs
         terms[first] = symbols.term(first, setting.operands[first], (*own, *terms[second].signs))
     elif op.name == "einsum" and "W" in terms:
-        terms["W"] = symbols.term("W", MATRIX, matrix="W")
+        terms["W"] = symbols.term("W", MATRIX, fresh=True)
     operands = [[[term]] for term in terms.values()]
     forward = said(op.laws.value(point, site, operands))
     if not terms:
