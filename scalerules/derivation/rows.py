@@ -64,11 +64,15 @@ class Rows:
         return any(i < index and self.told[i].step.of in allowed for i in self.where.get(id(term), ()))
 
     def _source(self, term: Term, index: int) -> Place:
-        """Where the application `index` took a term from: from what it reads, if it was passed on there."""
+        """Where the application `index` took a term from: from what it reads, if it was passed on there.
+
+        Its own value is what it makes, unless that is a term of its own (of which a mirror term remembers the source).
+        """
         step = self.told[index].step
         allowed = self.reads.get(step.at, ())
         for other in reversed(self.where[id(term)]):
-            if other < index and self.told[other].step.of in allowed:
+            there = self.told[other].step
+            if other < index and there.of in allowed and (there.of, there.stage) != (step.at, "forward"):
                 return other, id(term)
         return next(i for i in self.where[id(term)] if self.told[i].step == term.step), id(term)
 
