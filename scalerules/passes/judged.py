@@ -111,7 +111,7 @@ class _Maps:
 
         Its initial size cannot take a factor up, theirs can: the factor is the matrix's, as it would be behind it.
         """
-        readers = [reader for factor, _ in factors for reader in self.readers.get(factor.key, ())]
+        readers = [reader for factor, _ in factors for reader in self._behind(factor.key)]
         own = bool(site.parameters) and set(site.parameters) <= set(self.fixed)
         return own and bool(readers) and all(self._opens(reader) for reader in readers)
 
@@ -127,27 +127,24 @@ class _Maps:
         which the factor makes a mean; a matrix that is read twice in a row, views in between, has no factor to itself
         in between.
         """
-        readers = self.readers.get(site.key, ())
+        if law_of(site.op).passes:
+            return bool(site.inputs) and all(key in self.sites and self._gauge(self.sites[key]) for key in site.inputs)
+        readers = self._behind(site.key)
         fixed = (site.op == "scale" and not site.node.free) or self._gain(site)
         if fixed:
             return bool(readers) and not any(map(self._bare_sum, site.inputs)) and all(map(self._opens, readers))
-        return self._read_back(site, self._matrices(site))
-
-    def _matrices(self, site: Site) -> set[str]:
-        """The parameters that a value is multilinear in, views in between."""
-        if law_of(site.op).passes:
-            return {key for source in site.inputs if source in self.sites for key in self._matrices(self.sites[source])}
-        return set(site.parameters) if law_of(site.op).multilinear else set()
-
-    def _read_back(self, site: Site, matrices: Collection[str]) -> bool:
-        """Whether only products with one of these matrices read a value, views in between."""
-        readers = self.readers.get(site.key, ())
-        return bool(readers) and all(
-            self._read_back(reader, matrices)
-            if law_of(reader.op).passes
-            else law_of(reader.op).multilinear and not set(matrices).isdisjoint(reader.parameters)
-            for reader in readers
+        return (
+            law_of(site.op).multilinear
+            and bool(readers)
+            and all(
+                law_of(reader.op).multilinear and set(site.parameters) & set(reader.parameters) for reader in readers
+            )
         )
+
+    def _behind(self, key: str) -> list[Site]:
+        """What reads a value, itself or through views."""
+        readers = self.readers.get(key, ())
+        return [site for r in readers for site in (self._behind(r.key) if law_of(r.op).passes else [r])]
 
     def _bare_sum(self, key: str) -> bool:
         """Whether a value is a sum over a growing axis without a parameter of its own, that could make it smaller."""
