@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from random import Random
 from statistics import NormalDist, fmean, stdev
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,8 +24,9 @@ from scalerules.measurement.verification.judge import (
     measured,
     milder,
     student,
+    warned,
 )
-from scalerules.measurement.verification.predicted import beside_gradients
+from scalerules.measurement.verification.predicted import beside_gradients, climbing
 from scalerules.measurement.verification.slopes import fit, tends
 
 
@@ -276,3 +278,16 @@ def test_few_numbers_spread_from_run_to_run_and_are_called_nothing():
     ]
     statuses = [judge([m], {("gradient", "number", None): m})[0].status for m in found]
     assert statuses == ["wrong", "undecided"]
+
+
+def test_growth_from_a_saddle_that_the_rule_warns_of_is_no_fault() -> None:
+    """A parameter that contributes -1/2 at first may come up to 0 (and its gradient 1/2 higher), no further."""
+    solution: Any = SimpleNamespace(warnings=("'W' starts at a saddle: its own contribution is of size -1/2 at first",))
+    sizes = {("own", "h", 1, "W"): Fraction(-1, 2), ("own", "g", 1, "V"): Fraction(-1, 2)}
+    gaps = climbing(solution, sizes)
+    assert gaps == {"W": 0.5}
+    grown = Row("gradient", "W", 3, Fraction(-1), -0.5, 0.01, estimate=-0.5, status="wrong", why="grows")
+    assert warned(grown, gaps).status == "warned"
+    for other in (replace(grown, step=1), replace(grown, node="V"), replace(grown, estimate=-0.2),
+                  replace(grown, quantity="change"), replace(grown, estimate=-1.5), replace(grown, status="agrees")):
+        assert warned(other, gaps) is other

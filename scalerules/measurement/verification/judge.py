@@ -277,6 +277,15 @@ def above(row: Row) -> Row | None:
     return replace(row, status="undecided", why=why)
 
 
+def warned(row: Row, climbing: Mapping[str, float]) -> Row:
+    """The row, of which the rule itself says so where a parameter leaves a saddle: it grows by a factor a step."""
+    parameter = row.node if row.quantity == "gradient" else row.parameter or ""
+    later = row.quantity in ("gradient", "own") and row.step > 1 and not row.sure
+    if later and parameter in climbing and 0 < row.excess < climbing[parameter] + TOLERANCE:
+        return replace(row, status="warned", why=f"leaves a saddle, as the rule warns: {row.why}")
+    return row
+
+
 def milder(row: Row, other: Row) -> Row:
     """The one of two that is less surely off."""
     return min(row, other, key=lambda each: (not each.agrees, not each.sure))

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
 
+SADDLE = "starts at a saddle"
+"""What a solution warns of where sizes are those of the first step, and grow by a factor a step."""
+
+
 def slow_names(graph: Graph, solution: Solution, predicted: Mapping[Key, Fraction | None]) -> dict[Name, float]:
     """How far below its size a quantity may be measured, for a known reason.
 
@@ -116,6 +120,16 @@ def left_behind(solution: Solution) -> list[str]:
     """The parameters that the solution's own warnings are about."""
     told: Sequence[str] = getattr(solution, "warnings", ())
     return [name for name in solution.parameters if any(text.startswith(f"{name!r} ") for text in told)]
+
+
+def climbing(solution: Solution, predicted: Mapping[Key, Fraction | None]) -> dict[str, float]:
+    """How far above their first sizes parameters come that start at a saddle, as the solution warns: up to counting."""
+    told: Sequence[str] = getattr(solution, "warnings", ())
+    owns: dict[str, list[Fraction]] = {}
+    for (quantity, _, _, parameter), size in predicted.items():
+        if quantity == "own" and size is not None and any(t.startswith(f"{parameter!r} {SADDLE}") for t in told):
+            owns.setdefault(str(parameter), []).append(size)
+    return {parameter: float(-max(sizes)) for parameter, sizes in owns.items() if max(sizes) < 0}
 
 
 def beside_gradients(

@@ -27,10 +27,11 @@ from ..scales import scale_values
 from ..trainers import training
 from .edge import Rate, rises, stable_rate
 from .goals import Goal, Table, judge_goals
-from .judge import Key, Row, far_above, judge, measured, milder
+from .judge import Key, Row, far_above, judge, measured, milder, warned
 from .maximal import larger
 from .predicted import (
     beside_gradients,
+    climbing,
     floors_of,
     left_behind,
     of_parameter,
@@ -244,4 +245,5 @@ class _Verification:
         ]
         peaks = peak_sizes(predicted, logs, pulled(samples, table), floors)
         slow, beside = slow_names(self.graph, self.solution, predicted), beside_gradients(predicted, logs, samples)
-        return judge(measurements, peaks, slow, beside)
+        climbs = climbing(self.solution, predicted)
+        return [warned(row, climbs) for row in judge(measurements, peaks, slow, beside)]
