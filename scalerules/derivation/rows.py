@@ -63,18 +63,14 @@ class Rows:
         allowed = self.reads.get(self.told[index].step.at, ())
         return any(i < index and self.told[i].step.of in allowed for i in self.where.get(id(term), ()))
 
-    def _source(self, term: Term, index: int, share: Fraction = Fraction(1)) -> Place:
-        """Where the application `index` took a term from: from what it reads, if it was passed on there.
-
-        What it divides by is said of what it reads, not of its own value.
-        """
+    def _source(self, term: Term, index: int) -> Place:
+        """Where the application `index` took a term from: from what it reads, if it was passed on there."""
         step = self.told[index].step
         allowed = self.reads.get(step.at, ())
-        places = [(other, self.told[other].step) for other in reversed(self.where[id(term)])]
-        passed = [(other, there) for other, there in places if other < index and there.of in allowed]
-        read = [other for other, there in passed if share < 0 and (there.of, there.stage) != (step.at, "forward")]
-        made = [other for other, there in reversed(places) if there == term.step]
-        return [*read, *(other for other, _ in passed), *made][0], id(term)
+        for other in reversed(self.where[id(term)]):
+            if other < index and self.told[other].step.of in allowed:
+                return other, id(term)
+        return next(i for i in self.where[id(term)] if self.told[i].step == term.step), id(term)
 
     def beside(self, run: Run) -> Rows:
         """Rows of another run that are the same ones where they say the same."""
@@ -130,7 +126,7 @@ class Rows:
         if term.step != told.step:
             return Law([(term, Fraction(1))], {}, []), [self._source(term, place[0])]
         law = law_of(term, lambda other: self._passed(other, place[0]))
-        sources = [self._source(parent, place[0], share) for parent, share in law.parents]
+        sources = [self._source(parent, place[0]) for parent, _ in law.parents]
         gradient = self.gradients.get((told.step.time, told.step.of))
         if told.step.stage == "factor" and gradient is not None:
             law.parents.insert(0, (gradient[1], Fraction(1)))

@@ -207,7 +207,7 @@ SINCE = [
     ("curved_weight", "adamw", "isolated"), ("normed_rows", "adamw", "joint"), ("second_scale", "muon", "joint"),
     ("read_back_in_a_branch", "adamw", "joint"), ("read_back_behind_a_function", "sgd", "isolated"),
     ("read_twice_in_a_row", "adamw", "joint"), ("tied_in_a_row", "muon", "isolated"),
-    ("change_of_a_derivative", "adamw", "joint"), ("small_gain_before_layers", "muon", "joint"),
+    ("small_gain_before_layers", "muon", "joint"),
 ]  # fmt: skip
 """Graphs for which there was no rule, or another one where they were written in another way, or a derivation that the
 checker refused; and where."""
