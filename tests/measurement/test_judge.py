@@ -283,7 +283,7 @@ def test_few_numbers_spread_from_run_to_run_and_are_called_nothing():
 def test_growth_from_a_saddle_that_the_rule_warns_of_is_no_fault() -> None:
     """A parameter that contributes -1/2 at first may come up to 0 (and its gradient 1/2 higher), no further."""
     solution: Any = SimpleNamespace(warnings=("'W' starts at a saddle: its own contribution is of size -1/2 at first",))
-    sizes = {("own", "h", 1, "W"): Fraction(-1, 2), ("own", "g", 1, "V"): Fraction(-1, 2)}
+    sizes: Any = {("own", "h", 1, "W"): Fraction(-1, 2), ("own", "g", 1, "V"): Fraction(-1, 2)}
     gaps = climbing(solution, sizes)
     assert gaps == {"W": 0.5}
     grown = Row("gradient", "W", 3, Fraction(-1), -0.5, 0.01, estimate=-0.5, status="wrong", why="grows")
