@@ -32,16 +32,25 @@ CATALOGUE = ("convnet", "fourier", "hybrid", "llama", "lora", "lru", "mamba", "m
 
 
 def _layer(document: Document) -> tuple[dict[str, Any], str, dict[str, Any]] | None:
-    """One of the einsums that read one value with data and one random matrix that nothing else reads."""
+    """One of the einsums that read one value with data and one random matrix that nothing else reads.
+
+    None that a layer reads: a factor between two layers is the later one's, which is another gauge of one function.
+    """
     found: list[tuple[dict[str, Any], str, dict[str, Any]]] = []
     for scope, name, node in nodes_of(document):
         parameters = node.get("parameters", ())
         if node["op"] == "einsum" and len(node.get("inputs", ())) == len(parameters) == 1:
             held = document["parameters"][parameters[0]]
             uses = sum(parameters[0] in other.get("parameters", ()) for _, _, other in nodes_of(document))
-            if uses == 1 and held.get("init", "normal") == "normal" and held.get("trained", True):
+            between = any(name in other.get("inputs", ()) and _multiplies(other) for _, _, other in nodes_of(document))
+            if uses == 1 and not between and held.get("init", "normal") == "normal" and held.get("trained", True):
                 found.append((scope, name, node))
     return random.Random(document["name"]).choice(found) if found else None
+
+
+def _multiplies(node: dict[str, Any]) -> bool:
+    """Whether a node multiplies one value with parameters."""
+    return node["op"] == "einsum" and len(node["inputs"]) == 1 and bool(node.get("parameters"))
 
 
 def _factor(document: Document) -> str:

@@ -1,6 +1,7 @@
 """Settings that all tests share."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -17,7 +18,8 @@ settings.load_profile("scalerules")
 @pytest.fixture(autouse=True)
 def what_a_test_registers_ends_with_it() -> Iterator[None]:
     """No test sees the operations and optimizers of another, in whatever order they run."""
-    tables = [(table, dict(table)) for table in (OPS, OPTIMIZERS, STEPS)]
+    registered: list[dict[str, Any]] = [OPS, OPTIMIZERS, STEPS]
+    tables = [(table, dict(table)) for table in registered]
     yield
     for table, before in tables:
         if table != before:

@@ -45,10 +45,13 @@ class ExportedModule:
         names = {str(k): alias[str(v)] for k, v in program.graph_signature.inputs_to_parameters.items()}
         return cls(program, names, model)
 
+    def missing(self, calls: Iterable[str]) -> list[str]:
+        """Those of these calls that are not in the program."""
+        return sorted(set(calls) - {node.name for node in self.nodes})
+
     def check(self, calls: Iterable[str], where: str) -> None:
         """Raises `ScaleRulesError` where one of these calls is not in the program."""
-        missing = sorted(set(calls) - {node.name for node in self.nodes})
-        if missing:
+        if missing := self.missing(calls):
             raise ScaleRulesError(
                 f"there is no call {missing[0]} when it runs", where=where,
                 hint="a recurrence that is traced as one call is not run; verify the graph: sr.graph(path of its yaml)",

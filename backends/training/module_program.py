@@ -44,19 +44,24 @@ class LiveProgram(AbstractProgram):
         """The sizes as whole numbers, as factories take them."""
         return {scale: round(value) for scale, value in self.sizes.items()}
 
-    def module(self, seed: int) -> torch.nn.Module:
-        """The module as its factory makes it."""
+    def module(self, seed: int, as_built: bool = False) -> torch.nn.Module:
+        """The module as its factory makes it, in evaluation mode or `as_built`."""
         with quiet():
             torch.manual_seed(seed)
             model = module_of(self.live.make_model, self.whole)
-        evaluation(model)
+        if not as_built:
+            evaluation(model)
         return model.to(self.dtype)
 
     @cached_property
     def exported(self) -> ExportedModule:
-        """The module as torch exports it."""
-        exported = ExportedModule.of(self.module(0), call_with(self.live.inputs, self.whole), self.dtype)
-        exported.check((call for calls in self.live.nodes.values() for call in calls), f"module {self.graph.name}")
+        """The module as torch exports it; in training mode where it is another computation, and was traced, in that."""
+        calls = {call for calls in self.live.nodes.values() for call in calls}
+        inputs = call_with(self.live.inputs, self.whole)
+        exported = ExportedModule.of(self.module(0), inputs, self.dtype)
+        if exported.missing(calls):
+            exported = ExportedModule.of(self.module(0, as_built=True), inputs, self.dtype)
+        exported.check(calls, f"module {self.graph.name}")
         return exported
 
     @cached_property
@@ -67,7 +72,7 @@ class LiveProgram(AbstractProgram):
     # --- parameters and data -----------------------------------------------------------------------
 
     def initial(self, seed: int) -> dict[str, Tensor]:
-        """The module's own initial values; random ones with the standard deviation that the solution says."""
+        """The module's own initial values; random ones as large as the solution says."""
         own = dict(self.module(seed).named_parameters(remove_duplicate=False))
         values = {name: self.weights.stacked(name, own) for name in self.live.weights}
         for name, value in values.items():
@@ -191,8 +196,9 @@ class LiveProgram(AbstractProgram):
 
 
 def _spread(value: Tensor) -> float:
-    """The standard deviation of the entries; of a single one, which has none, its size."""
-    return float(value.std()) if value.numel() > 1 else float(value.abs().max())
+    """The standard deviation of the entries; of those that agree in sign, or of a single one, how large they are."""
+    std = float(value.std()) if value.numel() > 1 else 0.0
+    return std if std >= float(value.mean().abs()) else float(value.square().mean().sqrt())
 
 
 def _moved(part: Tensor) -> Tensor:

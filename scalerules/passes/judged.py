@@ -13,16 +13,18 @@ JOINING = ("add", "concat")
 
 
 def judged_sites(
-    sites: list[Site], outputs: Collection[str], gains: Collection[str] = (), fixed: Collection[str] = ()
-) -> list[Site]:
+    sites: list[Site], outputs: Collection[str], gains: Collection[str] = (), fixed: Collection[str] = (),
+    made: Collection[str] = (),
+) -> list[Site]:  # fmt: skip
     """The sites, of which a value that is read only through a multiplier is judged behind it.
 
     A free multiplier behind a parameter of its own is no freedom: the value in front of it is judged too. What reaches
     the outputs only through sums and weights that are read elsewhere too (a derivative, on its way back) is judged
     there: its size has to make up for those weights, which have theirs already. `gains`: keys of parameters whose
-    initial entries are a fixed factor that depends on a size; `fixed`: of those whose initial size is not open.
+    initial entries are a fixed factor that depends on a size; `fixed`: of those whose initial size is not open;
+    `made`: keys of the sites that make weights.
     """
-    maps = _Maps(sites, gains, fixed)
+    maps = _Maps(sites, gains, fixed, made)
     back = maps.on_the_way_back(outputs)
     return [
         replace(site, judged=False, carries=True) if site.key in back or maps.open(site) else site for site in sites
@@ -69,6 +71,13 @@ def idle_factors(
     return found
 
 
+def own_parameters(site: Site) -> list[str]:
+    """The keys of the parameters that the node itself reads, not those that a weight which it reads is made of."""
+    copy = site.key[len(site.name) :]
+    own = {f"@{name}{copy}" for name in site.node.parameters}
+    return [key for key in site.parameters if key in own]
+
+
 def picked_sites(sites: list[Site], outputs: Collection[str]) -> frozenset[str]:
     """The keys of these outputs, and of what makes them entry by entry along their last label."""
     found = set(outputs)
@@ -82,8 +91,11 @@ def picked_sites(sites: list[Site], outputs: Collection[str]) -> frozenset[str]:
 class _Maps:
     """What reads each site, and how often each parameter is read."""
 
-    def __init__(self, sites: Sequence[Site], gains: Collection[str] = (), fixed: Collection[str] = ()) -> None:
-        self.gains, self.fixed = gains, fixed
+    def __init__(
+        self, sites: Sequence[Site], gains: Collection[str] = (), fixed: Collection[str] = (),
+        made: Collection[str] = (),
+    ) -> None:  # fmt: skip
+        self.gains, self.fixed, self.made = gains, fixed, made
         self.readers: dict[str, list[Site]] = {}
         self.uses: dict[str, int] = {}
         self.sites = {site.key: site for site in sites}
@@ -95,16 +107,28 @@ class _Maps:
 
     def open(self, site: Site) -> bool:
         """Whether a value is judged behind what reads it."""
-        if self._gauge(site):
+        if self._gauge(site) or self._as_norms_make_it(site):
             return True
         factors = self._factors(site)
         if factors is None or self._made_up_for(site, factors) or all(self._gauge(factor) for factor, _ in factors):
             return False
         if not any(factor.node.free for factor, _ in factors) or self._tied(site):
             return True
-        if not site.parameters:
-            return True
-        return not any(joined for _, joined in factors) and not any(self.uses[key] == 1 for key in site.parameters)
+        own = own_parameters(site)
+        return not own or not (any(joined for _, joined in factors) or any(self.uses[key] == 1 for key in own))
+
+    def _as_norms_make_it(self, site: Site) -> bool:
+        """Whether only norms read a product with weights whose size a norm gives: no size of it can be asked for."""
+        if law_of(site.op).passes and len(site.inputs) == 1:
+            return self._as_norms_make_it(self.sites[site.inputs[0]])
+        weights, readers = [self.sites[key] for key in site.inputs if key in self.made], self._behind(site.key)
+        only = bool(readers) and all(law_of(reader.op).kind == "norm" for reader in readers)
+        return only and bool(weights) and not site.parameters and all(map(self._normed, weights))
+
+    def _normed(self, site: Site) -> bool:
+        """Whether a weight is what a norm gives, but for views and fixed factors."""
+        seen = self._multiple(site) or (self.sites[site.inputs[0]] if law_of(site.op).passes and site.inputs else None)
+        return law_of(site.op).kind == "norm" if seen is None or seen is site else self._normed(seen)
 
     def _made_up_for(self, site: Site, factors: Sequence[tuple[Site, bool]]) -> bool:
         """Whether a value of gains that start at one is read through factors by matrices alone.
@@ -121,18 +145,17 @@ class _Maps:
         return law_of(site.op).multilinear and len(site.inputs) == 1 and known != set(site.parameters)
 
     def _gauge(self, site: Site) -> bool:
-        """Whether only layers read a value that is a fixed factor of another, or that a parameter of theirs makes.
+        """Whether only layers and products read a fixed factor of a value, or a value that a parameter of theirs makes.
 
         The layer behind a fixed factor takes it up, so it is the value in front that is judged, unless that is a sum of
         which the factor makes a mean; a matrix that is read twice in a row, views in between, has no factor to itself
-        in between.
+        in between. No parameter makes what a norm gives larger: products with other values have its factor too.
         """
         if law_of(site.op).passes:
             return bool(site.inputs) and all(key in self.sites and self._gauge(self.sites[key]) for key in site.inputs)
+        if multiple := self._multiple(site):
+            return not any(map(self._bare_sum, site.inputs)) and self._taken_up(site, self._normed(multiple))
         readers = self._behind(site.key)
-        fixed = (site.op == "scale" and not site.node.free) or self._gain(site)
-        if fixed:
-            return bool(readers) and not any(map(self._bare_sum, site.inputs)) and all(map(self._opens, readers))
         return (
             law_of(site.op).multilinear
             and bool(readers)
@@ -145,6 +168,23 @@ class _Maps:
         """What reads a value, itself or through views."""
         readers = self.readers.get(key, ())
         return [site for r in readers for site in (self._behind(r.key) if law_of(r.op).passes else [r])]
+
+    def _multiple(self, site: Site) -> Site | None:
+        """What a value is a fixed factor of, gains that start at one on it or not; None where it is no such factor."""
+        if (site.op == "scale" and not site.node.free) or self._gain(site):
+            source = self.sites[site.inputs[0]] if site.inputs else site
+            return (self._multiple(source) if site.inputs else None) or source
+        return self._multiple(self.sites[site.inputs[0]]) if self._of_gains(site, self.fixed) else None
+
+    def _taken_up(self, site: Site, products: bool) -> bool:
+        """Whether only layers, or products with other values too, read a value, gains that start at one in between."""
+        readers = self._behind(site.key)
+        return bool(readers) and all(
+            self._opens(reader)
+            or (products and law_of(reader.op).multilinear and len(reader.inputs) > 1)
+            or (products and self._of_gains(reader, self.fixed) and self._taken_up(reader, products))
+            for reader in readers
+        )
 
     def _bare_sum(self, key: str) -> bool:
         """Whether a value is a sum over a growing axis without a parameter of its own, that could make it smaller."""
@@ -224,7 +264,11 @@ class _Maps:
 
     def _gain(self, site: Site) -> bool:
         """Whether a site multiplies one value with gains that start at a fixed factor, and sums nothing."""
-        alone = law_of(site.op).multilinear and len(site.inputs) == 1 and set(site.parameters) <= set(self.gains)
+        return self._of_gains(site, self.gains)
+
+    def _of_gains(self, site: Site, gains: Collection[str]) -> bool:
+        """Whether a site multiplies one value with such gains alone, and sums nothing."""
+        alone = law_of(site.op).multilinear and len(site.inputs) == 1 and set(site.parameters) <= set(gains)
         return alone and set(site.labels[0]) <= set(site.result)
 
     def _tied(self, site: Site) -> bool:

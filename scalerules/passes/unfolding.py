@@ -49,7 +49,7 @@ def unfold(graph: Graph, growing: frozenset[str]) -> Plan:
         replace(site, judged=site.judged and (site.key in making or bends(site)), carries=True, makes=True)
         if site.key in weights | making
         else site
-        for site in judged_sites(opened, outputs.values(), gains, fixed)
+        for site in judged_sites(opened, outputs.values(), gains, fixed, weights | making)
     ]
     if routed := choices(graph):
         axes = {name: graph.axes_of(name) for name, _ in graph.walk()}

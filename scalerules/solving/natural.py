@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 from scalerules.ops.elementwise import Elementwise
@@ -28,16 +29,17 @@ def idle_factors(problem: Problem) -> Vectors:
 def natural_sizes(problem: Problem) -> Vectors:
     """Of what reads a free factor linearly, and of the matrices of a product: the size at which they pass sizes on.
 
-    So does a matrix that is normalised. Only the product has an effect, and the factor is what should not be smaller
-    than it has to be. A vector of weights that is read through a matrix of weights alone (a learnt query) is like a
-    value: of size 0, and the matrix passes that on. No larger is a matrix that is read twice in a row, of which only
-    the product with itself counts.
+    So does a matrix of weights that are normed, or multiplied with a free factor, themselves. Only the product has an
+    effect, and the factor is what should not be smaller than it has to be. A vector of weights that is read through a
+    matrix of weights alone (a learnt query), or that is added to what is (its bias), is like a value: of size 0, and
+    the matrix passes that on. No larger is a matrix that is read twice in a row, of which only the product with itself
+    counts.
     """
     plan, scales = problem.plan, tuple(problem.direction)
     growths = Point(problem.graph, problem.direction, {}).constants(scales)
     zero = (Fraction(0),) * (1 + len(scales))
     reached: set[str] = set()
-    normed = _before_norms(plan)
+    normed, taken_up = _before(plan, _norms), _before(plan, lambda site: _norms(site) or bool(site.node.free))
     matrices: dict[str, frozenset[str]] = {}
     """What the value of a site is a product with, views in between."""
 
@@ -52,9 +54,7 @@ def natural_sizes(problem: Problem) -> Vectors:
     for site in plan.sites:
         parameters = [plan.parameters[key] for key in site.parameters]
         multilinear = law_of(site.op).multilinear
-        if multilinear and not site.inputs and len(parameters) > 1:
-            alone = [held for held in parameters if set(held.fan_in) == set(held.axes)]
-            sizes.update({("init", held.name): zero if held in alone else even(held) for held in parameters if alone})
+        alone = [held for held in parameters if sorted(held.fan_in) == sorted(held.axes)]
         before = frozenset(key for source in site.inputs for key in matrices.get(source, ()))
         if law_of(site.op).passes:
             matrices[site.key] = before
@@ -62,8 +62,13 @@ def natural_sizes(problem: Problem) -> Vectors:
             matrices[site.key] = frozenset(site.parameters)
             again = [plan.parameters[key].name for key in before.intersection(site.parameters)]
             sizes.update({("init", name): zero for name in again})
-        if site.key in normed:
+        if site.key in taken_up:
             sizes.update({("init", held.name): even(held) for held in parameters if held.matrix})
+        if site.key in normed or _norms(site):
+            sizes.update({("init", held.name): zero for held in parameters if not held.matrix})
+        if multilinear and not site.inputs and len(parameters) > 1:
+            sizes.update({("init", held.name): zero if held in alone else even(held) for held in parameters if alone})
+        sizes.update({("init", held.name): zero for held in alone if _summand(held, site)})
         if site.node.free or (_passes_sizes(site) and any(key in reached for key in site.inputs)):
             reached.add(site.key)
             sizes.update({("init", held.name): even(held) for held in parameters if not site.node.free})
@@ -90,15 +95,32 @@ def necks(problem: Problem) -> Vectors:
     return sizes
 
 
-def _before_norms(plan: Plan) -> set[str]:
-    """The sites of weights that are read into a norm of weights: a factor in front of it changes nothing."""
+def without_effect(plan: Plan) -> set[str]:
+    """The names of parameters that are read into norms of weights alone: their initial size changes nothing."""
+    normed = _before(plan, _norms)
+    read = {plan.parameters[key].name for site in plan.sites if site.key not in normed for key in site.parameters}
+    return {held.name for held in plan.parameters.values()} - read
+
+
+def _before(plan: Plan, end: Callable[[Site], bool]) -> set[str]:
+    """The sites of weights that are read into such a site of weights."""
     before: set[str] = set()
     for site in (site for site in reversed(plan.sites) if site.makes):
-        if isinstance(law_of(site.op).laws, Norm):
+        if end(site):
             before.add(site.key)
         if site.key in before:
             before.update(site.inputs)
     return before
+
+
+def _norms(site: Site) -> bool:
+    """Whether a factor in front of a site changes nothing."""
+    return isinstance(law_of(site.op).laws, Norm)
+
+
+def _summand(held: Held, site: Site) -> bool:
+    """Whether a product of values reads a parameter as a summand of one of them."""
+    return len(site.node.inputs) > 1 and held.name not in site.node.parameters
 
 
 def _passes_sizes(site: Site) -> bool:

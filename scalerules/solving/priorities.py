@@ -16,7 +16,7 @@ from scalerules.sizes.vectors import Vector
 from scalerules.terms.term import Symbol
 
 from .equations import Vectors
-from .natural import natural_sizes, necks
+from .natural import natural_sizes, necks, without_effect
 from .problem import Problem
 
 AIMS = ("own", "full", "least", "even")
@@ -40,7 +40,8 @@ def priorities(problem: Problem, given: Vectors) -> list[Aim]:
     one, large, rate = (_along(problem, size) for size in (Fraction(0), top, 4 * top))
     natural = natural_sizes(problem)
     narrow = {symbol: size for symbol, size in necks(problem).items() if symbol[1] not in names.late}
-    before = {**narrow, **{symbol: size for symbol, size in natural.items() if symbol[1] not in names.late}}
+    late = names.late - without_effect(problem.plan)
+    before = {**narrow, **{symbol: size for symbol, size in natural.items() if symbol[1] not in late}}
     inits: Vectors = {
         ("init", name): (natural if name in names.hidden else before).get(("init", name), large)
         for name in names.order if graph.parameters[name].init == "normal"
@@ -127,10 +128,13 @@ class _Names:
 
 
 def _as_met(plan: Plan) -> list[tuple[Site, Site]]:
-    """The sites in order, each with the one where it meets data: there, not where it is written, it takes effect."""
+    """The sites in order, each with the one where it meets data: there, not where it is written, it takes effect.
+
+    Or with a free factor of weights: what is behind that is the factor's.
+    """
     data: set[str] = set()
     for site in plan.sites:
-        if site.op == "input" or data.intersection(site.inputs):
+        if site.op == "input" or (site.makes and site.node.free) or data.intersection(site.inputs):
             data.add(site.key)
     place: dict[str, int] = {}
     met: dict[str, int] = {}

@@ -75,6 +75,7 @@ class Initial:
     `value`. `range` and `log_range`: `1, 2, 3, ...` and their logarithms along the last axis. `structured`:
     the same at every seed but not constant, or random only in part (`note` says what was seen; `value` is its root
     mean square, `axes` are the axes along which it varies). `unknown`: could not be measured (`note` says why).
+    `lengths_of` names the weight of whose rows or columns the entries are the lengths: they are as open as it is.
     """
 
     kind: Literal["normal", "zeros", "ones", "constant", "range", "log_range", "structured", "unknown"]
@@ -83,6 +84,7 @@ class Initial:
     mean: float = 0.0
     axes: tuple[int, ...] = ()
     note: str = ""
+    lengths_of: str = ""
 
     def __str__(self) -> str:
         number = "" if self.value is None or self.kind in ("zeros", "ones") else f" {self.value:.4g}"

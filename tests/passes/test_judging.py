@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -337,3 +338,83 @@ def test_a_factor_that_makes_a_mean_of_a_sum_is_no_factor_of_the_layer_behind(op
     made = {"name": "pooled", "axes": axes, "nodes": nodes, "parameters": parameters, "outputs": ["y"]}
     solution = sr.derive(sr.Graph.model_validate(made), optimizer=optimizer)
     assert {rule.init.fractions["width"] for rule in solution.parameters.values()} == {0}
+
+
+LEARNT_QUERY = """
+name: pooled
+axes: {batch: 8, s: 12, d: 8, n: width, out: 4}
+scales: {width: 1}
+parameters:
+  E: {axes: [n, d]}
+  seed: {axes: [n]}
+  Q: {axes: [n, n]}
+  b_Q: {axes: [n]}
+  K: {axes: [n, n]}
+  b_K: {axes: [n]}
+  U: {axes: [out, n]}
+nodes:
+  x: {op: input, axes: [batch, s, d], kind: normal}
+  h: {op: einsum, inputs: [x], parameters: [E], equation: 'b s d, n d -> b s n'}
+  q: {op: einsum, parameters: [seed, Q], equation: 'n, m n -> m'}
+  query: {op: add, inputs: [q], parameters: [b_Q], equation: 'm, m -> m'}
+  k: {op: einsum, inputs: [h], parameters: [K], equation: 'b s n, m n -> b s m'}
+  key: {op: add, inputs: [k], parameters: [b_K], equation: 'b s m, m -> b s m'}
+"""
+BEHIND = """
+  dots: {op: einsum, inputs: [query, key], equation: 'm, b s m -> b s'}
+  scores: {op: scale, inputs: [dots], factor: n^(-1/2), free: true}
+"""
+IN_FRONT = """
+  scaled: {op: scale, inputs: [query], factor: n^(-1/2), free: true}
+  scores: {op: einsum, inputs: [scaled, key], equation: 'm, b s m -> b s'}
+"""
+POOLED = """
+  weights: {op: softmax, inputs: [scores], axis: s}
+  pooled: {op: einsum, inputs: [weights, h], equation: 'b s, b s n -> b n'}
+  o: {op: einsum, inputs: [pooled], parameters: [U], equation: 'b n, o n -> b o'}
+outputs: [o]
+"""
+
+
+@pytest.mark.parametrize("scores", [BEHIND, IN_FRONT], ids=["behind", "in front"])
+@pytest.mark.parametrize(("optimizer", "rates"), [("adamw", (0, -1, 0)), ("sgd", (1, 0, 1))])
+def test_a_learnt_query_and_its_bias_are_of_the_size_of_a_query(
+    scores: str, optimizer: str, rates: tuple[int, ...], tmp_path: Path
+) -> None:
+    """Attention that pools (a set transformer's, a perceiver's, object queries): wherever the free factor stands.
+
+    The bias was held in front of the factor, so that it learned a whole power of the width too little.
+    """
+    (tmp_path / "pooled.yaml").write_text(LEARNT_QUERY + scores.strip("\n") + POOLED)
+    solution = sr.derive(str(tmp_path / "pooled.yaml"), optimizer=optimizer)
+    found = {name: exponents(solution, name) for name in ("seed", "Q", "b_Q")}
+    assert found == {name: (init, rate) for (name, init), rate in
+                     zip((("seed", 0), ("Q", Fraction(-1, 2)), ("b_Q", 0)), rates, strict=True)}  # fmt: skip
+    assert [factor["width"] for factor in solution.multipliers.values()] == [-1]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
+def test_a_number_on_a_unit_vector_has_the_rate_of_a_number(optimizer: str) -> None:
+    """The factor between a norm and a product with another value is the product's: no number makes up for it."""
+    g = sr.Builder("cosine", axes={"batch": 16, "in": 8, "n": "width", "out": 4})
+    h = g.rms_norm(g.dense("W1", g.input("x", "batch in"), "n in"), axis="n", name="norm")
+    g.parameter("t", "", "ones")
+    h = g.einsum("warm", "b i, -> b i", g.scale("unit", h, "n^(-1/2)"), parameters=("t",))
+    k = g.rms_norm(g.dense("W2", g.input("y", "out in"), "n in"), axis="n", name="norm_y")
+    solution = sr.derive(g.build(g.scale("cosine", g.einsum("dots", "b i, o i -> b o", h, k), free=True)), optimizer=optimizer)
+    assert exponents(solution, "t") == (0, 0) and solution.multipliers["cosine"]["width"] == Fraction(-1, 2)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_only_a_norm_reads_what_standardised_weights_make(optimizer: str) -> None:
+    """Weight standardisation: entries of size 0 make values of size 1/2, which no parameter could make smaller."""
+    g = sr.Builder("standardised", axes={**MLP, "m": "width"})
+    h = g.gelu(g.dense("W1", g.input("x", "batch in"), "n in"))
+    g.parameter("W2", "m n")
+    h = g.einsum("middle", "b i, o i -> b o", h, g.layer_norm(parameters=("W2",), axis="n", name="w"))
+    h = g.gelu(g.layer_norm(h, axis="m", name="norm"))
+    solution = sr.derive(g.build(g.dense("W3", h, "out m")), optimizer=optimizer)
+    rates = (0, -1, -1) if optimizer == "adamw" else (1, 0, -1)
+    assert [exponents(solution, name) for name in ("W1", "W2", "W3")] == [
+        (0, rates[0]), (Fraction(-1, 2), rates[1]), (-1, rates[2])
+    ]  # fmt: skip

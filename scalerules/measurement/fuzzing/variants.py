@@ -51,7 +51,7 @@ def renamed(document: Document) -> Document:
         for name, held in document["parameters"].items()
     }  # fmt: skip
     return document | {
-        "axes": {axes[name]: length(text) for name, text in document["axes"].items()},
+        "axes": {axes[name]: text for name, text in document["axes"].items()},  # lengths are of scales
         "parameters": parameters, "nodes": scope(document["nodes"]),
         "outputs": [names[name] for name in document["outputs"]],
     }  # fmt: skip

@@ -41,6 +41,8 @@ AHEAD = 2.0
 """Bends that the slope may still go: a correction s^-1/2 measured over a factor of 8 has about three left."""
 FEW = 8
 """Entries below which what is made of a parameter spreads so widely from run to run that few runs do not show it."""
+SCATTERS = 0.01
+"""The share of the variance of few random numbers below which what is measured is none: Adam's step of one number."""
 PRIOR = 3
 """Degrees of freedom of the typical noise of such quantities, in that of each: few seeds alone estimate it badly."""
 
@@ -155,7 +157,8 @@ class Measured:
             return row if self.finite else replace(row, status="wrong", why="it was not finite: training diverged")
         slope = self.slope
         freedom = slope.freedom + PRIOR
-        mixed = max(self.floor, (slope.freedom * slope.noise + PRIOR * noise) / freedom)
+        floor = self.floor if slope.noise > self.floor * SCATTERS else 0.0
+        mixed = max(floor, (slope.freedom * slope.noise + PRIOR * noise) / freedom)
         error = math.sqrt(mixed * slope.spread[1])
         width, chance = (
             error * student(NormalDist().inv_cdf(1 - share / rows), freedom) for share in (FALSE_ALARMS, BY_CHANCE)

@@ -27,6 +27,8 @@ Values: TypeAlias = dict[str, Array]
 SEEDS = 3
 CLEAR = 0.15
 """The largest standard error of a power that is read off random entries: a few entries tell nothing."""
+LAWFUL = 0.01
+"""How far twice a power may be off a whole number that a single number is taken to follow."""
 FEW_ENTRIES, MAX_ENTRIES = 2_000_000, 40_000_000
 """Entries of a copy that is built to measure initial values (of all weights together): wanted, and at most."""
 VARIES = "varies along axis"
@@ -56,7 +58,17 @@ def initials(
         found = _changed(make_model, weights, points, base, scale)
         if found is not None:
             others[scale] = found
-    return tuple(replace(w, initial=_initial(w, copies, others)) for w in weights)
+    found = [(weight, _initial(weight, copies, others)) for weight in weights]
+    return tuple(replace(w, initial=_drawn_once(w, seen, copies) if drawn_once else seen) for w, seen in found)
+
+
+def _drawn_once(weight: Weight, seen: Initial, copies: list[Values]) -> Initial:
+    """What was seen of a weight that nothing draws again: few entries that follow no simple law are random."""
+    single = seen.kind == "constant" and copies[0][weight.name].size == 1
+    lawful = all(abs(2 * power - round(2 * power)) < LAWFUL for power in seen.exponents.values())
+    if _unstructured(seen) or (single and not lawful):
+        return Initial("normal", abs(seen.value or 0.0), note="drawn once")
+    return seen
 
 
 def _shuffled(make_model: Callable[..., Any]) -> Callable[..., Any]:
@@ -185,7 +197,19 @@ def _initial(weight: Weight, copies: list[Values], others: Mapping[str, tuple[fl
     fresh = ~np.isclose(arrays[0], arrays[1], rtol=1e-6, atol=0.0)
     if not fresh.any():
         return _fixed(arrays[0], changed)
-    return _random(weight, arrays, fresh, changed)
+    return _random(weight, arrays, fresh, changed, _lengths_of(weight.name, copies[0]))
+
+
+def _lengths_of(name: str, values: Values) -> str:
+    """The first matrix of whose rows or columns a weight holds the lengths, as a weight norm does; "" without one."""
+    lengths = np.squeeze(values[name])
+    if lengths.ndim != 1 or np.any(lengths <= 0):
+        return ""
+    for other, matrix in values.items():
+        for axis in (axis for axis, length in enumerate(matrix.shape) if matrix.ndim > 1 and length == lengths.size):
+            if np.allclose(lengths, np.linalg.norm(np.moveaxis(matrix, axis, 0).reshape(lengths.size, -1), axis=1)):
+                return other
+    return ""
 
 
 def _fixed(array: Array, changed: Mapping[str, tuple[float, list[Array]]]) -> Initial:
@@ -228,6 +252,7 @@ def _random(
     arrays: list[Array],
     fresh: np.ndarray[Any, np.dtype[np.bool_]],
     changed: Mapping[str, tuple[float, list[Array]]],
+    lengths_of: str,
 ) -> Initial:
     """Independent entries, all or most of them."""
     share = float(fresh.mean())
@@ -245,7 +270,7 @@ def _random(
                 exponents[scale] = _simple(math.log(_size(values, mean) / size) / step, error)
     if share >= 0.5:
         note = "" if share > 0.999 else f"{1 - share:.1%} of the entries are fixed"
-        return Initial("normal", std, exponents, mean, note=note)
+        return Initial("normal", std, exponents, mean, note=note, lengths_of=lengths_of)
     root = math.sqrt(float(np.mean(arrays[0] ** 2)))
     return Initial("structured", root, exponents, mean, note=f"{share:.1%} of the entries of {weight.name} are random")
 

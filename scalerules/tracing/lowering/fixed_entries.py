@@ -53,7 +53,7 @@ def _stated(record: Record, sketch: Sketch, constant: Constant, lengths: list[Le
         return None
     size, centred = measurement
     with sketch.nodes.within(None):  # it stands outside of a repeated block: all of them read the same
-        value = sketch.data(sketch.nodes.name_here("fixed"), lengths)
+        value = sketch.data(sketch.nodes.name_here("fixed"), lengths, fixed=True)
         if not centred:
             letters = [str(i) for i in range(len(lengths))]
             value = sketch.combine("add", [(value, letters), (sketch.constant(), [])], letters, "fixed")

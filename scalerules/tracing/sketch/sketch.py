@@ -39,8 +39,8 @@ class Sketch:
 
     # --- no operand, or one ------------------------------------------------------------------------
 
-    def data(self, name: str, axes: Sequence[Length | Axis], kind: str = "normal") -> Value:
-        """An input: data with these axes."""
+    def data(self, name: str, axes: Sequence[Length | Axis], kind: str = "normal", fixed: bool = False) -> Value:
+        """An input: data with these axes, or entries that are `fixed` and count as such."""
         dims: list[Dim] = []
         slots: list[Axis] = []
         for axis in (axis if isinstance(axis, Axis) else Axis(axis) for axis in axes):
@@ -50,7 +50,8 @@ class Sketch:
                 dims.append((Atom(axis, len(slots)),))
                 slots.append(axis)
         labels = tuple(range(len(slots)))
-        node = SketchNode(self.nodes.free_name(name), "input", (), None, labels, tuple(slots), fields={"kind": kind})
+        name, fields = self.nodes.free_name(name), {"kind": kind}
+        node = SketchNode(name, "input", (), None, labels, tuple(slots), fields=fields, fixed=fixed)
         return Value(self.nodes.add(node), tuple(dims))
 
     def constant(self) -> Value:

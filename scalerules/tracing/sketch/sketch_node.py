@@ -37,6 +37,8 @@ class SketchNode:
     """The product that a factor stands in front of in the module."""
     shown: bool = True
     """Whether a call of the module returns its value: not that of what a factor was moved past."""
+    fixed: bool = False
+    """Whether it is an input only to the calculus: entries that the module holds and no batch changes."""
 
 
 @dataclass(frozen=True)

@@ -175,17 +175,16 @@ def _scaled_before(node: SketchNode, nodes: Mapping[str, SketchNode]) -> bool:
 
 
 def _from_data(name: str, nodes: Mapping[str, SketchNode]) -> bool:
-    """Whether a node depends on an input."""
-    stack, seen = [name], set[str]()
+    """Whether a node depends on an input, or on fixed entries alone: what weights make of those is of weights."""
+    above: set[Source] = {name}
+    stack = [name]
     while stack:
-        node = stack.pop()
-        if nodes[node].op in ("input", "stream"):
-            return True
-        for source in nodes[node].operands:
-            if isinstance(source, str) and source not in seen:
-                seen.add(source)
-                stack.append(source)
-    return False
+        for source in nodes[stack.pop()].operands:
+            if source not in above:
+                above.add(source)
+                stack += [source] if isinstance(source, str) else []
+    inputs = [nodes[source] for source in above if isinstance(source, str) and nodes[source].op in ("input", "stream")]
+    return bool(inputs) and not (all(node.fixed for node in inputs) and any(isinstance(s, Part) for s in above))
 
 
 def _multiplied(name: str, nodes: Mapping[str, SketchNode]) -> bool:

@@ -85,7 +85,8 @@ def _outputs(sketch: Sketch, results: Sequence[Result]) -> tuple[list[str], str]
     names = [value.source for value in values if isinstance(value.source, str)]
     read = [sketch.nodes[n].operands[0] if n.endswith("log_softmax") else n for n in names]
     read_from = list(dict.fromkeys(n for n in read if isinstance(n, str)))
-    for term in [term for loss in losses for term in loss.terms]:
+    beside = [v for v in flat if isinstance(v, Value)] if losses else []  # a prediction whose loss stands outside
+    for term in [*beside, *(term for loss in losses for term in loss.terms)]:
         if isinstance(term.source, str) and _weights(sketch, [term.source]) - _weights(sketch, read_from):
             read_from.append(term.source)  # it trains what nothing else reads
     return read_from, losses[0].kind if losses else ""
@@ -286,7 +287,8 @@ def initial(weight: Weight) -> str:
     if values.kind == "structured" and "random" not in values.note:
         return "ones"
     matrix = sum(length is not None and bool(length.scales) for length in weight.shape) > 1
-    if values.kind == "normal" and values.value is not None and abs(values.mean) > abs(values.value) and not matrix:
+    agree = values.value is not None and abs(values.mean) > abs(values.value)
+    if values.kind == "normal" and agree and not matrix and not values.lengths_of:
         return "ones"  # entries that agree in sign
     return "normal"
 

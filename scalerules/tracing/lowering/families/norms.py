@@ -15,6 +15,7 @@ from scalerules.tracing.sketch.values import HOLD, SUIT, Constant, Loss, Result,
 from ..state import Lowering, as_length, number, operation
 from ..table import lowers
 from .choices import choice
+from .pointwise import pairwise
 from .written_norms import raised
 
 
@@ -107,6 +108,20 @@ def norm(lowering: Lowering, call: Call) -> Result:
     squares = replace(raised(lowering, value, Fraction(2)), stat=None)
     total = totalled(lowering, squares, dims, bool(lowering.arg(call, 3, "keepdim", False)), "squares")
     return raised(lowering, replace(total, stat=Stat("sum", value, dims)), Fraction(1, 2))
+
+
+@lowers("cdist")
+def distances(lowering: Lowering, call: Call) -> Result:
+    """The lengths of the differences of every row of one value and every row of another."""
+    order = lowering.arg(call, 2, "p", 2)
+    if number(order, 2.0) != 2.0:
+        raise lowering.unknown(f"a distance of order {order} is not known", "write it with the absolute differences")
+    a, b = lowering.value(call, 0), lowering.value(call, 1)
+    rows = [a.at([*a.dims[:-1], (), a.dims[-1]]), b.at([*b.dims[:-2], (), *b.dims[-2:]])]
+    apart = pairwise(lowering, "add", rows, (*call.shape, a.length(len(a.dims) - 1)), "difference")
+    squares = replace(raised(lowering, apart, Fraction(2)), stat=None)
+    total = totalled(lowering, squares, [len(call.shape)], False, "squares")
+    return raised(lowering, total, Fraction(1, 2))
 
 
 @lowers("cosine_similarity")

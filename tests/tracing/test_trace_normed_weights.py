@@ -1,0 +1,156 @@
+"""Weights that are normed before data meets them: their lengths are as open as they are, their own size is not seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+
+import scalerules as sr
+
+torch.set_num_threads(1)
+WIDTH = {"width": (16, 24, 32)}
+
+
+def rows(**_: int) -> Tensor:
+    return torch.ones(4, 8)
+
+
+class Perceptron(nn.Module):
+    """Three layers, each under a norm; `std`: what the weights are drawn with, None for torch's own."""
+
+    def __init__(self, width: int, norm: Any, std: float | None = None) -> None:
+        super().__init__()
+        layers = nn.Linear(8, width), nn.Linear(width, width), nn.Linear(width, 3)
+        for layer in layers if std else ():
+            nn.init.normal_(layer.weight, std=std or 0.0)
+        self.a, self.b, self.c = (norm(layer) for layer in layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c(F.relu(self.b(F.relu(self.a(x)))))
+
+
+def derived(make: Any, optimizer: str = "adamw") -> sr.Solution:
+    return sr.derive(sr.trace(make, WIDTH, rows), optimizer=optimizer)
+
+
+def size(solution: sr.Solution, name: str) -> tuple[str, str]:
+    rule = solution[name]
+    return str(rule.init["width"]), str(rule.lr["width"])
+
+
+@pytest.mark.parametrize("std", [None, 0.02])
+def test_the_length_of_a_readout_makes_it_small(std: float | None) -> None:
+    """However the weights are drawn: with a std of 0.02 the lengths of rows grow as the root of the width."""
+    solution = derived(lambda width: Perceptron(width, weight_norm, std))
+    length, direction = "c.parametrizations.weight.original0", "c.parametrizations.weight.original1"
+    assert size(solution, length) == ("-1/2", "-1/2")
+    assert size(solution, direction) == ("-1/2", "-1/2")
+    assert size(solution, "b.parametrizations.weight.original0") == ("0", "0")
+    assert size(solution, "b.parametrizations.weight.original1") == ("-1/2", "-1")
+    assert not solution.multipliers
+
+
+def test_a_weight_norm_trains_as_its_rule_says() -> None:
+    graph = sr.trace(lambda width: Perceptron(width, weight_norm), WIDTH, rows)
+    report = sr.verify(graph, sr.derive(graph, optimizer="adamw"), sizes=[32, 64, 128, 256], progress=False)
+    assert report.verdict and not report.wrong
+
+
+def test_lengths_that_are_measured_by_hand_are_as_open() -> None:
+    class Lengths(nn.Module):
+        """The readout's direction and length, as DoRA keeps them."""
+
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.a, self.c = nn.Linear(8, width), nn.Linear(width, 3, bias=False)
+            self.length = nn.Parameter(self.c.weight.detach().norm(dim=1, keepdim=True))
+
+        def forward(self, x: Tensor) -> Tensor:
+            weight = self.c.weight
+            return F.linear(F.relu(self.a(x)), self.length * weight / weight.norm(dim=1, keepdim=True))
+
+    assert size(derived(Lengths), "length") == ("-1/2", "-1/2")
+
+
+def test_a_spectral_norm_is_a_computation_on_weights() -> None:
+    """What its power iteration starts from is fixed, and no data: nothing of it has a free factor."""
+
+    class Middle(nn.Module):
+        def __init__(self, width: int, norm: Any) -> None:
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(8, width), norm(nn.Linear(width, width)), nn.Linear(width, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.c(F.relu(self.b(F.relu(self.a(x)))))
+
+    normed = derived(lambda width: Middle(width, spectral_norm))
+    plain = derived(lambda width: Middle(width, lambda layer: layer))
+    assert not normed.multipliers
+    assert size(normed, "b.parametrizations.weight.original") == size(plain, "b.weight")
+    assert size(normed, "c.weight") == size(plain, "c.weight")
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
+def test_the_temperature_of_a_cosine_has_the_rate_of_a_number(optimizer: str) -> None:
+    """The cosine starts at -1/2 and is of size 0 after a step; entries of the unit vector are smaller, and not judged."""
+
+    class Cosine(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.a, self.w = nn.Linear(8, width), nn.Parameter(torch.randn(3, width))
+            self.t = nn.Parameter(torch.tensor(10.0))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.t * F.normalize(torch.relu(self.a(x)), dim=-1) @ F.normalize(self.w, dim=-1).T
+
+    solution = derived(Cosine, optimizer)
+    assert size(solution, "t") == ("0", "0")
+    assert size(solution, "w")[0] == "-1/2"
+    assert sum(factor["width"] for factor in solution.multipliers.values()) == -1  # of entries of size 0, in place of 1/|x|
+
+
+def test_a_number_that_a_module_holds_once_is_no_law_of_its_size() -> None:
+    """A pair of modules is drawn once each: the single bias of a readout is another number, and no power of the width."""
+
+    def module(width: int) -> nn.Module:
+        torch.manual_seed(width)
+        return nn.Sequential(nn.Linear(8, width), nn.ReLU(), nn.Linear(width, 1))
+
+    solution = sr.derive(sr.trace((module(16), module(32)), inputs=torch.ones(4, 8)), optimizer="adamw")
+    assert size(solution, "2.bias") == ("0", "0")
+
+
+class Coded(nn.Module):
+    """A code book that the nearest rows are looked up in, a decoder, and the two losses of the code."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.a, self.codes, self.d = nn.Linear(8, width), nn.Embedding(16, width), nn.Linear(width, 8)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        z = self.a(x)
+        q = self.codes(torch.cdist(z, self.codes.weight).argmin(-1))
+        decoded = self.d(F.relu(z + (q - z).detach()))
+        return decoded, F.mse_loss(q, z.detach()), F.mse_loss(z, q.detach())
+
+
+def test_a_prediction_beside_losses_is_an_output() -> None:
+    solution = derived(Coded)
+    assert size(solution, "d.weight") == ("-1", "-1") and size(solution, "codes.weight") == ("0", "0")
+
+
+def test_distances_of_rows_are_roots_of_sums() -> None:
+    class Nearest(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.a, self.rows = nn.Linear(8, width), nn.Parameter(torch.randn(5, width))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cdist(torch.relu(self.a(x)), self.rows)
+
+    assert [str(factor["width"]) for factor in derived(Nearest).multipliers.values()] == ["-1"]
