@@ -6,7 +6,7 @@ largest ones of many. What comes out is what all products would give, in the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from math import comb
 
@@ -15,8 +15,8 @@ from .term import KEPT, MOST_SOURCES, Mirror, Term
 
 SMALL = 800
 """So few products are all formed."""
-TRIES = 32
-"""So many masks are looked up in the hope that the first ones are the largest."""
+TIED = 2
+"""So many times the products of one term are looked at in the hope that the largest of many sources are among them."""
 
 
 _Part = tuple[int, int, int, int, Term]
@@ -33,10 +33,13 @@ def entrywise(a: Sequence[Term], b: Sequence[Term], reach: int, kept: int = KEPT
     """
     left, right = _parts(a, mirrors), _parts(b, mirrors)
     floor = left[0][0] + right[0][0] - reach
-    best = _dense(left, right, floor, kept) or _all(left, right, floor)
-    crowd = [mask for mask in best if mask.bit_count() > MOST_SOURCES]
-    for mask in sorted(crowd, key=lambda mask: (best[mask][0], -best[mask][1]), reverse=True)[kept:]:
-        del best[mask]
+    few = len(left) * len(right) <= SMALL
+    best = None if few else _Products(left, right, floor).found(kept)
+    if best is None:
+        best = _all(left, right, floor)
+        crowd = [mask for mask in best if mask.bit_count() > MOST_SOURCES]
+        for mask in sorted(crowd, key=lambda mask: (best[mask][0], -best[mask][1]), reverse=True)[kept:]:
+            del best[mask]
     return [
         Term(size, (mask,), (ta, tb), mirror=_remembered(ta, tb, mask) if remembers else None)
         for mask, (size, _, remembers, ta, tb) in best.items()
@@ -51,18 +54,6 @@ def _remembered(ta: Term, tb: Term, mask: int) -> Mirror | None:
 def _parts(terms: Sequence[Term], mirrors: bool) -> list[_Part]:
     ordered = sorted(terms, key=rank, reverse=True)
     return [(t.size, t.signs[0], t.degree, t.mirror.bit if mirrors and t.mirror else 0, t) for t in ordered]
-
-
-def _dense(left: list[_Part], right: list[_Part], floor: int, kept: int) -> _Found | None:
-    """What is kept of every mask, where nearly all signs of few sources are there; None elsewhere."""
-    if len(left) * len(right) <= SMALL:
-        return None
-    masks = mirrors = 0
-    for _, mask, _, mirror, _ in (*left, *right):
-        masks, mirrors = masks | mask, mirrors | mirror
-    sources = _sources(masks)
-    few = sum(comb(len(sources), count) for count in range(MOST_SOURCES + 1))
-    return _Masks(left, right, floor, sources, mirrors).found(kept) if few < 2 * min(len(left), len(right)) else None
 
 
 def _all(left: list[_Part], right: list[_Part], floor: int) -> _Found:
@@ -84,29 +75,40 @@ def _all(left: list[_Part], right: list[_Part], floor: int) -> _Found:
     return best
 
 
-class _Masks:
-    """The same by masks: of a product of few sources its factors are found, where nearly all signs are there.
+class _Products:
+    """The same without forming all: those of few sources, and of many those that may be among the largest.
 
     A tensor that has been trained for a while has terms of nearly all signs of few sources, and nearly all as large.
     """
 
-    def __init__(
-        self, left: list[_Part], right: list[_Part], floor: int, sources: Sequence[int], mirrors: int
-    ) -> None:
-        self.left, self.right, self.floor, self.sources, self.mirrors = left, right, floor, sources, mirrors
+    def __init__(self, left: list[_Part], right: list[_Part], floor: int) -> None:
+        self.left, self.right, self.floor = left, right, floor
         self.places: dict[int, list[int]] = {}
         for place, (_, mask, *_) in enumerate(right):
             self.places.setdefault(mask, []).append(place)
         self.lightest = min([part[2] for part in left]) + min([part[2] for part in right])
+        self.mirrors = 0
+        for _, _, _, mirror, _ in (*left, *right):
+            self.mirrors |= mirror
 
     def found(self, kept: int) -> _Found | None:
         """What is kept of every mask of few sources, and of the `kept` largest of many; None where that is slow."""
         many = self._many(kept)
         if many is None:
             return None
-        few = [sum(bits) for count in range(MOST_SOURCES + 1) for bits in combinations(self.sources, count)]
-        found = [(mask, *best) for mask in (*few, *many) if (best := self.best(mask)) is not None]
+        found = [(mask, *best) for mask in (*self._few(), *many) if (best := self.best(mask)) is not None]
         return {mask: best for mask, _, best in sorted(found, key=lambda item: item[1])}
+
+    def _few(self) -> Iterable[int]:
+        """The masks of few sources that may be there: all that can be made of them, or all that are."""
+        masks = 0
+        for _, mask, _, _, _ in (*self.left, *self.right):
+            masks |= mask
+        sources = _sources(masks)
+        if sum(comb(len(sources), n) for n in range(MOST_SOURCES + 1)) < 2 * min(len(self.left), len(self.right)):
+            return [sum(bits) for n in range(MOST_SOURCES + 1) for bits in combinations(sources, n)]
+        ours, others = {part[1] for part in self.left}, list(self.places)
+        return {mask for one in ours for other in others if (mask := one ^ other).bit_count() <= MOST_SOURCES}
 
     def best(self, mask: int) -> tuple[int, _Best] | None:
         """How early the first product of a mask comes, and what is kept of it."""
@@ -130,29 +132,43 @@ class _Masks:
         return None if best is None else (first, best)
 
     def _many(self, kept: int) -> list[int] | None:
-        """The masks of the `kept` largest products of many sources; None where these are not among the first."""
-        top = self.left[0][0] + self.right[0][0], -self.left[0][2] - self.right[0][2]
-        ranks: dict[int, tuple[int, int]] = {}
-        largest = 0
-        for mask in self._in_order():
-            if mask.bit_count() <= MOST_SOURCES or mask in ranks:
-                continue
-            if len(ranks) == TRIES:
-                return None
-            if (found := self.best(mask)) is not None:
-                ranks[mask] = found[1][0], -found[1][1]
-                largest += ranks[mask] == top
-            if largest == kept:
+        """The masks of the `kept` largest products of many sources; None where too many are as large.
+
+        A mask may come to less than its largest product, for one that remembers an image goes before a lighter one.
+        """
+        ranks: dict[int, tuple[int, int, int]] = {}
+        tried = 0
+        for size, degree, pairs in self._in_order():
+            if sum(rank[:2] > (size, degree) for rank in ranks.values()) >= kept:
                 break
+            for ones, others in pairs:
+                tried += len(ones) * len(others)
+                if tried > TIED * len(self.right):
+                    return None
+                for mask in {one ^ other for one in ones for other in others}:
+                    if mask.bit_count() > MOST_SOURCES and mask not in ranks and (found := self.best(mask)):
+                        first, best = found
+                        ranks[mask] = best[0], -best[1], -first
         return sorted(ranks, key=ranks.__getitem__, reverse=True)[:kept]
 
-    def _in_order(self) -> Iterator[int]:
-        """The masks of all products in the order in which these come."""
-        for size_a, mask_a, *_ in self.left:
-            for size_b, mask_b, *_ in self.right:
-                if size_a + size_b < self.floor:
-                    break
-                yield mask_a ^ mask_b
+    def _in_order(self) -> Iterator[tuple[int, int, list[tuple[list[int], list[int]]]]]:
+        """Sizes and degrees (negative) of products, the first first, each with the masks of both factors."""
+        ours, others = (_alike(parts) for parts in (self.left, self.right))
+        pairs: dict[tuple[int, int], list[tuple[list[int], list[int]]]] = {}
+        for (size_a, degree_a), ones in ours.items():
+            for (size_b, degree_b), more in others.items():
+                if size_a + size_b >= self.floor:
+                    pairs.setdefault((size_a + size_b, -degree_a - degree_b), []).append((ones, more))
+        for size, degree in sorted(pairs, reverse=True):
+            yield size, degree, pairs[size, degree]
+
+
+def _alike(parts: Iterable[_Part]) -> dict[tuple[int, int], list[int]]:
+    """The masks of terms by size and degree."""
+    found: dict[tuple[int, int], list[int]] = {}
+    for size, mask, degree, _, _ in parts:
+        found.setdefault((size, degree), []).append(mask)
+    return found
 
 
 def _sources(mask: int) -> list[int]:
