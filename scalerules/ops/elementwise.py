@@ -85,6 +85,8 @@ class Elementwise:
 
     def _derivative(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
         f = self.shape
+        if f.linear:
+            return [Term(0, (0,) * len(site.result))]
         x, ramps = self._argument(point, site, operands)
         parity = {"odd": "even", "even": "odd", "generic": "generic"}[f.parity]
         if f.homogeneous and f.degree == 2:  # the derivative is homogeneous of degree 1
@@ -165,5 +167,4 @@ def _reason(name: str, function: Shape) -> str:
 
 for _name, _function in FUNCTIONS.items():
     _shape = _function.shape
-    _plain = _shape.degree == 1 and _shape.parity == "odd"
-    register(_name, _reason(_name, _shape), same_axes, laws=Elementwise(_shape), passes=_plain)
+    register(_name, _reason(_name, _shape), same_axes, laws=Elementwise(_shape), passes=_shape.linear)

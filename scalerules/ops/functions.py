@@ -35,6 +35,11 @@ class Shape:
         """Whether the kink at 0 (or a plain multiple) decides what the function does to sums; x**2 is a product."""
         return self.degree == 1 or (self.degree == 2 and self.parity == "generic")
 
+    @property
+    def linear(self) -> bool:
+        """Whether it is a plain multiple, whose derivative is a number."""
+        return self.degree == 1 and self.parity == "odd"
+
 
 def shape_of(values: Sequence[float]) -> Shape:
     """What the values of a function at `POINTS` say of it."""
@@ -123,7 +128,7 @@ def named(values: Sequence[float]) -> str:
     Like it: of the same shape. A multiple of x, of whatever sign, is the `identity`: no size shows the sign.
     """
     shape = shape_of(values)
-    if shape.degree == 1 and shape.parity == "odd":
+    if shape.linear:
         return "identity"
     for name, function in FUNCTIONS.items():
         if name not in STAND_INS and _multiple(values, function.values):

@@ -7,6 +7,7 @@ import pytest
 import scalerules as sr
 from benchmarks.metamorphic import CHANGES, GAUGES, OPTIMIZERS, both
 from scalerules.measurement.fuzzing.random_graphs import draw
+from scalerules.measurement.fuzzing.variants import written
 
 WAYS = (*CHANGES, "in front", *GAUGES)
 
@@ -21,6 +22,11 @@ def same(graph: sr.Graph, name: str, optimizer: str) -> None:
 @pytest.mark.parametrize(("seed", "optimizer"), [(1, "adamw"), (2, "sgd"), (5, "muon"), (7, "adamw")])
 def test_a_random_graph_written_in_another_way_has_the_same_rule(seed: int, optimizer: str, name: str) -> None:
     same(draw(seed), name, optimizer)
+
+
+def test_an_identity_passes_a_gradient_on_as_it_is() -> None:
+    """Its derivative is a number: parts of it that were none had rows that do not follow, and decided between ties."""
+    sr.derive(written(draw(42035), CHANGES["with identities"]), optimizer="adamw").check()
 
 
 @pytest.mark.slow
