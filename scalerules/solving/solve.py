@@ -58,7 +58,7 @@ def _vanishing(problem: Problem, solved: Solved) -> frozenset[str]:
         return frozenset()
     steady = behind if behind.normalised else twin_of(behind)
     with gathering(), suppress(Unsolvable):
-        return frozenset(checked(steady, solved.steady or solved.vectors).short) - frozenset(solved.short)
+        return frozenset(checked(steady, solved.steady or solved.vectors, beyond=0).short) - frozenset(solved.short)
     return frozenset()
 
 

@@ -35,11 +35,14 @@ def with_gradients(problem: Problem, twin: Solved) -> Solved:
     return solved
 
 
-def checked(problem: Problem, vectors: Vectors) -> Solved:
-    """These sizes as a solution, `short` what they leave small. Raises `Unsolvable` where they are not stable."""
+def checked(problem: Problem, vectors: Vectors, beyond: int = BEYOND) -> Solved:
+    """These sizes as a solution, `short` what they leave small. Raises `Unsolvable` where they are not stable.
+
+    Stable over the steps of the problem and so many `beyond`.
+    """
     scales = list(problem.direction)
     point = {symbol: vector[0] for symbol, vector in vectors.items()}
-    run = problem.run(point, problem.steps + BEYOND, lambda events: any(event.unstable for event in events))
+    run = problem.run(point, problem.steps + beyond, lambda events: any(event.unstable for event in events))
     broken = [Equation("stable", e) for e in run.events if e.unstable]
     if broken:
         raise Unsolvable(broken[:1], run)

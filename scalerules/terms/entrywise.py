@@ -15,6 +15,8 @@ from .term import KEPT, MOST_SOURCES, Mirror, Term
 
 SMALL = 800
 """So few products are all formed."""
+TRIES = 32
+"""So many masks are looked up in the hope that the first ones are the largest."""
 TIED = 2
 """So many times the products of one term are looked at in the hope that the largest of many sources are among them."""
 
@@ -93,7 +95,8 @@ class _Products:
 
     def found(self, kept: int) -> _Found | None:
         """What is kept of every mask of few sources, and of the `kept` largest of many; None where that is slow."""
-        many = self._many(kept)
+        many = self._first(kept)
+        many = self._largest(kept) if many is None else many
         if many is None:
             return None
         found = [(mask, *best) for mask in (*self._few(), *many) if (best := self.best(mask)) is not None]
@@ -131,7 +134,23 @@ class _Products:
                 least = size + 1 if settled else size
         return None if best is None else (first, best)
 
-    def _many(self, kept: int) -> list[int] | None:
+    def _first(self, kept: int) -> list[int] | None:
+        """The masks of the `kept` largest products of many sources, where they are as large as any and come early."""
+        top = self.left[0][0] + self.right[0][0], -self.left[0][2] - self.right[0][2]
+        seen: set[int] = set()
+        largest: list[int] = []
+        for size, mask in ((one[0] + other[0], one[1] ^ other[1]) for one in self.left for other in self.right):
+            if size < top[0] or len(seen) == TRIES:
+                break
+            if mask.bit_count() > MOST_SOURCES and mask not in seen:
+                seen.add(mask)
+                found = self.best(mask)
+                largest += [mask] if found and (found[1][0], -found[1][1]) == top else []
+            if len(largest) == kept:
+                return largest
+        return None
+
+    def _largest(self, kept: int) -> list[int] | None:
         """The masks of the `kept` largest products of many sources; None where too many are as large.
 
         A mask may come to less than its largest product, for one that remembers an image goes before a lighter one.
