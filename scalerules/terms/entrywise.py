@@ -89,9 +89,7 @@ class _Products:
         for place, (_, mask, *_) in enumerate(right):
             self.places.setdefault(mask, []).append(place)
         self.lightest = min([part[2] for part in left]) + min([part[2] for part in right])
-        self.mirrors = 0
-        for _, _, _, mirror, _ in (*left, *right):
-            self.mirrors |= mirror
+        self.mirrors = _union(part[3] for part in (*left, *right))
 
     def found(self, kept: int) -> _Found | None:
         """What is kept of every mask of few sources, and of the `kept` largest of many; None where that is slow."""
@@ -104,10 +102,7 @@ class _Products:
 
     def _few(self) -> Iterable[int]:
         """The masks of few sources that may be there: all that can be made of them, or all that are."""
-        masks = 0
-        for _, mask, _, _, _ in (*self.left, *self.right):
-            masks |= mask
-        sources = _sources(masks)
+        sources = _sources(_union(part[1] for part in (*self.left, *self.right)))
         if sum(comb(len(sources), n) for n in range(MOST_SOURCES + 1)) < 2 * min(len(self.left), len(self.right)):
             return [sum(bits) for n in range(MOST_SOURCES + 1) for bits in combinations(sources, n)]
         ours, others = {part[1] for part in self.left}, list(self.places)
@@ -188,6 +183,14 @@ def _alike(parts: Iterable[_Part]) -> dict[tuple[int, int], list[int]]:
     for size, mask, degree, _, _ in parts:
         found.setdefault((size, degree), []).append(mask)
     return found
+
+
+def _union(masks: Iterable[int]) -> int:
+    """The bits that any mask has."""
+    bits = 0
+    for mask in masks:
+        bits |= mask
+    return bits
 
 
 def _sources(mask: int) -> list[int]:

@@ -34,9 +34,14 @@ def traced() -> tuple[sr.Graph, sr.Solution]:
     return graph, sr.derive(graph, "adamw")
 
 
-def test_what_runs_is_the_module(traced):
-    graph, solution = traced
-    program = LiveProgram(graph, solution, BASE, BASE)
+@pytest.fixture(scope="module")
+def program(traced: tuple[sr.Graph, sr.Solution]) -> LiveProgram:
+    """The module at its base size."""
+    return LiveProgram(*traced, BASE, BASE)
+
+
+def test_what_runs_is_the_module(traced, program):
+    graph, _ = traced
     parameters, data = program.initial(3), program.data(0)
     run = program.forward(parameters, data)
     model = Gated(32)
@@ -67,9 +72,8 @@ def test_factors_are_those_of_the_solution(traced):
     assert torch.allclose(run.values[call], q @ k.t() * 128**-0.5 * 0.5, atol=1e-5)
 
 
-def test_an_own_contribution_is_that_of_one_parameter(traced):
-    graph, solution = traced
-    program = LiveProgram(graph, solution, BASE, BASE)
+def test_an_own_contribution_is_that_of_one_parameter(traced, program):
+    graph, _ = traced
     before, data = program.initial(0), program.data(0)
     name = "last.weight"
     (node,) = program.readers(name)
@@ -83,10 +87,8 @@ def test_an_own_contribution_is_that_of_one_parameter(traced):
     assert torch.allclose(changed[0], changed[0][:, :1].expand_as(changed[0]), atol=1e-5), "all outputs see the same change"
 
 
-def test_an_own_contribution_of_a_part_is_that_of_its_rows(traced):
+def test_an_own_contribution_of_a_part_is_that_of_its_rows(program):
     """Other rows of the same weight stand still: with them the mean would fall where a part does not grow."""
-    graph, solution = traced
-    program = LiveProgram(graph, solution, BASE, BASE)
     before, data = program.initial(0), program.data(0)
     name = "qk.weight[0:width, :]"
     (node,) = program.readers(name)
