@@ -43,6 +43,7 @@ examples: $(READY)  ## the scripts of examples/, shortened
 
 lint: $(READY)    ## ruff, and the layers of the packages
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports --no-cache
 
 types: $(READY)   ## pyright, strict for the engine

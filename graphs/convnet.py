@@ -16,8 +16,15 @@ def build() -> Graph:
         scales={"width": 1, "depth": 0},
         sizes={"width": 64, "depth": 2},
         axes={
-            "batch": 8, "rows": 4, "columns": 4, "up": 3, "left": 3, "colours": 3, "classes": 10,
-            "n": "width", "layers": "depth",
+            "batch": 8,
+            "rows": 4,
+            "columns": 4,
+            "up": 3,
+            "left": 3,
+            "colours": 3,
+            "classes": 10,
+            "n": "width",
+            "layers": "depth",
         },
         loss="cross_entropy",
     )

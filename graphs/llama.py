@@ -15,8 +15,15 @@ def build() -> Graph:
         scales={"width": 1, "depth": 0},
         sizes={"width": 64, "depth": 2},
         axes={
-            "batch": 8, "time": 8, "vocab": 32,
-            "n": "width", "head": 8, "groups": 2, "kv": "width/16", "ffn": "8*width/3", "layers": "depth",
+            "batch": 8,
+            "time": 8,
+            "vocab": 32,
+            "n": "width",
+            "head": 8,
+            "groups": 2,
+            "kv": "width/16",
+            "ffn": "8*width/3",
+            "layers": "depth",
         },
         loss="cross_entropy",
     )

@@ -19,6 +19,4 @@ def build(tied: bool = False, zero_query: bool = False, zero_output: bool = Fals
         axes=transformer.AXES,
         loss="cross_entropy",
     )
-    return transformer.assembled(
-        g, tied=tied, zero_query=zero_query, zero_output=zero_output, density="density"
-    )
+    return transformer.assembled(g, tied=tied, zero_query=zero_query, zero_output=zero_output, density="density")

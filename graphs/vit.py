@@ -15,8 +15,15 @@ def build() -> Graph:
         scales={"width": 1, "depth": 0},
         sizes={"width": 64, "depth": 2},
         axes={
-            "batch": 8, "patches": 9, "pixels": 48, "classes": 10,
-            "n": "width", "head": 8, "heads": "width/8", "ffn": "4*width", "layers": "depth",
+            "batch": 8,
+            "patches": 9,
+            "pixels": 48,
+            "classes": 10,
+            "n": "width",
+            "head": 8,
+            "heads": "width/8",
+            "ffn": "4*width",
+            "layers": "depth",
         },
         loss="cross_entropy",
     )

@@ -169,7 +169,10 @@ def _shift_of_ntk(monkeypatch):
     "change, pages",
     [
         (_law_of_mean, ["operations/mean.md"]),
-        (_gradient_of_relu, ["operations/relu.md", "optimizers/sgd.md", "optimizers/adam.md", *IN_GAUGES, "architectures/mlp.md"]),
+        (
+            _gradient_of_relu,
+            ["operations/relu.md", "optimizers/sgd.md", "optimizers/adam.md", *IN_GAUGES, "architectures/mlp.md"],
+        ),
         (_formula_of_adam, ["optimizers/adam.md", *IN_GAUGES, "architectures/mlp.md"]),
         (_shift_of_ntk, ["gauges/ntk.md"]),
     ],

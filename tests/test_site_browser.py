@@ -190,7 +190,10 @@ def test_charts_name_their_axes_and_lines(own, browser):
     assert any(text.startswith("own of h1, step 1: predicted 0, measured +") for text in names)
     assert "h1, step 1" in page.locator("figure li").all_inner_texts()[0]
     page = Looked(browser, own / "transfer.html").page
-    assert page.locator(".chart .axis").all_text_contents()[:2] == ["learning rate at the base size", "loss on held-out data"]
+    assert page.locator(".chart .axis").all_text_contents()[:2] == [
+        "learning rate at the base size",
+        "loss on held-out data",
+    ]
     assert page.locator(".legend span").all_inner_texts() == ["width 16", "width 32"]
 
 

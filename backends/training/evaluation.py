@@ -77,8 +77,17 @@ class Evaluation:
         axes = self._axes(scope.repeat, name, node)
         try:
             return TABLE[node.op](
-                Call(name, node, operands, axes, self.lengths, self.factors.get(name, 1.0), self.offsets.get(name, 0),
-                     self.dtype, scope)
+                Call(
+                    name,
+                    node,
+                    operands,
+                    axes,
+                    self.lengths,
+                    self.factors.get(name, 1.0),
+                    self.offsets.get(name, 0),
+                    self.dtype,
+                    scope,
+                )
             )
         except (RuntimeError, ValueError, IndexError) as error:
             if isinstance(error, torch.OutOfMemoryError):

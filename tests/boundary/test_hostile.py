@@ -152,7 +152,9 @@ def test_every_attribute_of_a_torch_module_is_known():
     from scalerules.backends.pytorch.source.model import OF_TORCH
 
     own = {*vars(torch.nn.Module), *vars(torch.nn.Module())}  # other libraries hang functions of theirs on the class
-    foreign = {name for name, value in vars(torch.nn.Module).items() if callable(value) and "torch" not in value.__module__}
+    foreign = {
+        name for name, value in vars(torch.nn.Module).items() if callable(value) and "torch" not in value.__module__
+    }
     assert {name for name in own - foreign if not name.startswith("__")} <= OF_TORCH
 
 

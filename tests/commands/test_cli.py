@@ -176,7 +176,11 @@ def test_standard_output_and_devices(capsys, tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["mlp"], ["mamba", "--mode", "isolated", "--scale", "width", "--scale", "state=1/4"], ["mamba", "--set", "discretisation=euler"]],
+    [
+        ["mlp"],
+        ["mamba", "--mode", "isolated", "--scale", "width", "--scale", "state=1/4"],
+        ["mamba", "--set", "discretisation=euler"],
+    ],
 )
 def test_derive_shows_every_parameter(arguments, capsys):
     assert main(["derive", *arguments]) == 0

@@ -1,7 +1,6 @@
 """Hostile command lines and files: refused before anything runs, in one line, with the option's name."""
 # pyright: reportArgumentType=false, reportCallIssue=false
 
-
 from __future__ import annotations
 
 import json

@@ -131,7 +131,8 @@ def test_what_an_update_changes_in_the_loss_is_judged_as_in_deriving():
     graph = bilinear()
     rule = sr.derive(graph, optimizer="adamw")
     given: dict[str, dict[str, Any]] = {
-        name: {"init": rule[name].init["width"], "lr": rule[name].lr["width"]} for name in rule.parameters}
+        name: {"init": rule[name].init["width"], "lr": rule[name].lr["width"]} for name in rule.parameters
+    }
     assert sr.classify(graph, given, "adamw").stable
     given["W"]["init"] = "-1"
     found = sr.classify(graph, given, "adamw")

@@ -49,7 +49,9 @@ def test_sizes_are_sympy_expressions_and_conditions_relations():
     assert derivation is not None
     row = next(row for row in derivation if row.quantity == "h1")
     assert row.symbols == sympy.Symbol("a_h1") + sympy.Symbol("F3") + sympy.Symbol("g_n") / 2
-    assert isinstance(derivation.condition("E1").sympy, sympy.Le) and isinstance(derivation.condition("E5").sympy, sympy.Eq)
+    assert isinstance(derivation.condition("E1").sympy, sympy.Le) and isinstance(
+        derivation.condition("E5").sympy, sympy.Eq
+    )
     assert len(derivation) == len(list(derivation)) == len(derivation.rows)
 
 
@@ -134,7 +136,9 @@ def test_a_tampered_file_is_refused_with_its_row_whatever_numbers_stand_in_it(nu
     data = solution().to_dict()
     data["derivation"]["rows"][3]["size"]["width"] = number
     started = time.monotonic()
-    with pytest.raises(ScaleRulesError, match=r"does not hold|derivation\.rows\.3\.size\.width: cannot read the exponent"):
+    with pytest.raises(
+        ScaleRulesError, match=r"does not hold|derivation\.rows\.3\.size\.width: cannot read the exponent"
+    ):
         Solution.from_json(json.dumps(data))
     assert time.monotonic() - started < 1  # 0.01 s as measured, whatever the number
     data["derivation"]["rows"][3]["size"]["width"] = "1/2"
@@ -267,13 +271,23 @@ outputs: [y]
 def test_a_clash_names_the_line_of_its_node(tmp_path):
     (tmp_path / "spec.yaml").write_text(SPECIFICATION.lstrip())
     with pytest.raises(Clash) as caught:
-        sr.derive(str(tmp_path / "spec.yaml"), optimizer="adam", given={"a": {"init": 0}, "b": {"init": 0}}, progress=False)
-    line = SPECIFICATION.lstrip().splitlines().index(next(s for s in SPECIFICATION.splitlines() if s.startswith("  y:"))) + 1
+        sr.derive(
+            str(tmp_path / "spec.yaml"), optimizer="adam", given={"a": {"init": 0}, "b": {"init": 0}}, progress=False
+        )
+    line = (
+        SPECIFICATION.lstrip().splitlines().index(next(s for s in SPECIFICATION.splitlines() if s.startswith("  y:")))
+        + 1
+    )
     assert any(f"spec.yaml:{line}" in equation for equation in caught.value.equations), str(caught.value)
 
 
 CLASHES = [
-    ("adam", {"output": {"init": 0}}, {}, ["C3         change of output  W_output d a3    [n: aligned 1]        g_n + a_output + C2"]),
+    (
+        "adam",
+        {"output": {"init": 0}},
+        {},
+        ["C3         change of output  W_output d a3    [n: aligned 1]        g_n + a_output + C2"],
+    ),
     ("sgd", {"h1": {"lr": 2}}, {}, ["c_h1 + B5 + 2*F2", "gradient at output  gradient of the loss"]),
     ("sgd", {"output": {"init": 0}, "h1": {"lr": 2}}, {"mode": "isolated"}, ["F4      value of h2"]),
 ]
@@ -301,7 +315,9 @@ def test_the_latex_compiles_and_fits_the_page(tmp_path, name, optimizer, asked):
     (tmp_path / "page.tex").write_text(head + body + "\\end{document}\n")
     options = ["-interaction=nonstopmode", "-halt-on-error"] if "pdflatex" in str(ENGINE) else []
     ran = subprocess.run([str(ENGINE), *options, "page.tex"], cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert max(map(int, TOO_WIDE.findall(ran.stdout)), default=0) < 80  # points: the margin, for names that do not break
+    assert (
+        max(map(int, TOO_WIDE.findall(ran.stdout)), default=0) < 80
+    )  # points: the margin, for names that do not break
 
 
 @pytest.mark.parametrize(("name", "optimizer", "asked"), LATEX)
@@ -311,7 +327,11 @@ def test_the_latex_is_balanced_and_its_rows_have_the_columns_of_their_table(name
     plain = re.sub(r"\\[\\{}_#%&$]", "", body.replace(r"\\", ""))
     assert plain.count("{") == plain.count("}") and plain.count("$") % 2 == 0
     for table in re.findall(r"\\begin{longtable}(.*?)\\end{longtable}", body, re.DOTALL):
-        lines = [re.sub(r"\\&", "", line) for line in table.splitlines() if line.rstrip(r" \hline").endswith(r" ") or "&" in line]
+        lines = [
+            re.sub(r"\\&", "", line)
+            for line in table.splitlines()
+            if line.rstrip(r" \hline").endswith(r" ") or "&" in line
+        ]
         assert len({line.count("&") for line in lines if "&" in line}) == 1
     outside = re.sub(r"\$[^$]*\$|\\[_^]|\\begin.*|\\setlength.*", "", body.partition(r"\paragraph")[2])
     assert not re.search(r"[_^#]", outside)

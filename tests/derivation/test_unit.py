@@ -27,7 +27,9 @@ def test_functions_are_torchs():
     x = torch.linspace(-4, 4, 41, dtype=torch.float64)
     for name, function in FUNCTIONS.items():
         wanted = operations.written(function.torch)(x)
-        torch.testing.assert_close(torch.tensor([function.formula(float(v)) for v in x], dtype=torch.float64), wanted, msg=name)
+        torch.testing.assert_close(
+            torch.tensor([function.formula(float(v)) for v in x], dtype=torch.float64), wanted, msg=name
+        )
 
 
 # (std of the result, root mean square of the derivative). Closed forms, and Unit Scaling (arXiv 2303.11257), table A.2,

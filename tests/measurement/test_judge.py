@@ -286,6 +286,12 @@ def test_growth_from_a_saddle_that_the_rule_warns_of_is_no_fault() -> None:
     assert gaps == {"W": 0.5}
     grown = Row("gradient", "W", 3, Fraction(-1), -0.5, 0.01, estimate=-0.5, status="wrong", why="grows")
     assert warned(grown, gaps).status == "warned"
-    for other in (replace(grown, step=1), replace(grown, node="V"), replace(grown, estimate=-0.2),
-                  replace(grown, quantity="change"), replace(grown, estimate=-1.5), replace(grown, status="agrees")):
+    for other in (
+        replace(grown, step=1),
+        replace(grown, node="V"),
+        replace(grown, estimate=-0.2),
+        replace(grown, quantity="change"),
+        replace(grown, estimate=-1.5),
+        replace(grown, status="agrees"),
+    ):
         assert warned(other, gaps) is other

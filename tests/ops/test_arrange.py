@@ -124,6 +124,7 @@ def test_a_branch_may_hold_its_axes_in_another_order_than_the_stream():
 
 def test_a_profile_stays_with_its_axis():
     """Merged or split axes carry the sources of all their parts, a new one is constant; what has no profile left has none."""
+
     def moved(profile: tuple[int, int] | None, wanted: tuple[str, ...]) -> list[tuple[object, ...]]:
         terms = arrange._moved(Scope(9), [Term(0, (A, B), profile=profile)], (N, S), wanted)  # type: ignore[arg-type]
         return [(t.size, t.signs, t.profile) for t in terms]

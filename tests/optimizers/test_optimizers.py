@@ -100,7 +100,9 @@ def test_no_gauge_changes_the_rate_of_a_rule_relative_to_the_parameter(optimizer
     assert sizes(derived(optimizer, gauge), "lr") == (0, -H, 0)
 
 
-@pytest.mark.parametrize("exponents", [(0, Fraction(1, 8)), (Fraction(1, 8), Fraction(1, 8)), (Q, Q), (H, 0), (Q, H), (H, H)])
+@pytest.mark.parametrize(
+    "exponents", [(0, Fraction(1, 8)), (Fraction(1, 8), Fraction(1, 8)), (Q, Q), (H, 0), (Q, H), (H, H)]
+)
 def test_shampoo_goes_from_the_gradient_to_its_inverse(exponents):
     """With e = e_L + e_R: the rates of SGD at e = 0, of Muon at 1/2, of K-FAC at 1; one Gram matrix is as good as both."""
     e = sum(exponents)
@@ -214,7 +216,11 @@ EVERETT = {
     ("sgd", "full", "standard"): (H, -H, -1),
     ("sgd", "full", "mup"): (0, 0, 0),
     ("adafactor", "full", "mup"): (0, -H, 0),
-    ("adafactor", "none", "mup"): (0, 0, 0),  # the formula says 1/2 for the readout; a rule that grows itself forbids it
+    ("adafactor", "none", "mup"): (
+        0,
+        0,
+        0,
+    ),  # the formula says 1/2 for the readout; a rule that grows itself forbids it
 }
 
 
@@ -236,7 +242,11 @@ def test_each_of_the_three_exponents_is_set_per_layer(tmp_path, capsys):
     file.write_text("h1: none\nh2: [1/2, 1/2, 1]\noutput: [1, 1, 1]\n")
     assert main(["derive", "mlp", "--alignment", str(file), "--format", "json"]) == 0
     assert sr.Solution.from_json(capsys.readouterr().out).parameters == solution.parameters
-    for bad, said in (("h1: [1, 1]\n", "needs three exponents"), ("h1: ful\n", "did you mean 'full'"), ("h9: full\n", "h9")):
+    for bad, said in (
+        ("h1: [1, 1]\n", "needs three exponents"),
+        ("h1: ful\n", "did you mean 'full'"),
+        ("h9: full\n", "h9"),
+    ):
         file.write_text(bad)
         assert main(["derive", "mlp", "--alignment", str(file)]) == 2
         assert said in capsys.readouterr().err
@@ -291,14 +301,18 @@ def test_kfac_is_what_its_definition_says():
     behind, read = torch.randn(5, 12, dtype=torch.float64), torch.randn(5, 9, dtype=torch.float64)
     setting = optimizer_steps.Setting(1.0, matrix=([0], [1]), damping=0.0)
     found = optimizer_steps.optimizer("kfac")(behind.mT @ read, behind, setting)
-    torch.testing.assert_close(found, torch.linalg.pinv(behind.mT @ behind) @ behind.mT @ read @ torch.linalg.pinv(read.mT @ read))
+    torch.testing.assert_close(
+        found, torch.linalg.pinv(behind.mT @ behind) @ behind.mT @ read @ torch.linalg.pinv(read.mT @ read)
+    )
 
 
 def test_soap_is_muon_at_the_first_step():
     """In its own singular basis a gradient is diagonal, and Adam makes every entry of a diagonal one."""
     torch.manual_seed(0)
     gradient = torch.randn(40, 3, dtype=torch.float64) @ torch.randn(3, 30, dtype=torch.float64)
-    found = optimizer_steps.optimizer("soap")(gradient, gradient, optimizer_steps.Setting(1.0, matrix=([0], [1]), damping=1e-7))
+    found = optimizer_steps.optimizer("soap")(
+        gradient, gradient, optimizer_steps.Setting(1.0, matrix=([0], [1]), damping=1e-7)
+    )
     torch.testing.assert_close(found, singular.orthogonal(gradient, [0], [1]), atol=1e-5, rtol=1e-4)
 
 
@@ -327,7 +341,10 @@ def test_adafactor_is_torchs():
     torch.manual_seed(0)
     mine = torch.randn(6, 4)
     theirs = mine.clone().requires_grad_()
-    other, setting = torch.optim.Adafactor([theirs], lr=0.01, weight_decay=0.0), optimizer_steps.Setting(0.01, matrix=([0], [1]))
+    other, setting = (
+        torch.optim.Adafactor([theirs], lr=0.01, weight_decay=0.0),
+        optimizer_steps.Setting(0.01, matrix=([0], [1])),
+    )
     for _ in range(4):
         gradient = torch.randn(6, 4)
         theirs.grad = gradient.clone()
@@ -368,7 +385,9 @@ def test_what_epsilons_are_added_to_has_their_size():
 # --- training agrees -----------------------------------------------------------------------
 
 AGREEING = ["sgd", "adamw", "muon", "lion", "shampoo", "adafactor", "lamb", "lars", "kfac"]
-AGREEING += [pytest.param(name, marks=pytest.mark.slow) for name in ("soap", "shampoo(1/8,1/8)", "nesterov", "adam-atan2")]
+AGREEING += [
+    pytest.param(name, marks=pytest.mark.slow) for name in ("soap", "shampoo(1/8,1/8)", "nesterov", "adam-atan2")
+]
 
 
 @pytest.mark.parametrize("optimizer", AGREEING)

@@ -401,7 +401,9 @@ def test_a_number_on_a_unit_vector_has_the_rate_of_a_number(optimizer: str) -> N
     g.parameter("t", "", "ones")
     h = g.einsum("warm", "b i, -> b i", g.scale("unit", h, "n^(-1/2)"), parameters=("t",))
     k = g.rms_norm(g.dense("W2", g.input("y", "out in"), "n in"), axis="n", name="norm_y")
-    solution = sr.derive(g.build(g.scale("cosine", g.einsum("dots", "b i, o i -> b o", h, k), free=True)), optimizer=optimizer)
+    solution = sr.derive(
+        g.build(g.scale("cosine", g.einsum("dots", "b i, o i -> b o", h, k), free=True)), optimizer=optimizer
+    )
     assert exponents(solution, "t") == (0, 0) and solution.multipliers["cosine"]["width"] == Fraction(-1, 2)
 
 

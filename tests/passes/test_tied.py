@@ -36,7 +36,9 @@ def test_verification_of_a_tied_table_agrees() -> None:
     assert report.verdict is not False, [row for row in report.rows if not row.agrees]
 
 
-def coherent_and_rest(width: int, vocab: int = 4, time: int = 16, batch: int = 8, heads: int = 4) -> tuple[float, float]:
+def coherent_and_rest(
+    width: int, vocab: int = 4, time: int = 16, batch: int = 8, heads: int = 4
+) -> tuple[float, float]:
     """Root mean squares of the coherent part of the gradient of attention weights, and of what is left of it.
 
     One layer, tied. The final norm's backward pass sends `-c y / (n sigma^2)` back, `c` the slope of the loss along

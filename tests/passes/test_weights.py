@@ -151,7 +151,9 @@ def normalised(norm: str, axis: str, gain: bool = False) -> Make:
 
 
 @pytest.mark.parametrize(("optimizer", "rate"), [("adamw", -1), ("sgd", 0), ("muon", 0)])
-@pytest.mark.parametrize(("norm", "axis", "gain"), [("rms_norm", "n", False), ("layer_norm", "n", True), ("rms_norm", "m", False)])
+@pytest.mark.parametrize(
+    ("norm", "axis", "gain"), [("rms_norm", "n", False), ("layer_norm", "n", True), ("rms_norm", "m", False)]
+)
 def test_a_normalised_matrix_starts_where_a_plain_one_does(
     norm: str, axis: str, gain: bool, optimizer: str, rate: int
 ) -> None:

@@ -126,7 +126,9 @@ def test_composes_with_a_derived_rule():
 
 
 def test_outside_of_the_range_is_told():
-    with pytest.warns(UserWarning, match="lr-tokens: tokens 1e\\+12 is outside of the fit's range, 2.5e\\+10 to 1e\\+11"):
+    with pytest.warns(
+        UserWarning, match="lr-tokens: tokens 1e\\+12 is outside of the fit's range, 2.5e\\+10 to 1e\\+11"
+    ):
         sr.empirical("lr-tokens").scaled(base=BASE, sizes=BASE | {"tokens": 1e12}, lr=1e-3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -145,7 +147,10 @@ def test_a_fit_that_holds_the_model_size_is_told():
         (lambda: sr.empirical("lr-token"), r"unknown fit 'lr-token' \(did you mean 'lr-tokens'\?\)"),
         (lambda: sr.empirical(), "needs the name of a fit"),
         (lambda: sr.empirical("lr-tokens", "lr-batch-sqrt"), "lr-tokens and lr-batch-sqrt are both fits of lr"),
-        (lambda: sr.empirical("lr-tokens").scaled(base={}, sizes=LARGE, lr=1), r"needs 'tokens' of the run .*base and sizes"),
+        (
+            lambda: sr.empirical("lr-tokens").scaled(base={}, sizes=LARGE, lr=1),
+            r"needs 'tokens' of the run .*base and sizes",
+        ),
         (lambda: sr.empirical("lr-batch-noise").factors(base={"batch": 1}, sizes={"batch": 2}), "needs 'noise'"),
         (lambda: sr.empirical("lr-tokens").scaled(base=BASE, sizes=BASE | {"tokens": 0}, lr=1), "positive number"),
         (lambda: sr.empirical("lr-tokens").scaled(base=BASE, sizes=BASE, rate=1), "unknown setting 'rate'"),

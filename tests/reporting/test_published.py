@@ -55,7 +55,9 @@ def test_the_whole_report_is_quick():
 
 def test_records_cover_every_optimizer_family_and_scale():
     settings = [check.setting for record in records().records for check in record.checks]
-    assert {"sgd", "adam", "muon", "adafactor", "lamb", "lars", "shampoo", "kfac"} <= {o for s in settings for o in s.optimizer}
+    assert {"sgd", "adam", "muon", "adafactor", "lamb", "lars", "shampoo", "kfac"} <= {
+        o for s in settings for o in s.optimizer
+    }
     assert {"width", "depth", "state", "density", "experts"} <= {scale for s in settings for scale in s.scales or {}}
     assert {"plain", "table8", "table9", "unit", "own"} <= {s.gauge for s in settings}
 

@@ -82,4 +82,6 @@ def test_an_equation_in_words():
     loss = event({}, kind="loss", node="h", parameter="W", step=2)
     assert Equation("stable", start).words == "the value of 'h' at initialisation has size at most 0"
     assert Equation("maximal", later).words == "the own contribution of 'W' at 'h' has size 0 at some step"
-    assert Equation("stable", loss, start).words.endswith("changes in the loss after step 2 does not grow from step to step")
+    assert Equation("stable", loss, start).words.endswith(
+        "changes in the loss after step 2 does not grow from step to step"
+    )

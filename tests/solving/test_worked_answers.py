@@ -24,7 +24,9 @@ HALF = Fraction(1, 2)
 
 
 @cache
-def derived(name: str, optimizer: str, options: tuple = (), mode: str = "joint", scales: tuple | None = None) -> Solution:
+def derived(
+    name: str, optimizer: str, options: tuple = (), mode: str = "joint", scales: tuple | None = None
+) -> Solution:
     graph = GRAPHS[name]() if name in GRAPHS else sr.graph(name, **dict(options))
     return sr.derive(graph, optimizer=optimizer, mode=mode, scales=dict(scales) if scales else None)
 
@@ -318,7 +320,12 @@ RATES = {"sgd": power(p=-1, q=1), "adam": power(p=-1), "muon": power(p="-1/2", q
 @pytest.mark.parametrize("graph", ["rectangular", "rectangular behind a square"])
 @pytest.mark.parametrize(
     ("p", "q", "init"),
-    [(HALF, 1, power(p="-1/2")), (1, HALF, power(p=-1, q="1/2")), (1, 2, power(p="-1/2")), (2, 1, power(p=-1, q="1/2"))],
+    [
+        (HALF, 1, power(p="-1/2")),
+        (1, HALF, power(p=-1, q="1/2")),
+        (1, 2, power(p="-1/2")),
+        (2, 1, power(p=-1, q="1/2")),
+    ],
 )
 def test_rectangular_layers_follow_the_spectral_condition(optimizer, graph, p, q, init):
     """Std min(1, sqrt(fan_out / fan_in)) / sqrt(fan_in); a rate that moves the output by size 0."""

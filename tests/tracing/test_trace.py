@@ -119,7 +119,9 @@ def test_a_gpt_has_the_rules_of_the_catalogue(gpt):
     for mine, letter in zip(fused, "QKV", strict=True):
         assert exponents(ours, mine) == exponents(theirs, f"attention.W_{letter}")
     ((_, found),) = ours.multipliers.items()
-    assert found["width"] == theirs.multipliers["attention.scores"]["width"] == -1, "1/head, where the module has a root"
+    assert found["width"] == theirs.multipliers["attention.scores"]["width"] == -1, (
+        "1/head, where the module has a root"
+    )
 
 
 def test_depth_is_folded_whatever_it_is(gpt):
@@ -261,7 +263,12 @@ class Convolution(nn.Module):
 def test_convolutions_are_products_with_windows():
     solution = sr.derive(sr.trace(Convolution, WIDTHS, lambda **_: torch.ones(2, 3, 8, 8)), "adam")
     half, one = Fraction(1, 2), Fraction(1)
-    expected = {"first.weight": (0, 0), "depthwise.weight": (0, 0), "up.weight": (-half, -one), "head.weight": (-one, -one)}
+    expected = {
+        "first.weight": (0, 0),
+        "depthwise.weight": (0, 0),
+        "up.weight": (-half, -one),
+        "head.weight": (-one, -one),
+    }
     for name, rule in expected.items():
         assert exponents(solution, name) == rule, name
 

@@ -283,7 +283,12 @@ class Scaled(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.q, self.k, self.v, self.out = nn.Linear(5, width), nn.Linear(5, width), nn.Linear(5, width), nn.Linear(width, 3)
+        self.q, self.k, self.v, self.out = (
+            nn.Linear(5, width),
+            nn.Linear(5, width),
+            nn.Linear(5, width),
+            nn.Linear(width, 3),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (f(x).view(*x.shape[:2], 2, -1).transpose(1, 2) for f in (self.q, self.k, self.v))
@@ -317,7 +322,11 @@ class Energy(nn.Module):
 def test_a_derivative_is_judged_where_it_comes_out() -> None:
     graph = sr.trace(Energy, WIDTH, rows(4, 2))
     solution = sr.derive(graph, optimizer="adamw")
-    wanted = {"first.weight": ("1", "1"), "second.weight": ("width^(-1/2)", "width^-1"), "last.weight": ("width^-1", "width^-1")}
+    wanted = {
+        "first.weight": ("1", "1"),
+        "second.weight": ("width^(-1/2)", "width^-1"),
+        "last.weight": ("width^-1", "width^-1"),
+    }
     assert {name: (str(solution[name].init), str(solution[name].lr)) for name in wanted} == wanted
     assert not sr.verify(graph, solution, sizes=[32, 64, 128], progress=False).wrong
 

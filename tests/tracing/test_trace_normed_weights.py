@@ -111,7 +111,9 @@ def test_the_temperature_of_a_cosine_has_the_rate_of_a_number(optimizer: str) ->
     solution = derived(Cosine, optimizer)
     assert size(solution, "t") == ("0", "0")
     assert size(solution, "w")[0] == "-1/2"
-    assert sum(factor["width"] for factor in solution.multipliers.values()) == -1  # of entries of size 0, in place of 1/|x|
+    assert (
+        sum(factor["width"] for factor in solution.multipliers.values()) == -1
+    )  # of entries of size 0, in place of 1/|x|
 
 
 def test_a_number_that_a_module_holds_once_is_no_law_of_its_size() -> None:

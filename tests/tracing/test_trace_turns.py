@@ -83,6 +83,8 @@ def test_turns_of_a_loop_are_one_block(model: Any, shape: tuple[int, ...], names
     assert {str(rule.lr) for rule in matrices} <= {"width^-1 depth^(-1/2)", "width^-1", "width^-1 depth^-1"}
     sizes = {"width": 32, "depth": 5}
     reference = model(16, 2)
-    groups = sr.apply(model(**sizes), solution, base={"width": 16, "depth": 2}, sizes=sizes, lr=1.0, reference=reference)
+    groups = sr.apply(
+        model(**sizes), solution, base={"width": 16, "depth": 2}, sizes=sizes, lr=1.0, reference=reference
+    )
     grouped = {name for group in groups for name in group["names"]}
     assert grouped == {name for name, _ in model(**sizes).named_parameters()}

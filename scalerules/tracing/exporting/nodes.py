@@ -19,8 +19,6 @@ from .users_lines import is_users, short_path
 LAYOUT = (torch.device, torch.memory_format, torch.layout)
 
 
-
-
 def shape_of(value: torch.Tensor) -> tuple[int, ...]:
     """The lengths of a tensor; those that data decide as they were measured."""
     return tuple(number(length) if isinstance(length, torch.SymInt) else length for length in value.shape)

@@ -109,7 +109,9 @@ def test_a_derived_solution_sets_up_a_live_model() -> None:
     model = Net(128)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ModelWarning)
-        groups = sr.apply(model, solution, base=BASE, sizes={"width": 128}, lr=1e-2, weight_decay=0.1, reference=Net(32))
+        groups = sr.apply(
+            model, solution, base=BASE, sizes={"width": 128}, lr=1e-2, weight_decay=0.1, reference=Net(32)
+        )
     losses = run(model, [torch.optim.AdamW(groups)], 10)
     assert losses[-1] < losses[0] / 2
     rates = {name: group["lr"] for group in groups for name in group["names"]}
@@ -140,7 +142,6 @@ def test_training_at_the_base_size_is_plain_training(name: str, take: type[torch
         assert torch.equal(a, b)
 
 
-@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch has no Muon before 2.9")
 def test_muon_takes_the_matrices_and_another_the_rest() -> None:
     model, solution = Net(128), rules("muon-original")
     groups = quiet(model, solution, sizes={"width": 128}, optimizer=torch.optim.Muon)

@@ -25,7 +25,6 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from scalerules.errors import ScaleRulesError
 
 torch.set_num_threads(1)
-pytestmark = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch has no Muon before 2.9")
 WIDE = {"width": 64}
 
 

@@ -144,7 +144,9 @@ def test_hugging_faces_floor_is_a_share_of_the_tuned_rate() -> None:
         for _ in range(10):
             optimizer.step()
             schedule.step()
-        assert [g["lr"] / s for g, s in zip(optimizer.param_groups, start, strict=True)] == pytest.approx([0.1] * len(start))
+        assert [g["lr"] / s for g, s in zip(optimizer.param_groups, start, strict=True)] == pytest.approx(
+            [0.1] * len(start)
+        )
 
 
 def test_another_rate_on_resume() -> None:

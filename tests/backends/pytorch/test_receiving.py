@@ -110,7 +110,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"graph": "mlp"}, r"graph=: is 'mlp', not a Graph"),
     ({"optimizer": nn.Linear}, r"optimizer=: Linear is no class of an optimizer"),
     ({"optimizer": functools.partial(torch.optim.AdamW, [])}, r"optimizer=: binds arguments without names"),
-    ({"optimizer": functools.partial(torch.optim.AdamW, **{"beta": 0.9})}, r"unknown argument 'beta' .did you mean 'betas'"),
+    (
+        {"optimizer": functools.partial(torch.optim.AdamW, **{"beta": 0.9})},
+        r"unknown argument 'beta' .did you mean 'betas'",
+    ),
     ({"optimizer": functools.partial(torch.optim.AdamW, lr=0.1)}, r"optimizer AdamW: lr= has no effect, every group"),
     ({"places": {"score": "blocks.*"}}, r"'score': has no solved factor"),
 ]
@@ -317,7 +320,9 @@ def test_sizes_that_the_model_does_not_have_are_refused() -> None:
 
 def test_printed_groups_say_what_will_happen() -> None:
     groups = quiet(Net(128), rules(), sizes=WIDE, lr={"*": 1e-2, "W_E": 0.05}, weight_decay={"*": 0.1, "*.gain": 0.0})
-    assert str(groups) == """\
+    assert (
+        str(groups)
+        == """\
 blocks, adam: width 32 -> 128, depth 2; decoupled weight decay
   group  tensors  entries  lr              weight_decay  eps               parameters
   0      1        1,408    0.05 -> 0.0125  0.1 -> 0.4    1e-08             W_E
@@ -326,6 +331,7 @@ blocks, adam: width 32 -> 128, depth 2; decoupled weight decay
   3      4        262,144  0.01 -> 0.0025  0.1 -> 0.4    1e-08 -> 2.5e-09  blocks.0-1.mlp.W_up, blocks.0-1.mlp.W_down
   4      2        1,024    0.01            0.1           1e-08 -> 2.5e-09  blocks.0-1.mlp.b_up
 set by hand: scores: 0.5 times its value at the base size (width^(-1/2)): 0.015625 where that is 1/n = 0.03125"""
+    )
 
 
 def test_groups_as_a_table_read_back_as_they_are() -> None:

@@ -131,7 +131,9 @@ def staged(index: int, law: str) -> list[float]:
 def rank(index: int, folder: str) -> None:
     """What each of two processes does; its losses go to a file."""
     with joined(index, folder):
-        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="0")  # accelerate asks for them, in a group that is there
+        os.environ.update(
+            MASTER_ADDR="127.0.0.1", MASTER_PORT="0"
+        )  # accelerate asks for them, in a group that is there
         losses: dict[str, list[float]] = {}
         for law in KINDS:
             losses[f"pipeline {law}"] = staged(index, law)

@@ -142,7 +142,9 @@ def test_own_contribution_of_a_matrix_and_of_a_value_behind_a_scan() -> None:
     before = training_scan(inside["u"], inside["dt"], a, inside["W_B"], inside["W_C"])
     torch.testing.assert_close(behind[0], inside["ssm"] - before)
     after = made.own(run, start, "W_B", "logits")
-    torch.testing.assert_close(after, run.values["logits"] - made.forward(moved | {"W_B": start["W_B"]}, data).values["logits"])
+    torch.testing.assert_close(
+        after, run.values["logits"] - made.forward(moved | {"W_B": start["W_B"]}, data).values["logits"]
+    )
 
 
 def training_scan(u, dt, a, b, c):

@@ -67,8 +67,15 @@ def test_factors_are_those_of_the_solution(traced):
     before, data = program.initial(0), program.data(0)
     run = program.forward(before, data)
     (call,) = program.live.nodes[node]
-    h = torch.tanh(F.linear(data.inputs["0"], *(program.weights.weights(before, program.exported.weights)[f"first.{x}"] for x in ("weight", "bias"))))
-    q, k = F.linear(h, *(program.weights.weights(before, program.exported.weights)[f"qk.{x}"] for x in ("weight", "bias"))).chunk(2, -1)
+    h = torch.tanh(
+        F.linear(
+            data.inputs["0"],
+            *(program.weights.weights(before, program.exported.weights)[f"first.{x}"] for x in ("weight", "bias")),
+        )
+    )
+    q, k = F.linear(
+        h, *(program.weights.weights(before, program.exported.weights)[f"qk.{x}"] for x in ("weight", "bias"))
+    ).chunk(2, -1)
     assert torch.allclose(run.values[call], q @ k.t() * 128**-0.5 * 0.5, atol=1e-5)
 
 
@@ -84,7 +91,9 @@ def test_an_own_contribution_is_that_of_one_parameter(traced, program):
     (call,) = program.live.readers[node, name]
     x = next(run.calls.env[n] for n in run.calls.env if n.name == call)
     assert changed.shape[1:] == through.shape and x is run.values[call]
-    assert torch.allclose(changed[0], changed[0][:, :1].expand_as(changed[0]), atol=1e-5), "all outputs see the same change"
+    assert torch.allclose(changed[0], changed[0][:, :1].expand_as(changed[0]), atol=1e-5), (
+        "all outputs see the same change"
+    )
 
 
 def test_an_own_contribution_of_a_part_is_that_of_its_rows(program):
