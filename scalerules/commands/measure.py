@@ -79,6 +79,7 @@ def fuzz(
     optimizers: Annotated[str, Parameter(help="Which, with commas between them.")] = "sgd,adamw,muon",
     modes: Annotated[str, Parameter(help="joint, isolated, or both with a comma between them.")] = "joint",
     sizes: Annotated[str, Parameter(help="Widths, the base first.")] = "64,128,256,512",
+    derive_only: Annotated[bool, Parameter(negative="", help="Derive, check and rewrite; train nothing.")] = False,
     save: Annotated[str | None, Parameter(help="A folder for the graphs of findings, as YAML.")] = None,
     store: Annotated[str | None, Parameter(help="A file that keeps every outcome: the same command goes on.")] = None,
     jobs: Annotated[int, Parameter(help="Processes.")] = 1,
@@ -89,10 +90,11 @@ def fuzz(
     """Draws random architectures, derives and measures them, and shrinks what disagrees to its smallest graph.
 
     Ends with status 1 where something disagrees, fails or takes too long to derive. Ctrl-C shows what there is.
-    Needs the extra torch.
+    Needs the extra torch, unless it only derives.
 
     For example:
       scalerules fuzz
+      scalerules fuzz --derive-only --graphs 1000 --modes joint,isolated --store rules.sqlite --jobs 4
       scalerules fuzz --minutes 60 --seed 1000 --save found --store fuzz.sqlite --jobs 4
       scalerules fuzz --graphs 20 --optimizers adamw --format json -o fuzz.json
     """
@@ -109,7 +111,8 @@ def fuzz(
         _folder(save)
     place = destination(store)
     names, ways = ([name.strip() for name in text.split(",") if name.strip()] for text in (optimizers, modes))
-    report = fuzzed(minutes, seed, graphs, names, chosen, progress=not quiet, store=place, jobs=jobs, modes=ways)
+    report = fuzzed(minutes, seed, graphs, names, chosen, progress=not quiet, store=place, jobs=jobs, modes=ways,
+                   derive_only=derive_only)  # fmt: skip
     if save is not None:
         for path in report.save(save):
             print(f"wrote {path}", file=sys.stderr)

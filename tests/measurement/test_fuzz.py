@@ -118,6 +118,21 @@ def test_the_right_rule_of_the_same_graph_is_not():
     assert report.verdict and report.compared["agrees"] > 20 and report.compared["wrong"] == 0
 
 
+def test_deriving_alone_trains_nothing_and_finds_rules_that_depend_on_the_writing(monkeypatch):
+    monkeypatch.setattr("scalerules.measurement.fuzzing.fuzz.training", lambda _: pytest.fail("asked for torch"))
+    asked = {"graphs": 1, "seed": 7, "optimizers": ["sgd", "adamw"], "derive_only": True, "progress": False}
+    report = sr.fuzz(**asked, modes=["joint", "isolated"])
+    assert report.verdict and report.kinds == {"derived": 4} and not report.sizes and not report.compared
+    assert "adamw, isolated             1" in report.to_table()
+
+    def by_name(graph, optimizer):
+        solution = sr.derive(graph, optimizer=optimizer)
+        return solution.changed(min(graph.parameters), lr={"width": "7"})
+
+    report = sr.fuzz(**asked, rule=by_name)
+    assert [(finding.kind, finding.detail) for finding in report.findings] == [("varies", "renamed")] * 2
+
+
 def test_a_crash_and_a_slow_derivation_are_findings(monkeypatch):
     def crashes(graph, optimizer):
         raise ZeroDivisionError("made up")
@@ -195,6 +210,8 @@ def test_command_line(tmp_path, capsys):
     asked = ["fuzz", "--graphs", "1", "--seed", "7", "--optimizers", "sgd", "--sizes", "32,64,128", "--quiet"]
     assert main([*asked, "--format", "json", "-o", str(file)]) == 0
     assert json.loads(file.read_text())["rows"][0]["seed"] == 7
+    assert main([*asked, "--derive-only", "--format", "json", "-o", str(file)]) == 0
+    assert json.loads(file.read_text())["outcomes"] == {"derived": 1} and not json.loads(file.read_text())["sizes"]
     for wrong in (["--graphs", "0"], ["--minutes", "0"], ["--optimizers", "adm"], ["--optimizers", ","]):
         assert main(["fuzz", *wrong]) == 2
         assert "scalerules: " in capsys.readouterr().err

@@ -13,6 +13,7 @@ from scalerules.architecture.graph import Graph
 
 FINDINGS = ("disagrees", "varies", "error", "slow")
 MEANING = {
+    "derived": "the derivation is confirmed, and however the graph is written it has this rule",
     "agrees": "every size was measured as derived",
     "same": "the isolated rule is the joint one, which was measured",
     "undecided": "nothing is surely off, something might be",
@@ -101,7 +102,10 @@ class Outcome:
 
 @dataclass
 class Fuzzed:
-    """The outcomes of a run: `verdict` is False where a disagreement, an error or a slow derivation remains."""
+    """The outcomes of a run: `verdict` is False where a disagreement, an error or a slow derivation remains.
+
+    `sizes` are the widths at which graphs were trained, none where they were only derived.
+    """
 
     seed: int
     optimizers: tuple[str, ...]
@@ -155,11 +159,22 @@ class Fuzzed:
         for kind in MEANING:
             if self.kinds[kind]:
                 lines.append(f"{self.kinds[kind]:6}  {kind:<12}  {MEANING[kind]}")
+        lines += ["", *self._by_question()]
         if rows:
             lines += ["", *self._shares()]
         for outcome in self.findings:
             lines += ["", *_finding(outcome)]
         return "\n".join(lines) + "\n"
+
+    def _by_question(self) -> list[str]:
+        """How many outcomes of each kind there are, by optimizer and mode."""
+        kinds = [kind for kind in MEANING if self.kinds[kind]]
+        lines = ["  ".join((f"{'outcomes':<20}", *kinds))]
+        for optimizer, mode in product(self.optimizers, self.modes):
+            counts = Counter(o.kind for o in self.outcomes if (o.optimizer, o.mode) == (optimizer, mode))
+            row = (f"{counts[kind]:{len(kind)}}" for kind in kinds)
+            lines.append("  ".join((f"{f'{optimizer}, {mode}':<20}", *row)))
+        return lines
 
     def _shares(self) -> list[str]:
         """How many sizes agreed, were open or were off at the first look, by optimizer and mode."""

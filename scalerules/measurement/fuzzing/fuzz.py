@@ -44,6 +44,7 @@ def fuzz(
     store: str | Path | None = None,
     jobs: int = 1,
     modes: Sequence[str] = WAYS,
+    derive_only: bool = False,
 ) -> Fuzzed:
     """Derives and measures random graphs until the time is up, or so many were drawn; what was found, as data.
 
@@ -51,17 +52,20 @@ def fuzz(
     than `derive` to see what would be found); `smallest` False leaves findings as they were drawn; `found` is told of
     every outcome as it comes. `store` keeps every outcome in a file: what it has of this engine is not made again.
     `jobs` is how many processes examine. `modes`: `joint`, `isolated` or both; a rule that both give is measured once.
+    `derive_only` measures nothing: what is derived is checked, and derived again from the graph written in other ways.
     Ctrl-C returns what there is.
 
-    Raises `MissingExtra` without torch, `UnknownName` for an optimizer, `ScaleRulesError` for impossible numbers.
+    Raises `MissingExtra` without torch if it is to measure, `UnknownName` for an optimizer, `ScaleRulesError` for
+    impossible numbers.
     """
     _check(minutes, seed, graphs, optimizers, sizes, jobs)
     for mode in modes:
         if mode not in MODES:
             raise UnknownName("mode", str(mode), MODES)
-    training("measure")
+    if not derive_only:
+        training("measure")
     minutes = MINUTES if minutes is None and graphs is None else minutes
-    report = Fuzzed(seed, tuple(optimizers), tuple(sizes), modes=tuple(modes))
+    report = Fuzzed(seed, tuple(optimizers), () if derive_only else tuple(sizes), modes=tuple(modes))
     clock, kept = Clock(minutes), Kept(store)
     tasks = _tasks(seed, graphs, report, smallest, rule, clock)
     try:
@@ -164,4 +168,5 @@ def examine(task: Examination, rule: Deriver, clock: Clock) -> Outcome:
 
 def _placed(task: Examination, rule: Deriver, seconds: float | None) -> tuple[Examination, Outcome]:
     """The same in another process, which has this long."""
-    return task, examine(task, rule, Clock(None if seconds is None else seconds / 60))
+    with working("examining", wanted=False):  # the process that asked shows how far it is
+        return task, examine(task, rule, Clock(None if seconds is None else seconds / 60))
