@@ -225,7 +225,7 @@ LIBRARIES: dict[str, Entry] = {
     "x_series": Entry(x_series, series, FINE, "x-transformers"),
     **{name: Entry(make, pictures(), FINE, "vit-pytorch") for name, make in VIT.items()},
     **{name: Entry(make, nodes_and_edges, WIDTH, "torch_geometric") for name, make in GEOMETRIC.items()},
-    "fno": Entry(fno, pictures(16), WIDTH, "neuraloperator"),
+    "neuralop_fno": Entry(fno, pictures(16), WIDTH, "neuraloperator"),
     "ddpm_unet": Entry(diffusion, noisy, FINE, "denoising-diffusion-pytorch"),
     "cfc": Entry(cfc, sequence, WIDTH, "ncps"),
 }

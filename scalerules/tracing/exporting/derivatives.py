@@ -1,7 +1,8 @@
 """A derivative inside of `forward`, as the computation that it is.
 
-An export happens in front of autograd and cannot follow it. Where a module calls `torch.autograd.grad`, it is traced
-once behind autograd (`make_fx`), where a derivative is calls like any others: these take the place of its `forward`.
+An export happens in front of autograd and cannot follow it. Where a module calls `torch.autograd.grad` or `torch.func`,
+it is traced once behind autograd (`make_fx`), where a derivative is calls like any others: these take the place of its
+`forward`.
 """
 
 # torch's own annotations are partial: what comes out of it is taken as Any.
@@ -10,17 +11,29 @@ once behind autograd (`make_fx`), where a derivative is calls like any others: t
 from __future__ import annotations
 
 import re
+import traceback
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 _WITHOUT_AUTOGRAD = "does not require grad|have been used in the graph|found a fake tensor in the exported"
+_TRANSFORMS = f"{Path(torch.__file__).parent / '_functorch'}/"
+"""Where `torch.func` is: `grad`, `jacrev`, `vmap`."""
 
 
 def needs_derivative(error: Exception) -> bool:
-    """Whether it was raised because autograd was asked for a derivative that it had not followed."""
-    return re.search(_WITHOUT_AUTOGRAD, str(error)) is not None
+    """Whether autograd was asked for a derivative that it had not followed, or `torch.func` could not be exported."""
+    if re.search(_WITHOUT_AUTOGRAD, str(error)) is not None:
+        return True
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code.co_filename.startswith(_TRANSFORMS) for frame, _ in frames)
+
+
+def differentiates(graph: torch.fx.Graph) -> bool:
+    """Whether an exported program has a derivative of `torch.func` in it: its calls are taken apart only later."""
+    return any(getattr(node.target, "__module__", "").startswith("torch._functorch") for node in graph.nodes)
 
 
 def with_derivative(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

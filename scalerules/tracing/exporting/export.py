@@ -23,7 +23,7 @@ from torch import nn
 from scalerules.boundary.guard import Endless, guarded, said
 from scalerules.errors import ScaleRulesError
 
-from .derivatives import needs_derivative, with_derivative
+from .derivatives import differentiates, needs_derivative, with_derivative
 from .factories import Sizes, as_call, call_with, module_of, quiet
 from .failures import by_data, cannot_trace
 from .functional import functional
@@ -163,7 +163,9 @@ def _run(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
 def exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The exported program of a module; one that asks autograd for a derivative gets another `forward` for it."""
     try:
-        return torch.export.export(model, args, kwargs, strict=False)
+        program = torch.export.export(model, args, kwargs, strict=False)
+        if not differentiates(program.graph):
+            return program
     except Exception as error:
         if not needs_derivative(error):
             raise

@@ -32,12 +32,8 @@ class Layout:
             parts = tuple(Atom(Axis(length), None) for length in lengths)
             return value.at(_replaced(value.dims, dim, index, parts))
         axes = self._cut(atom.axis, tuple(lengths))
-        if isinstance(value.source, Part):
+        if isinstance(value.source, Part) and value.source.whole_at(atom.slot):
             factors = [Factor(axis, axis.length) for axis in axes]
-            i, j = value.source.where(atom.slot)
-            if value.source.factors[i][j].start is not None:
-                name = value.source.weight.name
-                raise self.nodes.unknown(f"a part of the weight {name!r} is viewed in factors", PARTS)
             return self._spliced(value, value.source.with_factors(atom.slot, factors), atom.slot, axes)
         slots = self.nodes.slots(value.source)
         labels, fresh = range(len(slots)), range(len(slots), len(slots) + len(axes))

@@ -68,6 +68,11 @@ class Part:
         places = [(i, j) for i, d in enumerate(self.factors) for j, f in enumerate(d) if f.axis is not None]
         return places[slot]
 
+    def whole_at(self, slot: int) -> bool:
+        """Whether no entry is left out along a slot."""
+        i, j = self.where(slot)
+        return self.factors[i][j].start is None
+
     def with_factors(self, slot: int, factors: Sequence[Factor]) -> Part:
         """The part with other factors in place of those of a slot."""
         i, j = self.where(slot)

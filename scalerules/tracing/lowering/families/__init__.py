@@ -15,6 +15,7 @@ from . import (
     selection,
     slices,
     views,
+    whole_matrices,
     written_norms,
 )
 
@@ -33,5 +34,6 @@ __all__ = [
     "selection",
     "slices",
     "views",
+    "whole_matrices",
     "written_norms",
 ]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import cast
 
-from scalerules.ops.functions import SOME
+from scalerules.ops.functions import POINTS, SOME
 from scalerules.sizes.arithmetic import ONE, over, power, product, same
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import HOLD, SUIT, Constant, Loss, Result, Stat, Value
@@ -64,7 +64,19 @@ def mean(lowering: Lowering, call: Call) -> Result:
     average = averaged(lowering, value, dims, keep)
     if value.stat is not None and value.stat.kind == "squared":
         return replace(average, stat=Stat("square", value.stat.base, dims))
+    if (size := size_of(value, dims)) is not None:
+        return replace(average, stat=size)
     return replace(average, stat=Stat("mean", value, dims))
+
+
+ABSOLUTE = tuple(abs(point) for point in POINTS)
+
+
+def size_of(value: Value, dims: tuple[int, ...]) -> Stat | None:
+    """The mean of absolute values, and the largest of them, as the root of a mean of squares, which is as large."""
+    if value.curve is None or value.curve.samples != ABSOLUTE:
+        return None
+    return Stat("square", value.curve.base, dims, Fraction(1, 2))
 
 
 @lowers("sum", "nansum")
@@ -163,11 +175,12 @@ def extreme(lowering: Lowering, call: Call) -> Result:
     growing = next((value.length(dim) for dim in dims if value.length(dim).scales), None)
     if growing is None:
         largest = totalled(lowering, value, dims, keep, name)
-    elif name in LARGEST and len(call.shapes) == 1:
+    elif name in LARGEST:
         said = f"{name} of {growing} entries, which grow, is read as a mean of their sizes"
         lowering.notes.append(f"{call.source}: {said}")
         sizes = replace(value, curve=None, piece=None, stat=None)
         largest = averaged(lowering, lowering.sketch.unary("abs", sizes), dims, keep, name)
+        largest = replace(largest, stat=size_of(value, dims))
     else:
         raise lowering.unknown(f"{name} over an axis of {growing} entries, which grows, is not known", HOLD)
     if name == "logsumexp":

@@ -19,7 +19,7 @@ from ..state import Lowering, as_length, number, operation
 from ..table import lowers
 from .drawn import curve_of, drawn
 from .slices import stretched
-from .written_norms import divided, normalised, raised
+from .written_norms import SIZES, divided, normalised, raised
 
 TINY = 1e-2
 """A smaller number that is added is there against a division by zero."""
@@ -235,7 +235,8 @@ def scaled(lowering: Lowering, value: Value, constant: object) -> Value:
     amount = length.value({})
     before = curve_of(value)
     piece = value.piece if abs(amount) == 1 else None
-    stat = value.stat if amount == 1 else None
+    sized = value.stat is not None and value.stat.kind in SIZES
+    stat = value.stat if amount == 1 or sized else None
     curve = Curve(before.base, tuple(s * amount for s in before.samples))
     if amount == 0:
         return replace(value, curve=None, piece=None, stat=None)

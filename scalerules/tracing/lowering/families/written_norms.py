@@ -9,7 +9,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from scalerules.ops.functions import SOME_THROUGH_ZERO
-from scalerules.sizes.arithmetic import power
+from scalerules.sizes.arithmetic import power, product
 from scalerules.tracing.sketch.values import Curve, Stat, Value, same_source
 
 from ..curves import finite
@@ -18,12 +18,15 @@ from .drawn import curve_of, drawn
 
 POWERS = {Fraction(-1): "reciprocal", Fraction(1, 2): "sqrt", Fraction(-1, 2): "rsqrt"}
 
+SIZES = ("square", "sum", "variance")
+"""The statistics that say how large entries are: a value over a root of one of them is normalised."""
+
 
 def raised(lowering: Lowering, value: Value, exponent: Fraction) -> Value:
     """A value to a fixed power."""
     if exponent == 1:
         return value
-    if value.stat is not None and value.stat.kind in ("square", "sum", "variance"):
+    if value.stat is not None and value.stat.kind in SIZES:
         powers = _power(lowering, replace(value, stat=None), exponent)
         return replace(powers, stat=replace(value.stat, power=value.stat.power * exponent))
     if exponent.denominator == 1 and exponent > 0:
@@ -66,13 +69,10 @@ def _norm(lowering: Lowering, value: Value, stat: Stat) -> Value | None:
         return None
     base = value.stat.base if centred and value.stat is not None else value
     plain = replace(base, curve=None, piece=None, stat=None)
-    growing = [dim for dim in stat.dims if plain.length(dim).scales]
-    if len(growing) > 1:
-        return None
-    dim = growing[0] if growing else stat.dims[-1]
-    normed = lowering.sketch.along("layer_norm" if centred else "rms_norm", plain, dim, "norm")
+    growing = [dim for dim in stat.dims if plain.length(dim).scales] or stat.dims
+    normed = lowering.sketch.along("layer_norm" if centred else "rms_norm", plain, growing[-1], "norm")
     if stat.kind == "sum":
-        root = power(value.length(dim), Fraction(-1, 2))
+        root = power(product(value.length(dim) for dim in growing), Fraction(-1, 2))
         normed = lowering.sketch.scale(normed, root) if root is not None else normed
     return normed
 

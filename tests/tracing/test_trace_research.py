@@ -1,0 +1,110 @@
+"""What research code showed: weights quantised by their mean size, derivatives by `torch.func`, values of biases alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import scalerules as sr
+
+torch.set_num_threads(1)
+WIDTH = {"width": (16, 24, 32)}
+
+
+def size(solution: sr.Solution, name: str) -> tuple[str, str]:
+    rule = solution[name]
+    return str(rule.init["width"]), str(rule.lr["width"])
+
+
+class Ternary(nn.Linear):
+    """Weights of three values and inputs of eight bits, both passed straight through (BitNet b1.58, 2402.17764)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        mean = self.weight.abs().mean().clamp(min=1e-5)
+        weight = self.weight + ((self.weight / mean).round().clamp(-1, 1) * mean - self.weight).detach()
+        x = F.rms_norm(input, (input.shape[-1],))
+        steps = 127.0 / x.abs().max(dim=-1, keepdim=True).values.clamp(min=1e-5)
+        return F.linear(x + ((x * steps).round() / steps - x).detach(), weight)
+
+
+class Quantised(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (Ternary(i, o, bias=False) for i, o in ((6, width), (width, width), (width, 3)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c(F.relu(self.b(F.relu(self.a(x)))))
+
+
+def test_a_weight_over_its_mean_size_is_normalised() -> None:
+    solution = sr.derive(sr.trace(Quantised, WIDTH, torch.ones(4, 6)), optimizer="adamw")
+    assert [size(solution, f"{layer}.weight") for layer in "abc"] == [("0", "0"), ("-1/2", "-1"), ("-1", "-1")]
+
+
+class Physics(nn.Module):
+    """A network and its derivatives by the inputs; `how`: what takes them."""
+
+    def __init__(self, width: int, how: str) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(2, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1)
+        )
+        self.how = how
+
+    def u(self, x: Tensor) -> Tensor:
+        return self.net(x).squeeze(-1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.how == "jvp":
+            return sum(torch.func.jvp(self.u, (x,), (torch.ones_like(x),)), torch.zeros(()))
+        by: Any = {"grad": torch.func.grad, "jacrev": torch.func.jacrev}[self.how]
+        return self.u(x) + torch.func.vmap(by(self.u))(x).sum(-1)
+
+
+@pytest.mark.parametrize("how", ["grad", "jacrev", "jvp"])
+def test_a_derivative_of_torch_func_is_a_computation(how: str) -> None:
+    graph = sr.trace(lambda width: Physics(width, how), WIDTH, torch.ones(4, 2), measure=False)
+    solution = sr.derive(graph, optimizer="adamw")
+    rules = [size(solution, f"net.{layer}.weight") for layer in (0, 2, 4)]
+    assert rules == [("0", "0"), ("-1/2", "-1"), ("-1", "-1")]
+
+
+class FirstOfDecoder(nn.Module):
+    """Learnt queries that attend to each other before anything else: the values are the bias alone (DETR)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.queries, self.memory = nn.Embedding(4, width), nn.Linear(6, width)
+        self.own, self.cross = (nn.MultiheadAttention(width, 4, batch_first=True) for _ in range(2))
+        self.norm, self.out = nn.LayerNorm(width), nn.Linear(width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        memory, place = self.memory(x), self.queries.weight.expand(len(x), -1, -1)
+        target = torch.zeros_like(place)
+        query = key = target + place
+        target = self.norm(target + self.own(query, key, value=target)[0])
+        return self.out(target + self.cross(target + place, memory, memory)[0])
+
+
+def test_a_part_of_a_bias_is_viewed_in_heads() -> None:
+    graph = sr.trace(FirstOfDecoder, WIDTH, torch.ones(2, 5, 6))
+    assert "own.in_proj_bias[2*width:3*width]" in graph.parameters
+    solution = sr.derive(graph, optimizer="adamw")
+    assert size(solution, "cross.in_proj_weight[width:3*width, :]") == ("-1/2", "-1")
+    assert size(solution, "out.weight") == ("-1", "-1")
+
+
+def test_a_function_of_a_whole_matrix_stops_and_says_what_to_write() -> None:
+    def orthogonal(width: int) -> nn.Module:
+        layer = torch.nn.utils.parametrizations.orthogonal(nn.Linear(width, width))
+        return nn.Sequential(nn.Linear(6, width), layer, nn.Linear(width, 3))
+
+    with pytest.raises(sr.ScaleRulesError) as caught:
+        sr.trace(orthogonal, WIDTH, torch.ones(4, 6))
+    said = str(caught.value)
+    assert "in 1.parametrizations.weight.0 (_Orthogonal)" in said and "nn.init.orthogonal_" in said
+    assert "matrix_exp of a matrix whose axes grow is not known" in said
