@@ -276,7 +276,7 @@ def test_convolutions_are_products_with_windows():
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("relu", "relu"), ("gelu", "gelu"), ("tanh", "tanh"), ("neg", "identity"), ("abs", "abs"), ("square", "square"),
-     ("cos", "cos"), ("sigmoid", "sigmoid"), ("softplus", "softplus"), ("hardswish", "some_function_through_zero"), ("prelu", "relu"),
+     ("cos", "cos"), ("sigmoid", "sigmoid"), ("softplus", "softplus"), ("hardswish", "some_function_through_zero"), ("rrelu", "relu"),
      ("exp", "exp"), ("log_sigmoid", "some_function")],
 )  # fmt: skip
 def test_what_a_function_is_shows_at_a_few_points(name, kind):

@@ -406,3 +406,30 @@ def test_a_factory_that_seeds_itself_still_draws() -> None:
     graph = sr.trace(make, WIDTH, vectors)
     assert {parameter.init for parameter in graph.parameters.values()} == {"normal"}
     assert (torch.manual_seed, random.seed) == before
+
+
+class LearntSlopes(nn.Module):
+    """Slopes of what is negative, one a channel and one for all, behind vectors or behind a convolution."""
+
+    def __init__(self, width: int, convolved: bool = False) -> None:
+        super().__init__()
+        layer = (lambda i, o: nn.Conv2d(i, o, 3, padding=1)) if convolved else nn.Linear
+        self.first, self.each, self.second = layer(3, width), nn.PReLU(width), layer(width, width)
+        self.one, self.last = nn.PReLU(), nn.Linear(width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.one(self.second(self.each(self.first(x))))
+        return self.last(y.mean((2, 3)) if y.ndim == 4 else y)
+
+
+@pytest.mark.parametrize("convolved", [False, True])
+def test_slopes_that_are_learnt_have_rules(convolved: bool) -> None:
+    """One of many channels has a gradient of 1/width, the one that all entries share has that of a mean."""
+    inputs = torch.ones(4, 3, 6, 6) if convolved else torch.ones(4, 3)
+    graph = sr.trace(lambda width: LearntSlopes(width, convolved), WIDTH, inputs)
+    rates = {o: sr.derive(graph, optimizer=o).parameters for o in ("adamw", "sgd")}
+    assert {o: (str(r["each.weight"].lr), str(r["one.weight"].lr)) for o, r in rates.items()} == {
+        "adamw": ("1", "1"),
+        "sgd": ("width", "1"),
+    }
+    assert rules(None, None, graph)["second.weight"] == HIDDEN

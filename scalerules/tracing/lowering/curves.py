@@ -11,7 +11,6 @@ from scalerules.ops.functions import FUNCTIONS, STAND_INS, Formula, softplus
 
 UNARY: dict[str, Formula] = {
     **{name: function.formula for name, function in FUNCTIONS.items() if name not in STAND_INS},
-    "prelu": lambda x: x if x > 0 else 0.25 * x,
     "rrelu": lambda x: x if x > 0 else 0.2 * x,
     "relu6": lambda x: min(max(x, 0.0), 6.0),
     "celu": lambda x: x if x > 0 else math.expm1(x),

@@ -25,7 +25,7 @@ TINY = 1e-2
 """A smaller number that is added is there against a division by zero."""
 
 
-@lowers(*UNARY, "prelu", "_prelu_kernel", "elu_", "relu_", "silu_", "rrelu_with_noise", "hardswish_", "glu_jvp")
+@lowers(*UNARY, "elu_", "relu_", "silu_", "rrelu_with_noise", "hardswish_", "glu_jvp")
 def unary(lowering: Lowering, call: Call) -> Result:
     """A function of every entry."""
     name = operation(call.target).rstrip("_").removeprefix("_").removesuffix("_kernel")
@@ -41,6 +41,19 @@ def unary(lowering: Lowering, call: Call) -> Result:
     else:
         result = lowering.sketch.unary(SOME_THROUGH_ZERO, value, name)
     return (result, Constant(call.shapes[1])) if len(call.shapes) > 1 else result
+
+
+@lowers("prelu", "_prelu_kernel")
+def prelu(lowering: Lowering, call: Call) -> Result:
+    """What is positive of every entry, and slopes that are learnt, one or one a channel, times what is negative."""
+    value, slopes = lowering.value(call, 0), lowering.value(call, 1)
+    before = curve_of(value)
+    positive = drawn(lowering, Curve(before.base, tuple(max(s, 0.0) for s in before.samples)), "prelu")
+    negative = drawn(lowering, Curve(before.base, tuple(min(s, 0.0) for s in before.samples)), "negative")
+    letters = [str(i) for i in range(len(value.dims))]
+    channel = letters[1:2] if len(slopes.dims) == 1 else _letters(call.shape, slopes)
+    sloped = lowering.sketch.combine("einsum", [(negative, letters), (slopes, channel)], letters, "sloped")
+    return pairwise(lowering, "add", [positive, sloped], call.shape, "prelu")
 
 
 def _safe(function: Callable[[float], float], x: float) -> float:
