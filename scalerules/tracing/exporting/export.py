@@ -161,7 +161,11 @@ def _run(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
 
 
 def exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The exported program of a module; one that asks autograd for a derivative gets another `forward` for it."""
+    """The exported program of a module; one that asks autograd for a derivative gets another `forward` for it.
+
+    What autograd cannot follow either (`flex_attention` on a processor) stays as it was exported.
+    """
+    program = None
     try:
         program = torch.export.export(model, args, kwargs, strict=False)
         if not differentiates(program.graph):
@@ -169,7 +173,12 @@ def exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     except Exception as error:
         if not needs_derivative(error):
             raise
-    with_derivative(model, args, kwargs)
+    try:
+        with_derivative(model, args, kwargs)
+    except NotImplementedError:
+        if program is None:
+            raise
+        return program
     return torch.export.export(model, args, kwargs, strict=False)
 
 
