@@ -433,3 +433,58 @@ def test_slopes_that_are_learnt_have_rules(convolved: bool) -> None:
         "sgd": ("width", "1"),
     }
     assert rules(None, None, graph)["second.weight"] == HIDDEN
+
+
+class TiedCodes(nn.Module):
+    """An autoencoder of two layers whose decoder reads the encoder's matrices, transposed."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.outer, self.inner = nn.Linear(5, width), nn.Linear(width, width)
+        self.back, self.shift = nn.Parameter(torch.zeros(width)), nn.Parameter(torch.zeros(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.tanh(self.inner(torch.tanh(self.outer(x))))
+        y = torch.tanh(F.linear(y, self.inner.weight.t(), self.back))
+        return F.linear(y, self.outer.weight.t(), self.shift)
+
+
+class TiedFilters(nn.Module):
+    """Filters that make channels of a picture and the picture of the channels."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.outer = nn.Conv2d(3, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv_transpose2d(torch.relu(self.outer(x)), self.outer.weight, padding=1)
+
+
+class StoredPatterns(nn.Module):
+    """A modern Hopfield network: patterns of the width are compared with, and looked up, as many as there are."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.outer = nn.Linear(5, width), nn.Parameter(torch.randn(7, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(torch.softmax(self.first(x) @ self.outer.T, -1) @ self.outer).mean(-1)
+
+
+@pytest.mark.parametrize(
+    ("make", "inputs", "name"),
+    [
+        (TiedCodes, torch.ones(4, 5), "outer.weight"),
+        (TiedFilters, torch.ones(2, 3, 6, 6), "outer.weight"),
+        (StoredPatterns, torch.ones(4, 5), "outer"),
+    ],
+)
+def test_a_weight_read_where_nothing_grows_and_where_the_width_is_summed_gets_a_factor(
+    make: Any, inputs: Tensor, name: str
+) -> None:
+    """Without one the encoder's part is `width^-1` beside its bias: what reads the data is lost."""
+    graph = sr.trace(make, WIDTH, inputs)
+    solution = sr.derive(graph, optimizer="adamw")
+    assert [str(factor) for factor in solution.multipliers.values()] == ["width^-1"]
+    found = rules(None, None, graph)
+    assert found[name] == LOOKED_UP and found.get("inner.weight", HIDDEN) == HIDDEN

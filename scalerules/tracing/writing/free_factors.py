@@ -16,6 +16,7 @@ from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Part, Source
 
 from .moved_factors import PASSING, cancelled, moved, passes
+from .shared_weights import uneven_readings
 from .write import Pieces, Writer
 
 
@@ -75,18 +76,18 @@ def _product_below(node: SketchNode, nodes: Mapping[str, SketchNode]) -> SketchN
 
 
 def _added(pieces: Pieces, weighed: set[str]) -> Pieces:
-    """The pieces with a free factor, 1 in the module, behind every growing sum of data without one."""
+    """The pieces with a free factor, 1 in the module, behind growing sums of data or of a shared weight without one."""
     nodes = pieces.nodes
     readers: dict[str, list[str]] = {}
     for name, node in nodes.items():
         for source in node.operands:
             if isinstance(source, str):
                 readers.setdefault(source, []).append(name)
+    uneven = uneven_readings(nodes, weighed)
     new = {
         name: f"{name}.factor"
         for name, node in nodes.items()
-        if (is_product(node, weighed) or _is_sum(node, weighed))
-        and _sums_growing(node, nodes)
+        if (name in uneven or ((is_product(node, weighed) or _is_sum(node, weighed)) and _sums_growing(node, nodes)))
         and not _has_factor(name, nodes, readers)
     }
     if not new:
