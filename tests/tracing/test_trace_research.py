@@ -108,3 +108,86 @@ def test_a_function_of_a_whole_matrix_stops_and_says_what_to_write() -> None:
     said = str(caught.value)
     assert "in 1.parametrizations.weight.0 (_Orthogonal)" in said and "nn.init.orthogonal_" in said
     assert "matrix_exp of a matrix whose axes grow is not known" in said
+
+
+class Tied(nn.Module):
+    """A tied readout of what is scaled down in front of it, as T5 has it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.table, self.norm, self.root = nn.Embedding(12, width), nn.RMSNorm(width), width**-0.5
+        self.up, self.down = nn.Linear(width, width, bias=False), nn.Linear(width, width, bias=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.table(tokens)
+        x = self.norm(x + self.down(F.relu(self.up(x))))
+        return F.linear(x * self.root, self.table.weight)
+
+
+def test_a_fixed_factor_in_front_of_a_tied_readout_stands_behind_it() -> None:
+    """Together with the free one it is 1/width, as the readout needs, and the gain in front has the rate of a gain."""
+    solution = sr.derive(sr.trace(Tied, WIDTH, torch.arange(10).view(2, 5)), optimizer="adamw")
+    assert [str(factor["width"]) for factor in solution.multipliers.values()] == ["-1/2"]
+    assert size(solution, "norm.weight") == ("0", "0") and size(solution, "up.weight") == ("-1/2", "-1")
+
+
+class Pairs(nn.Module):
+    """Two maps of attention for each head, one less the other, of rotated queries and keys (2410.05258)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.q, self.k, self.v, self.out = (
+            nn.Linear(i, o) for i, o in ((6, width), (6, width), (6, width), (width, 3))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k = (self.turned(layer(x).view(*x.shape[:2], 4, -1).transpose(1, 2)) for layer in (self.q, self.k))
+        maps = (q @ k.mT * q.shape[-1] ** -0.5).softmax(-1).view(len(x), 2, 2, x.shape[1], x.shape[1])
+        values = self.v(x).view(*x.shape[:2], 2, -1).transpose(1, 2)
+        return self.out(((maps[:, :, 0] - 0.5 * maps[:, :, 1]) @ values).transpose(1, 2).flatten(2))
+
+    def turned(self, x: Tensor) -> Tensor:
+        angles = torch.arange(x.shape[-2])[:, None] / 100.0 ** torch.linspace(0, 1, x.shape[-1] // 2)
+        a, b = x.chunk(2, -1)
+        return torch.cat([a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()], -1)
+
+
+def test_heads_are_cut_in_pairs_behind_a_join() -> None:
+    graph = sr.trace(Pairs, {"width": (16, 32, 48)}, torch.ones(2, 5, 6), measure=False)
+    solution = sr.derive(graph, optimizer="adamw")
+    assert size(solution, "out.weight") == ("-1", "-1")
+    assert all(size(solution, name)[1] == "0" for name in graph.parameters if name.startswith(("q.w", "k.w", "v.w")))
+
+
+class Energy(nn.Module):
+    """An energy of pictures and its gradient; the last layer reads all positions of all channels."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(1, width, 3, padding=1), nn.Conv2d(width, width, 3, 2, 1)
+        self.out = nn.Linear(4 * width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.detach().requires_grad_(True)
+        energy = self.out(F.silu(self.b(F.silu(self.a(x)))).flatten(1))
+        return energy.sum() + torch.autograd.grad(energy.sum(), x, create_graph=True)[0]
+
+
+def test_a_derivative_through_convolutions() -> None:
+    solution = sr.derive(sr.trace(Energy, WIDTH, torch.ones(2, 1, 4, 4), measure=False), optimizer="adamw")
+    assert size(solution, "b.weight") == ("-1/2", "-1") and size(solution, "out.weight") == ("-1", "-1")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("stride", "padding", "groups", "kernel"), [(1, 1, 1, 3), (2, 1, 2, 3), (2, 1, 1, 4)])
+def test_the_derivative_of_a_convolution_is_torchs(
+    turned: bool, stride: int, padding: int, groups: int, kernel: int
+) -> None:
+    from scalerules.tracing.exporting.derivatives import convolution_backward
+
+    x, weight = torch.randn(2, 4, 9, 9, requires_grad=True), torch.randn(4, 4 // groups, kernel, kernel)
+    steps, pads, ones, none = [stride] * 2, [padding] * 2, [1, 1], [0, 0]
+    y = torch.ops.aten.convolution.default(x, weight, None, steps, pads, ones, turned, none, groups)
+    grad, mask = torch.randn_like(y), [True, False, False]
+    found, *_ = convolution_backward(grad, x, weight, None, steps, pads, ones, turned, none, groups, mask)
+    assert torch.allclose(found, torch.autograd.grad(y, x, grad)[0], atol=1e-4)

@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from scalerules.errors import ScaleRulesError
+
 _WITHOUT_AUTOGRAD = "does not require grad|have been used in the graph|found a fake tensor in the exported"
 _TRANSFORMS = f"{Path(torch.__file__).parent / '_functorch'}/"
 """Where `torch.func` is: `grad`, `jacrev`, `vmap`."""
@@ -36,6 +38,30 @@ def differentiates(graph: torch.fx.Graph) -> bool:
     return any(getattr(node.target, "__module__", "").startswith("torch._functorch") for node in graph.nodes)
 
 
+def convolution_backward(
+    grad: Any, given: Any, weight: Any, bias_sizes: Any, stride: list[int], padding: list[int], dilation: list[int],
+    transposed: bool, output_padding: list[int], groups: int, mask: list[bool],
+) -> tuple[Any, Any, Any]:  # fmt: skip
+    """The derivative of a convolution by what it reads, which is one with the turned weight; torch has it whole.
+
+    Raises `ScaleRulesError` where the derivative by its weight is asked for too.
+    """
+    if mask[1] or mask[2]:
+        raise ScaleRulesError(
+            "a derivative by the weight of a convolution inside of forward is not known",
+            hint="take it by the inputs alone, or write the convolution with F.unfold and a matrix product",
+        )
+    missing = [0] * len(stride)
+    if not transposed:
+        reached = [
+            (size - 1) * s - 2 * p + d * (kernel - 1) + 1
+            for size, s, p, d, kernel in zip(grad.shape[2:], stride, padding, dilation, weight.shape[2:], strict=True)
+        ]
+        missing = [size - there for size, there in zip(given.shape[2:], reached, strict=True)]
+    turned = torch.ops.aten.convolution.default
+    return turned(grad, weight, None, stride, padding, dilation, not transposed, missing, groups), None, None
+
+
 def with_derivative(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Replaces the module's `forward`, for these inputs, by the calls that it and its derivatives make."""
     from torch._decomp import decomposition_table  # pyright: ignore[reportPrivateImportUsage]
@@ -49,6 +75,7 @@ def with_derivative(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, A
         return functional_call(model, given, args, kwargs)
 
     backward = {op: rule for op, rule in decomposition_table.items() if "backward" in str(op)}
+    backward[torch.ops.aten.convolution_backward.default] = convolution_backward
     with torch.enable_grad():
         traced = make_fx(computed, decomposition_table=backward)(weights(), args, kwargs)
     for node in list(traced.graph.nodes):

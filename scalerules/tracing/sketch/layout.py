@@ -32,7 +32,7 @@ class Layout:
             parts = tuple(Atom(Axis(length), None) for length in lengths)
             return value.at(_replaced(value.dims, dim, index, parts))
         axes = self._cut(atom.axis, tuple(lengths))
-        if isinstance(value.source, Part) and value.source.whole_at(atom.slot):
+        if isinstance(value.source, Part) and self.parts.cuts(value.source, atom.slot):
             factors = [Factor(axis, axis.length) for axis in axes]
             return self._spliced(value, value.source.with_factors(atom.slot, factors), atom.slot, axes)
         slots = self.nodes.slots(value.source)

@@ -34,6 +34,10 @@ class WeightParts:
         self._changed: list[Part] = []
         """Parts whose ids stand in `changes`: held, so that no other part gets one of these ids."""
 
+    def cuts(self, part: Part, slot: int) -> bool:
+        """Whether a weight is read in factors where an axis of it is cut."""
+        return part.weight.name not in self.whole and part.whole_at(slot)
+
     def changed(self, source: Source, slot: int, change: Change, deep: int = DEEP) -> Changed | None:
         """The source with a change of one axis; None where the axis does not come from weights alone."""
         if isinstance(source, Part):
@@ -53,8 +57,11 @@ class WeightParts:
         if node.op in ENDS or node.along == slot:
             return None
         if node.labels is None:
-            inner = self.changed(node.operands[0], slot, change, deep - 1)
-            return None if inner is None else self._remade(node, (inner[0],), None, slot, inner[1])
+            inner = [self.changed(source, slot, change, deep - 1) for source in node.operands]
+            made = [each for each in inner if each is not None]
+            if len(made) < len(inner):
+                return None
+            return self._remade(node, tuple(source for source, _ in made), None, slot, made[0][1])
         label = node.result[slot]
         if node.op == "rearrange" and label not in node.labels[0]:
             return self._changed_split(node, slot, change, deep)
@@ -104,8 +111,14 @@ class WeightParts:
         self, node: SketchNode, operands: tuple[Source, ...], rows: tuple[Labels, ...] | None, slot: int, count: int
     ) -> Changed:
         """A node like `node` of changed operands, with `count` axes in place of a slot."""
+        along = node.along
+        if along is not None and along > slot:
+            along += count - 1
         if rows is None:
-            slots = self.nodes.slots(operands[0])
+            made = list(self.nodes.slots(operands[0]))
+            if along is not None and node.along is not None:
+                made[along] = node.slots[node.along]
+            slots = tuple(made)
             result = tuple(range(len(slots)))
         else:
             axis_of: dict[int, Axis] = {}
@@ -115,8 +128,6 @@ class WeightParts:
             result = _replaced(node.result, slot, _fresh(node, node.result[slot], count))
             old = dict(zip(node.result, node.slots, strict=True))
             slots = tuple(axis_of.get(x) or old[x] for x in result)
-        moves = node.along is not None and node.along > slot
-        along = node.along + count - 1 if moves and node.along is not None else node.along
         return self._put(replace(node, operands=operands, labels=rows, result=result, slots=slots, along=along)), count
 
     def _put(self, node: SketchNode) -> str:

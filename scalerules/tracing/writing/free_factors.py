@@ -15,14 +15,14 @@ from scalerules.sizes.lengths import Length
 from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Part, Source
 
-from .moved_factors import PASSING, cancelled, moved, passes
+from .moved_factors import PASSING, cancelled, free, moved, passes
 from .shared_weights import uneven_readings
 from .write import Pieces, Writer
 
 
 def freed(pieces: Pieces) -> Pieces:
     """The pieces with every factor free that stands at a sum of products of data over an axis that grows."""
-    pieces = cancelled(contracted(pieces))
+    pieces = _behind_tables(cancelled(contracted(pieces)))
     nodes = dict(pieces.nodes)
     readers: dict[str, list[str]] = {}
     for name, node in nodes.items():
@@ -44,6 +44,15 @@ def freed(pieces: Pieces) -> Pieces:
             nodes[name] = replace(node, fields={"factor": ONE})
     pieces = moved(replace(pieces, nodes=nodes), lambda node: is_product(node, weighed - normed))
     return _added(pieces, weighed)
+
+
+def _behind_tables(pieces: Pieces) -> Pieces:
+    """The pieces with factors that vary behind the table of a tied readout, where its own factor is.
+
+    In front, what is multiplied would be asked to be of size 0: `norm(x) * d**-0.5`, as T5 has it.
+    """
+    tied = {node.operands[0] for node in pieces.nodes.values() if node.op == "scale" and free(node)}
+    return moved(pieces, lambda node: node.name in tied and node.op == "einsum", _varies)
 
 
 def contracted(pieces: Pieces) -> Pieces:

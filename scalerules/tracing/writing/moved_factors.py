@@ -34,13 +34,21 @@ def _is_gain(node: SketchNode) -> bool:
     return len(rows) == 1 and set(rows[0]) <= set(node.result)
 
 
-def moved(pieces: Pieces, is_product: Callable[[SketchNode], bool]) -> Pieces:
-    """The pieces with every free factor behind the only product that reads what it multiplies.
+def free(node: SketchNode) -> bool:
+    """Whether a factor is solved for."""
+    return bool(node.fields.get("free"))
+
+
+def moved(
+    pieces: Pieces, is_product: Callable[[SketchNode], bool], which: Callable[[SketchNode], bool] = free
+) -> Pieces:
+    """The pieces with every free factor (or `which`) behind the only product that reads what it multiplies.
 
     In front, a parameter that stands there alone would take the factor up. `product` of a moved factor is the one
     whose call in the module returns what stands behind the factor.
     """
-    ends = {name: end for name, node in pieces.nodes.items() if (end := _product(name, node, pieces, is_product))}
+    factors = {name: node for name, node in pieces.nodes.items() if node.op == "scale" and which(node)}
+    ends = {name: end for name, node in factors.items() if (end := _product(name, node, pieces, is_product))}
     behind: dict[str, list[str]] = {}
     for name, end in ends.items():
         behind.setdefault(end, []).append(name)
@@ -116,9 +124,7 @@ def _made_up_for(name: str, nodes: Mapping[str, SketchNode], outputs: Sequence[s
 
 
 def _product(name: str, node: SketchNode, pieces: Pieces, is_product: Callable[[SketchNode], bool]) -> str | None:
-    """The product that alone reads a free factor, None where there is none or more read it."""
-    if node.op != "scale" or not node.fields.get("free"):
-        return None
+    """The product that alone reads a factor, None where there is none or more read it."""
     end = name
     while end not in pieces.outputs:
         readers = [reader for reader, other in pieces.nodes.items() if end in other.operands]
