@@ -6,12 +6,15 @@ first time and the width the second time: entries of order one are then as large
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fractions import Fraction
 
+from scalerules.ops.registry import law_of
 from scalerules.sizes.arithmetic import product
 from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Part
+
+from .moved_factors import PASSING
 
 Growth = Collection[tuple[str, Fraction]]
 """The powers of the scales in a length."""
@@ -20,14 +23,33 @@ Growth = Collection[tuple[str, Fraction]]
 def uneven_readings(nodes: Mapping[str, SketchNode], weighed: Collection[str]) -> frozenset[str]:
     """The names of the products with data that sum more of a weight than another product with data does.
 
+    The other one has to be of order one: what only further products read, as a derivative on its way back is, need not.
+    And what is multiplied cannot be smaller: no other layer stands in front of the product that could make it so.
     `weighed`: the names of the nodes that no data reach. A look-up sums nothing: it chooses.
     """
-    readings: dict[str, dict[str, Growth]] = {}
+    readings = _readings(nodes, weighed)
+    readers: dict[str, list[SketchNode]] = {}
+    for node in nodes.values():
+        for source in node.operands:
+            if isinstance(source, str):
+                readers.setdefault(source, []).append(node)
+    even = {weight for weight, each in readings.items() if len(each) > 1 and len(set(each.values())) == 1}
+    return frozenset(
+        name
+        for weight, each in readings.items()
+        for name in _beyond_the_least(each, readers)
+        if not _made_smaller(nodes[name], nodes, {weight, *even})
+    )
+
+
+def _readings(nodes: Mapping[str, SketchNode], weighed: Collection[str]) -> dict[str, dict[str, Growth]]:
+    """Of every weight the products with data that read it, and how much of it each sums."""
+    found: dict[str, dict[str, Growth]] = {}
     for name, node in nodes.items():
         values = [nodes[source] for source in node.operands if isinstance(source, str) and source not in weighed]
         for weight, growth in _sums(node) if values else ():
-            readings.setdefault(weight, {})[name] = () if any(map(_chooses, values)) else growth
-    return frozenset(name for each in readings.values() for name in _beyond_the_least(each))
+            found.setdefault(weight, {})[name] = () if any(map(_chooses, values)) else growth
+    return found
 
 
 def _chooses(node: SketchNode) -> bool:
@@ -45,6 +67,28 @@ def _sums(node: SketchNode) -> Iterator[tuple[str, Growth]]:
             yield source.weight.name, length.leading(dict.fromkeys(length.scales, Fraction(1))).powers
 
 
-def _beyond_the_least(readings: dict[str, Growth]) -> Iterator[str]:
-    least = min(readings.values(), key=lambda growth: sum(power for _, power in growth))
-    return (name for name, growth in readings.items() if growth != least)
+def _beyond_the_least(readings: Mapping[str, Growth], readers: Mapping[str, Sequence[SketchNode]]) -> Iterator[str]:
+    first = min(readings, key=lambda name: sum(power for _, power in readings[name]))
+    beyond = (name for name, growth in readings.items() if growth != readings[first])
+    return beyond if _bent(first, readers) else iter(())
+
+
+def _bent(name: str, readers: Mapping[str, Sequence[SketchNode]]) -> bool:
+    """Whether a function, a norm or a softmax reads a value, or a sum, a view or a multiple of it."""
+    return any(
+        _bent(reader.name, readers) if reader.op in (*PASSING, "add", "concat") else not law_of(reader.op).multilinear
+        for reader in readers.get(name, ())
+    )
+
+
+def _made_smaller(node: SketchNode, nodes: Mapping[str, SketchNode], held: Collection[str]) -> bool:
+    """Whether a layer in front, but those of `held`, is read through products alone: its initial size is open."""
+    for source in node.operands:
+        if isinstance(source, Part):
+            if source.weight.name not in held:
+                return True
+        elif (law_of(nodes[source].op).multilinear or nodes[source].op in PASSING) and _made_smaller(
+            nodes[source], nodes, held
+        ):
+            return True
+    return False
