@@ -19,7 +19,7 @@ class Plan:
     `weights`: keys of the sites without data that are weights. `idle`: free factors that are no freedom, each with the
     names of the parameters that stand in front of it alone. `picked`: keys of the outputs of which the loss picks one
     entry along their last label, and of what makes them entry by entry. `twins`: the names of matrices of which only
-    the product has an effect.
+    the product has an effect. `unseen`: keys of parameters whose initial size changes nothing.
     """
 
     sites: tuple[Site, ...]
@@ -29,6 +29,7 @@ class Plan:
     idle: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     picked: frozenset[str] = frozenset()
     twins: frozenset[frozenset[str]] = frozenset()
+    unseen: frozenset[str] = frozenset()
 
     @cached_property
     def _inner(self) -> frozenset[str]:

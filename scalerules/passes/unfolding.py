@@ -25,7 +25,7 @@ from .joined_axes import parts_apart
 from .judged import idle_factors, judged_sites, picked_sites
 from .plan import Plan
 from .routing import choices, chosen_only
-from .weights import bends, twins_of, weights_of, woven_in
+from .weights import bent, twins_of, weights_of, without_size, woven_in
 
 COPIES = ("", "'")
 
@@ -38,6 +38,7 @@ def unfold(graph: Graph, growing: frozenset[str]) -> Plan:
     plan.sites = parts_apart(plan.sites, outputs.values())
     weights = weights_of(plan.sites)
     making = weights_of(plan.sites, homogeneous=False) - weights
+    unseen = without_size(plan.sites, weights | making)
     known = as_matrices(plan.sites, _through(plan, weights | making), weights | making)
     opened, parameters = through_weights(plan.sites, known, weights, outputs.values())
     gains = {key for key, held in plan.parameters.items() if graph.parameters[held.name].factor is not None}
@@ -45,8 +46,9 @@ def unfold(graph: Graph, growing: frozenset[str]) -> Plan:
         key for key, held in plan.parameters.items() if graph.parameters[held.name].init not in ("normal", "zeros")
     }
     weights |= {site.key for site in opened if site.makes}
+    curved = bent(opened)
     sites = [
-        replace(site, judged=site.judged and (site.key in making or bends(site)), carries=True, makes=True)
+        replace(site, judged=site.judged and site.key in curved, carries=True, makes=True)
         if site.key in weights | making
         else site
         for site in judged_sites(opened, outputs.values(), gains, fixed, weights | making)
@@ -63,7 +65,8 @@ def unfold(graph: Graph, growing: frozenset[str]) -> Plan:
     picks = LOSSES[graph.loss].picks
     ends = {site.key: axis_name(site.result[-1]) for site in sites if site.result}
     classes = [key for name, key in outputs.items() if picks and ends.get(key) in graph.axes_of(name)[-1:]]
-    return Plan(tuple(sites), parameters, tuple(outputs.values()), weights, idle, picked_sites(sites, classes), twins)
+    picked = picked_sites(sites, classes)
+    return Plan(tuple(sites), parameters, tuple(outputs.values()), weights, idle, picked, twins, unseen)
 
 
 def _through(plan: _Unfolding, weights: frozenset[str]) -> dict[str, Held]:

@@ -6,9 +6,11 @@ Such a node is no value but a weight: what reads it is linear in it, so its own 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from fractions import Fraction
 from itertools import product
 
+from scalerules.ops.arrange import Power
 from scalerules.ops.elementwise import Elementwise
 from scalerules.ops.normalise import Norm
 from scalerules.ops.registry import law_of
@@ -38,7 +40,7 @@ def weights_of(sites: Sequence[Site], homogeneous: bool = True) -> frozenset[str
 def _as_matrix(reader: Site, key: str, free: set[str], weights: set[str], homogeneous: bool) -> bool:
     """Whether a reader takes a value as a matrix, keeping one axis and summing over another, or as a part of one."""
     if reader.key in free:
-        return reader.key in weights and (not homogeneous or _homogeneous(reader.op))
+        return reader.key in weights and (not homogeneous or degree_of(reader.op) is not None)
     if reader.node.op != "einsum" or not reader.node.equation:
         return False
     operands, result = reader.node.labels()
@@ -79,13 +81,63 @@ def woven_in(sites: Sequence[Site], weights: frozenset[str]) -> frozenset[str]:
     return frozenset(key for site in together for key in site.parameters)
 
 
-def bends(site: Site) -> bool:
-    """Whether a function that has a size of its own reads parameters: they are no larger than it is curved."""
-    return bool(site.parameters) and not _homogeneous(site.op)
+def bent(sites: Sequence[Site]) -> frozenset[str]:
+    """The keys of what functions that have a size of their own read, and, of parameters, of the functions.
+
+    None of it is larger than the function is curved.
+    """
+    curved = [site for site in sites if degree_of(site.op) is None]
+    return frozenset(key for site in curved for key in (*site.inputs, *(site.key for _ in site.parameters)))
 
 
-def _homogeneous(op: str) -> bool:
-    """Whether a factor in front of an operation is one behind it, or none."""
-    law = law_of(op)
-    function = isinstance(law.laws, Elementwise) and law.laws.shape.homogeneous
-    return law.linear or law.multilinear or isinstance(law.laws, Norm) or function
+def without_size(sites: Sequence[Site], making: Collection[str]) -> frozenset[str]:
+    """The keys of the parameters whose initial size changes nothing, and of those that make nothing but such a weight.
+
+    `making`: the keys of the sites without data. A direction is one, its norm in one operation or written out.
+    """
+    made = [site for site in sites if site.key in making]
+    if all(degree is None or degree > 0 for degree in (degree_of(site.op) for site in made)):
+        return frozenset()
+    before: set[str] = set()
+    for site in reversed(made):
+        if site.key in before or _of_degree_0(site.key, sites, making):
+            before.update((site.key, *site.inputs))
+    seen = {key for site in sites if site.key not in before for key in site.parameters}
+    keys = dict.fromkeys(key for site in made for key in site.parameters)
+    return frozenset(key for key in keys if key not in seen or _of_degree_0(key, sites, making))
+
+
+def _of_degree_0(source: str, sites: Sequence[Site], making: Collection[str]) -> bool:
+    """Whether all products of weights, and of data with weights, are of degree 0 in a parameter or a weight."""
+    found: dict[str, Fraction | None] = {source: Fraction(1)}
+    ends, passed = set[str](), set[str]()
+    for site in sites:
+        here = [key for key in site.operands if key in found]
+        if here and (site.key in making or law_of(site.op).multilinear or law_of(site.op).passes):
+            found[site.key] = _degree(site, [found.get(key, Fraction(0)) for key in site.operands])
+            passed.update(here)
+        else:
+            ends.update(here)
+    return bool(passed) and not any(found[key] is None or found[key] for key in ends.union(found) - (passed - ends))
+
+
+def _degree(site: Site, operands: Sequence[Fraction | None]) -> Fraction | None:
+    """The degree of a site from those of what it reads; None where no power says it."""
+    known, own = [degree for degree in operands if degree is not None], degree_of(site.op)
+    if own is None or len(known) < len(operands):
+        return None
+    if law_of(site.op).multilinear:
+        return sum(known, Fraction(0))
+    return own * known[0] if len(set(known)) == 1 else None
+
+
+def degree_of(op: str) -> Fraction | None:
+    """The power with which a factor in front of an operation is one behind it; None where it is none."""
+    laws = law_of(op).laws
+    if isinstance(laws, Norm):
+        return Fraction(0)
+    if isinstance(laws, Power):
+        return laws.power
+    if isinstance(laws, Elementwise):
+        return None if laws.shape.degree is None else Fraction(laws.shape.degree)
+    return Fraction(1) if law_of(op).linear or law_of(op).multilinear else None

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
 
 from scalerules.ops.elementwise import Elementwise
-from scalerules.ops.normalise import Norm
 from scalerules.ops.registry import law_of
 from scalerules.ops.site import Held, Site
 from scalerules.passes.plan import Plan, depth_allowance
@@ -39,7 +37,7 @@ def natural_sizes(problem: Problem) -> Vectors:
     growths = Point(problem.graph, problem.direction, {}).constants(scales)
     zero = (Fraction(0),) * (1 + len(scales))
     reached: set[str] = set()
-    normed, taken_up = _before(plan, _norms), _before(plan, lambda site: _norms(site) or bool(site.node.free))
+    taken_up = _before_free_factors(plan)
     matrices: dict[str, frozenset[str]] = {}
     """What the value of a site is a product with, views in between."""
 
@@ -64,15 +62,14 @@ def natural_sizes(problem: Problem) -> Vectors:
             sizes.update({("init", name): zero for name in again})
         if site.key in taken_up:
             sizes.update({("init", held.name): even(held) for held in parameters if held.matrix})
-        if site.key in normed or _norms(site):
-            sizes.update({("init", held.name): zero for held in parameters if not held.matrix})
         if multilinear and not site.inputs and len(parameters) > 1:
             sizes.update({("init", held.name): zero if held in alone else even(held) for held in parameters if alone})
         sizes.update({("init", held.name): zero for held in alone if _summand(held, site)})
         if site.node.free or (_passes_sizes(site) and any(key in reached for key in site.inputs)):
             reached.add(site.key)
             sizes.update({("init", held.name): even(held) for held in parameters if not site.node.free})
-    return sizes
+    directions = [held for held in plan.parameters.values() if held.key in plan.unseen]
+    return sizes | {("init", held.name): even(held) if held.matrix else zero for held in directions}
 
 
 def necks(problem: Problem) -> Vectors:
@@ -95,27 +92,13 @@ def necks(problem: Problem) -> Vectors:
     return sizes
 
 
-def without_effect(plan: Plan) -> set[str]:
-    """The names of parameters that are read into norms of weights alone: their initial size changes nothing."""
-    normed = _before(plan, _norms)
-    read = {plan.parameters[key].name for site in plan.sites if site.key not in normed for key in site.parameters}
-    return {held.name for held in plan.parameters.values()} - read
-
-
-def _before(plan: Plan, end: Callable[[Site], bool]) -> set[str]:
-    """The sites of weights that are read into such a site of weights."""
+def _before_free_factors(plan: Plan) -> set[str]:
+    """The sites of weights that are multiplied with a free factor, or read into such a one."""
     before: set[str] = set()
-    for site in (site for site in reversed(plan.sites) if site.makes):
-        if end(site):
-            before.add(site.key)
-        if site.key in before:
-            before.update(site.inputs)
+    for site in reversed(plan.sites):
+        if site.makes and (site.key in before or site.node.free):
+            before.update((site.key, *site.inputs))
     return before
-
-
-def _norms(site: Site) -> bool:
-    """Whether a factor in front of a site changes nothing."""
-    return isinstance(law_of(site.op).laws, Norm)
 
 
 def _summand(held: Held, site: Site) -> bool:

@@ -16,7 +16,7 @@ from scalerules.sizes.vectors import Vector
 from scalerules.terms.term import Symbol
 
 from .equations import Vectors
-from .natural import natural_sizes, necks, without_effect
+from .natural import natural_sizes, necks
 from .problem import Problem
 
 AIMS = ("own", "full", "least", "even")
@@ -40,7 +40,7 @@ def priorities(problem: Problem, given: Vectors) -> list[Aim]:
     one, large, rate = (_along(problem, size) for size in (Fraction(0), top, 4 * top))
     natural = natural_sizes(problem)
     narrow = {symbol: size for symbol, size in necks(problem).items() if symbol[1] not in names.late}
-    late = names.late - without_effect(problem.plan)
+    late = names.late - {problem.plan.parameters[key].name for key in problem.plan.unseen}
     before = {**narrow, **{symbol: size for symbol, size in natural.items() if symbol[1] not in late}}
     inits: Vectors = {
         ("init", name): (natural if name in names.hidden else before).get(("init", name), large)

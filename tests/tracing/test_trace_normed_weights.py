@@ -156,3 +156,80 @@ def test_distances_of_rows_are_roots_of_sums() -> None:
             return torch.cdist(torch.relu(self.a(x)), self.rows)
 
     assert [str(factor["width"]) for factor in derived(Nearest).multipliers.values()] == ["-1"]
+
+
+class Written(nn.Module):
+    """A layer whose weight is a direction times a length, written by hand, or one of three values at a scale."""
+
+    def __init__(self, fan_in: int, fan_out: int, how: str) -> None:
+        super().__init__()
+        self.how, self.V = how, nn.Parameter(torch.randn(fan_out, fan_in) * fan_in**-0.5)
+        if how not in ("mean", "ternary", "signs"):
+            self.m = nn.Parameter(self.V.detach().norm(dim=1, keepdim=True))
+        if how == "adapted":
+            self.A, self.B = nn.Parameter(torch.randn(2, fan_in)), nn.Parameter(torch.zeros(fan_out, 2))
+
+    def weight(self) -> Tensor:
+        V, scale = self.V, self.V.abs().mean()
+        match self.how:
+            case "gain first":
+                return self.m * V / V.norm(dim=1, keepdim=True)
+            case "norm first":
+                return self.m * (V / V.norm(dim=1, keepdim=True))
+            case "normalize":
+                return F.normalize(V, dim=1) * self.m
+            case "rsqrt":
+                return self.m * V * torch.rsqrt(V.pow(2).sum(1, keepdim=True) + 1e-6)
+            case "detached":
+                return self.m * V / V.norm(dim=1, keepdim=True).detach()
+            case "adapted":
+                U = V + self.B @ self.A
+                return self.m * U / U.norm(dim=1, keepdim=True)
+            case "mean":
+                return V / scale * V.shape[1] ** -0.5
+            case "signs":
+                return V + (V.sign() * scale - V).detach()
+            case _:
+                return V + ((V / scale.clamp(min=1e-5)).round().clamp(-1, 1) * scale - V).detach()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight())
+
+
+class WrittenOut(nn.Module):
+    """A perceptron with such layers behind the first; a readout of a mean has no factor that makes it small."""
+
+    def __init__(self, width: int, how: str) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(8, width), Written(width, width, how)
+        self.c = nn.Linear(width, 3, bias=False) if how == "mean" else Written(width, 3, how)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c(F.relu(self.b(F.relu(self.a(x)))))
+
+
+DIRECTIONS = ["gain first", "norm first", "normalize", "rsqrt", "detached", "adapted"]
+
+
+@pytest.mark.parametrize(("optimizer", "direction", "length"), [("adamw", "-1/2", "-1/2"), ("sgd", "0", "-1")])
+@pytest.mark.parametrize("how", DIRECTIONS)
+def test_a_direction_written_out_has_the_rule_of_a_weight_norm(
+    how: str, optimizer: str, direction: str, length: str
+) -> None:
+    """A weight of degree 0 in what it is made of: that is drawn as it passes sizes on, whatever stands in front."""
+    solution = derived(lambda width: WrittenOut(width, how), optimizer)
+    assert size(solution, "c.m") == ("-1/2", length)
+    assert size(solution, "b.m") == ("0", "0" if optimizer == "adamw" else "1")
+    assert size(solution, "c.V") == ("-1/2", direction)
+    assert size(solution, "b.V") == ("-1/2", "-1" if optimizer == "adamw" else "0")
+
+
+@pytest.mark.parametrize("how", ["mean", "ternary", "signs"])
+def test_a_weight_at_the_scale_of_its_mean_absolute_value(how: str) -> None:
+    """BitNet's weights (arXiv 2402.17764): what is scaled back has the rule of a plain matrix.
+
+    What only products read on the way is a gauge, and a reciprocal of something small is no size to complain of.
+    """
+    solution = derived(lambda width: WrittenOut(width, how))
+    assert size(solution, "b.V") == ("-1/2", "-1")
+    assert size(solution, "c.weight" if how == "mean" else "c.V") == ("-1", "-1")
