@@ -37,7 +37,7 @@ class Norm:
 
     def _divided(self, terms: list[Term], operands: Sequence[Operand], point: Point, site: Site) -> list[Term]:
         top = largest(explicit(point, operands[0], site.labels[0]))
-        return [] if top is None else [t.derived(size=t.size - top.size, minus=(top,)) for t in terms]
+        return [] if top is None else [t.derived(size=t.size - top.size, minus=(top,), matrix=t.matrix) for t in terms]
 
     def _linear(self, point: Point, site: Site, operands: Sequence[Operand], v: list[Term]) -> list[Term]:
         y = point.once(site.key, operands[0], lambda: self.value(point, site, operands))
@@ -53,12 +53,16 @@ class Norm:
 
 
 def _radial(term: Term, y: list[Term], places: list[int]) -> bool:
-    """Whether a term is the random matrix that is normalised, rows of it longer or shorter: of that nothing is left."""
-    for known in y if places else ():
-        pairs = list(zip(term.signs, known.signs, strict=True))
-        if known.matrix and all(s == k if i in places else s & k == k for i, (s, k) in enumerate(pairs)):
-            return True
-    return False
+    """Whether a term is the random matrix that is normalised, rows of it longer or shorter: of that nothing is left.
+
+    It is where the matrix alone is the largest: of two that are as large as each other neither is what they make up.
+    """
+    top = largest(y)
+    known = [t for t in y if top is not None and t.size == top.size]
+    if not places or len(known) != 1 or not known[0].matrix:
+        return False
+    pairs = enumerate(zip(term.signs, known[0].signs, strict=True))
+    return all(s == k if i in places else s & k == k for i, (s, k) in pairs)
 
 
 class Softmax(Elementwise):

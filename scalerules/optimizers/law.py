@@ -257,14 +257,14 @@ def _scaled(point: Point, held: Held, piece: Piece, by: Term, rate: Term | None)
         return Outer(piece.factors, piece.labels, by)
     full = None if rate is None else largest(t for t in piece if t.matrix and t.matrix.both)
     if rate is None or full is None:
-        return [t.derived(size=t.size + by.size, parents=(t, by)) for t in piece]
+        return [t.derived(size=t.size + by.size, parents=(t, by), matrix=t.matrix) for t in piece]
     sides = [tuple(axis for axis in axes if axis != held.depth) for axes in (held.fan_in, held.fan_out)]
     short = min(sides, key=lambda axes: sum(point.ticks(axis) for axis in axes))
     size = rate.size + sum(point.ticks(axis) for axis in short) // 2 - full.size
     shift = tuple((("growth", axis), Fraction(1, 2)) for axis in short)
     return [
-        t.derived(size=t.size + size, parents=(t, rate), shift=shift, minus=(full,))
+        t.derived(size=t.size + size, parents=(t, rate), shift=shift, minus=(full,), matrix=t.matrix)
         if t.matrix and t.matrix.both
-        else t.derived(size=t.size + by.size, parents=(t, by))
+        else t.derived(size=t.size + by.size, parents=(t, by), matrix=t.matrix)
         for t in piece
     ]

@@ -101,7 +101,7 @@ def as_matrices(sites: Sequence[Site], parameters: Mapping[str, Held], made: fro
             for one in _products(site, shown, site.result):
                 part = replace(site, inputs=one.inputs, parameters=one.parameters, labels=one.labels)
                 along = _read_along(part, held, made)
-                held.update({k: new for k, new in along.items() if not (held[k].fan_in or held[k].fan_out)})
+                held.update({k: new for k, new in along.items() if not (held[k].fan_in and held[k].fan_out)})
     return held
 
 

@@ -36,8 +36,9 @@ def unfold(graph: Graph, growing: frozenset[str]) -> Plan:
     plan.body(plan.graph.nodes, {}, "", None)
     outputs = {name: plan.keys[name] for name in graph.outputs}
     plan.sites = parts_apart(plan.sites, outputs.values())
-    weights = weights_of(plan.sites)
-    making = weights_of(plan.sites, homogeneous=False) - weights
+    matrices = [key for key, held in plan.parameters.items() if len(held.axes) > 1 + bool(held.depth)]
+    weights = weights_of(plan.sites, matrices)
+    making = weights_of(plan.sites, matrices, homogeneous=False) - weights
     unseen = without_size(plan.sites, weights | making)
     known = as_matrices(plan.sites, _through(plan, weights | making), weights | making)
     opened, parameters = through_weights(plan.sites, known, weights, outputs.values())

@@ -17,29 +17,42 @@ from scalerules.ops.registry import law_of
 from scalerules.ops.site import Site
 
 
-def weights_of(sites: Sequence[Site], homogeneous: bool = True) -> frozenset[str]:
+def weights_of(sites: Sequence[Site], matrices: Collection[str], homogeneous: bool = True) -> frozenset[str]:
     """The keys of the sites without data that are only ever read as matrices, by maps that are homogeneous in them.
 
-    Not only by those with `homogeneous` False: a weight in the making has a size, and no data yet.
+    Not only by those with `homogeneous` False: a weight in the making has a size, and no data yet. `matrices`: the keys
+    of the parameters that are such; one of which data make rows or columns larger (styles, gates) is a weight still.
     """
     readers: dict[str, list[Site]] = {}
-    free: set[str] = set()
+    free, made, whole = set[str](), set[str](), set(matrices)
     for site in sites:
         for key in site.inputs:
             readers.setdefault(key, []).append(site)
         if site.op != "input" and all(key in free for key in site.inputs):
             free.add(site.key)
+        entrywise = _entrywise(site, whole, made)
+        whole.update([site.key] if entrywise else [])
+        made.update([site.key] if entrywise or site.key in free else [])
     weights: set[str] = set()
     for site in reversed(sites):
-        here = readers.get(site.key, []) if site.key in free else []
-        if here and all(_as_matrix(reader, site.key, free, weights, homogeneous) for reader in here):
+        here = readers.get(site.key, []) if site.key in made else []
+        if here and all(_as_matrix(reader, site.key, made, weights, homogeneous) for reader in here):
             weights.add(site.key)
     return frozenset(weights)
 
 
-def _as_matrix(reader: Site, key: str, free: set[str], weights: set[str], homogeneous: bool) -> bool:
+def _entrywise(site: Site, matrices: set[str], made: set[str]) -> bool:
+    """Whether a site makes a matrix of one, entry by entry: multiplied along some of its axes, or of weights alone."""
+    if not law_of(site.op).multilinear:
+        return any(key in matrices for key in site.operands) and made.issuperset(site.inputs)
+    whole = [{*labels} == {*site.result} for labels in site.labels]
+    inside = all({*labels} <= {*site.result} for labels in site.labels)
+    return inside and whole.count(True) == 1 and site.operands[whole.index(True)] in matrices
+
+
+def _as_matrix(reader: Site, key: str, made: set[str], weights: set[str], homogeneous: bool) -> bool:
     """Whether a reader takes a value as a matrix, keeping one axis and summing over another, or as a part of one."""
-    if reader.key in free:
+    if reader.key in made:
         return reader.key in weights and (not homogeneous or degree_of(reader.op) is not None)
     if reader.node.op != "einsum" or not reader.node.equation:
         return False

@@ -166,9 +166,13 @@ def _images(
 ) -> list[Term]:
     """Fresh matrices applied to what does not know them; what is made of one of them entry by entry does."""
     terms: list[Term] = []
-    plain = [w for w in b if w.matrix is None]
-    if plain:
-        terms += products(scope, la, a, lb, plain, gone, result)
+    plain, alike = [w for w in b if w.matrix is None], {*la} == {*lb}
+    matrices = [t for t in a if t.matrix is not None] if alike else []
+    others = [t for t in a if t.matrix is None] if alike else a
+    if plain and others:
+        terms += products(scope, la, others, lb, plain, gone, result)
+    if plain and matrices:
+        terms += _images(scope, lb, plain, la, matrices, gone, result)
     for w in b:
         if w.matrix is not None:
             inside = {*lb} <= {*la}

@@ -25,7 +25,7 @@ def image_of(scope: Scope, lx: Labels, x: list[Term], lw: Labels, w: Term, resul
         return []
     bit = scope.bit("image", matrix.name, frozenset(lw.index(label) for label in lw if label in result))
     beside = {label: mask ^ matrix.source for label, mask in zip(lw, w.signs, strict=True)}
-    rest = [lx.index(label) for label in result if label not in lw]
+    rest = [lx.index(label) for label in result if label in lx]
     laws: dict[Profile | None, _Law] = {}
     groups: dict[tuple[tuple[int, ...], Profile | None], list[tuple[int, _Law, Term]]] = {}
     for term in x:
@@ -38,8 +38,8 @@ def image_of(scope: Scope, lx: Labels, x: list[Term], lw: Labels, w: Term, resul
     terms: list[Term] = []
     for (kept, profile), members in groups.items():
         size, law, top = max(members, key=lambda member: (member[0], -member[2].degree))
-        others = iter(kept)
-        signs = tuple([bit ^ beside[label] if label in lw else next(others) for label in result])
+        others = dict(zip([label for label in result if label in lx], kept, strict=True))
+        signs = tuple([(bit ^ beside[x] if x in lw else 0) ^ others.get(x, 0) for x in result])
         full = top.matrix is not None and _full(scope, lx, lw, result)
         fresh = Fresh(f"({top.matrix.name}.{matrix.name})", 0) if full and top.matrix else None
         image = Term(size, signs, (top, w), law.shift, profile=profile, matrix=fresh, log=law.log)

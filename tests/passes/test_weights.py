@@ -303,3 +303,33 @@ def test_products_and_functions_entry_by_entry(number: int, place: int) -> None:
         assert (name, rule.init["width"], rule.lr["width"]) == (name, Fraction(init), Fraction(rates[place]))
     assert (solution["W3"].init["width"], solution["W3"].lr["width"]) == (-1, Fraction(-1, 2) if place == 2 else -1)
     solution.check()
+
+
+def styled(how: str) -> sr.Graph:
+    """A constant behind a matrix of which a style makes columns larger; `how`: with rows of one length, in one node."""
+    g = sr.Builder("styled", axes=AXES)
+    style = g.gelu(g.dense("S", g.input("z", "batch in"), "n in"))
+    g.parameter("V", "m n")
+    g.parameter("c", "n")
+    if how == "one node":
+        h = g.einsum("h", "b i, o i, i -> b o", style, parameters=("V", "c"))
+    else:
+        weight = g.einsum("w", "b i, o i -> b o i", style, parameters=("V",))
+        if how == "rows":
+            weight = g.scale("unit", g.node("norm", "rms_norm", weight, axis="n"), "width^(-1/2)")
+        h = g.einsum("h", "b o i, i -> b o", weight, parameters=("c",))
+    return g.build(g.dense("W3", g.gelu(h, name="a2"), "out m"))
+
+
+@pytest.mark.parametrize("how", ["one node", "columns", "rows"])
+@pytest.mark.parametrize(("optimizer", "rates"), [("adamw", "0 -1 0"), ("sgd", "1 0 1"), ("muon", "1/2 0 0")])
+def test_a_matrix_that_data_make_larger_along_its_axes_is_a_weight(how: str, optimizer: str, rates: str) -> None:
+    """StyleGAN's modulated weights (arXiv 1912.04958), by hand, and in plain torch: docs/trace.md.
+
+    What the style moves meets the matrix again only as its mirror; it was taken for aligned with the constant.
+    """
+    solution = sr.derive(styled(how), optimizer=optimizer)
+    for name, init, rate in zip("SVc", ("0", "-1/2", "0"), rates.split(), strict=True):
+        rule = solution[name]
+        assert (name, str(rule.init["width"]), str(rule.lr["width"])) == (name, init, rate)
+    solution.check()
