@@ -51,14 +51,19 @@ def _entrywise(site: Site, matrices: set[str], made: set[str]) -> bool:
 
 
 def _as_matrix(reader: Site, key: str, made: set[str], weights: set[str], homogeneous: bool) -> bool:
-    """Whether a reader takes a value as a matrix, keeping one axis and summing over another, or as a part of one."""
+    """Whether a reader takes a value as a matrix, keeping one axis and summing over another, or as a part of one.
+
+    An axis that does not grow and that other values have too (heads of a query and its keys) is none that it brings.
+    """
     if reader.key in made:
         return reader.key in weights and (not homogeneous or degree_of(reader.op) is not None)
     if reader.node.op != "einsum" or not reader.node.equation:
         return False
     operands, result = reader.node.labels()
-    here = [set(operands[k]) for k, source in enumerate(reader.inputs) if source == key]
-    return all(words & set(result) and words - set(result) for words in here)
+    grown = {label.partition("|")[2] for labels in reader.labels for label in labels}
+    places = [k for k, source in enumerate(reader.inputs) if source == key]
+    elsewhere = {k: {word for i, words in enumerate(operands) if i != k for word in words} - grown for k in places}
+    return all({*operands[k]} & {*result} - elsewhere[k] and {*operands[k]} - {*result} for k in places)
 
 
 def twins_of(sites: Sequence[Site], matrices: Mapping[str, str]) -> frozenset[frozenset[str]]:
@@ -103,30 +108,35 @@ def bent(sites: Sequence[Site]) -> frozenset[str]:
     return frozenset(key for site in curved for key in (*site.inputs, *(site.key for _ in site.parameters)))
 
 
-def without_size(sites: Sequence[Site], making: Collection[str]) -> frozenset[str]:
-    """The keys of the parameters whose initial size changes nothing, and of those that make nothing but such a weight.
+def without_size(sites: Sequence[Site], weights: Collection[str]) -> frozenset[str]:
+    """The keys of the parameters whose initial size changes nothing, and of those that make nothing but such a value.
 
-    `making`: the keys of the sites without data. A direction is one, its norm in one operation or written out.
+    `weights`: the keys of the sites that make weights. A direction is one, its norm in one operation or written out.
     """
-    made = [site for site in sites if site.key in making]
-    if all(degree is None or degree > 0 for degree in (degree_of(site.op) for site in made)):
+    free = set[str]()
+    for site in sites:
+        if site.op != "input" and free.issuperset(site.inputs):
+            free.add(site.key)
+    made = free.union(weights)
+    here = [site for site in sites if site.key in made]
+    if all(degree is None or degree > 0 for degree in (degree_of(site.op) for site in here)):
         return frozenset()
     before: set[str] = set()
-    for site in reversed(made):
-        if site.key in before or _of_degree_0(site.key, sites, making):
+    for site in reversed(here):
+        if site.key in before or _of_degree_0(site.key, sites, made):
             before.update((site.key, *site.inputs))
     seen = {key for site in sites if site.key not in before for key in site.parameters}
-    keys = dict.fromkeys(key for site in made for key in site.parameters)
-    return frozenset(key for key in keys if key not in seen or _of_degree_0(key, sites, making))
+    keys = dict.fromkeys(key for site in here for key in site.parameters)
+    return frozenset(key for key in keys if key not in seen or _of_degree_0(key, sites, made))
 
 
-def _of_degree_0(source: str, sites: Sequence[Site], making: Collection[str]) -> bool:
-    """Whether all products of weights, and of data with weights, are of degree 0 in a parameter or a weight."""
+def _of_degree_0(source: str, sites: Sequence[Site], made: Collection[str]) -> bool:
+    """Whether all products of weights, and of data with weights, are of degree 0 in a parameter or what is made."""
     found: dict[str, Fraction | None] = {source: Fraction(1)}
     ends, passed = set[str](), set[str]()
     for site in sites:
         here = [key for key in site.operands if key in found]
-        if here and (site.key in making or law_of(site.op).multilinear or law_of(site.op).passes):
+        if here and (site.key in made or law_of(site.op).multilinear or law_of(site.op).passes):
             found[site.key] = _degree(site, [found.get(key, Fraction(0)) for key in site.operands])
             passed.update(here)
         else:

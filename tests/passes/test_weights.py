@@ -333,3 +333,30 @@ def test_a_matrix_that_data_make_larger_along_its_axes_is_a_weight(how: str, opt
         rule = solution[name]
         assert (name, str(rule.init["width"]), str(rule.lr["width"])) == (name, init, rate)
     solution.check()
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("norm", [False, True])
+def test_a_learnt_query_is_a_value_however_many_heads_it_has(heads: int, norm: bool) -> None:
+    """By hand: the query of size 0 and a factor 1/n. Two heads, or a norm on the query, had a matrix n^(-3/2), and 1.
+
+    Heads are no axis that a query brings, since keys have them too.
+    """
+    g = sr.Builder("pooled", axes={**AXES, "heads": heads, "time": 3, "d": f"width/{heads}"})
+    for name, axes in (("W1", "n in"), ("q", "n"), ("Q", "heads d n"), ("K", "heads d n"), ("V", "heads d n")):
+        g.parameter(name, axes)
+    h = g.gelu(g.einsum("h", "b t i, o i -> b t o", g.input("x", "batch time in"), parameters=("W1",)))
+    if norm:
+        query = g.einsum("query", "i, h d i -> h d", g.node("norm", "rms_norm", parameters=("q",), axis="n"),
+                         parameters=("Q",))  # fmt: skip
+    else:
+        query = g.einsum("query", "i, h d i -> h d", parameters=("q", "Q"))
+    keys, values = (g.einsum(f"{name} x", "b t i, h d i -> b t h d", h, parameters=(name,)) for name in "KV")
+    scores = g.scale("scores", g.einsum("dots", "h d, b t h d -> b h t", query, keys), free=True)
+    weights = g.node("weights", "softmax", scores, axis="time")
+    read = g.einsum("read", "b h t, b t h d -> b h d", weights, values)
+    g.parameter("W", "out heads d")
+    solution = sr.derive(g.build(g.einsum("y", "b h d, o h d -> b o", read, parameters=("W",))), optimizer="adamw")
+    sizes = {name: (str(rule.init["width"]), str(rule.lr["width"])) for name, rule in solution.parameters.items()}
+    assert (sizes["q"], sizes["Q"], sizes["K"]) == (("0", "0"), ("-1/2", "-1"), ("-1/2", "-1"))
+    assert [str(factor) for factor in solution.multipliers.values()] == ["width^-1"]
