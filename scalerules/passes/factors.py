@@ -101,8 +101,13 @@ def as_matrices(sites: Sequence[Site], parameters: Mapping[str, Held], made: fro
             for one in _products(site, shown, site.result):
                 part = replace(site, inputs=one.inputs, parameters=one.parameters, labels=one.labels)
                 along = _read_along(part, held, made)
-                held.update({k: new for k, new in along.items() if not (held[k].fan_in and held[k].fan_out)})
+                held.update({k: new for k, new in along.items() if _sides(new) > _sides(held[k])})
     return held
+
+
+def _sides(held: Held) -> int:
+    """Of how many sides of a matrix it is known which axes they have."""
+    return bool(held.fan_in) + bool(held.fan_out)
 
 
 def _weight(site: Site, known: Mapping[str, list[_Product]], as_is: bool = False) -> list[_Product]:

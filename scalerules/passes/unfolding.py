@@ -25,7 +25,7 @@ from .joined_axes import parts_apart
 from .judged import idle_factors, judged_sites, picked_sites
 from .plan import Plan
 from .routing import choices, chosen_only
-from .weights import bent, twins_of, weights_of, without_size, woven_in
+from .weights import bent, inner_numbers, twins_of, weights_of, without_size, woven_in
 
 COPIES = ("", "'")
 
@@ -47,10 +47,12 @@ def unfold(graph: Graph, growing: frozenset[str]) -> Plan:
         key for key, held in plan.parameters.items() if graph.parameters[held.name].init not in ("normal", "zeros")
     }
     weights |= {site.key for site in opened if site.makes}
-    curved = bent(opened)
+    curved, inner = bent(opened), inner_numbers(opened)
     sites = [
         replace(site, judged=site.judged and site.key in curved, carries=True, makes=True)
         if site.key in weights | making
+        else replace(site, judged=site.judged and site.key in curved, carries=True)
+        if site.key in inner
         else site
         for site in judged_sites(opened, outputs.values(), gains, fixed, weights | making)
     ]

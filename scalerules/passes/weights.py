@@ -24,12 +24,10 @@ def weights_of(sites: Sequence[Site], matrices: Collection[str], homogeneous: bo
     of the parameters that are such; one of which data make rows or columns larger (styles, gates) is a weight still.
     """
     readers: dict[str, list[Site]] = {}
-    free, made, whole = set[str](), set[str](), set(matrices)
+    free, made, whole = free_of(sites), set[str](), set(matrices)
     for site in sites:
         for key in site.inputs:
             readers.setdefault(key, []).append(site)
-        if site.op != "input" and all(key in free for key in site.inputs):
-            free.add(site.key)
         entrywise = _entrywise(site, whole, made)
         whole.update([site.key] if entrywise else [])
         made.update([site.key] if entrywise or site.key in free else [])
@@ -41,6 +39,26 @@ def weights_of(sites: Sequence[Site], matrices: Collection[str], homogeneous: bo
     return frozenset(weights)
 
 
+def free_of(sites: Sequence[Site]) -> frozenset[str]:
+    """The keys of the sites without data. What is fixed once (the start of a power iteration) has no samples."""
+    free = set[str]()
+    for site in sites:
+        samples = site.op == "input" and len(site.node.axes or ()) > len(site.result)
+        if not samples and free.issuperset(site.inputs):
+            free.add(site.key)
+    return frozenset(free)
+
+
+def inner_numbers(sites: Sequence[Site]) -> frozenset[str]:
+    """The keys of the sites without data and without a growing axis that only sites without data read.
+
+    Such a number (the norm of one row) stands in a weight in the making: data meet what is made of it.
+    """
+    free = free_of(sites)
+    met = {key for site in sites if site.key not in free for key in site.inputs}
+    return frozenset(site.key for site in sites if site.key in free - met and not site.result)
+
+
 def _entrywise(site: Site, matrices: set[str], made: set[str]) -> bool:
     """Whether a site makes a matrix of one, entry by entry: multiplied along some of its axes, or of weights alone."""
     if not law_of(site.op).multilinear:
@@ -50,7 +68,7 @@ def _entrywise(site: Site, matrices: set[str], made: set[str]) -> bool:
     return inside and whole.count(True) == 1 and site.operands[whole.index(True)] in matrices
 
 
-def _as_matrix(reader: Site, key: str, made: set[str], weights: set[str], homogeneous: bool) -> bool:
+def _as_matrix(reader: Site, key: str, made: Collection[str], weights: Collection[str], homogeneous: bool) -> bool:
     """Whether a reader takes a value as a matrix, keeping one axis and summing over another, or as a part of one.
 
     An axis that does not grow and that other values have too (heads of a query and its keys) is none that it brings.
@@ -113,11 +131,7 @@ def without_size(sites: Sequence[Site], weights: Collection[str]) -> frozenset[s
 
     `weights`: the keys of the sites that make weights. A direction is one, its norm in one operation or written out.
     """
-    free = set[str]()
-    for site in sites:
-        if site.op != "input" and free.issuperset(site.inputs):
-            free.add(site.key)
-    made = free.union(weights)
+    made = free_of(sites).union(weights)
     here = [site for site in sites if site.key in made]
     if all(degree is None or degree > 0 for degree in (degree_of(site.op) for site in here)):
         return frozenset()

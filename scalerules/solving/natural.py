@@ -38,6 +38,8 @@ def natural_sizes(problem: Problem) -> Vectors:
     zero = (Fraction(0),) * (1 + len(scales))
     reached: set[str] = set()
     taken_up = _before_free_factors(plan)
+    sums = {id(site.node) for site in plan.sites if site.op == "add" and site.node.op != "add"}
+    """Products of values of which one is a sum, read term by term."""
     matrices: dict[str, frozenset[str]] = {}
     """What the value of a site is a product with, views in between."""
 
@@ -64,7 +66,8 @@ def natural_sizes(problem: Problem) -> Vectors:
             sizes.update({("init", held.name): even(held) for held in parameters if held.matrix})
         if multilinear and not site.inputs and len(parameters) > 1:
             sizes.update({("init", held.name): zero if held in alone else even(held) for held in parameters if alone})
-        sizes.update({("init", held.name): zero for held in alone if _summand(held, site)})
+        if id(site.node) in sums and len(site.node.inputs) > 1:
+            sizes.update({("init", held.name): zero for held in alone if held.name not in site.node.parameters})
         if site.node.free or (_passes_sizes(site) and any(key in reached for key in site.inputs)):
             reached.add(site.key)
             sizes.update({("init", held.name): even(held) for held in parameters if not site.node.free})
@@ -99,11 +102,6 @@ def _before_free_factors(plan: Plan) -> set[str]:
         if site.makes and (site.key in before or site.node.free):
             before.update((site.key, *site.inputs))
     return before
-
-
-def _summand(held: Held, site: Site) -> bool:
-    """Whether a product of values reads a parameter as a summand of one of them."""
-    return len(site.node.inputs) > 1 and held.name not in site.node.parameters
 
 
 def _passes_sizes(site: Site) -> bool:

@@ -360,3 +360,25 @@ def test_a_learnt_query_is_a_value_however_many_heads_it_has(heads: int, norm: b
     sizes = {name: (str(rule.init["width"]), str(rule.lr["width"])) for name, rule in solution.parameters.items()}
     assert (sizes["q"], sizes["Q"], sizes["K"]) == (("0", "0"), ("-1/2", "-1"), ("-1/2", "-1"))
     assert [str(factor) for factor in solution.multipliers.values()] == ["width^-1"]
+
+
+@pytest.mark.parametrize("mode", ["joint", "isolated"])
+def test_a_view_of_a_vector_that_meets_a_value_is_no_summand(mode: str) -> None:
+    """A gate behind 1/n, its weights as they are and turned: the view had been taken for a bias, and held at size 0."""
+    rules: list[tuple[str, str]] = []
+    for turned in (False, True):
+        g = sr.Builder("gate", axes={**AXES, "experts": 4})
+        h = g.gelu(g.dense("W1", g.input("x", "batch in"), "n in"))
+        g.parameter("R", "n experts" if turned else "experts n")
+        if turned:
+            view = g.node("view", "rearrange", parameters=("R",), axes="experts n", equation="n e -> e n")
+            logits = g.einsum("logits", "b n, e n -> b e", h, view)
+        else:
+            logits = g.einsum("logits", "b n, e n -> b e", h, parameters=("R",))
+        gate = g.sigmoid(g.scale("mean", logits, "1/n"))
+        g.parameter("E", "experts m n")
+        mixed = g.einsum("mixed", "b n, b e, e o n -> b o", h, gate, parameters=("E",))
+        rule = sr.derive(g.build(g.dense("W3", g.gelu(mixed, name="a2"), "out m")), optimizer="adamw", mode=mode)["R"]
+        rules.append((str(rule.init["width"]), str(rule.lr["width"])))
+    assert rules[0] == rules[1]
+    assert rules[0][1] == "0"

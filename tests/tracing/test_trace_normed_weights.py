@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 import scalerules as sr
+from scalerules.errors import Clash
 
 torch.set_num_threads(1)
 WIDTH = {"width": (16, 24, 32)}
@@ -93,6 +94,23 @@ def test_a_spectral_norm_is_a_computation_on_weights() -> None:
     assert not normed.multipliers
     assert size(normed, "b.parametrizations.weight.original") == size(plain, "b.weight")
     assert size(normed, "c.weight") == size(plain, "c.weight")
+
+
+@pytest.mark.parametrize("rows_out", [1, 3])
+def test_a_readout_of_norm_one_is_what_a_clash_speaks_of(rows_out: int) -> None:
+    """Not a reciprocal on the way to it, which data never meet; without a length it cannot start at -1."""
+
+    class Normed(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.a, self.c = nn.Linear(8, width), spectral_norm(nn.Linear(width, rows_out))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.c(F.relu(self.a(x)))
+
+    with pytest.raises(Clash) as clash:
+        derived(Normed)
+    assert "reciprocal' at" not in str(clash.value) and "free multiplier behind 'c.einsum'" in str(clash.value)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
