@@ -150,6 +150,16 @@ def test_a_contribution_that_scatters_with_its_gradient_is_judged_beside_it() ->
     assert (beside.detects or 1) < (alone.detects or 0) and beside.estimate == alone.estimate
 
 
+@pytest.mark.parametrize(("short", "status"), [(0.5, "undecided"), (0.0, "wrong"), (-0.5, "wrong")])
+def test_what_a_normalised_rule_divides_by_a_gradient_that_is_still_small(short: float, status: str) -> None:
+    """A readout that is tied, behind a neck: a coherent part will decide the gradient's size, the readout's does so yet."""
+    own, gradients = ([[math.exp(size * x) for x in LOGS]] * 4 for size in (0.5, -short))
+    key, of = ("own", "n", 1, "W"), ("gradient", "W", 1, None)
+    pairs = beside_gradients({key: Fraction(0), of: Fraction(0)}, LOGS, {key: own, of: gradients}, normalised=True)
+    row = judge([measured(key, Fraction(0), LOGS, own)], {}, beside=pairs, normalised=True)[0]
+    assert row.status == status and row.beside is None
+
+
 def row(excess: float, width: float = 0.0, predicted: Fraction | None = Fraction(1, 4), **more: Any) -> Row:
     """A row that lies so far above its size, known up to `width`."""
     estimate = float(predicted or 0) + excess

@@ -647,3 +647,12 @@ def test_a_direction_that_is_not_the_solutions_is_refused() -> None:
     solution = derive(graph, optimizer="adamw")
     with pytest.raises(ScaleRulesError, match="the solution is along width = 1, not along state = 1"):
         verify(graph, solution, scales={"state": 1}, progress=False)
+
+
+def test_what_single_precision_rounds_away_is_measured_in_double():
+    """Steps of 1e-8 are less than what single precision resolves beside weights of size one: nothing seemed to move."""
+    graph = catalogue("mlp")
+    solution = derive(graph, optimizer="adamw")
+    report = verify(graph, solution, sizes=[32, 64, 128], seeds=2, steps=1, lr=1e-8, progress=False, looks=1)
+    assert report.rows and all(row.sure and row.slope is not None for row in report.rows)
+    assert not report.failed and all(goal.row.slope is not None for goal in report.goals)

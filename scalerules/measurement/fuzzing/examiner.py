@@ -112,11 +112,11 @@ class Examiner:
     def _compared(self, graph: Graph, solution: Solution) -> Outcome:
         """What training says of a rule."""
         try:
-            report = self._measured(graph, solution, SEEDS, 0, self.sizes)
+            report = self._measured(graph, solution, SEEDS, 0, self.sizes, 1)
             first, goals = _counts(report.rows), _counts([goal.row for goal in report.goals])
             if report.verdict is False:
                 more = (*self.sizes, 2 * max(self.sizes))
-                report = self._measured(graph, solution, AGAIN, 1000, more)
+                report = self._measured(graph, solution, AGAIN, 1000, more, 2)
         except ScaleRulesError as error:
             return Outcome("not measured", str(error))
         except Exception as error:  # a crash is what fuzzing looks for
@@ -191,11 +191,13 @@ class Examiner:
         except Clash:
             return False
 
-    def _measured(self, graph: Graph, solution: Solution, seeds: int, seed: int, sizes: Sequence[float]) -> Report:
+    def _measured(
+        self, graph: Graph, solution: Solution, seeds: int, seed: int, sizes: Sequence[float], looks: int
+    ) -> Report:
         from scalerules.measurement.verification.verify import verify
 
         def measured(lr: float | None, steps: int) -> Report:
-            report = verify(graph, solution, sizes, seeds, steps, lr, progress=False, jobs=1, seed=seed, looks=1)
+            report = verify(graph, solution, sizes, seeds, steps, lr, progress=False, jobs=1, seed=seed, looks=looks)
             if report.interrupted:
                 raise KeyboardInterrupt
             return report

@@ -95,6 +95,11 @@ class Row:
         return self.status == "agrees"
 
     @property
+    def unresolved(self) -> bool:
+        """Whether a size is predicted of what was measured as zero somewhere: it is, or it is rounded away."""
+        return self.status == "missing" or (self.status == "undecided" and self.estimate is None)
+
+    @property
     def excess(self) -> float:
         """How far the estimate lies above the predicted size (negative: below); 0 if there is none."""
         if self.estimate is None or self.predicted is None:
@@ -195,12 +200,14 @@ def floor_of(entries: int) -> float:
 
 def judge(
     measurements: Sequence[Measured], peaks: Mapping[Name, Measured], slow: Mapping[Name, float] | None = None,
-    beside: Mapping[Key, Measured] | None = None,
+    beside: Mapping[Key, Measured] | None = None, normalised: bool = False,
 ) -> list[Row]:  # fmt: skip
     """Every row with its verdict; `peaks` holds, per quantity, node and parameter, the maximum over steps.
 
     `beside`: own contributions for as large a gradient as is predicted. Gradients are judged themselves, and scatter:
-    where a contribution does so with its gradient, it is held to grow only if it grows beside it.
+    where a contribution does so with its gradient, it is held to grow only if it grows beside it. Under a rule that is
+    `normalised` it does not depend on the gradient's size: there what is divided by a gradient that has not come to its
+    size yet is open where it grows by no more than that lacks.
 
     More than the predicted size is wrong at any step. Less is wrong for a value; a gradient, an own contribution and a
     change reach their size at some step (`step` of the peak: the first that is predicted to), so there the maximum
@@ -216,11 +223,15 @@ def judge(
     for m in measurements:
         row, name = m.row(typical.get(m.key[0], ASSUMED**2), rows), (m.key[0], m.key[1], m.key[3])
         pair = beside[m.key].row(less.get(m.key[0], ASSUMED**2), rows) if m.key in beside else None
-        row = replace(row, beside=pair) if pair and pair.slope is not None and pair.error < row.error else row
+        if pair and pair.slope is not None and not normalised and pair.error < row.error:
+            row = replace(row, beside=pair)
         top = tops.get(name, row)
         rises = top.step > 1 and row.quantity != "value"
         usual = ALLOWANCE if rises or row.quantity == "change" else 0.0
-        judged.append(_judged(row, top, max(usual, slow.get(name, 0.0))))
+        row = _judged(row, top, max(usual, slow.get(name, 0.0)))
+        if normalised and pair and row.status == "wrong" and row.excess > 0 and pair.excess <= TOLERANCE:
+            row = replace(row, status="undecided", why=f"{row.why}, while its gradient is too small by as much")
+        judged.append(row)
     return judged
 
 

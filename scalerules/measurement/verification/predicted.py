@@ -12,7 +12,7 @@ from scalerules.solution.rule import Predicted
 from scalerules.solution.solution import Solution
 
 from .judge import ALLOWANCE, Key, Measured, Name, floor_of, measured
-from .slopes import Samples, peak, quotient
+from .slopes import Samples, peak, quotient, times
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -133,9 +133,14 @@ def climbing(solution: Solution, predicted: Mapping[Key, Fraction | None]) -> di
 
 
 def beside_gradients(
-    predicted: Mapping[Key, Fraction | None], logs: Sequence[float], samples: Mapping[Key, Samples]
-) -> dict[Key, Measured]:
-    """What parameters contribute at their first step, for as large a gradient as is predicted."""
+    predicted: Mapping[Key, Fraction | None], logs: Sequence[float], samples: Mapping[Key, Samples],
+    normalised: bool = False,
+) -> dict[Key, Measured]:  # fmt: skip
+    """What parameters contribute at their first step, for as large a gradient as is predicted.
+
+    A `normalised` rule divides by the gradient: a part of it that does not decide its size counts for more as long as
+    that is still small, and the product of both is as predicted.
+    """
     pairs: dict[Key, Measured] = {}
     started: set[Name] = set()
     for key, size in sorted(predicted.items(), key=lambda item: item[0][2]):
@@ -146,8 +151,9 @@ def beside_gradients(
         started.add((quantity, node, parameter))
         at_gradient = predicted.get(gradient)
         if at_gradient is not None:
-            part = quotient(samples[key], samples[gradient])
-            pairs[key] = measured(key, size - at_gradient, logs, part)
+            beside = times if normalised else quotient
+            expected = size + at_gradient if normalised else size - at_gradient
+            pairs[key] = measured(key, expected, logs, beside(samples[key], samples[gradient]))
     return pairs
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scalerules.architecture.graph import Graph
@@ -89,14 +89,15 @@ def silent(graph: Graph, solution: Solution, base: Mapping[str, float]) -> list[
 
 
 def measure(graph: Graph, solution: Solution, base: Mapping[str, float], task: Task, lr: float, steps: int,
-            device: str = "cpu") -> Iterator[tuple[int, float, Any]]:  # fmt: skip
-    """Runs at one size, in whatever process: (seed, size, measurement) as they are ready."""
+            device: str = "cpu", double: bool = False) -> Iterator[tuple[int, float, Any]]:  # fmt: skip
+    """Runs at one size, in whatever process: (seed, size, measurement) as they are ready; `double`: that precision."""
     measuring, (of, _, looked_at) = training("measure"), trainer(graph)
     reading = Reading(graph)
     watched = measuring.Watched(reading.frozen, () if reading.data_grow else reading.judged)
     own = {(p.node, p.parameter) for p in solution.sizes if p.quantity == "own" and p.parameter}
     with measuring.one_thread():
         program = of(graph, solution, task.scales, base)
+        program = replace(program, dtype=measuring.torch.float64) if double else program
         trials = [measuring.Trial(lr, steps, seed) for seed in task.seeds]
         for seed, measured in zip(task.seeds, looked_at(program, trials, own, device, watched), strict=True):
             yield seed, task.size, measured
@@ -117,6 +118,7 @@ class Look:
     progress: bool
     jobs: int | None
     device: str = "cpu"
+    double: bool = False
 
     def __call__(self, lr: float, seeds: Mapping[float, Iterable[int]]) -> tuple[Runs, bool]:
         tasks = [Task(size, list(seeds[size]), scales) for size, scales in self.scales.items()]
@@ -135,7 +137,7 @@ class Look:
         return runs, True
 
     def _call(self, lr: float) -> Callable[[Task], tuple[Any, ...]]:
-        return lambda task: (self.graph, self.solution, self.base, task, lr, self.steps, self.device)
+        return lambda task: (self.graph, self.solution, self.base, task, lr, self.steps, self.device, self.double)
 
 
 def _results(

@@ -221,6 +221,14 @@ def peak(samples: Iterable[Samples]) -> Samples:
     ]  # fmt: skip
 
 
+def times(samples: Samples, others: Samples) -> Samples:
+    """One quantity times another, by seed and size."""
+    return [
+        [None if x is None or y is None else x * y for x, y in zip(*rows, strict=True)]
+        for rows in zip(samples, others, strict=True)
+    ]
+
+
 def quotient(samples: Samples, others: Samples) -> Samples:
     """One quantity as a part of another, by seed and size; zero where either is."""
     return [

@@ -20,6 +20,7 @@ from scalerules.derivation.question import direction_of
 from scalerules.errors import ScaleRulesError
 from scalerules.measurement.footprint import check_fits
 from scalerules.ops.losses import LOSSES
+from scalerules.optimizers import optimizer
 from scalerules.optimizers.own import STEPS
 from scalerules.solution.solution import Solution
 
@@ -70,11 +71,12 @@ def verify(
     `sizes` are values of the first scale of the solution's direction, the smallest being the base size; the others
     grow with it as the direction says. By default 1, 2, 4 and 8 times the graph's own base. `seeds` is a number of
     runs for every size, or one for each: wide networks average by themselves and need fewer. `lr` is the base learning
-    rate, by default 0.4 of the largest that is stable at the base size. Where nothing is surely wrong and something
-    is open, it looks again with twice the seeds, and with four times where something is still open that may grow
-    (`looks` 1: it does not). `maximal` asks as well whether each rate and initial size, half a power larger, fails: one
-    more run of all sizes for each. `scales` says the direction again: it has to be the solution's. `device` is torch's
-    name of one; `seed` the first seed. Ctrl-C returns what was measured until then.
+    rate, by default 0.4 of the largest that is stable at the base size. Where nothing is surely wrong and something is
+    open, it looks again with twice the seeds, and with four times where something is still open that may grow (`looks`
+    1: it does not). `maximal` asks as well whether each rate and initial size, half a power larger, fails: one more
+    run of all sizes for each. `scales` says the direction again: it has to be the solution's. `device` is torch's name
+    of one; `seed` the first seed. What is too small for single precision is measured in double. Ctrl-C returns what
+    was measured until then.
 
     Raises `MissingExtra` without torch, `ScaleRulesError` for sizes or seeds that no slope can be fitted to, and for a
     device that is not there.
@@ -164,6 +166,10 @@ class _Verification:
         report = self.report
         runs, whole = self._measure(report.rate.value, 0, 1)
         report.rows, report.interrupted = self._judge(runs), not whole
+        if whole and any(row.unresolved for row in self._all_rows()):
+            self.look = replace(self.look, double=True)
+            runs, whole = self._measure(report.rate.value, 0, 1)
+            report.rows, report.interrupted = self._judge(runs), not whole
         if looks < 2 or report.interrupted or far_above(report.rows) or report.verdict is True:
             return
         if any(self._near_the_edge(r) and r.status in ("wrong", "undecided") for r in self._all_rows()):
@@ -244,6 +250,7 @@ class _Verification:
             for key, size in predicted.items()
         ]
         peaks = peak_sizes(predicted, logs, pulled(samples, table), floors)
-        slow, beside = slow_names(self.graph, self.solution, predicted), beside_gradients(predicted, logs, samples)
-        climbs = climbing(self.solution, predicted)
-        return [warned(row, climbs) for row in judge(measurements, peaks, slow, beside)]
+        slow, climbs = slow_names(self.graph, self.solution, predicted), climbing(self.solution, predicted)
+        steady = optimizer(self.solution.optimizer).normalised()
+        beside = beside_gradients(predicted, logs, samples, steady)
+        return [warned(row, climbs) for row in judge(measurements, peaks, slow, beside, steady)]
