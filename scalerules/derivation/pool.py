@@ -45,10 +45,34 @@ class Pool:
         done = {id(form) for form in self._forms.values() if all(s in known for s in unknowns_of(form))}
         self.open = [candidate for candidate in self.open if id(candidate.form) not in done]
 
+    def drop(self, form: Form) -> None:
+        """Drops the conditions of this form, which follow from others."""
+        self.open = [candidate for candidate in self.open if candidate.form is not form]
+
     @property
     def rates(self) -> dict[Symbol, Form]:
         """What the own contribution of every parameter says of its rate."""
         return {rate_of(equation): equation.form for equation in self.owns}
+
+
+class Told:
+    """The conditions that unknowns were read off, one reduced by those before it: of them nothing is told twice."""
+
+    def __init__(self, stated: Collection[Symbol]) -> None:
+        self._stated = frozenset(stated)
+        self._rows: list[tuple[Symbol, dict[Symbol, Fraction]]] = []
+
+    def adds(self, form: Form) -> bool:
+        """Whether a form says of the unknowns what those before it do not; then it is one of them."""
+        rest = {symbol: form[symbol] for symbol in unknowns_of(form) if symbol not in self._stated}
+        for pivot, row in self._rows:
+            if share := rest.get(pivot):
+                rest |= {symbol: rest.get(symbol, Fraction(0)) - share * value for symbol, value in row.items()}
+        rest = {symbol: value for symbol, value in rest.items() if value}
+        if rest:
+            pivot, first = next(iter(rest.items()))
+            self._rows.append((pivot, {symbol: value / first for symbol, value in rest.items()}))
+        return bool(rest)
 
 
 def rate_of(equation: Equation) -> Symbol:

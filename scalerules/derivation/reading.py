@@ -16,7 +16,7 @@ from scalerules.solving.problem import BEYOND, Problem
 from scalerules.terms.term import Symbol
 
 from .above import Key, applications, key_of
-from .pool import RATES, Candidate, Form, Pool, rate_of
+from .pool import RATES, Candidate, Form, Pool, Told, rate_of
 from .saddle import Beyond, Reached
 
 TRIAL = Fraction(1, 16)
@@ -96,13 +96,19 @@ class Reading:
 
         Those rates are still to be read off.
         """
-        rates = pool.rates
+        rates, told = pool.rates, Told({given.symbol for given in found if given.equation is None})
+        for given in found:
+            if given.equation is not None:
+                told.adds(given.equation.form)
         while True:
             pool.close(known)
             ways = self._plainest(pool, known, rates, below)
             if not ways:
                 return
             symbol, candidate = _shortest(ways, _held(pool, found))
+            if not told.adds(candidate.form):  # rates were put in by other contributions than they were read off
+                pool.drop(candidate.form)
+                continue
             also = tuple(other for other in unknowns_of(candidate.form) if other != symbol)
             found.append(Given(symbol, candidate.equation, _why(candidate.equation), candidate.run, also))
             known.add(symbol)

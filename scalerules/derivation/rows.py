@@ -64,12 +64,16 @@ class Rows:
         return any(i < index and self.told[i].step.of in allowed for i in self.where.get(id(term), ()))
 
     def _source(self, term: Term, index: int) -> Place:
-        """Where the application `index` took a term from: from what it reads, if it was passed on there."""
+        """Where the application `index` took a term from: from what it reads, if it was passed on there.
+
+        From its own value only what its operands do not have: a derivative reads the argument.
+        """
         step = self.told[index].step
         allowed = self.reads.get(step.at, ())
-        for other in reversed(self.where[id(term)]):
-            if other < index and self.told[other].step.of in allowed:
-                return other, id(term)
+        told = [i for i in reversed(self.where[id(term)]) if i < index and self.told[i].step.of in allowed]
+        told.sort(key=lambda i: (self.told[i].step.stage, self.told[i].step.of) == ("forward", step.at))
+        if told:
+            return told[0], id(term)
         return next(i for i in self.where[id(term)] if self.told[i].step == term.step), id(term)
 
     def beside(self, run: Run) -> Rows:

@@ -106,7 +106,7 @@ def solved(story: Mapping[str, Any], sizes: Mapping[str, Linear]) -> Iterator[st
     solutions: list[Any] = [*algebra.linsolve(sums, [*map(algebra.Symbol, order)]), [algebra.Symbol("")] * len(order)]
     for name, expression in zip(order, solutions[0], strict=True):
         shares = {str(growth): Fraction(str(s)) for growth, s in expression.as_coefficients_dict().items() if s}
-        if shares.keys() & order.keys() or value(shares, sizes) != sizes[name]:
+        if shares.keys() & {"", *order} or value(shares, sizes) != sizes[name]:
             yield f"the unknown {name} is not what the conditions give"
 
 

@@ -146,6 +146,10 @@ def test_unknowns_that_their_conditions_do_not_give():
     assert list(solved(story, right | {"a_W": {"width": F(-1)}})) == ["the unknown a_W is not what the conditions give"]
     story["solved"][1]["condition"] = "E1"  # one equation is not enough for two
     assert list(solved(story, right | {"a_V": {}}))
+    story["conditions"].append({"name": "E2", "form": {"a_W": "1", "g_n": "1"}})  # two that contradict each other
+    story["solved"][1]["condition"] = "E2"
+    both = [f"the unknown {name} is not what the conditions give" for name in ("a_W", "a_V")]
+    assert list(solved(story, right | {"a_V": {}})) == both
 
 
 def test_multipliers_are_those_of_the_unknowns():

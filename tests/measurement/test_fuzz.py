@@ -224,7 +224,8 @@ SINCE = [
     ("curved_weight", "adamw", "isolated"), ("normed_rows", "adamw", "joint"), ("second_scale", "muon", "joint"),
     ("read_back_in_a_branch", "adamw", "joint"), ("read_back_behind_a_function", "sgd", "isolated"),
     ("read_twice_in_a_row", "adamw", "joint"), ("tied_in_a_row", "muon", "isolated"),
-    ("small_gain_before_layers", "muon", "joint"),
+    ("small_gain_before_layers", "muon", "joint"), ("read_through_a_derivative", "adamw", "joint"),
+    ("read_through_a_derivative", "sgd", "joint"), ("rates_put_in", "adamw", "joint"),
 ]  # fmt: skip
 """Graphs for which there was no rule, or another one where they were written in another way, or a derivation that the
 checker refused; and where."""
@@ -237,6 +238,11 @@ def test_what_was_found_has_one_rule_that_follows(name, optimizer, mode):
     solution.check()
     other = written(graph, *CHANGES.values())
     assert exponents(other, sr.derive(other, optimizer=optimizer, mode=mode)) == exponents(graph, solution)
+
+
+def test_no_unknown_is_read_off_a_condition_that_follows_from_the_others():
+    """Seed 60056, Muon: four conditions for four unknowns of a branch, of which only three were independent."""
+    sr.derive(sr.graph(str(FOLDER / "independent_conditions.yaml")), optimizer="muon").check()
 
 
 @pytest.mark.parametrize("name", OLDER)
