@@ -116,6 +116,8 @@ def _weight(site: Site, known: Mapping[str, list[_Product]], as_is: bool = False
     if law.multilinear:
         return _products(site, known, site.result)
     if site.op == "add":
+        if any(len(labels) < len(site.result) for labels in site.labels):  # one row for all: no product has its axis
+            return []
         return [one for each in _operands(site) for one in _products(each, known, site.result)]
     fixed = site.op == "scale" and not site.node.free
     names = _names(site) if (law.passes or fixed or as_is) and len(site.operands) == 1 else None

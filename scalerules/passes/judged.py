@@ -34,10 +34,14 @@ def judged_sites(
 def behind_products(sites: Sequence[Site]) -> tuple[Site, ...]:
     """The sites, of which values that only products with other values read are asked for contributions behind these.
 
-    A product is linear in each of its values: where one is smaller, the other may contribute more.
+    A product is linear in each of its values: where one is smaller, the other may contribute more. Nor is it asked at a
+    product whose own size no other operation sees, since the layers or norms that read it take that up.
     """
-    maps = _Maps(sites)
-    return tuple(replace(site, asked=False, carries=True) if maps.multiplied(site) else site for site in sites)
+    maps, behind = _Maps(sites), set[str]()
+    for site in sites:
+        if maps.multiplied(site) or (behind.intersection(site.inputs) and maps.unseen(site)):
+            behind.add(site.key)
+    return tuple(replace(site, asked=False, carries=True) if site.key in behind else site for site in sites)
 
 
 def opened_products(sites: Sequence[Site], parameters: Collection[str]) -> tuple[Site, ...]:
@@ -89,7 +93,7 @@ def picked_sites(sites: list[Site], outputs: Collection[str]) -> frozenset[str]:
 
 
 class _Maps:
-    """What reads each site, and how often each parameter is read."""
+    """What reads each site and each parameter."""
 
     def __init__(
         self, sites: Sequence[Site], gains: Collection[str] = (), fixed: Collection[str] = (),
@@ -97,13 +101,13 @@ class _Maps:
     ) -> None:  # fmt: skip
         self.gains, self.fixed, self.made = gains, fixed, made
         self.readers: dict[str, list[Site]] = {}
-        self.uses: dict[str, int] = {}
+        self.uses: dict[str, list[Site]] = {}
         self.sites = {site.key: site for site in sites}
         for site in sites:
             for key in site.inputs:
                 self.readers.setdefault(key, []).append(site)
             for key in site.parameters:
-                self.uses[key] = self.uses.get(key, 0) + 1
+                self.uses.setdefault(key, []).append(site)
 
     def open(self, site: Site) -> bool:
         """Whether a value is judged behind what reads it."""
@@ -115,7 +119,7 @@ class _Maps:
         if not any(factor.node.free for factor, _ in factors) or self._tied(site):
             return True
         own = own_parameters(site)
-        return not own or not (any(joined for _, joined in factors) or any(self.uses[key] == 1 for key in own))
+        return not own or not (any(joined for _, joined in factors) or any(len(self.uses[key]) == 1 for key in own))
 
     def _as_norms_make_it(self, site: Site) -> bool:
         """Whether only norms read a product with weights whose size a norm gives: no size of it can be asked for."""
@@ -140,9 +144,21 @@ class _Maps:
         return own and bool(readers) and all(self._opens(reader) for reader in readers)
 
     def _opens(self, site: Site) -> bool:
-        """Whether a site multiplies one value with parameters of which the initial size of one is open."""
-        known = {key for key in site.parameters if key in self.fixed or self.uses[key] > 1}
+        """Whether a site multiplies one value with parameters of which the initial size of one is open.
+
+        That of one that is read elsewhere too is where the same factors stand in front of all its readings.
+        """
+        known = {key for key in site.parameters if key in self.fixed or len(set(map(self._before, self.uses[key]))) > 1}
         return law_of(site.op).multilinear and len(site.inputs) == 1 and known != set(site.parameters)
+
+    def _before(self, site: Site) -> tuple[str, ...]:
+        """The fixed factors in front of a site, views and gains in between."""
+        source = self.sites[site.inputs[0]] if len(site.inputs) == 1 else None
+        scaled = source is not None and (source.op == "scale" or law_of(source.op).passes)
+        if source is None or not (scaled or self._of_gains(source, self.fixed)):
+            return ()
+        own = (str(source.node.factor),) if source.op == "scale" and not source.node.free else ()
+        return tuple(sorted((*own, *self._before(source))))
 
     def _gauge(self, site: Site) -> bool:
         """Whether only layers and products read a fixed factor of a value, or a value that a parameter of theirs makes.
@@ -212,7 +228,7 @@ class _Maps:
         """Whether what reads a value is linear in it, and takes its size as it is."""
         law = law_of(reader.op)
         linear = law.multilinear or law.passes or reader.op in JOINING
-        tied = all(self.uses[key] > 1 for key in reader.parameters)
+        tied = all(len(self.uses[key]) > 1 for key in reader.parameters)
         return linear and tied and not reader.node.free and reader.inputs.count(site.key) == 1
 
     def _factors(self, site: Site, joined: bool = False) -> list[tuple[Site, bool]] | None:
@@ -244,13 +260,18 @@ class _Maps:
             for reader in readers
         )
 
+    def unseen(self, site: Site) -> bool:
+        """Whether only norms and layers whose initial size is open read a value: its own is a matter of gauge."""
+        readers = self._behind(site.key)
+        return bool(readers) and all(law_of(r.op).kind == "norm" or self._opens(r) for r in readers)
+
     def alone(self, site: Site, solved_for: Collection[str]) -> frozenset[str]:
         """The parameters of which a value is linear in one, whatever they are; none where a part of it has none.
 
         A vector of weights alone (a learnt query) is a value itself, judged in front of the factor: it has none.
         """
         law, nothing = law_of(site.op), frozenset[str]()
-        own = frozenset(key for key in site.parameters if self.uses[key] == 1 and key in solved_for)
+        own = frozenset(key for key in site.parameters if len(self.uses[key]) == 1 and key in solved_for)
         if law.multilinear:
             return own if site.inputs else nothing
         if not law.passes and site.op not in ("scale", *JOINING):
@@ -274,6 +295,6 @@ class _Maps:
     def _tied(self, site: Site) -> bool:
         """Whether a parameter of the value, or of a sum that it is, is read elsewhere too."""
         inputs = site.inputs if site.op in JOINING else ()
-        return any(self.uses[key] > 1 for key in site.parameters) or any(
+        return any(len(self.uses[key]) > 1 for key in site.parameters) or any(
             key in self.sites and self._tied(self.sites[key]) for key in inputs
         )
