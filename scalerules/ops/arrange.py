@@ -78,7 +78,9 @@ def _moved(point: Point, terms: list[Term], labels: Labels, wanted: Labels) -> l
         for i in gone:
             together |= term.signs[i]
         signs = tuple(together if i is None else term.signs[i] for i in place)
-        profile = term.profile and tuple(0 if i is None else term.profile[i] for i in place)
+        one = len(gone) == place.count(None) == 1  # what it is merged with, or split from, has a fixed length
+        alone = term.profile[gone[0]] if term.profile and one else 0
+        profile = term.profile and tuple(alone if i is None else term.profile[i] for i in place)
         moved.append(term.derived(signs=signs, profile=profile if profile and any(profile) else None, mirror=None))
     return merged(moved, point.reach)
 

@@ -130,7 +130,9 @@ def test_a_profile_stays_with_its_axis():
         return [(t.size, t.signs, t.profile) for t in terms]
 
     assert moved((1, 0), (S, N)) == [(0, (B, A), (0, 1))] and moved(None, (S, N)) == [(0, (B, A), None)]
-    assert moved((1, 0), (M, S)) == [(0, (A, B), None)] and moved((1, 2), (M, S)) == [(0, (A, B), (0, 2))]
+    assert moved((1, 0), (M, S)) == [(0, (A, B), (1, 0))], "beside an axis of a fixed length it decays as before"
+    assert moved((1, 2), (M, S)) == [(0, (A, B), (1, 2))] and moved((1, 2), (M,)) == [(0, (A | B,), None)]
+    assert moved((1, 0), (M, "M2", S)) == [(0, (A, A, B), None)]
     assert moved((0, 1), (N, S)) == [(0, (A, B), (0, 1))] and moved(None, (M,)) == [(0, (A | B,), None)]
     assert moved((1, 0), (N,)) == [(4, (A,), (1,))], "what is only on the left is summed"
 

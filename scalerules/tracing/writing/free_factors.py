@@ -29,7 +29,9 @@ def freed(pieces: Pieces) -> Pieces:
         for source in node.operands:
             if isinstance(source, str):
                 readers.setdefault(source, []).append(name)
-    weighed = {name for name in nodes if not _from_data(name, nodes)}
+    weighed = {
+        name for name, node in nodes.items() if node.fields.get("kind") == "tokens" or not _from_data(name, nodes)
+    }
     normed = {name for name in weighed if _normed(name, nodes)}
     plain = {name for name in weighed - normed if not _multiplied(name, nodes)}
     for name, node in pieces.nodes.items():

@@ -162,6 +162,27 @@ LARGEST = ("amax", "amin", "max", "min")
 """Of entries that grow in number these are larger than the entries by a root of a logarithm, no more."""
 
 
+def picked(lowering: Lowering, value: Value, dims: Sequence[int], keep: bool, short: str) -> Value:
+    """One of the entries along dimensions that grow, forward and backward: a look-up by the place of the largest.
+
+    A layer that makes them is read one row at a time, like a readout. What is behind `abs` is a scale (a quantiser's),
+    through which no gradient goes as a rule: the mean of the sizes.
+    """
+    source = value.source
+    if isinstance(source, str) and lowering.sketch.nodes[source].op == "abs":
+        return averaged(lowering, value, dims, keep, short)
+    letters = [str(i) for i in range(len(value.dims))]
+    for dim in (d for d in dims if value.length(d).scales):
+        order = [*(i for i in range(len(letters)) if i != dim), dim]
+        name = lowering.sketch.nodes.name_here("place")
+        place = lowering.sketch.data(name, [value.length(i) for i in order], "tokens", fixed=True)
+        pair = [(value, letters), (place, [letters[i] for i in order])]
+        left = ["" if i == dim else letter for i, letter in enumerate(letters)]
+        value = lowering.sketch.combine("einsum", pair, [x for x in left if x], short)
+        value = value.at([*value.dims[:dim], (), *value.dims[dim:]])
+    return lowering.sketch.unary("abs", totalled(lowering, value, dims, keep, short))
+
+
 @lowers("amax", "amin", "max", "min", "median", "logsumexp", "prod", "aminmax", "cummax", "mode", "kthvalue")
 def extreme(lowering: Lowering, call: Call) -> Result:
     """The largest entry along dimensions: as large as the others, and, where these grow, of one sign."""
@@ -176,10 +197,9 @@ def extreme(lowering: Lowering, call: Call) -> Result:
     if growing is None:
         largest = totalled(lowering, value, dims, keep, name)
     elif name in LARGEST:
-        said = f"{name} of {growing} entries, which grow, is read as a mean of their sizes"
+        said = f"{name} of {growing} entries, which grow, is as large as they are"
         lowering.notes.append(f"{call.source}: {said}")
-        sizes = replace(value, curve=None, piece=None, stat=None)
-        largest = averaged(lowering, lowering.sketch.unary("abs", sizes), dims, keep, name)
+        largest = picked(lowering, replace(value, curve=None, piece=None, stat=None), dims, keep, name)
         largest = replace(largest, stat=size_of(value, dims))
     else:
         raise lowering.unknown(f"{name} over an axis of {growing} entries, which grows, is not known", HOLD)
