@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import cast
@@ -79,7 +80,8 @@ def _is_texts(given: object) -> bool:
 def check_lengths(matched: Matched, target: Sizes) -> None:
     """Raises `ScaleRulesError` for a parameter that does not have the lengths that `sizes` give it.
 
-    Where the graph was traced, so that it has the axes of the parameters themselves. Lengths that stay may be others.
+    Where the graph was traced, so that it has the axes of the parameters themselves, or of views that have as many
+    entries (the groups of a convolution). Lengths that stay may be others.
     """
     graph = target.graph
     if graph is None or getattr(graph, "record", None) is None:
@@ -88,7 +90,8 @@ def check_lengths(matched: Matched, target: Sizes) -> None:
         if len(follower.rules) != 1 or follower.part or follower.rule.endswith("]"):
             continue
         axes = graph.parameters[follower.rule].axes
-        if len(axes) != follower.parameter.ndim:
+        entries = math.prod(graph.lengths[axis].value(target.sizes) for axis in axes)
+        if len(axes) != follower.parameter.ndim or entries == follower.parameter.numel():
             continue
         for axis, length in zip(axes, follower.parameter.shape, strict=True):
             wanted = graph.lengths[axis].value(target.sizes)

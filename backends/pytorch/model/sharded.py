@@ -42,9 +42,13 @@ def mesh_of(tensor: Tensor) -> object:
 
 
 def spread(values: Tensor) -> float:
-    """The std of the entries (of complex ones: of their distance to the mean)."""
+    """The std of the entries (of complex ones: of their distance to the mean).
+
+    Of entries that agree how large they are: two or three of a bias may differ by chance by next to nothing.
+    """
     values = whole(values).flatten()
-    return float((values - values.mean()).abs().double().square().mean().sqrt())
+    std = float((values - values.mean()).abs().double().square().mean().sqrt())
+    return std if std >= float(values.mean().abs()) else root_mean_square(values)
 
 
 def root_mean_square(values: Tensor) -> float:

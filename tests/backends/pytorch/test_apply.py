@@ -69,6 +69,44 @@ def test_away_from_it_every_std_and_rate_follows_its_rule(reference: str) -> Non
     assert sorted(n for g in groups for n in g["names"]) == sorted(n for n, _ in model.named_parameters())
 
 
+def test_a_bias_of_two_entries_that_are_nearly_alike_is_not_blown_up() -> None:
+    """Their std says nothing of how large they are: divided by it, the bias was multiplied by 50."""
+
+    def make(width: int, *entries: float) -> nn.Sequential:
+        model = nn.Sequential(nn.Linear(8, width), nn.GELU(), nn.Linear(width, 2))
+        if entries:
+            model.get_parameter("2.bias").data.copy_(torch.tensor(entries))
+        return model
+
+    graph = sr.trace(lambda width: make(width), {"width": (16, 24, 32)}, inputs=lambda width: torch.ones(4, 8))
+    model, solution = make(128, 0.1, 0.102), sr.derive(graph, optimizer="adamw")
+    sr.apply(model, solution, base={"width": 32}, sizes={"width": 128}, lr=1e-2, reference=make(32, 0.1, -0.1))
+    assert model.get_parameter("2.bias").abs().max() < 0.2
+
+
+def test_a_grouped_convolution_behind_a_shuffle_takes_its_rule() -> None:
+    """The graph has its weight as groups, outputs and inputs, the module as outputs, inputs and one position."""
+
+    class Shuffled(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.e, self.b = nn.Conv1d(3, width, 1), nn.Conv1d(width, width, 1, groups=4)
+            self.o = nn.Linear(width, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = torch.relu(self.e(x))
+            h = h.view(2, 4, h.shape[1] // 4, 6).transpose(1, 2).reshape(h.shape)
+            return self.o(torch.relu(self.b(h)).mean(-1))
+
+    graph = sr.trace(Shuffled, {"width": (16, 24, 32)}, inputs=lambda width: torch.ones(2, 3, 6))
+    solution, model = sr.derive(graph, optimizer="adamw"), Shuffled(128)
+    groups = sr.apply(model, solution, base={"width": 32}, sizes={"width": 128}, lr=1e-2, reference=Shuffled(32))
+    assert str(solution["b.weight"].init) == "width^(-1/2)"
+    assert next(group["lr"] for group in groups if "b.weight" in group["names"]) == pytest.approx(1e-2 / 4)
+    with pytest.raises(ScaleRulesError, match="where sizes= say"):
+        sr.apply(model, solution, base={"width": 32}, sizes={"width": 64}, lr=1e-2)
+
+
 def test_with_a_reference_the_std_is_exact_and_a_second_call_changes_nothing() -> None:
     model, reference = Net(128), {"W_E": 0.5, "mlp.W_up": 0.1, "mlp.W_down": 0.2, "W_U": 0.3}
     quiet(model, rules(), sizes={"width": 128}, reference=reference)
