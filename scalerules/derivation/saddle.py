@@ -40,11 +40,11 @@ class Beyond:
 
 def beyond(problem: Problem, solved: Solved) -> Beyond | None:
     """The training beyond the saddles at which parameters of a solution start; None where it is not of a twin."""
-    if not solved.short or not solved.steady or problem.lazy:
+    if not solved.short or solved.twin is None or problem.lazy:
         return None
     twin = twin_of(problem)
     twin = replace(twin, optimizer=replace(twin.optimizer, unknown="update"))
-    rates: Vectors = {("update", name): vector for (kind, name), vector in solved.steady.items() if kind == "lr"}
+    rates: Vectors = {("update", name): vector for (kind, name), vector in solved.twin.vectors.items() if kind == "lr"}
     vectors: Vectors = {**solved.vectors, **rates}
     run = twin.run({symbol: vector[0] for symbol, vector in vectors.items()}, problem.steps + BEYOND, told=True)
     reached = tuple(_reached(problem, twin, run, name) for name in solved.short)

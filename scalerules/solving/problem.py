@@ -90,8 +90,8 @@ class Solved:
 
     `binding` are the equations that determine it; `short` are the parameters whose own contribution stays below size 0
     although a larger rate would not be stable, with how far (at a *saddle* it grows by a constant factor a step).
-    `everywhere`: it is the solution for every scale alone too. `steady`: the vectors of the normalised twin that it was
-    found by, if it was.
+    `everywhere`: it is the solution for every scale alone too. `twin`: that of the normalised twin by which it was
+    found, if it was.
     """
 
     vectors: Vectors
@@ -99,7 +99,7 @@ class Solved:
     binding: list[Equation]
     short: dict[str, Fraction]
     everywhere: bool = False
-    steady: Vectors = field(default_factory=dict[Symbol, Vector])
+    twin: Solved | None = None
 
     def never(self, rate: Symbol) -> bool:
         """Whether a rate is of a parameter whose gradient is exactly zero at every step: any value would do."""

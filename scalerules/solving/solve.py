@@ -20,6 +20,7 @@ from .equations import Equation, Vectors
 from .problem import Problem, Solved, Unsolvable
 from .solver import solve_along
 from .twins import checked, twin_of, with_gradients
+from .vanishing import vanishing
 
 
 def answer(problem: Problem) -> tuple[Problem, Solved]:
@@ -30,9 +31,9 @@ def answer(problem: Problem) -> tuple[Problem, Solved]:
     they do, but vanish behind the product, these values may be larger.
     """
     problem, solved = _answered(problem)
-    vanishing = _vanishing(problem, solved)
-    if vanishing:
-        opened = replace(problem, opened=vanishing)
+    opening = vanishing(problem, solved)
+    if opening:
+        opened = replace(problem, opened=opening)
         with suppress(Unsolvable):
             return opened, solve(opened)
     return problem, solved
@@ -49,17 +50,6 @@ def _answered(problem: Problem) -> tuple[Problem, Solved]:
         with suppress(Unsolvable):
             return behind, solve(behind)
         raise
-
-
-def _vanishing(problem: Problem, solved: Solved) -> frozenset[str]:
-    """The parameters that count at values which only products read, and no longer behind these."""
-    behind = replace(problem, behind_products=True)
-    if problem.isolated or problem.lazy or behind.plan.sites == problem.plan.sites:
-        return frozenset()
-    steady = behind if behind.normalised else twin_of(behind)
-    with gathering(), suppress(Unsolvable):
-        return frozenset(checked(steady, solved.steady or solved.vectors, beyond=0).short) - frozenset(solved.short)
-    return frozenset()
 
 
 def solve(problem: Problem) -> Solved:

@@ -30,7 +30,7 @@ def with_gradients(problem: Problem, twin: Solved) -> Solved:
             vectors["lr", name] = tuple(a - b for a, b in zip(vectors["lr", name], by, strict=True))
     vectors.update(problem.given)
     solved = checked(problem, vectors)
-    solved.steady = twin.vectors
+    solved.twin = twin
     solved.binding += [equation for equation in twin.binding if equation.relation == "stable"]
     return solved
 
