@@ -43,7 +43,9 @@ class Norm:
         y = point.once(site.key, operands[0], lambda: self.value(point, site, operands))
         gone = told(site)
         places = [site.result.index(label) for label in gone]
-        direct = self._divided([t for t in v if not _radial(t, y, places)], operands, point, site)
+        matrix = _matrix(y) if places else None
+        moved = [t for t in v if matrix is None or not _radial(t, matrix, places)]
+        direct = self._divided(moved, operands, point, site)
         left = tuple(label for label in site.result if label not in gone)
         along = contract(point, [(site.result, [y]), (site.result, [direct])], left)
         shift = tuple((("growth", axis_name(label)), Fraction(-1)) for label in gone)
@@ -52,16 +54,16 @@ class Norm:
         return merged([*direct, *radial], point.reach)
 
 
-def _radial(term: Term, y: list[Term], places: list[int]) -> bool:
-    """Whether a term is the random matrix that is normalised, rows of it longer or shorter: of that nothing is left.
-
-    It is where the matrix alone is the largest: of two that are as large as each other neither is what they make up.
-    """
+def _matrix(y: list[Term]) -> Term | None:
+    """The random matrix that is normalised, where it alone is the largest: of two neither is what they make up."""
     top = largest(y)
     known = [t for t in y if top is not None and t.size == top.size]
-    if not places or len(known) != 1 or not known[0].matrix:
-        return False
-    pairs = enumerate(zip(term.signs, known[0].signs, strict=True))
+    return known[0] if len(known) == 1 and known[0].matrix else None
+
+
+def _radial(term: Term, matrix: Term, places: list[int]) -> bool:
+    """Whether a term is this matrix, rows of it longer or shorter: of that nothing is left."""
+    pairs = enumerate(zip(term.signs, matrix.signs, strict=True))
     return all(s == k if i in places else s & k == k for i, (s, k) in pairs)
 
 
