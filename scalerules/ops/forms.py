@@ -16,7 +16,7 @@ from scalerules.terms.pieces import Labels, Operand
 from scalerules.terms.point import Scope
 from scalerules.terms.term import Shift, Term
 
-from .law import Point
+from .law import Law, Point
 from .site import Site
 
 
@@ -40,6 +40,13 @@ def fitted(scope: Scope, terms: list[Term], labels: Labels, wanted: Labels) -> l
 def shifted(terms: list[Term], ticks: int, shift: Shift) -> list[Term]:
     """Every term times a constant factor."""
     return [term.derived(size=term.size + ticks, shift=shift, matrix=term.matrix) for term in terms]
+
+
+def read(law: Law, operands: Sequence[Operand], k: int) -> Sequence[Operand]:
+    """The operands that a change or a gradient of the `k`-th is multiplied with: of a product the others."""
+    if isinstance(law, Sum):
+        return ()
+    return [*operands[:k], *operands[k + 1 :]] if isinstance(law, Contraction) else operands
 
 
 class Contraction:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
+from scalerules.ops.forms import read
 from scalerules.ops.registry import law_of
 from scalerules.ops.scan import Discretised
 from scalerules.ops.site import Held, Site
@@ -89,15 +90,13 @@ def _pull(
     pull = law.secant if finite and isinstance(law, Discretised) else law.pull
     around = [_behind(state, key) for key in site.operands]
     for k, key in enumerate(site.operands):
-        place = site.key, k, finite
+        place, seen = (site.key, k, finite), [*read(law, around, k), [d]]
         if key in gradients:
             if state.graph.parameters[state.plan.parameters[key].name].trained:
-                gradient = state.once(
-                    ("gradient of", *place), [*around, [d]], lambda k=k: _gradient(state, site, around, k, d)
-                )
+                gradient = state.once(("gradient of", *place), seen, lambda k=k: _gradient(state, site, around, k, d))
                 gradients[key].append(gradient)
         elif key in state.reached:
-            terms = state.once(("pull", *place), [*around, [d]], lambda k=k: pull(state.point, site, around, k, d))
+            terms = state.once(("pull", *place), seen, lambda k=k: pull(state.point, site, around, k, d))
             state.because(terms, "backward", site, key)
             arriving.setdefault(key, []).append(terms)
 
@@ -136,7 +135,11 @@ def _update(state: State, held: Held, parts: list[Piece], finite: list[Piece]) -
     """
     point, optimizer, time = state.point, state.optimizer, state.time
     weights = [*state.initial[held.key], *state.change[held.key]]
-    update, top, scaling = optimizer.update(point, held, parts, weights, state.run.sides.get(held.key))
+    sides = state.run.sides.get(held.key)
+    update, top, scaling = state.once(
+        ("update", held.key), [parts, weights, sides or ()],
+        lambda: optimizer.update(point, held, parts, weights, sides),
+    )  # fmt: skip
     state.run.scalings.setdefault(held.name, []).append(scaling)
     seen = top if finite is parts else largest(t for t in (entries(point, piece) for piece in finite) if t is not None)
     if seen is not None and seen is not top:

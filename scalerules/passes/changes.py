@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scalerules.ops.forms import read
 from scalerules.ops.site import Site
 from scalerules.terms.merging import merged
 from scalerules.terms.pieces import Operand
@@ -39,7 +40,7 @@ def _pushed(state: State, site: Site, k: int, key: str) -> list[Term]:
     else:
         around, change = _around(state, site, k), state.change[key]
         terms = state.once(
-            ("push", site.key, k), [*around, change],
+            ("push", site.key, k), [*read(state.law(site), around, k), change],
             lambda: state.law(site).push(state.point, site, around, k, change),
         )  # fmt: skip
     state.because(terms, "change", site)
@@ -69,7 +70,7 @@ def _owns(state: State, site: Site, carried: Owns) -> list[Term]:
                 terms = prescribed_own(state, site, key)
             else:
                 terms = state.once(
-                    ("own", site.key, k), [*totals, change],
+                    ("own", site.key, k), [*read(law, totals, k), change],
                     lambda k=k, change=change: law.push(point, site, totals, k, change),
                 )  # fmt: skip
             state.because(terms, "own", site)
@@ -78,7 +79,7 @@ def _owns(state: State, site: Site, carried: Owns) -> list[Term]:
     for k, source in enumerate(site.inputs):
         for key, (own, pending) in carried.get(source, {}).items():
             terms = state.once(
-                ("carried", site.key, k, key), [*totals, [own]],
+                ("carried", site.key, k, key), [*read(law, totals, k), [own]],
                 lambda k=k, own=own: law.push(point, site, totals, k, [own]),
             )  # fmt: skip
             state.because(terms, "own", site)

@@ -49,8 +49,9 @@ class State:
         self.run = Run(point, plan, told=[] if told else None)
         self.initial: dict[str, list[Piece]] = {}
         self.change: dict[str, list[Piece]] = {}
-        self._before: dict[Hashable, list[Term]] = {}
-        self._once: dict[Hashable, tuple[list[list[int]], Sequence[Operand], object]] = {}
+        self._before: dict[Hashable, tuple[list[Term], list[Term]]] = {}
+        self._moved: dict[str, list[Piece]] = {}
+        self._once: dict[Hashable, tuple[list[list[int]], Sequence[Sequence[object]], object]] = {}
         self._contents: dict[str, tuple[list[Piece], object]] = {}
         self._totals: dict[str, tuple[list[Piece], list[Piece]]] = {}
         reached: set[str] = set()
@@ -87,7 +88,7 @@ class State:
                 self._contents[key] = pieces, (content(flat(pieces)), shapes)
         return {key: self._contents[key][1] for key in self.change}
 
-    def once(self, key: Hashable, operands: Sequence[Operand], compute: Callable[[], Result]) -> Result:
+    def once(self, key: Hashable, operands: Sequence[Sequence[object]], compute: Callable[[], Result]) -> Result:
         """What a law gives for these operands, not again as long as they are the same ones."""
         if self.told:
             return compute()
@@ -99,13 +100,19 @@ class State:
 
     def settled(self, key: Hashable, terms: list[Term]) -> list[Term]:
         """The terms, or those of the step before where they are the same ones again."""
-        if not self.told:
-            terms = self._before[key] = settled(self._before.get(key), terms)
-        return terms
+        if self.told:
+            return terms
+        made, before = self._before.get(key, (None, None))
+        if made is not terms or before is None:
+            self._before[key] = terms, (before := settled(before, terms))
+        return before
 
     def move(self, held: Held, update: list[Piece]) -> None:
-        """Adds an update to what a parameter has changed by."""
+        """Adds an update to what a parameter has changed by; the same one again adds nothing."""
         known = self.change[held.key]
+        if self._moved.get(held.key) is update and not self.told:
+            return
+        self._moved[held.key] = update
         self.change[held.key] = [*known, *update] if self.told else joined(known, update, self.point.reach)
 
     def because(self, terms: list[Term], stage: str, site: Site, of: str | None = None) -> None:
