@@ -6,9 +6,8 @@ largest ones of many. What comes out is what all products would give, in the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import combinations
-from math import comb
 
 from .merging import rank
 from .term import KEPT, MOST_SOURCES, Mirror, Term
@@ -81,15 +80,26 @@ class _Products:
     """The same without forming all: those of few sources, and of many those that may be among the largest.
 
     A tensor that has been trained for a while has terms of nearly all signs of few sources, and nearly all as large.
+    A mask of one or two sources is like an edge between them, or to `ground`: what two edges at one end have a product
+    of is the edge between their other ends, so the factors of a product of few sources are found at its ends.
     """
 
     def __init__(self, left: list[_Part], right: list[_Part], floor: int) -> None:
         self.left, self.right, self.floor = left, right, floor
-        self.places: dict[int, list[int]] = {}
-        for place, (_, mask, *_) in enumerate(right):
-            self.places.setdefault(mask, []).append(place)
+        self.ground = 1 << _union(part[1] for part in (*left, *right)).bit_length()
+        self.here, self.places = _places(left), _places(right)
+        self.anywhere = [place for place, part in enumerate(left) if len(self.ends(part[1])) != 2]
+        self.at: dict[int, list[int]] = {}
+        for place, part in enumerate(left):
+            for end in self.ends(part[1]):
+                self.at.setdefault(end, []).append(place)
+        self.crowd = [mask for mask in self.places if mask.bit_count() > MOST_SOURCES]
         self.lightest = min([part[2] for part in left]) + min([part[2] for part in right])
         self.mirrors = _union(part[3] for part in (*left, *right))
+
+    def ends(self, mask: int) -> list[int]:
+        """The sources of a mask, and of an odd number of them the ground."""
+        return _sources(mask | self.ground if mask.bit_count() % 2 else mask)
 
     def found(self, kept: int) -> _Found | None:
         """What is kept of every mask of few sources, and of the `kept` largest of many; None where that is slow."""
@@ -101,18 +111,50 @@ class _Products:
         return {mask: best for mask, _, best in sorted(found, key=lambda item: item[1])}
 
     def _few(self) -> Iterable[int]:
-        """The masks of few sources that may be there: all that can be made of them, or all that are."""
-        sources = _sources(_union(part[1] for part in (*self.left, *self.right)))
-        if sum(comb(len(sources), n) for n in range(MOST_SOURCES + 1)) < 2 * min(len(self.left), len(self.right)):
-            return [sum(bits) for n in range(MOST_SOURCES + 1) for bits in combinations(sources, n)]
-        ours, others = {part[1] for part in self.left}, list(self.places)
-        return {mask for one in ours for other in others if (mask := one ^ other).bit_count() <= MOST_SOURCES}
+        """The masks of few sources that are there."""
+        ours, others = self._ends_beside(self.here), self._ends_beside(self.places)
+        found: set[int] = set()
+        for end in ours.keys() | others.keys():
+            reached = _union(others.get(beside, 0) for beside in _sources(ours.get(end, 0)))
+            found.update((end ^ other) & (self.ground - 1) for other in _sources(reached))
+        found.update(one ^ other for one in self.here for other in (self.places if self._many(one) else self.crowd))
+        return [mask for mask in found if not self._many(mask)]
+
+    def _ends_beside(self, masks: Collection[int]) -> dict[int, int]:
+        """For every end those that masks of few sources join it to; without a source every one to itself."""
+        beside = {end: end if 0 in masks else 0 for end in _sources(2 * self.ground - 1)}
+        for mask in masks:
+            ends = self.ends(mask)
+            if len(ends) == 2:
+                beside[ends[0]] |= ends[1]
+                beside[ends[1]] |= ends[0]
+        return beside
+
+    def _many(self, mask: int) -> bool:
+        return mask.bit_count() > MOST_SOURCES
+
+    def _factors(self, mask: int) -> Sequence[int]:
+        """The places of the terms of the first tensor that may have a product of these sources."""
+        count = mask.bit_count()
+        if not count:
+            return range(len(self.left))
+        if count <= MOST_SOURCES:
+            low = mask & -mask
+            found = {*self.anywhere, *self.at.get(low, ()), *self.at.get(mask ^ low or self.ground, ())}
+        else:
+            found = set(self.anywhere)
+            for one, other in combinations(self.ends(mask), 2) if count <= 2 * MOST_SOURCES else ():
+                found.update(self.here.get((one ^ other) & (self.ground - 1), ()))
+        for other in self.crowd:
+            found.update(self.here.get(mask ^ other, ()))
+        return sorted(found)
 
     def best(self, mask: int) -> tuple[int, _Best] | None:
         """How early the first product of a mask comes, and what is kept of it."""
         top, least, remembered = self.right[0][0], self.floor, mask & self.mirrors
         first, best = -1, None
-        for i, (size_a, mask_a, degree_a, mirror_a, ta) in enumerate(self.left):
+        for i in self._factors(mask):
+            size_a, mask_a, degree_a, mirror_a, ta = self.left[i]
             if size_a + top < least:  # of no size that matters any more
                 break
             for j in self.places.get(mask ^ mask_a, ()):
@@ -175,6 +217,14 @@ class _Products:
                     pairs.setdefault((size_a + size_b, -degree_a - degree_b), []).append((ones, more))
         for size, degree in sorted(pairs, reverse=True):
             yield size, degree, pairs[size, degree]
+
+
+def _places(parts: Iterable[_Part]) -> dict[int, list[int]]:
+    """The places of terms by their mask."""
+    found: dict[int, list[int]] = {}
+    for place, part in enumerate(parts):
+        found.setdefault(part[1], []).append(place)
+    return found
 
 
 def _alike(parts: Iterable[_Part]) -> dict[tuple[int, int], list[int]]:
