@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from scalerules.terms.contraction import contract, explicit
 from scalerules.terms.entrywise import entrywise
-from scalerules.terms.merging import largest, merged, rank, relative
+from scalerules.terms.merging import largest, merged, profiled, rank, relative
 from scalerules.terms.pieces import Labels, Operand, Outer
 from scalerules.terms.term import KEPT, MOST_SOURCES, Fresh, Term, decayed
 
@@ -35,25 +35,35 @@ def _pairs(terms: list[Term], homogeneous: bool, reach: int) -> list[Term]:
     if not homogeneous and len(terms[0].signs) == 1 and not any(t.profile for t in terms):
         many = sum(t.signs[0].bit_count() > MOST_SOURCES for t in terms)  # each may come in place of a product
         return entrywise(terms, terms, reach, KEPT + many, mirrors=False)
-    best: dict[object, tuple[tuple[int, int], tuple[int, ...], Term, Term]] = {}
+    width = max(mask.bit_length() for t in terms for mask in t.signs) if terms[0].signs else 0
+    parts = [(t.size, t.degree, _together(t.signs, width), t) for t in terms]
+    best: dict[object, tuple[int, int, Term, Term]] = {}
     floor = (1 if homogeneous else 2) * terms[0].size - reach
-    for i, a in enumerate(terms):
-        for b in terms[i + 1 if i else 0 :]:
-            size = b.size if homogeneous else a.size + b.size
+    decays = homogeneous and profiled(terms)
+    for i, (size_a, degree_a, signs_a, a) in enumerate(parts):
+        if homogeneous:
+            size_a = degree_a = 0
+        for size_b, degree_b, signs_b, b in parts[i + 1 if i else 0 :]:
+            size = size_a + size_b
             if size < floor:
                 break
-            if len(a.signs) == 1:
-                signs = (a.signs[0] ^ b.signs[0],)
-            else:
-                signs = tuple(x ^ y for x, y in zip(a.signs, b.signs, strict=True))
-            order = size, -(b.degree if homogeneous else a.degree + b.degree)
-            key = (signs, b.profile) if homogeneous else signs
-            if key not in best or order > best[key][0]:
-                best[key] = order, signs, a, b
+            key = (signs_a ^ signs_b, b.profile) if decays else signs_a ^ signs_b
+            known = best.get(key)
+            if known is None or size > known[0] or (size == known[0] and degree_a + degree_b < known[1]):
+                best[key] = size, degree_a + degree_b, a, b
+    pairs = [(a, b, tuple([x ^ y for x, y in zip(a.signs, b.signs, strict=True)])) for _, _, a, b in best.values()]
     return [
         b.derived(signs=signs, mirror=None) if homogeneous else Term(a.size + b.size, signs, (a, b))
-        for _, signs, a, b in best.values()
+        for a, b, signs in pairs
     ]
+
+
+def _together(signs: Sequence[int], width: int) -> int:
+    """The signs on all axes side by side in one number."""
+    total = 0
+    for mask in signs:
+        total = total << width | mask
+    return total
 
 
 def times(point: Point, labels: Labels, a: list[Term], b: list[Term]) -> list[Term]:

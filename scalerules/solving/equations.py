@@ -77,7 +77,8 @@ class Inequality:
     @cached_property
     def key(self) -> object:
         """Equal for equal inequalities."""
-        return frozenset([(symbol, *share.as_integer_ratio()) for symbol, share in self.form.items()]), self.constant
+        shares = [(symbol, *share.as_integer_ratio()) for symbol, share in self.form.items()]
+        return frozenset(shares), tuple([entry.as_integer_ratio() for entry in self.constant])
 
     @cached_property
     def _numbers(self) -> tuple[float, list[tuple[Hashable, float]]]:
