@@ -54,6 +54,7 @@ class _Solver:
         self.cycles: dict[str, Equation] = {}
         self._read: dict[str, Inequality] = {}
         self._runs: dict[object, Run] = {}
+        self._solved: tuple[object, Programme] | None = None
         aims = priorities(problem, self.given)
         self.upper: Vectors = {aim.what: aim.bound for aim in aims}
         self.unmet: Vectors = {rate: low for rate, low in unmet_rates(problem).items() if rate not in self.given}
@@ -225,7 +226,7 @@ class _Solver:
         return found
 
     def _programme(self, run: Run) -> Programme:
-        """Solves for the next point. What no equation bounds from above stays where it is."""
+        """Solves for the next point, once. What no equation bounds from above stays where it is."""
         stable, maximal = {**self.kept, **self.cycles}, self._maximal(run)
         rows = {name: self._inequality(name, equation, run) for name, equation in stable.items()}
         bounded = {s for row in rows.values() for s, share in row.form.items() if share.numerator > 0}
@@ -239,12 +240,16 @@ class _Solver:
             if ("full", parameter) in self.upper:
                 rows[f"full {name}"] = self._opposite(equation.event.form, ("full", parameter), run)
         rows.update({**self._least(run), **self._even(run)})
-        programme = Programme(upper)  # type: ignore[arg-type]
-        try:
-            _satisfy(programme, rows)
-        except Infeasible as clash:
-            named: dict[Hashable, Equation] = {**stable, **maximal}
-            raise Unsolvable([named[name] for name in clash.clash if name in named], run) from None
+        asked = list(upper.items()), list(rows.items())
+        if self._solved is None or self._solved[0] != asked:
+            programme = Programme(upper)  # type: ignore[arg-type]
+            try:
+                _satisfy(programme, rows)
+            except Infeasible as clash:
+                named: dict[Hashable, Equation] = {**stable, **maximal}
+                raise Unsolvable([named[name] for name in clash.clash if name in named], run) from None
+            self._solved = asked, programme
+        programme = self._solved[1]
         self.vectors = {**programme.solution(), **self.unmet, **self.given}  # type: ignore[dict-item]
         return programme
 

@@ -139,7 +139,8 @@ class Term:
     def form(self) -> dict[Symbol, Fraction]:
         """The size as a linear form: coefficients of unknowns and growths."""
         if self._form is None:
-            self._form = {symbol: _fraction(value) for symbol, value in self._counted().items()}
+            counted = self._counted().items()
+            self._form = {symbol: _fraction(value) if isinstance(value, int) else value for symbol, value in counted}
         return self._form
 
     def _counted(self) -> _Counts:
@@ -178,7 +179,7 @@ class Term:
 
 
 @cache
-def _fraction(value: int | Fraction) -> Fraction:
+def _fraction(value: int) -> Fraction:
     return Fraction(value)
 
 
