@@ -47,11 +47,12 @@ def unfold(graph: Graph, growing: frozenset[str]) -> Plan:
         key for key, held in plan.parameters.items() if graph.parameters[held.name].init not in ("normal", "zeros")
     }
     weights |= {site.key for site in opened if site.makes}
-    curved, inner = bent(opened), inner_numbers(opened)
+    curved = bent(opened)
+    inner = inner_numbers(opened) - curved
     sites = [
         replace(site, judged=site.judged and site.key in curved, carries=True, makes=True)
         if site.key in weights | making
-        else replace(site, judged=site.judged and site.key in curved, carries=True)
+        else replace(site, judged=False, carries=True)
         if site.key in inner
         else site
         for site in judged_sites(opened, outputs.values(), gains, fixed, weights | making)
