@@ -14,7 +14,17 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from zoo import DEEP, WIDTH, Entry  # noqa: E402
 
-from . import agents, applied, attention, perceptrons, science, sequences, state_spaces, structures  # noqa: E402
+from . import (  # noqa: E402
+    agents,
+    applied,
+    attention,
+    perceptrons,
+    research,
+    science,
+    sequences,
+    state_spaces,
+    structures,
+)
 
 EDGES = [[0, 1, 2, 3, 4, 0], [1, 2, 3, 4, 0, 2]]
 
@@ -98,6 +108,8 @@ INPUTS: dict[Any, Any] = {
     structures.MaskQueries: normal((2, 3, 8, 8)), structures.KAN: normal((4, 4)),
     structures.SuperResolution: normal((2, 3, 8, 8)), structures.WeightStd: normal((2, 3, 8, 8)),
     applied.ShuffleMobile: PICTURES, applied.MixerForecast: normal((2, 8, 3)), applied.NBeats: normal((4, 10)),
+    research.BitNet: normal((4, 6)), research.BurgersFunc: normal((4, 2)), research.Langevin: normal((2, 1, 8, 8)),
+    research.Differential: TOKENS, research.DETR: normal((2, 5, 6)),
 }  # fmt: skip
 
 SCALES = {
