@@ -370,6 +370,32 @@ def test_rotated_queries_are_as_large_as_they_were() -> None:
     assert str(solution["q.weight"].lr) == "width^-1"
 
 
+class Rotated(nn.Module):
+    """The first `part` entries are changed and the others passed, as where a part of the entries is rotated."""
+
+    def __init__(self, width: int, part: float, cut: bool = True) -> None:
+        super().__init__()
+        self.stem, self.hidden, self.last = nn.Linear(5, width), nn.Linear(width, width), nn.Linear(width, 3)
+        self.n, self.cut = int(part * width), cut
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.stem(x)
+        g = self.hidden(torch.relu(h))
+        turned = h[..., : self.n] * 2 + g[..., : self.n]
+        return self.last(torch.relu(torch.cat([turned, g[..., self.n :]], -1) if self.cut else turned))
+
+
+@pytest.mark.parametrize("empty_first", [False, True])
+def test_what_has_no_entries_joins_nothing(empty_first: bool) -> None:
+    part = 0.0 if empty_first else 1.0
+    graph = sr.trace(lambda width: Rotated(width, part), WIDTH, vectors)
+    assert all(length.value({"width": 16.0}) > 0 for length in graph.lengths.values())
+    assert not any(node.op == "concat" for _, node in graph.walk())
+    if not empty_first:
+        assert rules(None, None, graph) == rules(lambda width: Rotated(width, 1.0, cut=False), vectors)
+    assert rules(None, None, graph)["hidden.weight"] == HIDDEN
+
+
 class Language(nn.Module):
     """Logits of as many tokens as its table has."""
 

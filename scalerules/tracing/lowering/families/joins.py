@@ -19,7 +19,8 @@ from ..table import lowers
 @lowers("cat", "concat", "concatenate", "hstack", "vstack")
 def cat(lowering: Lowering, call: Call) -> Result:
     """Side by side along a dimension; the pieces of one value, put together again, are that value."""
-    parts = [p for p in lowering.arg(call, 0) if not (isinstance(p, Constant) and _empty(p))]
+    given = list(lowering.arg(call, 0))
+    parts = [p for p in given if not _empty(p)] or given
     rank = len(call.shape)
     dim = lowering.dim(lowering.arg(call, 1, "dim", 0), rank)
     if any(isinstance(p, Loss) for p in parts):
@@ -35,8 +36,12 @@ def cat(lowering: Lowering, call: Call) -> Result:
     return joined(lowering, values, dim, length)
 
 
-def _empty(constant_: Constant) -> bool:
-    return any(length is not None and not length.scales and length.value({}) == 0 for length in constant_.shape)
+def _empty(part: Operand) -> bool:
+    if isinstance(part, Value):
+        lengths = [part.length(dim) for dim in range(len(part.dims))]
+    else:
+        lengths = part.shape if isinstance(part, Constant) else ()
+    return any(length is not None and not length.scales and length.value({}) == 0 for length in lengths)
 
 
 def _rejoined(parts: Sequence[Operand], dim: int) -> Value | None:
