@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, fx
 
 from scalerules.errors import ScaleRulesError
-from scalerules.tracing.exporting.export import exported, number_views, without_looking
+from scalerules.tracing.exporting.export import exported, settle_names, without_looking
 from scalerules.tracing.exporting.factories import as_call, quiet
 from scalerules.tracing.exporting.functional import functional
 from scalerules.tracing.exporting.library_kernels import whole_kernels
@@ -37,7 +37,7 @@ class ExportedModule:
         args, kwargs = torch.utils._pytree.tree_map(cast, as_call(inputs))  # pyright: ignore
         with quiet(), torch.no_grad(), whole_kernels(), without_looking():
             program = functional(exported(model, args, kwargs))
-        number_views(program.graph)
+        settle_names(program)
         first: dict[int, str] = {}
         for name, tensor in model.named_parameters(remove_duplicate=False):
             first.setdefault(id(tensor), name)

@@ -514,3 +514,26 @@ def test_a_weight_read_where_nothing_grows_and_where_the_width_is_summed_gets_a_
     assert [str(factor) for factor in solution.multipliers.values()] == ["width^-1"]
     found = rules(None, None, graph)
     assert found[name] == LOOKED_UP and found.get("inner.weight", HIDDEN) == HIDDEN
+
+
+class CalledLikeCalls(nn.Module):
+    """Weights called as torch calls the operations and as `forward` calls its input."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(5, width), nn.Linear(width, 3)
+        self.exp, self.mul, self.x = (nn.Parameter(torch.ones(width)) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.tanh(self.first(x) * self.x)
+        return self.last(torch.tanh(y * self.mul) * torch.exp(self.exp))
+
+
+def test_a_weight_may_be_called_like_a_call_or_an_input() -> None:
+    """`self.t.exp()` beside `b.t()` had been the exponential of what the transposition returned."""
+    graph = sr.trace(CalledLikeCalls, WIDTH, vectors())
+    assert [node.inputs for node in graph.nodes.values() if "exp" in node.parameters] == [[]]
+    found = rules(None, None, graph)
+    assert found == {name: (LAST if name == "last.weight" else LOOKED_UP) for name in graph.parameters}
+    solution = sr.derive(graph, optimizer="adamw")
+    assert sr.verify(graph, solution, sizes=[16, 32, 64], progress=False).conclusion == "agrees"

@@ -119,7 +119,7 @@ def _traced(
         stack.enter_context(torch.no_grad())
         held = Held(model) if clashes(model) else model
         program = functional(_run(held, args, kwargs))
-        number_views(program.graph)
+        settle_names(program)
         found = read(model, program, dict(sizes), built, "" if held is model else HOLDER)
     lines = dict.fromkeys(decisions.lines)
     decided = [f"{line}: depends on values, traced as the given inputs decide it" for line in lines]
@@ -198,14 +198,32 @@ def without_looking() -> Generator[None]:
 _VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default, torch.ops.aten.reshape.default)
 
 
-def number_views(graph: torch.fx.Graph) -> None:
-    """Gives every view the name `view_N` by its place among them.
+def settle_names(program: Any) -> None:
+    """Gives calls and inputs names that are the same in all exports, and none that a weight has, too.
 
     Whether a reshape is a view or a copy depends on strides, which differ between kernels (attention on the meta
-    device and on a real one): the calls have the same names in all exports.
+    device and on a real one): every view is called `view_N` by its place among them. And a module may call a weight
+    as torch calls a call, or as it calls its input: `self.exp`, `self.x`.
     """
-    views = [node for node in graph.nodes if node.op == "call_function" and node.target in _VIEWS]
-    taken = {node.name for node in graph.nodes} - {node.name for node in views}
-    names = (name for name in itertools.chain(["view"], (f"view_{i}" for i in itertools.count(1))) if name not in taken)
-    for node, name in zip(views, names, strict=False):
-        node.name = name
+    nodes, signature = list(program.graph.nodes), program.graph_signature
+    held = [*(str(spec.target) for spec in signature.input_specs if spec.target), *map(str, program.constants)]
+    weights = {name.removeprefix(f"{HOLDER}.") for name in held}
+    inputs = {spec.arg.name: spec.arg for spec in signature.input_specs if spec.kind.name == "USER_INPUT"}
+    views = [node for node in nodes if node.op == "call_function" and node.target in _VIEWS]
+    taken = weights | ({node.name for node in nodes} - {node.name for node in views})
+    for node in views:
+        node.name = _free("view", taken)
+    for node in nodes:
+        if node.name in weights and (node.op == "call_function" or node.name in inputs):
+            given = inputs.get(node.name)
+            node.name = _free(node.name, taken)
+            if given is not None:
+                given.name = node.name
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The first of `name`, `name_1`, `name_2` that is free; it is taken then."""
+    numbered = itertools.chain([name], (f"{name}_{i}" for i in itertools.count(1)))
+    free = next(each for each in numbered if each not in taken)
+    taken.add(free)
+    return free
