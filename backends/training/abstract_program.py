@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -42,6 +42,11 @@ class AbstractProgram(ABC):
     def ratios(self) -> dict[str, float]:
         """Size over base size, per scale."""
         return {scale: self.sizes[scale] / self.base[scale] for scale in self.graph.scales}
+
+    @property
+    def chosen(self) -> Collection[str]:
+        """The nodes with as many entries as trained values choose: after a step others, which are not compared."""
+        return ()
 
     @cached_property
     def lengths(self) -> dict[str, int]:

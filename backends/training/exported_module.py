@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from scalerules.errors import ScaleRulesError
 from scalerules.tracing.exporting.export import exported, settle_names, without_looking
@@ -68,6 +69,12 @@ class ExportedModule:
         return {name: tensor.detach() for name, tensor in self.model.named_parameters(remove_duplicate=False)}
 
     @cached_property
+    def real_inputs(self) -> frozenset[str]:
+        """What the module is called with and is drawn anew, by name."""
+        given = set(map(str, self.program.graph_signature.user_inputs))
+        return frozenset(node.name for node in self.nodes if node.name in given and _is_real(node))
+
+    @cached_property
     def fed(self) -> frozenset[str]:
         """The calls that depend on what the module is called with, by name."""
         fed = set(map(str, self.program.graph_signature.user_inputs))
@@ -75,6 +82,21 @@ class ExportedModule:
             if any(source.name in fed for source in node.all_input_nodes):
                 fed.add(node.name)
         return frozenset(fed)
+
+    def chosen(self, origins: Iterable[str]) -> frozenset[str]:
+        """The calls with as many entries as values choose that are made of `origins`: the rows that a mask picks."""
+        made, known, lengths, chosen = set(origins), set[Any](), set[Any](), set[str]()
+        for node in self.nodes:
+            sources, here = node.all_input_nodes, _lengths(node)
+            choosing = [source for source in sources if not _is_real(source)] or sources
+            if any(source.name in made for source in choosing):
+                lengths |= here - known
+            if any(source.name in made for source in sources):
+                made.add(node.name)
+            if here & lengths:
+                chosen.add(node.name)
+            known |= here
+        return frozenset(chosen)
 
     def run(self, weights: Mapping[str, Tensor], inputs: Iterable[Tensor], factors: Mapping[str, float]) -> Calls:
         """Runs the program; `factors`: what the results of calls are multiplied with."""
@@ -138,3 +160,16 @@ class ExportedModule:
             made(reader, path)
             paths[reader.name] = sorted({*(n for n in path if path[n]), reader}, key=order.__getitem__)
         return paths
+
+
+def _lengths(node: fx.Node) -> set[Any]:
+    """The lengths in what a call returns that only values decide."""
+    leaves = torch.utils._pytree.tree_leaves(node.meta.get("val"))  # pyright: ignore
+    return {
+        symbol for leaf in leaves if isinstance(leaf, (Tensor, torch.SymInt)) for symbol in free_unbacked_symbols(leaf)
+    }
+
+
+def _is_real(node: fx.Node) -> bool:
+    value = node.meta.get("val")
+    return isinstance(value, Tensor) and value.is_floating_point()

@@ -212,7 +212,8 @@ def measure(program: AbstractProgram, trial: Trial, own: Collection[tuple[str, s
             rms.update({("value", name, 0, None): root_mean_square(value) for name, value in values.items()})
         else:
             for name, value in values.items():
-                rms["change", name, count, None] = difference(value - first[name], value)
+                if name not in program.chosen:
+                    rms["change", name, count, None] = difference(value - first[name], value)
             for node, parameter in (pair for pair in own if pair[0] in values):
                 part = program.own(forward, start, parameter, node)
                 noise = FINE if program.linear(node, parameter) else 1.0
@@ -235,7 +236,8 @@ def measure(program: AbstractProgram, trial: Trial, own: Collection[tuple[str, s
 def _watched(program: AbstractProgram, trial: Trial, watched: Watched, forward: Any, data: Data,
              start: Mapping[str, Tensor]) -> dict[Key, float]:  # fmt: skip
     """What each parameter contributes, and what the inputs do, where it is watched."""
-    values, norms = forward.all_values(), dict[Key, float]()
+    values = {name: value for name, value in forward.all_values().items() if name not in program.chosen}
+    norms = dict[Key, float]()
     for name, nodes in watched.frozen.items():
         without = program.forward({**forward.parameters, name: start[name]}, data, look=False).all_values()
         for node in nodes:

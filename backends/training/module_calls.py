@@ -114,7 +114,13 @@ class ForwardPass:
     def all_values(self) -> dict[str, Tensor]:
         """Every node's value, detached; those of repeated blocks are stacked."""
         return {
-            name: torch.stack([self.values[call].detach() for call in calls])
+            name: together([self.values[call].detach() for call in calls])
             for name, calls in self.nodes.items()
             if all(call in self.values and self.values[call].is_floating_point() for call in calls)
         }
+
+
+def together(parts: Sequence[Tensor]) -> Tensor:
+    """Tensors stacked; the entries one behind the other where there are not as many in each."""
+    alike = all(part.shape == parts[0].shape for part in parts)
+    return torch.stack([*parts]) if alike else torch.cat([part.flatten() for part in parts])

@@ -24,7 +24,7 @@ from scalerules.tracing.writing.places import Live
 from . import measure as training
 from .abstract_program import AbstractProgram, Data
 from .exported_module import ExportedModule
-from .module_calls import ForwardPass
+from .module_calls import ForwardPass, together
 from .module_weights import Weights
 
 SEEDS = (11, 12)
@@ -99,11 +99,16 @@ class LiveProgram(AbstractProgram):
         drawn: dict[str, Tensor] = {}
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         for i, leaf in enumerate(tensors):
-            drawn[f"{i}"] = torch.randn(leaf.shape, generator=generator) if leaf.is_floating_point() else leaf
+            real = leaf.is_floating_point()
+            drawn[f"{i}"] = torch.randn(leaf.shape, generator=generator).to(self.dtype) if real else leaf
         with torch.no_grad():
             forward = self._run(self.initial(seed), drawn)
         targets: list[Tensor] = []
         for output, value in zip(self.graph.outputs, self.outputs(forward), strict=True):
+            if output in self.chosen:
+                said, where = "cannot be trained: weights choose its rows", f"output {output!r}"
+                hint = "return an output for every row, or verify the graph: sr.graph(path of its yaml)"
+                raise ScaleRulesError(said, where=where, hint=hint)
             shape = value.shape
             own = torch.Generator().manual_seed(zlib.crc32(f"{seed} target {output}".encode()))
             if self.graph.loss == "cross_entropy":
@@ -138,12 +143,15 @@ class LiveProgram(AbstractProgram):
     def _run(self, parameters: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> ForwardPass:
         weights = self.weights.weights(parameters, self.exported.weights)
         calls = self.exported.run(weights, inputs.values(), self.factors)
-        return ForwardPass(parameters, weights, calls.seen, {**self._within, **self.live.nodes}, calls)
+        return ForwardPass(parameters, weights, calls.seen, self._places, calls)
 
     @cached_property
-    def _within(self) -> dict[str, tuple[str, ...]]:
-        """Nodes that are a part of what a call does (a product in front of its bias), for own contributions alone."""
-        return {node: calls for (node, _), calls in self.live.readers.items() if node not in self.live.nodes}
+    def _places(self) -> dict[str, tuple[str, ...]]:
+        """The calls of every node; of a part of what a call does (a product in front of its bias) that call.
+
+        Such parts are there for own contributions alone.
+        """
+        return {**{node: calls for (node, _), calls in self.live.readers.items()}, **self.live.nodes}
 
     @cached_property
     def factors(self) -> dict[str, float]:
@@ -158,6 +166,16 @@ class LiveProgram(AbstractProgram):
         """Whether a node depends on what the module is called with: rows of a table at fixed places do not."""
         calls = self.live.nodes.get(node)
         return calls is None or not self.exported.fed.isdisjoint(calls)
+
+    @cached_property
+    def chosen(self) -> Collection[str]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The nodes whose rows a router chooses by its weights."""
+        return self.picked(self.exported.names)
+
+    def picked(self, origins: Collection[str]) -> list[str]:
+        """The nodes with as many entries as values choose that are made of these weights and inputs."""
+        calls = self.exported.chosen(origins)
+        return [node for node, copies in self._places.items() if not calls.isdisjoint(copies)]
 
     # --- own contributions -------------------------------------------------------------------------
 
@@ -178,7 +196,7 @@ class LiveProgram(AbstractProgram):
             path = self._paths[call]
             now, then = (self.exported.again(forward, path, weights) for weights in (forward.weights, before))
             parts.append(((now - then) / factor).to(self.dtype))
-        return torch.cat([_moved(part).flatten() for part in parts]) if self._is_part(parameter) else torch.stack(parts)
+        return torch.cat([_moved(part).flatten() for part in parts]) if self._is_part(parameter) else together(parts)
 
     def _is_part(self, parameter: str) -> bool:
         """Whether a parameter of the graph is a part of one that the module has."""
@@ -227,7 +245,8 @@ def measure(
     """Every size that the module shows, for each trial."""
     pairs = [pair for pair in sorted(own) if pair in program.live.readers]
     if watched is not None:
-        watched = replace(watched, data=frozenset(filter(program.depends, watched.data)))
+        others = program.picked({*program.exported.names, *program.exported.real_inputs})
+        watched = replace(watched, data=frozenset(filter(program.depends, watched.data)).difference(others))
     for trial in trials:
         whole = training.measure(program, trial, pairs, watched)
         hidden = [key for key in whole.rms if key[0] in ("value", "change") and key[1] not in program.live.nodes]

@@ -33,6 +33,8 @@ class VerificationFacts:
     seeds_by_size: list[int] = field(default_factory=list[int])
     silent: list[str] = field(default_factory=list[str])
     """Parameters that nothing depends on (what reads them takes them out again): nothing of them is judged."""
+    chosen: list[str] = field(default_factory=list[str])
+    """Nodes whose rows trained values choose (a router): after a step they are others, and no change is measured."""
     scale: str = "size"
     """The name of the first scale, whose values `sizes` are."""
     growth: float = 1.0

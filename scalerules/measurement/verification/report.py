@@ -28,7 +28,7 @@ class Report(VerificationFacts):
             "seeds_by_size": self.seeds_by_size, "seeds_used": self.seeds_used, "looks": self.looks,
             "steps": self.steps, "learning_rate": self.rate.value, "learning_rate_note": str(self.rate),
             "interrupted": self.interrupted, "seconds": round(self.seconds, 3), "counts": dict(sorted(counts.items())),
-            "silent": self.silent,
+            "silent": self.silent, "chosen": self.chosen,
             "rose": {f"{size:g}": count for size, count in self.rose.items()},
             "detects": None if typical is None else round(typical, 4),
             "rows": [r.to_dict() for r in self.rows], "verdict": self.verdict, "conclusion": self.conclusion,

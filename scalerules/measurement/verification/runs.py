@@ -81,11 +81,12 @@ def usable(device: str) -> str:
     return device
 
 
-def silent(graph: Graph, solution: Solution, base: Mapping[str, float]) -> list[str]:
-    """The parameters that nothing depends on, so that there is nothing to measure."""
+def left_out(graph: Graph, solution: Solution, base: Mapping[str, float]) -> tuple[list[str], list[str]]:
+    """The parameters that nothing depends on, and the nodes whose rows are others after a step."""
     module = training("module_program" if getattr(graph, "live", None) is not None else "measure")
     with training("measure").one_thread():
-        return module.silent(trainer(graph)[0](graph, solution, base, base))
+        program = trainer(graph)[0](graph, solution, base, base)
+        return module.silent(program), list(program.chosen)
 
 
 def measure(graph: Graph, solution: Solution, base: Mapping[str, float], task: Task, lr: float, steps: int,

@@ -134,6 +134,8 @@ def caption(report: VerificationFacts) -> str:
     ]
     if report.silent:
         lines.append(f"not judged, for nothing depends on them: {', '.join(report.silent)}")
+    if report.chosen:
+        lines.append(f"rows chosen by values, their changes not compared: {', '.join(report.chosen)}")
     if report.interrupted:
         reached = ", ".join(f"{size:g}" for size in report.measured_sizes) or "none"
         lines.append(f"interrupted: judged by what was measured until then (sizes: {reached})")

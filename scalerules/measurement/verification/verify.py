@@ -43,7 +43,7 @@ from .predicted import (
 )
 from .reading import Reading
 from .report import Report
-from .runs import Look, Runs, belong, few_samples, silent, usable
+from .runs import Look, Runs, belong, few_samples, left_out, usable
 from .slopes import Samples
 
 GENTLE = 0.25
@@ -105,10 +105,11 @@ def verify(
     check_fits(graph, by_size.values())
     with working(f"looking for the learning rate of {graph.name}", progress):
         rate = Rate(lr) if lr is not None else stable_rate(graph, solution, base, device)
+    silent, chosen = left_out(graph, solution, base)
     growth = float(next(g for g in solution.direction.values() if g))
     report = Report(
         graph.name, solution.optimizer, list(by_size), counts[0], steps, rate, seeds_by_size=counts, growth=growth,
-        silent=silent(graph, solution, base), scale=next(s for s, g in solution.direction.items() if g),
+        silent=silent, chosen=chosen, scale=next(s for s, g in solution.direction.items() if g),
     )  # fmt: skip
     verification = _Verification(
         report, graph, solution, Look(graph, solution, by_size, base, steps, progress, jobs, device), seed
