@@ -61,7 +61,9 @@ def measured(live: LiveProgram, seeds: int = 2) -> list[training.Measurement]:
     return list(measure(live, [training.Trial(0.05, 3, seed) for seed in range(seeds)], own, watched=watched))
 
 
-@pytest.mark.parametrize("pick", PICKS)
+@pytest.mark.parametrize(
+    "pick", ["mask", *(pytest.param(way, marks=pytest.mark.slow) for way in PICKS if way != "mask")]
+)
 def test_rows_that_a_router_chooses_are_not_compared(pick: str) -> None:
     live = program(lambda width: Experts(width, PICKS[pick]), lambda **_: torch.ones(24, 16))
     inside = {node for node in live.live.nodes if live.live.nodes[node][0].startswith("tanh_")}
@@ -77,6 +79,7 @@ def test_rows_that_a_router_chooses_are_not_compared(pick: str) -> None:
         assert not any(map(math.isnan, run.rms.values()))
 
 
+@pytest.mark.slow
 def test_blocks_choose_different_numbers_of_rows() -> None:
     live = program(lambda width: Experts(width, PICKS["mask"], blocks=2), lambda **_: torch.ones(24, 16))
     for run in measured(live):
