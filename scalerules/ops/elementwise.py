@@ -8,6 +8,7 @@ from scalerules.terms.contraction import contract, explicit
 from scalerules.terms.entrywise import entrywise
 from scalerules.terms.merging import largest, merged, profiled, rank, relative
 from scalerules.terms.pieces import Labels, Operand, Outer
+from scalerules.terms.sums import side_by_side
 from scalerules.terms.term import KEPT, MOST_SOURCES, Fresh, Term, decayed
 
 from .forms import fitted
@@ -36,7 +37,7 @@ def _pairs(terms: list[Term], homogeneous: bool, reach: int) -> list[Term]:
         many = sum(t.signs[0].bit_count() > MOST_SOURCES for t in terms)  # each may come in place of a product
         return entrywise(terms, terms, reach, KEPT + many, mirrors=False)
     width = max(mask.bit_length() for t in terms for mask in t.signs) if terms[0].signs else 0
-    parts = [(t.size, t.degree, _together(t.signs, width), t) for t in terms]
+    parts = [(t.size, t.degree, side_by_side(t.signs, width), t) for t in terms]
     best: dict[object, tuple[int, int, Term, Term]] = {}
     floor = (1 if homogeneous else 2) * terms[0].size - reach
     decays = homogeneous and profiled(terms)
@@ -56,14 +57,6 @@ def _pairs(terms: list[Term], homogeneous: bool, reach: int) -> list[Term]:
         b.derived(signs=signs, mirror=None) if homogeneous else Term(a.size + b.size, signs, (a, b))
         for a, b, signs in pairs
     ]
-
-
-def _together(signs: Sequence[int], width: int) -> int:
-    """The signs on all axes side by side in one number."""
-    total = 0
-    for mask in signs:
-        total = total << width | mask
-    return total
 
 
 def times(point: Point, labels: Labels, a: list[Term], b: list[Term]) -> list[Term]:

@@ -119,7 +119,7 @@ class _Maps:
         if not any(factor.node.free for factor, _ in factors) or self._tied(site):
             return True
         own = own_parameters(site)
-        return not own or not (any(joined for _, joined in factors) or any(len(self.uses[key]) == 1 for key in own))
+        return not own or not (any(joined for _, joined in factors) or not all(map(self._shared, own)))
 
     def _as_norms_make_it(self, site: Site) -> bool:
         """Whether only norms read a product with weights whose size a norm gives: no size of it can be asked for."""
@@ -228,7 +228,7 @@ class _Maps:
         """Whether what reads a value is linear in it, and takes its size as it is."""
         law = law_of(reader.op)
         linear = law.multilinear or law.passes or reader.op in JOINING
-        tied = all(len(self.uses[key]) > 1 for key in reader.parameters)
+        tied = all(map(self._shared, reader.parameters))
         return linear and tied and not reader.node.free and reader.inputs.count(site.key) == 1
 
     def _factors(self, site: Site, joined: bool = False) -> list[tuple[Site, bool]] | None:
@@ -271,7 +271,7 @@ class _Maps:
         A vector of weights alone (a learnt query) is a value itself, judged in front of the factor: it has none.
         """
         law, nothing = law_of(site.op), frozenset[str]()
-        own = frozenset(key for key in site.parameters if len(self.uses[key]) == 1 and key in solved_for)
+        own = frozenset(key for key in site.parameters if not self._shared(key) and key in solved_for)
         if law.multilinear:
             return own if site.inputs else nothing
         if not law.passes and site.op not in ("scale", *JOINING):
@@ -292,9 +292,13 @@ class _Maps:
         alone = law_of(site.op).multilinear and len(site.inputs) == 1 and set(site.parameters) <= set(gains)
         return alone and set(site.labels[0]) <= set(site.result)
 
+    def _shared(self, parameter: str) -> bool:
+        """Whether a parameter is read more than once."""
+        return len(self.uses[parameter]) > 1
+
     def _tied(self, site: Site) -> bool:
         """Whether a parameter of the value, or of a sum that it is, is read elsewhere too."""
         inputs = site.inputs if site.op in JOINING else ()
-        return any(len(self.uses[key]) > 1 for key in site.parameters) or any(
+        return any(map(self._shared, site.parameters)) or any(
             key in self.sites and self._tied(self.sites[key]) for key in inputs
         )

@@ -24,6 +24,14 @@ remembers, on each of these axes. `kind`: a number for its profile and its signs
 """
 
 
+def side_by_side(signs: Sequence[int], width: int) -> int:
+    """The signs on all axes side by side in one number, each of them `width` bits wide."""
+    total = 0
+    for mask in reversed(signs):
+        total = total << width | mask
+    return total
+
+
 class Axes:
     """The axes of a product of two tensors: those of the result, and those that are summed over."""
 
@@ -66,15 +74,8 @@ class Axes:
             images = (t.mirror.bit & self.sources) * self.once_each if t.mirror else 0
             summed = tuple([t.signs[place] if place >= 0 else 0 for place in sums])
             kind = kinds.setdefault((t.profile, summed), len(kinds))
-            found.append((t.size, t.log, t.degree, self.together(signs), images, kind, t))
+            found.append((t.size, t.log, t.degree, side_by_side(signs, self.width), images, kind, t))
         return found
-
-    def together(self, signs: Sequence[int]) -> int:
-        """Signs on the axes of the result side by side in one number."""
-        total = 0
-        for mask in reversed(signs):
-            total = total << self.width | mask
-        return total
 
     def apart(self, signs: int) -> tuple[int, ...]:
         """The signs on every axis of the result."""

@@ -15,7 +15,7 @@ from scalerules.sizes.lengths import Length
 from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Part, Source
 
-from .moved_factors import PASSING, cancelled, free, moved, passes
+from .moved_factors import PASSING, cancelled, free, moved, passes, readers_of
 from .shared_weights import uneven_readings
 from .write import Pieces, Writer
 
@@ -24,11 +24,7 @@ def freed(pieces: Pieces) -> Pieces:
     """The pieces with every factor free that stands at a sum of products of data over an axis that grows."""
     pieces = _behind_tables(cancelled(contracted(pieces)))
     nodes = dict(pieces.nodes)
-    readers: dict[str, list[str]] = {}
-    for name, node in nodes.items():
-        for source in node.operands:
-            if isinstance(source, str):
-                readers.setdefault(source, []).append(name)
+    readers = readers_of(nodes)
     weighed = {
         name for name, node in nodes.items() if node.fields.get("kind") == "tokens" or not _from_data(name, nodes)
     }
@@ -89,12 +85,8 @@ def _product_below(node: SketchNode, nodes: Mapping[str, SketchNode]) -> SketchN
 def _added(pieces: Pieces, weighed: set[str]) -> Pieces:
     """The pieces with a free factor, 1 in the module, behind growing sums of data or of a shared weight without one."""
     nodes = pieces.nodes
-    readers: dict[str, list[str]] = {}
-    for name, node in nodes.items():
-        for source in node.operands:
-            if isinstance(source, str):
-                readers.setdefault(source, []).append(name)
-    uneven = uneven_readings(nodes, weighed)
+    readers = readers_of(nodes)
+    uneven = uneven_readings(nodes, readers, weighed)
     new = {
         name: f"{name}.factor"
         for name, node in nodes.items()
@@ -144,7 +136,7 @@ def _has_factor(name: str, nodes: Mapping[str, SketchNode], readers: Mapping[str
     front = [source for source in nodes[name].operands if isinstance(source, str)]
     while front:
         node = nodes[front.pop()]
-        if node.op == "scale" and node.fields.get("free"):
+        if node.op == "scale" and free(node):
             return True
         if passes(node):
             front.extend(source for source in node.operands if isinstance(source, str))
@@ -156,7 +148,7 @@ def free_factors(writer: Writer) -> tuple[dict[str, list[str]], list[str]]:
     places: dict[str, list[str]] = {}
     said: list[str] = []
     for key, node in writer.pieces.nodes.items():
-        if node.op != "scale" or not node.fields.get("free"):
+        if node.op != "scale" or not free(node):
             continue
         name, call = writer.name(key), node.call
         factor = node.fields.get("factor")
@@ -180,7 +172,7 @@ def _scaled_before(node: SketchNode, nodes: Mapping[str, SketchNode]) -> bool:
         return False
     for source in nodes[product].operands:
         while isinstance(source, str) and nodes[source].op in PASSING:
-            if nodes[source].fields.get("free") and _varies(nodes[source]):
+            if free(nodes[source]) and _varies(nodes[source]):
                 return True
             source = nodes[source].operands[0]
     return False

@@ -39,6 +39,16 @@ def free(node: SketchNode) -> bool:
     return bool(node.fields.get("free"))
 
 
+def readers_of(nodes: Mapping[str, SketchNode]) -> dict[str, list[str]]:
+    """The names of the nodes that read each value, one for each time that it is read."""
+    readers: dict[str, list[str]] = {}
+    for name, node in nodes.items():
+        for source in node.operands:
+            if isinstance(source, str):
+                readers.setdefault(source, []).append(name)
+    return readers
+
+
 def moved(
     pieces: Pieces, is_product: Callable[[SketchNode], bool], which: Callable[[SketchNode], bool] = free
 ) -> Pieces:
@@ -108,7 +118,7 @@ def _made_up_for(name: str, nodes: Mapping[str, SketchNode], outputs: Sequence[s
     while nodes[row[-1]].body == nodes[name].body:
         node = nodes[row[-1]]
         if node.op == "scale":
-            if node.fields.get("free") or not isinstance(node.fields.get("factor"), Length):
+            if free(node) or not isinstance(node.fields.get("factor"), Length):
                 return []
             total = times(total, node.fields["factor"])
             if not total.scales:

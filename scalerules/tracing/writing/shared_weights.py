@@ -20,24 +20,22 @@ Growth = Collection[tuple[str, Fraction]]
 """The powers of the scales in a length."""
 
 
-def uneven_readings(nodes: Mapping[str, SketchNode], weighed: Collection[str]) -> frozenset[str]:
+def uneven_readings(
+    nodes: Mapping[str, SketchNode], readers: Mapping[str, Sequence[str]], weighed: Collection[str]
+) -> frozenset[str]:
     """The names of the products with data that sum more of a weight than another product with data does.
 
     The other one has to be of order one: what only further products read, as a derivative on its way back is, need not.
     And what is multiplied cannot be smaller: no other layer stands in front of the product that could make it so.
-    `weighed`: the names of the nodes that no data reach. A look-up sums nothing: it chooses.
+    `readers`: the names of the nodes that read each value; `weighed`: those of the nodes that no data reach. A look-up
+    is none of these products: it chooses.
     """
     readings = _readings(nodes, weighed)
-    readers: dict[str, list[SketchNode]] = {}
-    for node in nodes.values():
-        for source in node.operands:
-            if isinstance(source, str):
-                readers.setdefault(source, []).append(node)
     even = {weight for weight, each in readings.items() if len(each) > 1 and len(set(each.values())) == 1}
     return frozenset(
         name
         for weight, each in readings.items()
-        for name in _beyond_the_least(each, readers)
+        for name in _beyond_the_least(each, nodes, readers)
         if not _made_smaller(nodes[name], nodes, {weight, *even})
     )
 
@@ -46,14 +44,10 @@ def _readings(nodes: Mapping[str, SketchNode], weighed: Collection[str]) -> dict
     """Of every weight the products with data that read it, and how much of it each sums."""
     found: dict[str, dict[str, Growth]] = {}
     for name, node in nodes.items():
-        values = [nodes[source] for source in node.operands if isinstance(source, str) and source not in weighed]
-        for weight, growth in _sums(node) if values else ():
-            found.setdefault(weight, {})[name] = () if any(map(_chooses, values)) else growth
+        of_data = any(isinstance(source, str) and source not in weighed for source in node.operands)
+        for weight, growth in _sums(node) if of_data else ():
+            found.setdefault(weight, {})[name] = growth
     return found
-
-
-def _chooses(node: SketchNode) -> bool:
-    return node.op == "input" and node.fields.get("kind") == "tokens"
 
 
 def _sums(node: SketchNode) -> Iterator[tuple[str, Growth]]:
@@ -67,16 +61,19 @@ def _sums(node: SketchNode) -> Iterator[tuple[str, Growth]]:
             yield source.weight.name, length.leading(dict.fromkeys(length.scales, Fraction(1))).powers
 
 
-def _beyond_the_least(readings: Mapping[str, Growth], readers: Mapping[str, Sequence[SketchNode]]) -> Iterator[str]:
+def _beyond_the_least(
+    readings: Mapping[str, Growth], nodes: Mapping[str, SketchNode], readers: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
     first = min(readings, key=lambda name: sum(power for _, power in readings[name]))
     beyond = (name for name, growth in readings.items() if growth != readings[first])
-    return beyond if _bent(first, readers) else iter(())
+    return beyond if _bent(first, nodes, readers) else iter(())
 
 
-def _bent(name: str, readers: Mapping[str, Sequence[SketchNode]]) -> bool:
+def _bent(name: str, nodes: Mapping[str, SketchNode], readers: Mapping[str, Sequence[str]]) -> bool:
     """Whether a function, a norm or a softmax reads a value, or a sum, a view or a multiple of it."""
+    joining = (*PASSING, "add", "concat")
     return any(
-        _bent(reader.name, readers) if reader.op in (*PASSING, "add", "concat") else not law_of(reader.op).multilinear
+        _bent(reader, nodes, readers) if nodes[reader].op in joining else not law_of(nodes[reader].op).multilinear
         for reader in readers.get(name, ())
     )
 
