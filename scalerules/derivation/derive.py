@@ -85,7 +85,9 @@ def derive(
             solution = Writer(problem, solved, mode, gauge_of(gauge).name, bound, kept, uphill).solution()
             return replace(solution, story=story, gauged=written)
 
-        return written(chosen.name)
+        solution = written(chosen.name)
+        problem.memory.forget()  # what is asked of a solution later is told anew
+        return solution
 
 
 def _initial_only(problem: Problem) -> Problem:

@@ -90,11 +90,15 @@ def _pull(
     pull = law.secant if finite and isinstance(law, Discretised) else law.pull
     around = [_behind(state, key) for key in site.operands]
     for k, key in enumerate(site.operands):
-        place, seen = (site.key, k, finite), [*read(law, around, k), [d]]
+        place, seen = (state.place(site), k, finite), [*read(law, around, k), [d]]
         if key in gradients:
             if state.graph.parameters[state.plan.parameters[key].name].trained:
-                gradient = state.once(("gradient of", *place), seen, lambda k=k: _gradient(state, site, around, k, d))
+                gradient, sides = state.once(
+                    ("gradient of", *place), seen, lambda k=k: _gradient(state, site, around, k, d)
+                )
                 gradients[key].append(gradient)
+                if sides is not None:
+                    state.run.sides[key] = sides
         elif key in state.reached:
             terms = state.once(("pull", *place), seen, lambda k=k: pull(state.point, site, around, k, d))
             state.because(terms, "backward", site, key)
@@ -112,20 +116,21 @@ def _behind(state: State, key: str) -> list[Piece]:
     return state.total(key)
 
 
-def _gradient(state: State, site: Site, around: Sequence[Operand], k: int, d: list[Term]) -> Piece:
-    """The gradient of a parameter: of a matrix an outer product, kept as its factors."""
+def _gradient(
+    state: State, site: Site, around: Sequence[Operand], k: int, d: list[Term]
+) -> tuple[Piece, tuple[Term, Term] | None]:
+    """The gradient of a parameter, of a matrix an outer product, kept as its factors; its sides where asked for."""
     if site.op != "einsum":
-        return state.law(site).pull(state.point, site, around, k, d)
+        return state.law(site).pull(state.point, site, around, k, d), None
     factors = [(site.result, tuple(d))]
     for i, operand in enumerate(around):
         if i != k:
             factors.append((site.labels[i], tuple(explicit(state.point, operand, site.labels[i]))))
-    if state.optimizer.sides:
-        state.run.sides[site.operands[k]] = traces(state.point, site.labels[k], factors)
+    sides = traces(state.point, site.labels[k], factors) if state.optimizer.sides else None
     known = {label for labels, _ in factors for label in labels}
     if any(label not in known for label in site.labels[k]):
-        return state.law(site).pull(state.point, site, around, k, d)
-    return explicit_if_summed(state.point, Outer(tuple(factors), site.labels[k], Term(0)))
+        return state.law(site).pull(state.point, site, around, k, d), sides
+    return explicit_if_summed(state.point, Outer(tuple(factors), site.labels[k], Term(0))), sides
 
 
 def _update(state: State, held: Held, parts: list[Piece], finite: list[Piece]) -> None:
@@ -137,7 +142,7 @@ def _update(state: State, held: Held, parts: list[Piece], finite: list[Piece]) -
     weights = [*state.initial[held.key], *state.change[held.key]]
     sides = state.run.sides.get(held.key)
     update, top, scaling = state.once(
-        ("update", held.key), [parts, weights, sides or ()],
+        ("update", held.key, point.unknown(optimizer.unknown, held.name)), [parts, weights, sides or (), [optimizer]],
         lambda: optimizer.update(point, held, parts, weights, sides),
     )  # fmt: skip
     state.run.scalings.setdefault(held.name, []).append(scaling)
@@ -152,7 +157,10 @@ def _update(state: State, held: Held, parts: list[Piece], finite: list[Piece]) -
     density = point.density(held.name)
     if density[0]:
         ticks += root(*density)[0]  # what is measured counts the zeros, what is asked of epsilon does not
-        update = masked(point, held.key, len(held.axes), update, density)
+        bare = update
+        update = state.once(
+            ("masked", held.key), [bare], lambda: masked(point, held.key, len(held.axes), bare, density)
+        )
     state.run.events.append(Event("gradient", held.name, time, top, ticks, held.name, False, False, held.key, discount))
     arrived = state.isolated or state.change[held.key]  # a first step may change the gradient itself (behind a norm)
     if top is not None and seen is not None and arrived and held.name not in state.alignments:

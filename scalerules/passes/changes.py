@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from scalerules.ops.forms import read
 from scalerules.ops.site import Site
 from scalerules.terms.merging import merged
@@ -21,12 +23,12 @@ def changes(state: State) -> None:
     for site in state.plan.sites:
         if site.op == "input":
             continue
-        terms = _owns(state, site, carried)
+        parts = _owns(state, site, carried)
         if not state.isolated:
-            for k, key in enumerate(site.inputs):
-                if state.change[key]:
-                    terms.extend(_pushed(state, site, k, key))
-            terms = state.settled(("change", site.key), merged(terms, state.point.reach))
+            parts += [_pushed(state, site, k, key) for k, key in enumerate(site.inputs) if state.change[key]]
+            terms = state.settled(
+                ("change", site.key), _together(state, ("change", site.key), parts, state.point.reach)
+            )
             before = state.change[site.key]
             if not (before and before[0] is terms):
                 state.change[site.key] = [terms] if terms else []
@@ -40,11 +42,16 @@ def _pushed(state: State, site: Site, k: int, key: str) -> list[Term]:
     else:
         around, change = _around(state, site, k), state.change[key]
         terms = state.once(
-            ("push", site.key, k), [*read(state.law(site), around, k), change],
+            ("push", state.place(site), k), [*read(state.law(site), around, k), change],
             lambda: state.law(site).push(state.point, site, around, k, change),
         )  # fmt: skip
     state.because(terms, "change", site)
     return terms
+
+
+def _together(state: State, key: Hashable, parts: list[list[Term]], reach: int) -> list[Term]:
+    """The terms of several lists, merged."""
+    return state.once(key, [parts], lambda: merged((term for part in parts for term in part), reach))
 
 
 def _around(state: State, site: Site, k: int) -> list[Operand]:
@@ -59,10 +66,10 @@ def _around(state: State, site: Site, k: int) -> list[Operand]:
     ]
 
 
-def _owns(state: State, site: Site, carried: Owns) -> list[Term]:
+def _owns(state: State, site: Site, carried: Owns) -> list[list[Term]]:
     """The own contributions of the parameters read here, all together; also notes them, and those carried here."""
     law, point, totals = state.law(site), state.point, state.totals(site)
-    owns, asked, direct = dict[str, list[Term]](), dict[str, bool](), list[Term]()
+    owns, asked, direct = dict[str, list[list[Term]]](), dict[str, bool](), list[list[Term]]()
     for k, key in enumerate(site.operands):
         if key in state.plan.parameters and state.change[key]:
             change = state.change[key]
@@ -70,26 +77,29 @@ def _owns(state: State, site: Site, carried: Owns) -> list[Term]:
                 terms = prescribed_own(state, site, key)
             else:
                 terms = state.once(
-                    ("own", site.key, k), [*read(law, totals, k), change],
+                    ("own", state.place(site), k), [*read(law, totals, k), change],
                     lambda k=k, change=change: law.push(point, site, totals, k, change),
                 )  # fmt: skip
             state.because(terms, "own", site)
-            owns[key], asked[key] = [*owns.get(key, []), *terms], True
-            direct.extend(terms)
+            owns[key], asked[key] = [*owns.get(key, []), terms], True
+            direct.append(terms)
     for k, source in enumerate(site.inputs):
         for key, (own, pending) in carried.get(source, {}).items():
             terms = state.once(
-                ("carried", site.key, k, key), [*read(law, totals, k), [own]],
+                ("carried", state.place(site), k, key), [*read(law, totals, k), [own]],
                 lambda k=k, own=own: law.push(point, site, totals, k, [own]),
             )  # fmt: skip
             state.because(terms, "own", site)
-            owns[key], asked[key] = [*owns.get(key, []), *terms], asked.get(key, False) or pending
-    for key, terms in owns.items():
+            owns[key], asked[key] = [*owns.get(key, []), terms], asked.get(key, False) or pending
+    for key, parts in owns.items():
         held = state.plan.parameters[key]
         joins = site.joins is not None and site.joins == held.depth
         here = site.judged and site.asked and not site.makes
-        state.record("own", site, terms, site.judged, held.name, asked[key] and here)
+        state.record(
+            "own", site, [term for part in parts for term in part], site.judged, held.name, asked[key] and here
+        )
         if site.carries or (held.depth and not joins):
-            own = state.settled(("own", site.key, key), merged(terms, point.reach // 2))
+            own = _together(state, ("own", site.key, key), parts, point.reach // 2)
+            own = state.settled(("own", site.key, key), own)
             carried.setdefault(site.key, {})[key] = own, asked[key] and not here
     return direct

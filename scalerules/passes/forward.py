@@ -16,19 +16,26 @@ from .state import State, lowered
 def start_parameters(state: State) -> None:
     """Sets every parameter to its initial entries."""
     for held in state.plan.parameters.values():
-        state.initial[held.key], state.change[held.key] = [_initial(state, held)], []
+        place = "initial", held.key, state.point.unknown("init", held.name)
+        state.initial[held.key] = [state.once(place, [], lambda held=held: _initial(state, held))]
+        state.change[held.key] = []
 
 
 def forward(state: State) -> None:
     """Sets every value at initialisation."""
     for site in state.plan.sites:
         if site.op == "input":
-            terms = [_data(state, site)]
+            terms = state.once(("data", site.key), [], lambda site=site: [_data(state, site)])
         else:
-            terms = state.law(site).value(state.point, site, [state.initial[key] for key in site.operands])
+            operands = [state.initial[key] for key in site.operands]
+            terms = state.once(
+                ("value", state.place(site)), operands,
+                lambda site=site, operands=operands: state.law(site).value(state.point, site, operands),
+            )  # fmt: skip
         state.because(terms, "forward", site)
         value = state.record("value", site, terms, site.judged)
-        terms = lowered(terms, value) if value.unstable and state.searching else terms
+        if value.unstable and state.searching:
+            terms = state.once(("lowered", site.key), [terms], lambda of=terms, value=value: lowered(of, value))
         state.initial[site.key], state.change[site.key] = [terms], []
 
 

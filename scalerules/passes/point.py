@@ -9,14 +9,17 @@ from math import lcm
 from scalerules.architecture.graph import Graph
 from scalerules.ops.site import Site
 from scalerules.sizes.lengths import Direction
-from scalerules.terms.pieces import Operand, Piece
+from scalerules.terms.pieces import Operand
 from scalerules.terms.term import Shift, Symbol, Term
+
+from .applied import Applied, Memory
 
 
 class Point:
     """A direction and a value for every unknown, in ticks: whole numbers, so that nothing is rounded.
 
     `coherent`: random factors that have the same source add up over an axis; without it as if they were independent.
+    `memory`: what this run shares with others; a run that is `told` applies every law anew.
     """
 
     def __init__(
@@ -26,15 +29,17 @@ class Point:
         unknowns: Mapping[Symbol, Fraction],
         grain: int = 1,
         coherent: bool = True,
+        memory: Memory | None = None,
+        told: bool = False,
     ) -> None:
         self.graph, self.direction, self.unknowns, self.coherent = graph, direction, unknowns, coherent
         self.growths = {axis: length.growth(direction) for axis, length in graph.lengths.items()}
         denominators = [g.denominator for g in (*self.growths.values(), *direction.values(), *unknowns.values())]
-        self.per_unit = 8 * grain * lcm(*denominators)
+        memory = memory or Memory()
+        self.per_unit = memory.per_unit(8 * grain * lcm(*denominators))
+        self.applied = Applied() if told else memory.applied(coherent)
         self.reach = int(Fraction(3, 2) * self.per_unit * max([*self.growths.values(), Fraction(1, 8)]))
         self._ticks: dict[str, int] = {}
-        self._bits: dict[tuple[object, ...], int] = {}
-        self._once: dict[str, tuple[list[Piece], list[Term]]] = {}
         self._constants: dict[tuple[str, ...], Mapping[Symbol, tuple[Fraction, ...]]] = {}
         self._factors: dict[str, tuple[int, tuple[tuple[Symbol, Fraction], ...]]] = {}
 
@@ -47,14 +52,11 @@ class Point:
 
     def bit(self, *key: object) -> int:
         """The bit of a source of randomness."""
-        return self._bits.setdefault(key, 2 << len(self._bits))
+        return self.applied.bits.setdefault(key, 2 << len(self.applied.bits))
 
     def once(self, key: str, pieces: Operand, compute: Callable[[], list[Term]]) -> list[Term]:
         """What is computed at a site from these pieces, not again as long as they are the same ones."""
-        known = self._once.get(key)
-        if known is None or [id(piece) for piece in known[0]] != [id(piece) for piece in pieces]:
-            known = self._once[key] = list(pieces), compute()
-        return known[1]
+        return self.applied.once(key, [pieces], compute)
 
     def unknown(self, kind: str, name: str) -> int:
         """The value of an unknown, 0 where it has none."""

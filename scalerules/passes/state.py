@@ -51,7 +51,6 @@ class State:
         self.change: dict[str, list[Piece]] = {}
         self._before: dict[Hashable, tuple[list[Term], list[Term]]] = {}
         self._moved: dict[str, list[Piece]] = {}
-        self._once: dict[Hashable, tuple[list[list[int]], Sequence[Sequence[object]], object]] = {}
         self._contents: dict[str, tuple[list[Piece], object]] = {}
         self._totals: dict[str, tuple[list[Piece], list[Piece]]] = {}
         reached: set[str] = set()
@@ -72,7 +71,8 @@ class State:
             return parts
         known = self._totals.get(key)
         if known is None or known[0] is not self.change[key]:
-            known = self._totals[key] = (self.change[key], [merged(flat(parts), self.point.reach)])
+            terms = self.once(("total", key), [parts], lambda: merged(flat(parts), self.point.reach))
+            known = self._totals[key] = (self.change[key], [terms])
         return known[1]
 
     def totals(self, site: Site) -> list[Operand]:
@@ -90,13 +90,11 @@ class State:
 
     def once(self, key: Hashable, operands: Sequence[Sequence[object]], compute: Callable[[], Result]) -> Result:
         """What a law gives for these operands, not again as long as they are the same ones."""
-        if self.told:
-            return compute()
-        now = [[id(piece) for piece in operand] for operand in operands]
-        known = self._once.get(key)
-        if known is None or known[0] != now:
-            known = self._once[key] = now, [list(operand) for operand in operands], compute()
-        return known[2]  # type: ignore[return-value]
+        return compute() if self.told else self.point.applied.once(key, operands, compute)
+
+    def place(self, site: Site) -> Hashable:
+        """A site as what its laws give depends on it: of a free factor with the value that it has at this point."""
+        return (site.key, self.point.factor(site)[0]) if site.node.free else site.key
 
     def settled(self, key: Hashable, terms: list[Term]) -> list[Term]:
         """The terms, or those of the step before where they are the same ones again."""
@@ -113,7 +111,11 @@ class State:
         if self._moved.get(held.key) is update and not self.told:
             return
         self._moved[held.key] = update
-        self.change[held.key] = [*known, *update] if self.told else joined(known, update, self.point.reach)
+        self.change[held.key] = (
+            [*known, *update]
+            if self.told
+            else self.once(("moved", held.key), [known, update], lambda: joined(known, update, self.point.reach))
+        )
 
     def because(self, terms: list[Term], stage: str, site: Site, of: str | None = None) -> None:
         """Notes that the law of a site gave these terms."""

@@ -10,6 +10,7 @@ from functools import cached_property
 from scalerules.architecture.graph import Graph
 from scalerules.ops.site import Site
 from scalerules.optimizers.law import Optimizer
+from scalerules.passes.applied import Memory
 from scalerules.passes.events import Alignments, Event, Run
 from scalerules.passes.plan import Plan, depth_allowance
 from scalerules.passes.point import Point
@@ -35,7 +36,7 @@ class Problem:
     that products of two changes in one block count too (CompleteP, Dey et al. 2025, arXiv 2505.01618). `lazy`: where a
     contribution cannot reach size 0, the largest stable rate is taken. `behind_products`: values that only products
     with other values read are asked for contributions behind these. `opened`: parameters that make such values, which
-    may be larger than size 0 then.
+    may be larger than size 0 then. `memory`: what all runs for this graph and direction share.
     """
 
     graph: Graph
@@ -49,6 +50,7 @@ class Problem:
     lazy: bool = False
     behind_products: bool = False
     opened: frozenset[str] = frozenset()
+    memory: Memory = field(default_factory=Memory, repr=False, compare=False)
 
     @cached_property
     def depths(self) -> Mapping[str, tuple[Site, Site | None]]:
@@ -75,9 +77,8 @@ class Problem:
 
         `told`: with every application of a law; `alone`: each parameter by itself; `still`: without what changes.
         """
-        point = Point(
-            self.graph, self.direction, unknowns, self.optimizer.grain(self.plan.parameters.values()), coherent
-        )
+        grain = self.optimizer.grain(self.plan.parameters.values())
+        point = Point(self.graph, self.direction, unknowns, grain, coherent, self.memory, told)
         return propagate(
             self.graph, self.plan, point, self.optimizer, steps,
             isolated=self.isolated or alone, until=until, alignments=self.alignments, told=told, still=still,

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 
+from scalerules.passes.applied import Memory
 from scalerules.passes.memory import gathering
 from scalerules.sizes.vectors import Vector
 from scalerules.terms.term import Symbol
@@ -93,7 +94,7 @@ def _product(problem: Problem) -> Solved | None:
 def _for_one(problem: Problem, scale: str) -> Problem:
     place = 1 + list(problem.direction).index(scale)
     given: dict[Symbol, Vector] = {symbol: (vector[place], vector[place]) for symbol, vector in problem.given.items()}
-    return replace(problem, direction={scale: Fraction(1)}, given=given)
+    return replace(problem, direction={scale: Fraction(1)}, given=given, memory=Memory())
 
 
 def _together(symbol: Symbol, alone: Mapping[str, Solved], problem: Problem) -> Vector:
