@@ -2,7 +2,7 @@
 
     python benchmarks/trace_zoo.py [NAME or LIST ...] [--no-derive] [--limit SECONDS] [--store FILE]
 
-Lists are `zoo`, `more`, `plain`, `new`, `libraries` and `large`. Each model runs in a process of its own, and
+Lists are `zoo`, `more`, `plain`, `new`, `libraries`, `others` and `large`. Each model runs in a process of its own, and
 `--store` goes on where a run was ended. Seconds are CPU seconds of that process, imports left out: `traced` is the
 export at all sizes and the graph, `derived` the rules for AdamW along the first scale. `sizes` says how many axes of
 weights and of calls have a length as a function of the scales, `as muP` how many rules are those of their class

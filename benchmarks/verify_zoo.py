@@ -2,9 +2,9 @@
 
     python benchmarks/verify_zoo.py [NAME or LIST ...] [--store FILE] [--limit SECONDS] [--sizes 1,2,4,8] [--seeds 2]
 
-Lists are `zoo`, `more`, `plain` and `new`. AdamW, along the first scale; widths are the smallest that the list gives
-times `--sizes`. Each model runs in a process of its own and is kept in the file, so that a run goes on where it was
-ended. Seconds are of a processor, tracing and deriving included. `as muP` as in `trace_zoo.py`.
+Lists are those of `trace_zoo.py`. AdamW, along the first scale; widths are the smallest that the list gives times
+`--sizes`. Each model runs in a process of its own and is kept in the file, so that a run goes on where it was ended.
+Seconds are of a processor, tracing and deriving included. `as muP` as in `trace_zoo.py`.
 """
 
 from __future__ import annotations

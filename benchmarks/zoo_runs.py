@@ -17,9 +17,10 @@ from zoo_large import LARGE
 from zoo_libraries import LIBRARIES
 from zoo_more import MORE
 from zoo_new import NEW
+from zoo_others import OTHERS
 from zoo_plain import PLAIN
 
-LISTS = {"zoo": ZOO, "more": MORE, "plain": PLAIN, "new": NEW, "libraries": LIBRARIES, "large": LARGE}
+LISTS = {"zoo": ZOO, "more": MORE, "plain": PLAIN, "new": NEW, "libraries": LIBRARIES, "others": OTHERS, "large": LARGE}
 MODELS = {name: entry for models in LISTS.values() for name, entry in models.items()}
 
 

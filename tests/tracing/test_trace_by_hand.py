@@ -364,3 +364,33 @@ class Contracted(nn.Module):
 def test_tensordot_is_an_einsum() -> None:
     solution = rules(Contracted, rows(3, 5))
     assert (str(solution["weight"].init), str(solution["weight"].lr)) == ("width^(-1/2)", "width^-1")
+
+
+class HeadsAlongTheBatch(nn.Module):
+    """Attention whose heads are cut out of the width and put along the batch (`cat`), or a dimension (`stack`)."""
+
+    def __init__(self, width: int, how: str) -> None:
+        super().__init__()
+        self.first, self.out = nn.Linear(5, width), nn.Linear(width, 3)
+        self.q, self.k, self.size, self.how = nn.Linear(width, width), nn.Linear(width, width), width // 4, how
+
+    def heads(self, x: Tensor) -> Tensor:
+        return torch.cat(x.split(self.size, -1), 0) if self.how == "cat" else torch.stack(x.chunk(4, -1), 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.tanh(self.first(x))
+        q, k, v = self.heads(self.q(h)), self.heads(self.k(h)), self.heads(h)
+        found = torch.softmax(q @ k.transpose(-1, -2) / self.size, -1) @ v
+        parts = found.split(x.shape[0], 0) if self.how == "cat" else found.unbind(0)
+        return self.out(torch.cat(parts, -1))
+
+
+@pytest.mark.parametrize("how", ["cat", "stack"])
+def test_heads_put_along_the_batch_are_one_view(how: str) -> None:
+    """Every head had a path of its own: four times the nodes, and weights in as many parts."""
+    graph = sr.trace(lambda width: HeadsAlongTheBatch(width, how), WIDTH, torch.ones(2, 6, 5))
+    assert [name for name in graph.parameters if "[" in name] == []
+    solution = sr.derive(graph, optimizer="adamw")
+    found = {name: (str(rule.init), str(rule.lr)) for name, rule in solution.parameters.items()}
+    assert found["q.weight"] == found["k.weight"] == ("width^(-1/2)", "width^-1")
+    assert sr.verify(graph, solution, sizes=[16, 32, 64], progress=False).verdict is not False

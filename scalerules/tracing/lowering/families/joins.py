@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scalerules.sizes.arithmetic import ONE, fixed, plus, probe, same
+from scalerules.sizes.arithmetic import ONE, fixed, plus, probe, same, times
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.axes import Axis
 from scalerules.tracing.sketch.sketch import Sketch
 from scalerules.tracing.sketch.sketch_node import SketchNode
-from scalerules.tracing.sketch.values import SUIT, Atom, Constant, Loss, Operand, Result, Value, same_source
+from scalerules.tracing.sketch.values import SUIT, Atom, Constant, Dim, Loss, Operand, Result, Value, same_source
 
 from ..state import Lowering
 from ..table import lowers
+from .views import viewed
 
 
 @lowers("cat", "concat", "concatenate", "hstack", "vstack")
@@ -29,6 +30,9 @@ def cat(lowering: Lowering, call: Call) -> Result:
         return parts[0]
     if (base := _rejoined(parts, dim)) is not None:
         return base
+    if (found := _cut_and_piled(lowering, parts)) is not None:
+        pile, rest = found
+        return pile.at([*rest[:dim], (*pile.dims[0], *rest[dim]), *rest[dim + 1 :]])
     values = [p if isinstance(p, Value) else lowering.constant(p) for p in parts]
     length = call.shape[dim]
     if length is None:
@@ -55,6 +59,35 @@ def _rejoined(parts: Sequence[Operand], dim: int) -> Value | None:
     starts = {probe(piece.start) for piece in pieces}
     total = plus(*(piece.length for piece in pieces))
     return base.at(base.dims) if len(starts) == len(pieces) and same(total, base.length(dim)) else None
+
+
+def _cut_and_piled(lowering: Lowering, parts: Sequence[Operand]) -> tuple[Value, tuple[Dim, ...]] | None:
+    """All equal stretches of one dimension of a value, in order, as that value: which stretch is its first dimension.
+
+    Heads that are cut out of the width and put along the batch are read in one view, not one by one. With it the
+    dimensions behind the first. None where the parts are something else.
+    """
+    pieces = [p.piece for p in parts if isinstance(p, Value) and p.piece is not None]
+    first, count = pieces[0] if pieces else None, len(parts)
+    if first is None or len(pieces) != count or count < 2 or first.dim >= len(first.base.dims):
+        return None
+    base, dim, length = first.base, first.dim, first.length
+    alike = all(same_source(p.base, base) and p.dim == dim and same(p.length, length) for p in pieces)
+    inside = [probe(times(length, fixed(i))) for i in range(count)]
+    if (
+        not alike
+        or [probe(p.start) for p in pieces] != inside
+        or not same(times(length, fixed(count)), base.length(dim))
+    ):
+        return None
+    ranks = {len(p.dims) for p in parts if isinstance(p, Value)}
+    if ranks == {len(base.dims)}:
+        shape = [base.length(i) for i in range(len(base.dims))]
+        base = viewed(lowering, base, (*shape[:dim], fixed(count), length, *shape[dim + 1 :]))
+    elif ranks != {len(base.dims) - 1}:
+        return None
+    rest = (*base.dims[:dim], *base.dims[dim + 1 :])
+    return base.at([base.dims[dim], *rest]), rest
 
 
 def joined(lowering: Lowering, values: Sequence[Value], dim: int, length: Length) -> Value:
@@ -117,6 +150,9 @@ def stack(lowering: Lowering, call: Call) -> Result:
         return parts[0]
     if (base := _rejoined(parts, dim)) is not None:
         return base
+    if (found := _cut_and_piled(lowering, parts)) is not None:
+        pile, rest = found
+        return pile.at([*rest[:dim], pile.dims[0], *rest[dim:]])
     values = [p if isinstance(p, Value) else lowering.constant(p) for p in parts]
     wide = [value.at([*value.dims[:dim], (), *value.dims[dim:]]) for value in values]
     if len(wide) == 1 and call.shape[dim] == ONE:
