@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 from scalerules.terms.contraction import contract, explicit
 from scalerules.terms.entrywise import entrywise
-from scalerules.terms.merging import largest, merged, profiled, rank, relative
+from scalerules.terms.merging import crowded, largest, merged, profiled, rank, relative
 from scalerules.terms.pieces import Labels, Operand, Outer
 from scalerules.terms.sums import side_by_side
 from scalerules.terms.term import KEPT, MOST_SOURCES, Fresh, Term, decayed
@@ -52,11 +53,15 @@ def _pairs(terms: list[Term], homogeneous: bool, reach: int) -> list[Term]:
             known = best.get(key)
             if known is None or size > known[0] or (size == known[0] and degree_a + degree_b < known[1]):
                 best[key] = size, degree_a + degree_b, a, b
-    pairs = [(a, b, tuple([x ^ y for x, y in zip(a.signs, b.signs, strict=True)])) for _, _, a, b in best.values()]
+    pairs = [(size, -degree, a, b, tuple([x ^ y for x, y in zip(a.signs, b.signs, strict=True)]))
+             for size, degree, a, b in best.values()]  # fmt: skip
+    crowd = sorted([pair for pair in pairs if crowded(pair[-1])], key=itemgetter(0, 1), reverse=True)
+    gone = {id(pair) for pair in crowd[KEPT + sum(crowded(t.signs) for t in terms) :]}  # `merged` drops them anyway
     return [
-        b.derived(signs=signs, mirror=None) if homogeneous else Term(a.size + b.size, signs, (a, b))
-        for a, b, signs in pairs
-    ]
+        b.derived(signs=signs, mirror=None) if homogeneous else Term(size, signs, (a, b))
+        for pair in pairs if id(pair) not in gone
+        for size, _, a, b, signs in (pair,)
+    ]  # fmt: skip
 
 
 def times(point: Point, labels: Labels, a: list[Term], b: list[Term]) -> list[Term]:

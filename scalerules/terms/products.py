@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from operator import itemgetter
 
 from .merging import Merged, merged, profiled, rank
 from .pieces import HALF, Labels, axis_name
 from .point import Scope
 from .sums import Axes, Part
-from .term import KEPT, Fresh, Mirror, Profile, Shift, Term
+from .term import KEPT, MOST_SOURCES, Fresh, Mirror, Profile, Shift, Term
 
 
 def inner(scope: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
@@ -169,9 +170,10 @@ def _remembered(x: Term, y: Term, remembered: tuple[int, ...]) -> Mirror | None:
 def _uncrowded(best: _Best, reach: int, axes: Axes) -> Iterable[tuple[tuple[int, Profile | None], _Product]]:
     """The products that `merged` keeps: those of few sources, and the largest of those with many."""
     floor = max([product[0] for product in best.values()]) - reach
-    crowd = [item for item in best.items() if item[1][0] >= floor and axes.crowded(item[0][0])]
+    crowd = [(p[0], -p[2], key) for key, p in best.items()
+             if p[0] >= floor and key[0].bit_count() > MOST_SOURCES and axes.crowded(key[0])]  # fmt: skip
     if not crowd:
         return best.items()
-    crowd.sort(key=lambda item: (item[1][0], -item[1][2]), reverse=True)
-    gone = {key for key, _ in crowd[KEPT:]}
+    crowd.sort(key=itemgetter(0, 1), reverse=True)
+    gone = {key for _, _, key in crowd[KEPT:]}
     return [item for item in best.items() if item[0] not in gone]

@@ -84,7 +84,12 @@ class Axes:
     def crowded(self, signs: int) -> bool:
         """Whether signs have many sources (a source on several axes counts once where these have the same ones)."""
         count = signs.bit_count()
-        return count > MOST_SOURCES and (count > MOST_SOURCES * self.count or crowded(self.apart(signs)))
+        if count <= MOST_SOURCES or count > MOST_SOURCES * self.count:
+            return count > MOST_SOURCES
+        if self.count == 2:
+            first = signs & self.all
+            return first != signs >> self.width or first.bit_count() > MOST_SOURCES
+        return crowded(self.apart(signs))
 
     def laws(self, x: Part) -> list[Law]:
         """The laws of the products of a term with every kind of the other side."""
