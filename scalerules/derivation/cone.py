@@ -27,7 +27,7 @@ def bounding(run: Run, vectors: Vectors, scales: Sequence[str]) -> dict[Inequali
     seen: set[object] = set()
     for event in run.events:
         for term in event.terms if event.judged else ():
-            form = dict(term.form)
+            form = dict(term.counts)
             for symbol, share in event.discount if term is event.term else ():
                 form[symbol] = form.get(symbol, Fraction(0)) + share
             if term.profile and term is not event.term:

@@ -91,7 +91,7 @@ class Inequality:
         return constant + sum([share * at[symbol] for symbol, share in shares])
 
 
-def vector_of(form: Mapping[Symbol, Fraction], known: Vectors, run: Run, scales: Sequence[str]) -> Vector:
+def vector_of(form: Mapping[Symbol, int | Fraction], known: Vectors, run: Run, scales: Sequence[str]) -> Vector:
     """A linear form with the `known` unknowns put in: its size along the direction, then its exponents, by scale."""
     constants = run.point.constants(tuple(scales))
     total, over = [0] * (1 + len(scales)), 1

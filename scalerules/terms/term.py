@@ -7,6 +7,7 @@ Sizes are whole numbers of *ticks* (see `scalerules.passes.point.Point`) while t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -139,11 +140,12 @@ class Term:
     def form(self) -> dict[Symbol, Fraction]:
         """The size as a linear form: coefficients of unknowns and growths."""
         if self._form is None:
-            counted = self._counted().items()
+            counted = self.counts.items()
             self._form = {symbol: _fraction(value) if isinstance(value, int) else value for symbol, value in counted}
         return self._form
 
-    def _counted(self) -> _Counts:
+    @property
+    def counts(self) -> Mapping[Symbol, int | Fraction]:
         """The form with whole numbers where coefficients are whole: most are, and fractions are slow."""
         if self._counts is None:
             stack: list[Term] = [self]
