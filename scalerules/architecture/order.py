@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import cast
-
-import networkx as nx
+from heapq import heappop, heappush
 
 from scalerules.errors import GraphError, nearest
 from scalerules.ops.node import Node
@@ -22,12 +20,13 @@ def walk(nodes: Mapping[str, Node]) -> Iterator[tuple[str, Node]]:
 
 def in_order(nodes: Mapping[str, Node], outer: Mapping[str, object]) -> list[str]:
     """The nodes in an order in which each stands behind its inputs; written order where that is one."""
-    order: nx.DiGraph[str] = nx.DiGraph()
-    order.add_nodes_from(nodes)
+    sources: dict[str, list[str]] = {}
+    readers: dict[str, list[str]] = {name: [] for name in nodes}
     for name, node in nodes.items():
-        for source in node.inputs:
+        sources[name] = [source for source in dict.fromkeys(node.inputs) if source in nodes]
+        for source in dict.fromkeys(node.inputs):
             if source in nodes:
-                order.add_edge(source, name)
+                readers[source].append(name)
             elif source not in outer:
                 names = [*nodes, *outer]
                 hint = (
@@ -36,16 +35,35 @@ def in_order(nodes: Mapping[str, Node], outer: Mapping[str, object]) -> list[str
                     else ("a node reads nodes of its own graph or body; a body reads the outside only as 'stream'")
                 )
                 raise GraphError(f"reads the unknown node {source!r}", where=f"node {name!r}", hint=hint)
-    if not nx.is_directed_acyclic_graph(order):
-        edges = cast("list[tuple[str, str]]", nx.find_cycle(order))  # pyright: ignore[reportUnknownMemberType]
-        cycle = [edge[0] for edge in edges]
+    names, place = list(nodes), {name: number for number, name in enumerate(nodes)}
+    waits = {name: len(before) for name, before in sources.items()}
+    ready = [place[name] for name in names if not waits[name]]
+    order: list[str] = []
+    while ready:
+        order.append(names[heappop(ready)])
+        for reader in readers[order[-1]]:
+            waits[reader] -= 1
+            if not waits[reader]:
+                heappush(ready, place[reader])
+    if len(order) < len(names):
+        cycle = _cycle(next(name for name in names if waits[name]), sources, waits)
         raise GraphError(
             "the nodes form a cycle: " + " -> ".join([*cycle, cycle[0]]),
             where=f"node {cycle[0]!r}",
             hint="a loop over time is a scan, a loop over depth is a repeat",
         )
-    position = {name: index for index, name in enumerate(nodes)}
-    return list(nx.lexicographical_topological_sort(order, key=position.__getitem__))
+    return order
+
+
+def _cycle(name: str, sources: Mapping[str, Sequence[str]], waits: Mapping[str, int]) -> list[str]:
+    """A cycle among nodes that wait for each other: from any of them on, what one waits for waits too."""
+    way: list[str] = []
+    while name not in way:
+        way.append(name)
+        name = next(source for source in sources[name] if waits[source])
+    cycle = way[way.index(name) :][::-1]
+    first = cycle.index(min(cycle, key=list(sources).index))
+    return [*cycle[first:], *cycle[:first]]
 
 
 def ordered(nodes: Mapping[str, Node], outside: Sequence[str] = ()) -> list[str]:
