@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 import scalerules as sr
 
 WIDTHS, BASE = {"width": (32, 48, 64)}, {"width": 32.0}
-EXPERTS = 3
+EXPERTS = 2
 
 
 class Experts(nn.Module):
@@ -49,8 +50,14 @@ PICKS: dict[str, Callable[[Tensor], Any]] = {
 }
 
 
-def program(make: Callable[..., nn.Module], inputs: Callable[..., Any], **dtype: Any) -> LiveProgram:
-    graph = sr.trace(make, WIDTHS, inputs, measure=False, progress=False)
+@cache
+def routed(pick: str, **more: Any) -> sr.Graph:
+    """The graph of experts, traced once for all tests."""
+    inputs = lambda **_: torch.ones(24, 16)  # noqa: E731
+    return sr.trace(lambda width: Experts(width, PICKS[pick], **more), WIDTHS, inputs, measure=False, progress=False)
+
+
+def program(graph: sr.Graph, **dtype: Any) -> LiveProgram:
     return LiveProgram(graph, sr.derive(graph, "adam"), {"width": 64.0}, BASE, **dtype)
 
 
@@ -65,7 +72,7 @@ def measured(live: LiveProgram, seeds: int = 2) -> list[training.Measurement]:
     "pick", ["mask", *(pytest.param(way, marks=pytest.mark.slow) for way in PICKS if way != "mask")]
 )
 def test_rows_that_a_router_chooses_are_not_compared(pick: str) -> None:
-    live = program(lambda width: Experts(width, PICKS[pick]), lambda **_: torch.ones(24, 16))
+    live = program(routed(pick))
     inside = {node for node in live.live.nodes if live.live.nodes[node][0].startswith("tanh_")}
     assert len(inside) == EXPERTS and inside <= set(live.chosen)
     assert not {"tanh", "last.bias", *live.graph.outputs} & set(live.chosen)
@@ -81,14 +88,14 @@ def test_rows_that_a_router_chooses_are_not_compared(pick: str) -> None:
 
 @pytest.mark.slow
 def test_blocks_choose_different_numbers_of_rows() -> None:
-    live = program(lambda width: Experts(width, PICKS["mask"], blocks=2), lambda **_: torch.ones(24, 16))
+    live = program(routed("mask", blocks=2))
     for run in measured(live):
         assert not any(q == "change" and node in live.chosen for q, node, _, _ in run.rms)
         assert run.rms["data", live.graph.outputs[0], 3, None] > 0
 
 
 def test_an_output_whose_rows_weights_choose_is_told() -> None:
-    live = program(lambda width: Experts(width, PICKS["mask"], head=True), lambda **_: torch.ones(24, 16))
+    live = program(routed("mask", head=True))
     with pytest.raises(sr.ScaleRulesError, match="weights choose its rows"):
         live.data(0)
 
@@ -108,7 +115,8 @@ class Masked(nn.Module):
 def test_rows_that_an_input_chooses_stay_and_are_compared(whole: bool) -> None:
     """Whole numbers are given; real ones are drawn anew for other inputs, which choose other rows."""
     mask = torch.arange(24) % 3
-    live = program(Masked, lambda **_: (torch.ones(24, 16), mask if whole else mask * 1.0))
+    graph = sr.trace(Masked, WIDTHS, lambda **_: (torch.ones(24, 16), mask if whole else mask * 1.0), measure=False)
+    live = program(graph)
     (output,), (run,) = live.graph.outputs, measured(live, 1)
     assert live.chosen == [] and run.rms["change", output, 3, None] > 0
     assert run.rms["counts", output, 3, "stem.weight"] > 0
@@ -116,13 +124,14 @@ def test_rows_that_an_input_chooses_stay_and_are_compared(whole: bool) -> None:
 
 
 def test_a_report_names_them() -> None:
-    graph = sr.trace(lambda width: Experts(width, PICKS["mask"]), WIDTHS, lambda **_: torch.ones(24, 16))
-    report = sr.verify(graph, sr.derive(graph, "adam"), sizes=[32, 64], seeds=2, looks=1, progress=False)
+    graph = routed("mask")
+    report = sr.verify(graph, sr.derive(graph, "adam"), sizes=[32, 64], seeds=1, looks=1, progress=False)
     assert report.chosen and not set(report.chosen) & {row.node for row in report.rows if row.quantity == "change"}
     assert "rows chosen by values" in str(report.to_table().caption) and '"chosen"' in report.to_json()
 
 
 def test_inputs_are_drawn_in_the_precision_of_the_run() -> None:
-    live = program(Masked, lambda **_: (torch.ones(24, 16), torch.arange(24) % 3), dtype=torch.float64)
+    graph = sr.trace(Masked, WIDTHS, lambda **_: (torch.ones(24, 16), torch.arange(24) % 3), measure=False)
+    live = program(graph, dtype=torch.float64)
     (output,), data = live.graph.outputs, live.data(0)
     assert data.inputs["0"].dtype == torch.float64 and measured(live, 1)[0].rms["value", output, 0, None] > 0
