@@ -84,16 +84,16 @@ class _Deriver:
 
     def _solution(self, check: Check, optimizer: str, graph: Graph) -> Solution:
         setting = check.setting
-        key = repr((setting.model_dump(exclude={"optimizer"}), optimizer))
+        key = repr((setting.model_dump(exclude={"optimizer", "gauge"}), optimizer))
         if key not in self._solutions:
-            gauge = "plain" if setting.gauge == "own" else setting.gauge
             asked = {"lazy": setting.lazy, "nonlazy": setting.nonlazy}
             more: dict[str, Any] = {name: True for name, wanted in asked.items() if wanted}
             self._solutions[key] = derive(
-                graph, optimizer=optimizer, mode=setting.mode, gauge=gauge, scales=setting.scales, steps=setting.steps,
+                graph, optimizer=optimizer, mode=setting.mode, scales=setting.scales, steps=setting.steps,
                 alignment=alignment(check, graph), given=given(check, graph), **more,
             )  # fmt: skip
-        return self._solutions[key]
+        plain = self._solutions[key]
+        return plain if setting.gauge in ("plain", "own") else plain.in_gauge(setting.gauge)
 
     def _clash(self, check: Check, optimizer: str, graph: Graph) -> Iterator[Row]:
         equations = ""
