@@ -17,7 +17,7 @@ from scalerules.tracing.exporting.factories import as_call, quiet
 from scalerules.tracing.exporting.functional import functional
 from scalerules.tracing.exporting.library_kernels import whole_kernels
 
-from .module_calls import Calls, ForwardPass
+from .module_calls import Calls, ForwardPass, drawn
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class ExportedModule:
                     for source in node.all_input_nodes
                     if source.name not in data or source.name not in self.fed
                 ]
-                path[node] = node.name in self.names or any(inner)
+                path[node] = node.name in self.names or (any(inner) and not drawn(node))
             return path[node]
 
         for reader in (node for node in order if node.name in data):

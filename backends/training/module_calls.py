@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,16 +30,28 @@ class Calls(fx.Interpreter):
         """
         try:
             result = self.called(n)
-        except RuntimeError as error:
+        except (RuntimeError, IndexError) as error:
             said = f"{n.target} cannot be trained: {str(error).splitlines()[0].rstrip('.')}"
             hint = "verify the graph instead of the module: write graph.to_yaml() to a file and read it with sr.graph"
+            if isinstance(error, IndexError):
+                said, hint = (
+                    f"{n.target} cannot be run: {str(error).splitlines()[0]}",
+                    "give inputs that the module takes",
+                )
             raise ScaleRulesError(said, where=source_of(n) or n.name, hint=hint) from error
         if isinstance(result, Tensor):
             self.seen[n.name] = result
         return result
 
     def called(self, n: fx.Node) -> Any:
-        """The result of a call with the values that are there now."""
+        """The result of a call with the values that are there now; noise is the same in every evaluation."""
+        if not drawn(n):
+            return self._called(n)
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(zlib.crc32(n.name.encode()))
+            return self._called(n)
+
+    def _called(self, n: fx.Node) -> Any:
         factor = self.factors.get(n.name)
         other = _run_instead(n)
         if other is not None:
@@ -55,6 +68,11 @@ class Calls(fx.Interpreter):
             own = args[0].shape[-1] ** -0.5 if scale is None else scale
             return n.target(*args, **{**kwargs, "scale": own * factor})  # type: ignore[operator]
         return n.target(*args, **kwargs) * factor  # type: ignore[operator]
+
+
+def drawn(n: fx.Node) -> bool:
+    """Whether a call draws its entries. Drawn anew they would hide what a parameter changes."""
+    return torch.Tag.nondeterministic_seeded in getattr(n.target, "tags", ())
 
 
 def slice_written(x: Tensor, part: Tensor, dim: int = 0, start: int | None = None, end: int | None = None,

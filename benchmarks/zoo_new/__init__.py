@@ -55,7 +55,7 @@ def randint(below: int, *shape: int) -> Callable[[], Tensor]:
     return lambda: torch.randint(1, below, shape)
 
 
-TOKENS = whole(32, (2, 7))
+TOKENS = whole(30, (2, 7))
 SEQUENCE, VECTORS, PICTURES = normal((2, 9, 16)), normal((4, 10)), normal((2, 3, 16, 16))
 
 INPUTS: dict[Any, Any] = {

@@ -182,6 +182,8 @@ class Record:
     seconds: Mapping[str, float] = field(default_factory=dict[str, float])
     cut: tuple[int, int] | None = None
     """Inputs were cut along axes of this length to so many entries, for a loop over time."""
+    decided: bool = False
+    """Whether entries of the inputs decided a branch: other inputs may take another."""
 
     @cached_property
     def by_name(self) -> dict[str, Call | Weight | Input]:

@@ -177,6 +177,15 @@ def test_rows_and_branches_that_values_choose(how: str, note: str) -> None:
     assert (str(rule.init), str(rule.lr)) == ("width^(-1/2)", "width^-1")
 
 
+def test_a_branch_that_values_choose_is_verified_on_the_graph() -> None:
+    """The module could not be exported without its inputs: `verify` ended with torch's RuntimeError."""
+    graph = sr.trace(lambda width: Dispatched(width, "branch"), WIDTH, rows(6, 5))
+    assert graph.live is None
+    assert any("verify runs the graph and not the module: a branch depends on values" in each for each in graph.notes)
+    solution = sr.derive(graph, optimizer="adamw")
+    assert sr.verify(graph, solution, sizes=[16, 32], seeds=1, progress=False).verdict is not False
+
+
 class Noisy(nn.Module):
     """Weights with noise that is drawn at every call, and a penalty on them as a second output."""
 

@@ -21,8 +21,11 @@ from torch import nn
 from scalerules.errors import ScaleRulesError
 
 _WITHOUT_AUTOGRAD = "does not require grad|have been used in the graph|found a fake tensor in the exported"
-_TRANSFORMS = f"{Path(torch.__file__).parent / '_functorch'}/"
-"""Where `torch.func` is: `grad`, `jacrev`, `vmap`."""
+_TRANSFORMS = frozenset(
+    str(Path(torch.__file__).parent / "_functorch" / name)
+    for name in ("apis.py", "eager_transforms.py", "functional_call.py", "vmap.py")
+)
+"""Where `torch.func` is: `grad`, `jacrev`, `vmap`. Every export runs through other files beside them."""
 
 
 def needs_derivative(error: Exception) -> bool:
@@ -30,7 +33,7 @@ def needs_derivative(error: Exception) -> bool:
     if re.search(_WITHOUT_AUTOGRAD, str(error)) is not None:
         return True
     frames = traceback.walk_tb(error.__traceback__)
-    return any(frame.f_code.co_filename.startswith(_TRANSFORMS) for frame, _ in frames)
+    return any(frame.f_code.co_filename in _TRANSFORMS for frame, _ in frames)
 
 
 def differentiates(graph: torch.fx.Graph) -> bool:
