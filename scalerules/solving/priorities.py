@@ -116,7 +116,7 @@ class _Names:
                 names = [plan.parameters[key].name for key in site.parameters]
                 if (here or met.key in before) is early:
                     self.hidden.update(names if here else ())
-                    late.update(names if not early else ())
+                    late.update(name for name in names if not early and name not in order)
                     order.update(dict.fromkeys(names))
         self.order = list(order)
         self.late = late - self.hidden

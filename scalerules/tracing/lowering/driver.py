@@ -58,7 +58,7 @@ def _lower(lowering: Lowering, name: str, call: Call) -> Result:
     if not any(isinstance(o, (Value, Loss, Filling)) for o in operands):
         return of_zeros(lowering, call) or folded(lowering, call)
     if call.dtypes and all(str(d).startswith(DISCRETE) for d in call.dtypes) and name not in DECIDED:
-        return several(call, [Constant(shape, discrete=True) for shape in call.shapes])
+        return several(call, [Constant(shape, discrete=True, ref=call.name) for shape in call.shapes])
     if (zeros := of_zeros(lowering, call)) is not None:
         return zeros
     handler = TABLE.get(name)

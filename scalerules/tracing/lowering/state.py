@@ -51,7 +51,6 @@ class Lowering:
         self.notes: list[str] = []
         self.held: set[str] = set()
         """Scales that count steps of a loop, along which nothing is known."""
-        self.tables = _tables(record)
         self.fixed: dict[str, Value | None] = {}
         """The data that fixed entries along growing axes stand for, by what makes them."""
         self.zeros: dict[str, bool] = {}
@@ -124,7 +123,7 @@ class Lowering:
     def input(self, given: Input) -> Operand:
         """Real data as an input node, whole numbers (tokens, masks) as constants."""
         if given.dtype.startswith(DISCRETE) or any(length is None for length in given.shape):
-            return Constant(given.shape, discrete=True)
+            return Constant(given.shape, discrete=True, ref=given.name)
         return self.sketch.data(given.name, [length for length in given.shape if length is not None])
 
     def arg(self, call: Call, position: int, name: str = "", default: Any = None) -> Any:
@@ -228,13 +227,6 @@ class Lowering:
 
 
 _NO_CALL = Call("", "the output", (), {}, (), ())
-
-
-def _tables(record: Record) -> frozenset[str]:
-    """The weights that rows are looked up in."""
-    refs = [call.args[0] for call in record.calls if operation(call.target) == "embedding" and call.args]
-    origins = [record.by_name.get(ref.name) for ref in refs if isinstance(ref, Ref)]
-    return frozenset(weight.name for weight in origins if isinstance(weight, Weight))
 
 
 def several(call: Call, results: list[Any]) -> Result:

@@ -6,7 +6,7 @@ what it should be is solved for (`free`), and what the module does is its value 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from scalerules.ops import OPS
@@ -22,12 +22,16 @@ from .write import Pieces, Writer
 
 def freed(pieces: Pieces) -> Pieces:
     """The pieces with every factor free that stands at a sum of products of data over an axis that grows."""
-    pieces = _behind_tables(cancelled(contracted(pieces)))
+    pieces = cancelled(contracted(pieces))
+    weighed = {
+        name
+        for name, node in pieces.nodes.items()
+        if node.fields.get("kind") == "tokens" or not _from_data(name, pieces.nodes)
+    }
+    uneven = uneven_readings(pieces.nodes, readers_of(pieces.nodes), weighed)
+    pieces = _behind_uneven(pieces, uneven)
     nodes = dict(pieces.nodes)
     readers = readers_of(nodes)
-    weighed = {
-        name for name, node in nodes.items() if node.fields.get("kind") == "tokens" or not _from_data(name, nodes)
-    }
     normed = {name for name in weighed if _normed(name, nodes)}
     plain = {name for name in weighed - normed if not _multiplied(name, nodes)}
     for name, node in pieces.nodes.items():
@@ -41,16 +45,15 @@ def freed(pieces: Pieces) -> Pieces:
         if node.op == "scale" and not _varies(node) and _scaled_before(node, nodes):
             nodes[name] = replace(node, fields={"factor": ONE})
     pieces = moved(replace(pieces, nodes=nodes), lambda node: is_product(node, weighed - normed))
-    return _added(pieces, weighed)
+    return _added(pieces, weighed, uneven)
 
 
-def _behind_tables(pieces: Pieces) -> Pieces:
-    """The pieces with factors that vary behind the table of a tied readout, where its own factor is.
+def _behind_uneven(pieces: Pieces, uneven: Collection[str]) -> Pieces:
+    """The pieces with factors that vary behind the products that get one of their own.
 
     In front, what is multiplied would be asked to be of size 0: `norm(x) * d**-0.5`, as T5 has it.
     """
-    tied = {node.operands[0] for node in pieces.nodes.values() if node.op == "scale" and free(node)}
-    return moved(pieces, lambda node: node.name in tied and node.op == "einsum", _varies)
+    return moved(pieces, lambda node: node.name in uneven, _varies)
 
 
 def contracted(pieces: Pieces) -> Pieces:
@@ -82,16 +85,19 @@ def _product_below(node: SketchNode, nodes: Mapping[str, SketchNode]) -> SketchN
     return product if plain and any(axis.length.scales for axis in summed) else None
 
 
-def _added(pieces: Pieces, weighed: set[str]) -> Pieces:
+def _added(pieces: Pieces, weighed: set[str], uneven: Collection[str]) -> Pieces:
     """The pieces with a free factor, 1 in the module, behind growing sums of data or of a shared weight without one."""
     nodes = pieces.nodes
     readers = readers_of(nodes)
-    uneven = uneven_readings(nodes, readers, weighed)
     new = {
-        name: f"{name}.factor"
+        name: _named(node)
         for name, node in nodes.items()
-        if (name in uneven or ((is_product(node, weighed) or _is_sum(node, weighed)) and _sums_growing(node, nodes)))
-        and not _has_factor(name, nodes, readers)
+        if name in uneven
+        or (
+            (is_product(node, weighed) or _is_sum(node, weighed))
+            and _sums_growing(node, nodes)
+            and not _has_factor(name, nodes, readers)
+        )
     }
     if not new:
         return pieces
@@ -106,6 +112,12 @@ def _added(pieces: Pieces, weighed: set[str]) -> Pieces:
             )  # fmt: skip
     outputs = tuple(new.get(name, name) for name in pieces.outputs)
     return replace(pieces, nodes=changed, outputs=outputs)
+
+
+def _named(product: SketchNode) -> str:
+    """The name of the factor behind a product: `head.scale` behind what a layer gives, otherwise `matmul.factor`."""
+    layer = product.name.removesuffix(f".{product.op}")
+    return f"{product.name}.factor" if layer == product.name else f"{layer}.scale"
 
 
 def _renamed(source: Source, new: Mapping[str, str]) -> Source:

@@ -10,11 +10,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from fractions import Fraction
 
 from scalerules.ops.registry import law_of
-from scalerules.sizes.arithmetic import product
+from scalerules.sizes.arithmetic import product, times
+from scalerules.sizes.lengths import Length
 from scalerules.tracing.sketch.sketch_node import SketchNode
-from scalerules.tracing.sketch.values import Part
+from scalerules.tracing.sketch.values import Part, Source
 
-from .moved_factors import PASSING
+from .moved_factors import PASSING, free
+
+JOINING = (*PASSING, "add", "concat")
 
 Growth = Collection[tuple[str, Fraction]]
 """The powers of the scales in a length."""
@@ -26,56 +29,96 @@ def uneven_readings(
     """The names of the products with data that sum more of a weight than another product with data does.
 
     The other one has to be of order one: what only further products read, as a derivative on its way back is, need not.
-    And what is multiplied cannot be smaller: no other layer stands in front of the product that could make it so.
-    `readers`: the names of the nodes that read each value; `weighed`: those of the nodes that no data reach. A look-up
-    is none of these products: it chooses.
+    And what is multiplied cannot be smaller: no other layer stands in front of the product that could make it so. A
+    look-up is one of these products, and sums nothing, for it chooses: its rows are values, whatever reads them.
+    `readers`: the names of the nodes that read each value; `weighed`: those of the nodes that no data reach.
     """
-    readings = _readings(nodes, weighed)
+    readings = _readings(nodes, readers, weighed)
     even = {weight for weight, each in readings.items() if len(each) > 1 and len(set(each.values())) == 1}
-    return frozenset(
-        name
-        for weight, each in readings.items()
-        for name in _beyond_the_least(each, nodes, readers)
-        if not _made_smaller(nodes[name], nodes, {weight, *even})
-    )
+    found: set[str] = set()
+    for weight, each in readings.items():
+        first = min(each, key=lambda name: sum(power for _, power in each[name]))
+        beyond = [name for name, growth in each.items() if growth != each[first]]
+        if any(map(_is_look_up, _operands(nodes[first], nodes))):
+            found.update(beyond)
+        elif beyond and _bent(first, nodes, readers):
+            found.update(name for name in beyond if not _made_smaller(nodes[name], nodes, {weight, *even}))
+    return frozenset(found)
 
 
-def _readings(nodes: Mapping[str, SketchNode], weighed: Collection[str]) -> dict[str, dict[str, Growth]]:
-    """Of every weight the products with data that read it, and how much of it each sums."""
+def _readings(
+    nodes: Mapping[str, SketchNode], readers: Mapping[str, Sequence[str]], weighed: Collection[str]
+) -> dict[str, dict[str, Growth]]:
+    """Of every weight the products with data that read it, and how much of it each sums, fixed factors included."""
     found: dict[str, dict[str, Growth]] = {}
     for name, node in nodes.items():
-        of_data = any(isinstance(source, str) and source not in weighed for source in node.operands)
-        for weight, growth in _sums(node) if of_data else ():
-            found.setdefault(weight, {})[name] = growth
+        if any(each.name not in weighed or _is_look_up(each) for each in _operands(node, nodes)):
+            behind = product(_behind(name, nodes, readers))
+            for weight, length in _sums(node, nodes):
+                total = times(length, behind)
+                found.setdefault(weight, {})[name] = total.leading(dict.fromkeys(total.scales, Fraction(1))).powers
     return found
 
 
-def _sums(node: SketchNode) -> Iterator[tuple[str, Growth]]:
-    """Every weight that a product reads, and how much of it is summed."""
+def _behind(name: str, nodes: Mapping[str, SketchNode], readers: Mapping[str, Sequence[str]]) -> Iterator[Length]:
+    """The fixed factors right behind a value: a mean is a sum with one."""
+    while len(behind := readers.get(name, ())) == 1 and nodes[name := behind[0]].op in PASSING:
+        factor = nodes[name].fields.get("factor")
+        if isinstance(factor, Length) and not free(nodes[name]):
+            yield factor
+
+
+def _operands(node: SketchNode, nodes: Mapping[str, SketchNode]) -> list[SketchNode]:
+    """The values that a node reads."""
+    return [nodes[source] for source in node.operands if isinstance(source, str)]
+
+
+def _is_look_up(node: SketchNode) -> bool:
+    """Whether a value is tokens, which choose rows of what they are multiplied with."""
+    return node.fields.get("kind") == "tokens" and not node.fixed
+
+
+def _sums(node: SketchNode, nodes: Mapping[str, SketchNode]) -> Iterator[tuple[str, Length]]:
+    """Every weight that a product reads, and how many entries of it are summed."""
     if node.op != "einsum" or node.labels is None:
         return
     for source, row in zip(node.operands, node.labels, strict=True):
-        if isinstance(source, Part):
-            axes = zip(row, source.slots, strict=True)
-            length = product(axis.length for label, axis in axes if label not in node.result)
-            yield source.weight.name, length.leading(dict.fromkeys(length.scales, Fraction(1))).powers
+        if (weight := _shown(source, nodes)) is not None:
+            axes = zip(row, source.slots if isinstance(source, Part) else nodes[source].slots, strict=True)
+            yield weight, product(axis.length for label, axis in axes if label not in node.result)
 
 
-def _beyond_the_least(
-    readings: Mapping[str, Growth], nodes: Mapping[str, SketchNode], readers: Mapping[str, Sequence[str]]
-) -> Iterator[str]:
-    first = min(readings, key=lambda name: sum(power for _, power in readings[name]))
-    beyond = (name for name, growth in readings.items() if growth != readings[first])
-    return beyond if _bent(first, nodes, readers) else iter(())
+def _shown(source: Source, nodes: Mapping[str, SketchNode]) -> str | None:
+    """The weight that a value is, views and multiples in between."""
+    while not isinstance(source, Part):
+        if nodes[source].op not in PASSING:
+            return None
+        source = nodes[source].operands[0]
+    return source.weight.name
 
 
 def _bent(name: str, nodes: Mapping[str, SketchNode], readers: Mapping[str, Sequence[str]]) -> bool:
-    """Whether a function, a norm or a softmax reads a value, or a sum, a view or a multiple of it."""
-    joining = (*PASSING, "add", "concat")
+    """Whether a function, a norm or a softmax reads a value, or a sum, a view or a multiple of it.
+
+    Or such a sum has another term that no initial value makes smaller, beside which it would be lost.
+    """
     return any(
-        _bent(reader, nodes, readers) if nodes[reader].op in joining else not law_of(nodes[reader].op).multilinear
+        _bent(reader, nodes, readers)
+        or any(_held(source, nodes) for source in nodes[reader].operands if source != name)
+        if nodes[reader].op in JOINING
+        else not law_of(nodes[reader].op).multilinear
         for reader in readers.get(name, ())
     )
+
+
+def _held(source: Source, nodes: Mapping[str, SketchNode]) -> bool:
+    """Whether a value has a size that no product in front of it takes up: data, and what functions and norms make."""
+    if isinstance(source, Part):
+        return False
+    node = nodes[source]
+    if node.op in JOINING:
+        return any(_held(each, nodes) for each in node.operands)
+    return not law_of(node.op).multilinear
 
 
 def _made_smaller(node: SketchNode, nodes: Mapping[str, SketchNode], held: Collection[str]) -> bool:

@@ -11,6 +11,7 @@ from scalerules.tracing.sketch.axes import Axis
 from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Atom, Constant, Part, Result, Source, Value
 
+from ..look_ups import chosen_rows
 from ..state import Lowering, as_length, copies, number, operation
 from ..table import lowers
 
@@ -25,8 +26,12 @@ def contracted(
     if (weight := _times_ones(lowering, operands, result)) is not None:
         return weight
     ready: list[tuple[Value, Sequence[str]]] = []
+    weights = [letters for operand, letters in operands if isinstance(operand, Value) and operand.is_weight]
     for operand, letters in operands:
         if isinstance(operand, Constant):
+            if (tokens := chosen_rows(lowering, operand, letters, weights, result)) is not None:
+                ready.append(tokens)
+                continue
             grown = [x for x, length in zip(letters, operand.shape, strict=True) if length is None or length.scales]
             summed = any(letter not in result for letter in grown)
             if summed and operand.number is None and lowering.entries_of(operand) is None:
@@ -146,19 +151,7 @@ def linear(lowering: Lowering, call: Call) -> Result:
     result = [*batch, "o"] if _rank(w) == 2 else batch
     operands = [(x, [*batch, "i"]), (w, ["o", "i"] if _rank(w) == 2 else ["i"])]
     outputs = contracted(lowering, operands, result, _short(call))
-    return tied(lowering, biased(lowering, outputs, lowering.arg(call, 2, "bias")), w)
-
-
-def tied(lowering: Lowering, outputs: Value, weight: object) -> Value:
-    """A product with a table that rows are looked up in as well gets a factor of its own, 1 in the module.
-
-    One initial value cannot serve both: entries of order one in a sum over the width are as large as the width.
-    """
-    part = weight.source if isinstance(weight, Value) else None
-    if not isinstance(part, Part) or part.weight.name not in lowering.tables:
-        return outputs
-    grows = any(axis.length.scales for axis in part.slots)
-    return lowering.sketch.unary("scale", outputs, "scale", factor=ONE, free=True) if grows else outputs
+    return biased(lowering, outputs, lowering.arg(call, 2, "bias"))
 
 
 def _rank(operand: Value | Constant) -> int:
@@ -205,7 +198,7 @@ def matmul(lowering: Lowering, call: Call) -> Result:
     left = [*batch[deep - (rank_a - 2) :], "s", "i"] if rank_a > 1 else ["i"]
     right = [*batch[deep - (rank_b - 2) :], "i", "o"] if rank_b > 1 else ["i"]
     result = [*batch, *(["s"] if rank_a > 1 else []), *(["o"] if rank_b > 1 else [])]
-    return tied(lowering, contracted(lowering, [(a, left), (b, right)], result, _short(call)), b)
+    return contracted(lowering, [(a, left), (b, right)], result, _short(call))
 
 
 @lowers("outer", "ger")

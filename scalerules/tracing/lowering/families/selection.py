@@ -10,6 +10,7 @@ from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.values import HOLD, SUIT, Constant, Dim, Filling, Loss, Result, Value
 
+from ..look_ups import looked_up, of_data
 from ..state import Lowering, as_length, copies, operation
 from ..table import lowers
 from .joins import joined
@@ -25,14 +26,10 @@ def embedding(lowering: Lowering, call: Call) -> Result:
         said = f"a table of {table.length(0)} rows, which grow, is not known"
         raise lowering.unknown(said, "hold the number of its rows fixed")
     if isinstance(table.source, str):
-        rows = looked_up(lowering, table, call.shape, 1)
+        rows = copied(lowering, table, call.shape, 1)
     else:
         shape = indices.shape if isinstance(indices, Constant) and not bag else call.shape[:-1]
-        tokens = lowering.sketch.data(
-            lowering.sketch.nodes.name_here("tokens"), [*_known(lowering, shape), table.length(0)], "tokens"
-        )
-        batch = [f"b{i}" for i in range(len(shape))]
-        rows = lowering.sketch.combine("einsum", [(tokens, [*batch, "v"]), (table, ["v", "n"])], [*batch, "n"])
+        rows = looked_up(lowering, table, 0, shape)
     return (rows, *(Constant(shape, discrete=True) for shape in call.shapes[1:])) if bag else rows
 
 
@@ -42,7 +39,7 @@ def _known(lowering: Lowering, shape: Shape) -> list[Length]:
     return [length for length in shape if length is not None]
 
 
-def looked_up(lowering: Lowering, table: Value, shape: Shape, kept: int) -> Value:
+def copied(lowering: Lowering, table: Value, shape: Shape, kept: int) -> Value:
     """Entries of a table by its first dimensions; the last ones stay."""
     rest = table.dims[len(table.dims) - kept :] if kept else ()
     new: list[Dim] = [copies(length, lowering.sketch) for length in shape[: len(shape) - len(rest)]]
@@ -53,13 +50,20 @@ def looked_up(lowering: Lowering, table: Value, shape: Shape, kept: int) -> Valu
 def index(lowering: Lowering, call: Call) -> Result:
     """Entries by lists of indices: along axes that do not grow, any of them."""
     value = lowering.value(call, 0)
-    given = call.args[1]
-    assert isinstance(given, tuple)
+    given: tuple[object, ...] = lowering.arg(call, 1)
     picked = [i for i, picks in enumerate(given) if picks is not None]
     growing = [i for i in picked if value.length(i).scales]
     if growing:
         raise lowering.unknown(f"entries are picked from an axis of {value.length(growing[0])}, which grows", HOLD)
-    return moved_or_dropped(lowering, value, picked, call.shape)
+    return _picked(lowering, value, picked, [given[i] for i in picked], call.shape)
+
+
+def _picked(lowering: Lowering, value: Value, picked: Sequence[int], indices: Sequence[object], shape: Shape) -> Value:
+    """Entries by indices along some dimensions: of a weight a look-up, where data give them along one."""
+    chosen = indices[0] if len(indices) == 1 and value.is_weight else None
+    if isinstance(chosen, Constant) and of_data(lowering.record, chosen):
+        return looked_up(lowering, value, picked[0], chosen.shape)
+    return moved_or_dropped(lowering, value, picked, shape)
 
 
 def moved_or_dropped(lowering: Lowering, value: Value, picked: Sequence[int], shape: Shape) -> Value:
@@ -91,7 +95,8 @@ def gather(lowering: Lowering, call: Call) -> Result:
     if value.length(dim).scales:
         raise lowering.unknown(f"entries are picked from an axis of {value.length(dim)}, which grows", HOLD)
     if not isinstance(value.source, str):
-        return moved_or_dropped(lowering, value, [dim], call.shape)
+        indices = [lowering.arg(call, 2, "index")] if operation(call.target) == "index_select" else []
+        return _picked(lowering, value, [dim], indices, call.shape)
     return lowering.sketch.layout.take(value, dim, call.shape[dim] or ONE)
 
 

@@ -1,0 +1,62 @@
+"""Rows that whole numbers of the data choose: a look-up, however it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scalerules.sizes.arithmetic import ONE
+from scalerules.sizes.lengths import Length
+from scalerules.tracing.record import Call, Input, Record, Shape
+from scalerules.tracing.sketch.values import SUIT, Constant, Value
+
+from .state import Lowering
+
+
+def looked_up(lowering: Lowering, table: Value, dim: int, shape: Shape) -> Value:
+    """Entries of a table along one dimension, by indices of this shape, which take its place."""
+    letters = [str(i) for i in range(len(table.dims))]
+    batch = [f"b{i}" for i in range(len(shape))]
+    tokens = _tokens(lowering, (*shape, table.length(dim)))
+    operands = [(tokens, [*batch, str(dim)]), (table, letters)]
+    return lowering.sketch.combine("einsum", operands, [*letters[:dim], *batch, *letters[dim + 1 :]])
+
+
+def chosen_rows(
+    lowering: Lowering, constant: Constant, letters: Sequence[str], weights: Sequence[Sequence[str]],
+    result: Sequence[str],
+) -> tuple[Value, Sequence[str]] | None:  # fmt: skip
+    """Whole numbers of the data as tokens, where one axis of them is summed over with a weight; else None.
+
+    `weights`: the letters of the weights of the product.
+    """
+    summed = [letter for letter in letters if letter not in result and any(letter in each for each in weights)]
+    if constant.number is not None or len(summed) != 1 or not of_data(lowering.record, constant):
+        return None
+    order = [*(letter for letter in letters if letter != summed[0]), *summed]
+    lengths = dict(zip(letters, constant.shape, strict=True))
+    if any(length is None or length.scales for length in lengths.values()):
+        return None
+    return _tokens(lowering, [lengths[letter] for letter in order]), order
+
+
+def of_data(record: Record, constant: Constant) -> bool:
+    """Whether a constant depends on an input: it differs from example to example."""
+    stack, seen = [constant.ref], set[str]()
+    while stack:
+        name = stack.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        entry = record.by_name.get(name)
+        if isinstance(entry, Input):
+            return True
+        if isinstance(entry, Call):
+            stack += [ref.name for ref in entry.reads()]
+    return False
+
+
+def _tokens(lowering: Lowering, shape: Sequence[Length | None]) -> Value:
+    known = [length or ONE for length in shape]
+    if None in shape:
+        raise lowering.unknown("a length fits no simple function of the scales", SUIT)
+    return lowering.sketch.data(lowering.sketch.nodes.name_here("tokens"), known, "tokens")
