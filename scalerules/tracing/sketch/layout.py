@@ -9,7 +9,7 @@ from scalerules.sizes.lengths import Length
 
 from .axes import Axis
 from .nodes import Nodes
-from .sketch_node import SketchNode, Stretch
+from .sketch_node import SketchNode, Split, Stretch
 from .values import HOLD, PARTS, SUIT, Atom, Dim, Factor, Part, Source, Value, moved
 from .weight_parts import WeightParts
 
@@ -35,6 +35,13 @@ class Layout:
         if isinstance(value.source, Part) and self.parts.cuts(value.source, atom.slot):
             factors = [Factor(axis, axis.length) for axis in axes]
             return self._spliced(value, value.source.with_factors(atom.slot, factors), atom.slot, axes)
+        change = Split(tuple(lengths))
+        if change.makes_matrix:  # where weights make it as one row, they make it as a matrix
+            changed = self.parts.changed(value.source, atom.slot, change)
+            if changed is not None:
+                source, count = changed
+                made = self.nodes.slots(source)[atom.slot : atom.slot + count]
+                return self._spliced(value, source, atom.slot, made)
         slots = self.nodes.slots(value.source)
         labels, fresh = range(len(slots)), range(len(slots), len(slots) + len(axes))
         result = (*labels[: atom.slot], *fresh, *labels[atom.slot + 1 :])

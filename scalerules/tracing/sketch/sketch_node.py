@@ -60,6 +60,11 @@ class Split:
     lengths: tuple[Length, ...]
 
     @property
+    def makes_matrix(self) -> bool:
+        """Whether two factors grow or more: what was one row is a matrix, and no row of heads."""
+        return sum(bool(length.scales) for length in self.lengths) > 1
+
+    @property
     def key(self) -> tuple[object, ...]:
         return ("split", *(probe(length) for length in self.lengths))
 

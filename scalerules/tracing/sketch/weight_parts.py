@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scalerules.sizes.arithmetic import is_one, plus
+from scalerules.sizes.arithmetic import is_one, over, plus, product
 
 from .axes import Axis
 from .nodes import Nodes
@@ -81,7 +81,9 @@ class WeightParts:
         before = node.labels[0]
         gone = [x for x in before if x not in node.result]
         new = [index for index, x in enumerate(node.result) if x not in before]
-        if len(gone) != 1 or new != list(range(new[0], new[0] + len(new))) or isinstance(change, Split):
+        if len(gone) != 1 or new != list(range(new[0], new[0] + len(new))):
+            return None
+        if isinstance(change, Split) and not change.makes_matrix:
             return None
         start, lengths = before.index(gone[0]), tuple(node.slots[index].length for index in new)
         base = self.changed(node.operands[0], start, Split(lengths), deep - 1)
@@ -141,9 +143,16 @@ def _changed_part(part: Part, slot: int, change: Change) -> Changed | None:
     i, j = part.where(slot)
     factor = part.factors[i][j]
     if isinstance(change, Split):
+        outer, *inner = [Factor(Axis(length), length) for length in change.lengths]
         if factor.start is not None:
-            return None
-        new = [Factor(Axis(length), length) for length in change.lengths]
+            if not change.makes_matrix:
+                return None
+            beside = product(each.whole for each in inner)
+            whole, start = over(factor.whole, beside), over(factor.start, beside)
+            if whole is None or start is None:
+                return None
+            outer = Factor(outer.axis, whole, start)
+        new = [outer, *inner]
     else:
         axis = None if is_one(change.length) else Axis(change.length)
         new = [Factor(axis, factor.whole, plus(factor.start, change.start) if factor.start else change.start)]

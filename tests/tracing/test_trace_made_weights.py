@@ -1,0 +1,55 @@
+"""Matrices that a network makes as one long row and shows as a matrix: fresh, as if they had been made as such."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import scalerules as sr
+
+WIDTH = {"width": (8, 12, 16)}
+HIDDEN = ("-1/2", "-1")
+
+
+class Made(nn.Module):
+    """A hidden layer, or two, whose matrices a linear layer makes of a code of 12 numbers."""
+
+    def __init__(self, width: int, form: str) -> None:
+        super().__init__()
+        self.n, self.form, count = width, form, 2 if form in ("chunks", "one view of two") else 1
+        self.first, self.last = nn.Linear(6, width, bias=False), nn.Linear(width, 3, bias=False)
+        self.made = nn.Linear(12, count * width * width, bias=form == "with a bias")
+        self.code, self.of_data = nn.Parameter(torch.randn(12)), nn.Linear(6, 12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, h = self.n, torch.relu(self.first(x))
+        if self.form == "of every example":
+            return self.last(torch.relu(torch.bmm(self.made(self.of_data(x)).view(-1, n, n), h[..., None])[..., 0]))
+        made = self.made(self.code)
+        match self.form:
+            case "chunks":
+                matrices = [each.view(n, n) for each in made.chunk(2)]
+            case "one view of two":
+                matrices = list(made.view(2, n, n).unbind(0))
+            case "reshape":
+                matrices = [made.reshape(n, n).mT]
+            case "unflatten":
+                matrices = [made.unflatten(-1, (n, n))]
+            case _:
+                matrices = [made.view(n, n)]
+        for matrix in matrices:
+            h = torch.relu(F.linear(h, matrix))
+        return self.last(h)
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["view", "reshape", "unflatten", "with a bias", "chunks", "one view of two", "of every example"],
+)
+def test_a_row_that_is_shown_as_a_matrix_is_fresh(form: str) -> None:
+    """As `einsum("bi,kij,k->bj")` of a weight of three axes is: read as a row it started at `width^-1`."""
+    solution = sr.derive(sr.trace(lambda width: Made(width, form), WIDTH, torch.ones(4, 6)), optimizer="adamw")
+    made = {name: rule for name, rule in solution.parameters.items() if name.startswith("made") and rule.init}
+    assert made and all((str(rule.init["width"]), str(rule.lr["width"])) == HIDDEN for rule in made.values())
