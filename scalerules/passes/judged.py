@@ -8,8 +8,7 @@ from dataclasses import replace
 from scalerules.ops.registry import law_of
 from scalerules.ops.site import Held, Site
 
-JOINING = ("add", "concat")
-"""Operations that put values together, each as large as it is."""
+from .maps import Maps
 
 
 def judged_sites(
@@ -24,7 +23,7 @@ def judged_sites(
     initial entries are a fixed factor that depends on a size; `fixed`: of those whose initial size is not open;
     `made`: keys of the sites that make weights.
     """
-    maps = _Maps(sites, gains, fixed, made)
+    maps = Maps(sites, gains, fixed, made)
     back = maps.on_the_way_back(outputs)
     return [
         replace(site, judged=False, carries=True) if site.key in back or maps.open(site) else site for site in sites
@@ -37,11 +36,20 @@ def behind_products(sites: Sequence[Site]) -> tuple[Site, ...]:
     A product is linear in each of its values: where one is smaller, the other may contribute more. Nor is it asked at a
     product whose own size no other operation sees, since the layers or norms that read it take that up.
     """
-    maps, behind = _Maps(sites), set[str]()
+    maps, behind = Maps(sites), set[str]()
     for site in sites:
         if maps.multiplied(site) or (behind.intersection(site.inputs) and maps.unseen(site)):
             behind.add(site.key)
     return tuple(replace(site, asked=False, carries=True) if site.key in behind else site for site in sites)
+
+
+def behind_layers(sites: Sequence[Site]) -> tuple[Site, ...]:
+    """The sites, of which values that only products and layers whose initial size is open read are asked behind these.
+
+    A layer is linear in what it reads: where that is smaller, the layer may be larger, and what else reads its matrix.
+    """
+    maps = Maps(sites)
+    return tuple(replace(site, asked=False, carries=True) if maps.layered(site) else site for site in sites)
 
 
 def opened_products(sites: Sequence[Site], parameters: Collection[str]) -> tuple[Site, ...]:
@@ -50,7 +58,7 @@ def opened_products(sites: Sequence[Site], parameters: Collection[str]) -> tuple
     A product is as large as it is whichever of its values is: one of fixed length beside one that grows, behind one
     factor, is made of larger values.
     """
-    maps, opened, makers = _Maps(sites), set[str](), set(parameters)
+    maps, opened, makers = Maps(sites), set[str](), set(parameters)
     for site in sites:
         if (opened.intersection(site.inputs) or makers.intersection(site.parameters)) and maps.multiplied(site):
             opened.add(site.key)
@@ -66,20 +74,13 @@ def idle_factors(
 
     `solved_for`: the names of the parameters whose initial size, or whose rate where they start at zero, is open.
     """
-    maps, found = _Maps(sites), dict[str, frozenset[str]]()
+    maps, found = Maps(sites), dict[str, frozenset[str]]()
     keys = {key for key, held in parameters.items() if held.name in solved_for}
     for site in sites:
         alone = maps.alone(site, keys) if site.node.free and site.op == "scale" else ()
         if alone:
             found[site.name] = frozenset(parameters[key].name for key in alone)
     return found
-
-
-def own_parameters(site: Site) -> list[str]:
-    """The keys of the parameters that the node itself reads, not those that a weight which it reads is made of."""
-    copy = site.key[len(site.name) :]
-    own = {f"@{name}{copy}" for name in site.node.parameters}
-    return [key for key in site.parameters if key in own]
 
 
 def picked_sites(sites: list[Site], outputs: Collection[str]) -> frozenset[str]:
@@ -90,215 +91,3 @@ def picked_sites(sites: list[Site], outputs: Collection[str]) -> frozenset[str]:
             found.update(key for key, labels in zip(site.inputs, site.labels, strict=False)
                          if labels[-1:] == site.result[-1:])  # fmt: skip
     return frozenset(found)
-
-
-class _Maps:
-    """What reads each site and each parameter."""
-
-    def __init__(
-        self, sites: Sequence[Site], gains: Collection[str] = (), fixed: Collection[str] = (),
-        made: Collection[str] = (),
-    ) -> None:  # fmt: skip
-        self.gains, self.fixed, self.made = gains, fixed, made
-        self.readers: dict[str, list[Site]] = {}
-        self.uses: dict[str, list[Site]] = {}
-        self.sites = {site.key: site for site in sites}
-        for site in sites:
-            for key in site.inputs:
-                self.readers.setdefault(key, []).append(site)
-            for key in site.parameters:
-                self.uses.setdefault(key, []).append(site)
-
-    def open(self, site: Site) -> bool:
-        """Whether a value is judged behind what reads it."""
-        if self._gauge(site) or self._as_norms_make_it(site):
-            return True
-        factors = self._factors(site)
-        if factors is None or self._made_up_for(site, factors) or all(self._gauge(factor) for factor, _ in factors):
-            return False
-        if not any(factor.node.free for factor, _ in factors) or self._tied(site):
-            return True
-        own = own_parameters(site)
-        return not own or not (any(joined for _, joined in factors) or not all(map(self._shared, own)))
-
-    def _as_norms_make_it(self, site: Site) -> bool:
-        """Whether only norms read a product with weights whose size a norm gives: no size of it can be asked for."""
-        if law_of(site.op).passes and len(site.inputs) == 1:
-            return self._as_norms_make_it(self.sites[site.inputs[0]])
-        weights, readers = [self.sites[key] for key in site.inputs if key in self.made], self._behind(site.key)
-        only = bool(readers) and all(law_of(reader.op).kind == "norm" for reader in readers)
-        return only and bool(weights) and not site.parameters and all(map(self._normed, weights))
-
-    def _normed(self, site: Site) -> bool:
-        """Whether a weight is what a norm gives, but for views and fixed factors."""
-        seen = self._multiple(site) or (self.sites[site.inputs[0]] if law_of(site.op).passes and site.inputs else None)
-        return law_of(site.op).kind == "norm" if seen is None or seen is site else self._normed(seen)
-
-    def _made_up_for(self, site: Site, factors: Sequence[tuple[Site, bool]]) -> bool:
-        """Whether a value of gains that start at one is read through factors by matrices alone.
-
-        Its initial size cannot take a factor up, theirs can: the factor is the matrix's, as it would be behind it.
-        """
-        readers = [reader for factor, _ in factors for reader in self._behind(factor.key)]
-        own = bool(site.parameters) and set(site.parameters) <= set(self.fixed)
-        return own and bool(readers) and all(self._opens(reader) for reader in readers)
-
-    def _opens(self, site: Site) -> bool:
-        """Whether a site multiplies one value with parameters of which the initial size of one is open.
-
-        That of one that is read elsewhere too is where the same factors stand in front of all its readings.
-        """
-        known = {key for key in site.parameters if key in self.fixed or len(set(map(self._before, self.uses[key]))) > 1}
-        return law_of(site.op).multilinear and len(site.inputs) == 1 and known != set(site.parameters)
-
-    def _before(self, site: Site) -> tuple[str, ...]:
-        """The fixed factors in front of a site, views and gains in between."""
-        source = self.sites[site.inputs[0]] if len(site.inputs) == 1 else None
-        scaled = source is not None and (source.op == "scale" or law_of(source.op).passes)
-        if source is None or not (scaled or self._of_gains(source, self.fixed)):
-            return ()
-        own = (str(source.node.factor),) if source.op == "scale" and not source.node.free else ()
-        return tuple(sorted((*own, *self._before(source))))
-
-    def _gauge(self, site: Site) -> bool:
-        """Whether only layers and products read a fixed factor of a value, or a value that a parameter of theirs makes.
-
-        The layer behind a fixed factor takes it up, so it is the value in front that is judged, unless that is a sum of
-        which the factor makes a mean; a matrix that is read twice in a row, views in between, has no factor to itself
-        in between. No parameter makes what a norm gives larger: products with other values have its factor too.
-        """
-        if law_of(site.op).passes:
-            return bool(site.inputs) and all(key in self.sites and self._gauge(self.sites[key]) for key in site.inputs)
-        if multiple := self._multiple(site):
-            return not any(map(self._bare_sum, site.inputs)) and self._taken_up(site, self._normed(multiple))
-        readers = self._behind(site.key)
-        return (
-            law_of(site.op).multilinear
-            and bool(readers)
-            and all(
-                law_of(reader.op).multilinear and set(site.parameters) & set(reader.parameters) for reader in readers
-            )
-        )
-
-    def _behind(self, key: str) -> list[Site]:
-        """What reads a value, itself or through views."""
-        readers = self.readers.get(key, ())
-        return [site for r in readers for site in (self._behind(r.key) if law_of(r.op).passes else [r])]
-
-    def _multiple(self, site: Site) -> Site | None:
-        """What a value is a fixed factor of, gains that start at one on it or not; None where it is no such factor."""
-        if (site.op == "scale" and not site.node.free) or self._gain(site):
-            source = self.sites[site.inputs[0]] if site.inputs else site
-            return (self._multiple(source) if site.inputs else None) or source
-        return self._multiple(self.sites[site.inputs[0]]) if self._of_gains(site, self.fixed) else None
-
-    def _taken_up(self, site: Site, products: bool) -> bool:
-        """Whether only layers, or products with other values too, read a value, gains that start at one in between."""
-        readers = self._behind(site.key)
-        return bool(readers) and all(
-            self._opens(reader)
-            or (products and law_of(reader.op).multilinear and len(reader.inputs) > 1)
-            or (products and self._of_gains(reader, self.fixed) and self._taken_up(reader, products))
-            for reader in readers
-        )
-
-    def _bare_sum(self, key: str) -> bool:
-        """Whether a value is a sum over a growing axis without a parameter of its own, that could make it smaller."""
-        site = self.sites.get(key)
-        if site is None or site.parameters:
-            return False
-        if law_of(site.op).passes:
-            return any(map(self._bare_sum, site.inputs))
-        return law_of(site.op).multilinear and any(set(labels) - set(site.result) for labels in site.labels)
-
-    def on_the_way_back(self, outputs: Collection[str]) -> set[str]:
-        """The sites behind which there are only linear maps, by weights read elsewhere too, and the outputs."""
-        back, straight = set[str](), set(outputs)
-        for site in reversed(list(self.sites.values())):
-            readers = self.readers.get(site.key, [])
-            if site.key in outputs or not readers or not all(self._returns(site, reader) for reader in readers):
-                continue
-            if all(reader.key in straight for reader in readers):
-                straight.add(site.key)
-                if any(reader.key in back or reader.parameters for reader in readers):
-                    back.add(site.key)
-        return back
-
-    def _returns(self, site: Site, reader: Site) -> bool:
-        """Whether what reads a value is linear in it, and takes its size as it is."""
-        law = law_of(reader.op)
-        linear = law.multilinear or law.passes or reader.op in JOINING
-        tied = all(map(self._shared, reader.parameters))
-        return linear and tied and not reader.node.free and reader.inputs.count(site.key) == 1
-
-    def _factors(self, site: Site, joined: bool = False) -> list[tuple[Site, bool]] | None:
-        """The multipliers through which a value is read, and whether a sum lies between; None where it is read else."""
-        found: list[tuple[Site, bool]] = []
-        for reader in self.readers.get(site.key, ()):
-            if reader.op == "scale" or self._gain(reader):
-                found.append((reader, joined))
-                continue
-            joins = reader.op in JOINING
-            behind = self._factors(reader, joined or joins) if joins or law_of(reader.op).passes else None
-            if not behind:
-                return None
-            found += behind
-        return found or None
-
-    def multiplied(self, site: Site) -> bool:
-        """Whether a value is read only in products with other values, views and sums in between.
-
-        A state is not: its next step reads it, too.
-        """
-        readers = self.readers.get(site.key, ()) if site.op != "recurrence" else ()
-        return bool(readers) and all(
-            law_of(reader.op).multilinear
-            and len(reader.inputs) > 1
-            and reader.inputs.count(site.key) == 1
-            or (law_of(reader.op).passes or reader.op in JOINING)
-            and self.multiplied(reader)
-            for reader in readers
-        )
-
-    def unseen(self, site: Site) -> bool:
-        """Whether only norms and layers whose initial size is open read a value: its own is a matter of gauge."""
-        readers = self._behind(site.key)
-        return bool(readers) and all(law_of(r.op).kind == "norm" or self._opens(r) for r in readers)
-
-    def alone(self, site: Site, solved_for: Collection[str]) -> frozenset[str]:
-        """The parameters of which a value is linear in one, whatever they are; none where a part of it has none.
-
-        A vector of weights alone (a learnt query) is a value itself, judged in front of the factor: it has none.
-        """
-        law, nothing = law_of(site.op), frozenset[str]()
-        own = frozenset(key for key in site.parameters if not self._shared(key) and key in solved_for)
-        if law.multilinear:
-            return own if site.inputs else nothing
-        if not law.passes and site.op not in ("scale", *JOINING):
-            return nothing
-        parts = [self._alone_for(key, solved_for) for key in site.inputs]
-        return own.union(*parts) if all(parts) and len(own) == len(site.parameters) else nothing
-
-    def _alone_for(self, key: str, solved_for: Collection[str]) -> frozenset[str]:
-        """The same of a value that nothing else reads."""
-        return self.alone(self.sites[key], solved_for) if len(self.readers[key]) == 1 else frozenset()
-
-    def _gain(self, site: Site) -> bool:
-        """Whether a site multiplies one value with gains that start at a fixed factor, and sums nothing."""
-        return self._of_gains(site, self.gains)
-
-    def _of_gains(self, site: Site, gains: Collection[str]) -> bool:
-        """Whether a site multiplies one value with such gains alone, and sums nothing."""
-        alone = law_of(site.op).multilinear and len(site.inputs) == 1 and set(site.parameters) <= set(gains)
-        return alone and set(site.labels[0]) <= set(site.result)
-
-    def _shared(self, parameter: str) -> bool:
-        """Whether a parameter is read more than once."""
-        return len(self.uses[parameter]) > 1
-
-    def _tied(self, site: Site) -> bool:
-        """Whether a parameter of the value, or of a sum that it is, is read elsewhere too."""
-        inputs = site.inputs if site.op in JOINING else ()
-        return any(map(self._shared, site.parameters)) or any(
-            key in self.sites and self._tied(self.sites[key]) for key in inputs
-        )

@@ -9,7 +9,7 @@ from functools import cached_property
 from scalerules.ops.site import Held, Site
 from scalerules.terms.pieces import axis_name
 
-from .judged import behind_products, opened_products
+from .judged import behind_layers, behind_products, opened_products
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ class Plan:
     def behind_products(self) -> Plan:
         """The plan in which values that only products with other values read contribute behind these."""
         return replace(self, sites=behind_products(self.sites))
+
+    @cached_property
+    def behind_layers(self) -> Plan:
+        """The plan in which values that only layers read contribute behind these."""
+        return replace(self, sites=behind_layers(self.sites))
 
     def opened(self, names: Collection[str]) -> Plan:
         """The plan in which values that only products read, and these parameters make, are judged behind them."""

@@ -35,8 +35,9 @@ class Problem:
     `nonlazy`: a contribution inside a repeated block has to reach size 0 itself, not only in the sum over depth, so
     that products of two changes in one block count too (CompleteP, Dey et al. 2025, arXiv 2505.01618). `lazy`: where a
     contribution cannot reach size 0, the largest stable rate is taken. `behind_products`: values that only products
-    with other values read are asked for contributions behind these. `opened`: parameters that make such values, which
-    may be larger than size 0 then. `memory`: what all runs for this graph and direction share.
+    with other values read are asked for contributions behind these; `behind_layers`: those that layers read, too.
+    `opened`: parameters that make such values, which may be larger than size 0 then. `memory`: what all runs for this
+    graph and direction share.
     """
 
     graph: Graph
@@ -49,6 +50,7 @@ class Problem:
     nonlazy: bool = False
     lazy: bool = False
     behind_products: bool = False
+    behind_layers: bool = False
     opened: frozenset[str] = frozenset()
     memory: Memory = field(default_factory=Memory, repr=False, compare=False)
 
@@ -62,7 +64,8 @@ class Problem:
         """The sites of the graph for this direction; every run of the calculus is over the same ones."""
         plan = start(self.graph, self.direction)
         plan = plan.opened(self.opened) if self.opened else plan
-        return plan.behind_products if self.behind_products else plan
+        plan = plan.behind_products if self.behind_products else plan
+        return plan.behind_layers if self.behind_layers else plan
 
     @property
     def normalised(self) -> bool:

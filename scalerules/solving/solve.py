@@ -28,8 +28,9 @@ def answer(problem: Problem) -> tuple[Problem, Solved]:
     """The solution, and the problem that it is of. Raises `Unsolvable`.
 
     Own contributions reach size 0 at every value where they can. Where they cannot, those to values that only products
-    with other values read (queries and keys at scores with a factor of their own) do so behind the product. And where
-    they do, but vanish behind the product, these values may be larger.
+    with other values read (queries and keys at scores with a factor of their own) do so behind the product; and where
+    that is not enough, those to values that only layers read behind the layers, which are larger then. And where they
+    do, but vanish behind the product, these values may be larger.
     """
     problem, solved = _answered(problem)
     opening = vanishing(problem, solved)
@@ -46,10 +47,10 @@ def _answered(problem: Problem) -> tuple[Problem, Solved]:
         return problem, solve(problem)
     except Unsolvable:
         behind = replace(problem, behind_products=True)
-        if behind.plan.sites == problem.plan.sites:
-            raise
-        with suppress(Unsolvable):
-            return behind, solve(behind)
+        for other in (behind, replace(behind, behind_layers=True)):
+            if other.plan.sites != problem.plan.sites:
+                with suppress(Unsolvable):
+                    return other, solve(other)
         raise
 
 
