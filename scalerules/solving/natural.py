@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 
-from scalerules.ops.elementwise import Elementwise
 from scalerules.ops.registry import law_of
 from scalerules.ops.site import Held, Site
 from scalerules.passes.plan import Plan, depth_allowance
 from scalerules.passes.point import Point
+from scalerules.passes.weights import degree_of
 from scalerules.sizes.vectors import Vector
 
 from .equations import Vectors
@@ -36,7 +37,8 @@ def natural_sizes(problem: Problem) -> Vectors:
     plan, scales = problem.plan, tuple(problem.direction)
     growths = Point(problem.graph, problem.direction, {}).constants(scales)
     zero = (Fraction(0),) * (1 + len(scales))
-    reached: set[str] = set()
+    degrees: dict[str, Fraction] = {}
+    """The power with which a factor in front of the free ones before a value is one behind it; a norm has none."""
     taken_up = _before_free_factors(plan)
     sums = {id(site.node) for site in plan.sites if site.op == "add" and site.node.op != "add"}
     """Products of values of which one is a sum, read term by term."""
@@ -68,9 +70,9 @@ def natural_sizes(problem: Problem) -> Vectors:
             sizes.update({("init", held.name): zero if held in alone else even(held) for held in parameters if alone})
         if id(site.node) in sums and len(site.node.inputs) > 1:
             sizes.update({("init", held.name): zero for held in alone if held.name not in site.node.parameters})
-        if site.node.free or (_passes_sizes(site) and any(key in reached for key in site.inputs)):
-            reached.add(site.key)
-            sizes.update({("init", held.name): even(held) for held in parameters if not site.node.free})
+        degrees[site.key] = _degree(site, degrees)
+        if degrees[site.key] == 1 and not site.node.free:
+            sizes.update({("init", held.name): even(held) for held in parameters})
     directions = [held for held in plan.parameters.values() if held.key in plan.unseen]
     return sizes | {("init", held.name): even(held) if held.matrix else zero for held in directions}
 
@@ -104,7 +106,11 @@ def _before_free_factors(plan: Plan) -> set[str]:
     return before
 
 
-def _passes_sizes(site: Site) -> bool:
-    """Whether a factor in front of an operation is one behind it."""
-    op = law_of(site.op)
-    return op.linear or op.multilinear or (type(op.laws) is Elementwise and op.laws.shape.degree == 1)
+def _degree(site: Site, degrees: Mapping[str, Fraction]) -> Fraction:
+    """The power of free factors in a value, from those in what it reads: 0 behind a norm, however it is written."""
+    if site.node.free:
+        return Fraction(1)
+    own, before = degree_of(site.op), [degrees[key] for key in site.inputs]
+    if own is None or not before:
+        return Fraction(0)
+    return sum(before, Fraction(0)) if law_of(site.op).multilinear else own * max(before)

@@ -1,0 +1,95 @@
+"""Sizes that only a gauge decides are no equations: rules that exist are found, whichever value they are small at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import scalerules as sr
+
+BASE: dict[str, Any] = {"scales": {"width": "1"}, "sizes": {"width": 64}}
+
+
+def node(op: str, *inputs: str, parameters: str = "", **fields: object) -> dict[str, object]:
+    """A node as a document has it."""
+    return {"op": op, "inputs": list(inputs), "parameters": parameters.split(), **fields}
+
+
+def read_twice() -> sr.Graph:
+    """`W2` reads a hidden value and, transposed, hands on what it made of it: larger, it has to read less."""
+    rows = {name: {"axes": ["neck", "n"]} for name in ("W1", "W2", "W3.entries")}
+    return sr.Graph.model_validate(BASE | {
+        "name": "read_twice", "axes": {"batch": 16, "in": 8, "n": "width", "neck": 8, "out": 4}, "outputs": ["last"],
+        "parameters": rows | {
+            "first": {"axes": ["n", "in"]}, "W4": {"axes": ["n", "neck"]}, "last": {"axes": ["out", "n"]},
+        },
+        "nodes": {
+            "x": {"op": "input", "axes": ["batch", "in"]},
+            "first": node("einsum", "x", parameters="first", equation="b i, n i -> b n"),
+            "W1": node("einsum", "first", parameters="W1", equation="b n, k n -> b k"),
+            "W2": node("einsum", "first", parameters="W2", equation="b n, k n -> b k"),
+            "bent": node("relu", "W2"),
+            "gated": node("einsum", "W1", "bent", equation="b k, b k -> b k"),
+            "again": node("einsum", "gated", parameters="W2", equation="b k, k n -> b n"),
+            "rows": node("rms_norm", parameters="W3.entries", axis="n"),
+            "small": node("scale", "rows", factor="n^(-1/2)"),
+            "W3": node("einsum", "again", "small", equation="b n, k n -> b k"),
+            "silu": node("silu", "W3"),
+            "W4": node("einsum", "silu", parameters="W4", equation="b k, n k -> b n"),
+            "norm": node("rms_norm", "W4", axis="n"),
+            "last": node("einsum", "norm", parameters="last", equation="b n, o n -> b o"),
+        },
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
+def test_a_value_that_only_layers_read_may_be_small(optimizer: str) -> None:
+    """Held at size 0, it left `W2` too small for what reads it again: a clash, where a rule learns."""
+    solution = sr.derive(read_twice(), optimizer=optimizer)
+    assert str(solution["first"].init["width"]) == "-1/2" and str(solution["last"].init["width"]) == "-1"
+    assert not [warning for warning in solution.warnings if "size 0" in str(warning)]
+    solution.check()
+
+
+def tied(norm: str) -> sr.Graph:
+    """A table behind a fixed factor, a branch with a free one, a norm, the table again."""
+    written = {
+        "square": node("square", "summed"), "mean": node("mean", "square", axis="n"), "root": node("rsqrt", "mean"),
+        "norm": node("einsum", "summed", "root", equation="b t i, b t -> b t i"),
+    }  # fmt: skip
+    absolute = written | {
+        "square": node("abs", "summed"), "root": node("reciprocal", "mean"),
+    }  # fmt: skip
+    norms = {"one node": {"norm": node("rms_norm", "summed", axis="n")}, "written out": written, "by sizes": absolute}
+    return sr.Graph.model_validate(BASE | {
+        "name": "tied", "axes": {"batch": 4, "time": 4, "vocab": 16, "n": "width", "neck": 8}, "outputs": ["logits"],
+        "loss": "cross_entropy",
+        "parameters": {
+            "first": {"axes": ["vocab", "n"]}, "W1": {"axes": ["neck", "n"]}, "W2": {"axes": ["n", "neck"]},
+        },
+        "nodes": {
+            "x": {"op": "input", "axes": ["batch", "time", "vocab"], "kind": "tokens"},
+            "embedding": node("einsum", "x", parameters="first", equation="b t v, v n -> b t n"),
+            "scaled": node("scale", "embedding", factor="6*n^(-1/2)"),
+            "W1": node("einsum", "scaled", parameters="W1", equation="b t i, o i -> b t o"),
+            "gelu": node("gelu", "W1"),
+            "W2": node("einsum", "gelu", parameters="W2", equation="b t i, o i -> b t o"),
+            "branch": node("scale", "W2", free=True),
+            "summed": node("residual", "scaled", "branch"),
+            **norms[norm],
+            "read": node("einsum", "norm", parameters="first", equation="b t n, v n -> b t v"),
+            "logits": node("scale", "read", factor="1/n", free=True),
+        },
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
+@pytest.mark.parametrize("norm", ["written out", "by sizes"])
+def test_a_free_factor_has_no_power_behind_a_norm_however_it_is_written(norm: str, optimizer: str) -> None:
+    """A branch's factor was followed through the product that a written norm ends in: a table was held at size 0."""
+    one, other = (sr.derive(tied(each), optimizer=optimizer) for each in ("one node", norm))
+    assert {name: (rule.init, rule.lr) for name, rule in one.parameters.items()} == {
+        name: (rule.init, rule.lr) for name, rule in other.parameters.items()
+    }
+    assert str(other["first"].init["width"]) == "1/2" and one.multipliers == other.multipliers
