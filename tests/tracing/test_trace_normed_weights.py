@@ -251,3 +251,22 @@ def test_a_weight_at_the_scale_of_its_mean_absolute_value(how: str) -> None:
     solution = derived(lambda width: WrittenOut(width, how))
     assert size(solution, "b.V") == ("-1/2", "-1")
     assert size(solution, "c.weight" if how == "mean" else "c.V") == ("-1", "-1")
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2, None])
+def test_a_weight_norm_along_any_axis_is_a_gauge(dim: int | None) -> None:
+    """One length for each row, column, place of the kernel, or for all: what is normed moves as a hidden matrix does."""
+
+    class Kernels(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.a, self.c = nn.Conv1d(8, width, 1), nn.Conv1d(width, 3, 1)
+            self.b = weight_norm(nn.Conv1d(width, width, 3, padding=1, bias=False), dim=dim)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.c(F.relu(self.b(F.relu(self.a(x)))))
+
+    solution = sr.derive(sr.trace(Kernels, WIDTH, torch.ones(2, 8, 5)), optimizer="adamw")
+    length = ("0", "0") if dim in (0, 1) else ("1/2", "1/2")
+    assert size(solution, "b.parametrizations.weight.original1") == ("-1/2", "-1")
+    assert size(solution, "b.parametrizations.weight.original0") == length

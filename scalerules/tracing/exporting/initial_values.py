@@ -201,14 +201,15 @@ def _initial(weight: Weight, copies: list[Values], others: Mapping[str, tuple[fl
 
 
 def _lengths_of(name: str, values: Values) -> str:
-    """The first matrix of whose rows or columns a weight holds the lengths, as a weight norm does; "" without one."""
+    """The first matrix of whose rows (along any axis) or whole a weight holds the lengths, as a weight norm does."""
     lengths = np.squeeze(values[name])
-    if lengths.ndim != 1 or np.any(lengths <= 0):
+    if lengths.ndim > 1 or np.any(lengths <= 0):
         return ""
     for other, matrix in values.items():
-        for axis in (axis for axis, length in enumerate(matrix.shape) if matrix.ndim > 1 and length == lengths.size):
-            if np.allclose(lengths, np.linalg.norm(np.moveaxis(matrix, axis, 0).reshape(lengths.size, -1), axis=1)):
-                return other
+        axes = [axis for axis, length in enumerate(matrix.shape) if length == lengths.size] if lengths.ndim else [0]
+        rows = [np.moveaxis(matrix, axis, 0).reshape(lengths.size, -1) for axis in axes if matrix.ndim > 1]
+        if any(np.allclose(lengths, np.linalg.norm(each, axis=1)) for each in rows):
+            return other
     return ""
 
 

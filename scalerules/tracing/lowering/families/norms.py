@@ -293,16 +293,16 @@ def batch_norm(lowering: Lowering, call: Call) -> Result:
 
 @lowers("_weight_norm_interface", "_weight_norm")
 def weight_norm(lowering: Lowering, call: Call) -> Result:
-    """A direction times a length: `g * v / |v|`."""
+    """A direction times a length: `g * v / |v|`, of every slice along `dim`, or, where that is -1, of the whole."""
     v, g = lowering.value(call, 0), lowering.value(call, 1)
-    dim = lowering.dim(lowering.arg(call, 2, "dim", 0), len(v.dims))
+    dim = number(lowering.arg(call, 2, "dim", 0))
     letters = [str(i) for i in range(len(v.dims))]
     others = [d for d in range(len(v.dims)) if d != dim]
     growing = [d for d in others if v.length(d).scales]
     direction = lowering.sketch.along("rms_norm", v, (growing or others)[-1], "direction")
     inverse = power(product(v.length(d) for d in others), Fraction(-1, 2))
     direction = lowering.sketch.scale(direction, inverse, "unit") if inverse is not None else direction
-    result = lowering.sketch.combine("einsum", [(direction, letters), (g, letters)], letters, "weight")
+    result = lowering.sketch.combine("einsum", [(direction, letters), (g, letters[: len(g.dims)])], letters, "weight")
     return (result, *(Constant(shape) for shape in call.shapes[1:])) if len(call.shapes) > 1 else result
 
 
