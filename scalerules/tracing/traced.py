@@ -129,6 +129,7 @@ def graph_of(
     With what makes the module and its inputs, `verify` measures the module itself.
     """
     from scalerules.tracing.exporting.short_inputs import brief
+    from scalerules.tracing.writing.beside_losses import growing_sums
     from scalerules.tracing.writing.free_factors import free_factors, freed
     from scalerules.tracing.writing.places import lines_of, live
     from scalerules.tracing.writing.write import Writer
@@ -153,6 +154,7 @@ def graph_of(
     graph._record = record  # pyright: ignore[reportPrivateUsage]
     left = _penalties(record, lowering)
     said += [f"output {k} is a number of weights alone, a penalty: it is left out, as weight decay is" for k in left]
+    said += growing_sums(lowering.sketch.nodes, [lowering.get(output.ref) for output in record.outputs])
     graph._notes = [*record.notes, *lowering.notes, *said]  # pyright: ignore[reportPrivateUsage]
     return graph
 
