@@ -30,7 +30,7 @@ READOUTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "a sum of products": lambda x, table: (x[..., None, :] * table).sum(-1),
     "in two halves": lambda x, table: torch.cat([torch.einsum("bsd,vd->bsv", x, c) for c in table.chunk(2)], -1),
     "a part of the words": lambda x, table: torch.einsum("bsd,vd->bsv", x, table[:10]),
-    "tensordot": lambda x, table: torch.tensordot(x, table, dims=([2], [1])),
+    "tensordot": lambda x, table: torch.tensordot(x, table.mT, dims=1),
 }
 
 

@@ -254,7 +254,7 @@ def test_a_weight_at_the_scale_of_its_mean_absolute_value(how: str) -> None:
 
 
 @pytest.mark.parametrize("dim", [0, 1, 2, None])
-def test_a_weight_norm_along_any_axis_is_a_gauge(dim: int | None) -> None:
+def test_a_weight_norm_along_any_axis_is_a_gauge(dim: Any) -> None:
     """One length for each row, column, place of the kernel, or for all: what is normed moves as a hidden matrix does."""
 
     class Kernels(nn.Module):
