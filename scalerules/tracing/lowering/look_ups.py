@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from scalerules.sizes.arithmetic import ONE
 from scalerules.sizes.lengths import Length
-from scalerules.tracing.record import Call, Input, Record, Shape
+from scalerules.tracing.record import Call, Input, Shape
 from scalerules.tracing.sketch.values import SUIT, Constant, Value
 
-from .state import Lowering
+from .buffers import DISCRETE
+from .state import Lowering, operation
 
 
 def looked_up(lowering: Lowering, table: Value, dim: int, shape: Shape) -> Value:
@@ -30,7 +31,7 @@ def chosen_rows(
     `weights`: the letters of the weights of the product.
     """
     summed = [letter for letter in letters if letter not in result and any(letter in each for each in weights)]
-    if constant.number is not None or len(summed) != 1 or not of_data(lowering.record, constant):
+    if constant.number is not None or len(summed) != 1 or not of_data(lowering, constant):
         return None
     order = [*(letter for letter in letters if letter != summed[0]), *summed]
     lengths = dict(zip(letters, constant.shape, strict=True))
@@ -39,19 +40,20 @@ def chosen_rows(
     return _tokens(lowering, [lengths[letter] for letter in order]), order
 
 
-def of_data(record: Record, constant: Constant) -> bool:
-    """Whether a constant depends on an input: it differs from example to example."""
+def of_data(lowering: Lowering, constant: Constant) -> bool:
+    """Whether a constant depends on whole numbers that are an input or that values decide: each example has its own."""
     stack, seen = [constant.ref], set[str]()
     while stack:
         name = stack.pop()
-        if name in seen:
-            continue
+        entry = lowering.record.by_name.get(name) if name not in seen else None
         seen.add(name)
-        entry = record.by_name.get(name)
-        if isinstance(entry, Input):
+        if isinstance(entry, Input) and entry.dtype.startswith(DISCRETE):
             return True
-        if isinstance(entry, Call):
-            stack += [ref.name for ref in entry.reads()]
+        if isinstance(entry, Call) and not operation(entry.target).endswith("_like"):
+            read = [ref.name for ref in entry.reads()]
+            if any(isinstance(lowering.results.get(each), Value) for each in read):
+                return not operation(entry.target).startswith("new_")  # of these only the shape is read
+            stack += read
     return False
 
 

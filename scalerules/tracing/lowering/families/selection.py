@@ -61,7 +61,7 @@ def index(lowering: Lowering, call: Call) -> Result:
 def _picked(lowering: Lowering, value: Value, picked: Sequence[int], indices: Sequence[object], shape: Shape) -> Value:
     """Entries by indices along some dimensions: of a weight a look-up, where data give them along one."""
     chosen = indices[0] if len(indices) == 1 and value.is_weight else None
-    if isinstance(chosen, Constant) and of_data(lowering.record, chosen):
+    if isinstance(chosen, Constant) and of_data(lowering, chosen):
         return looked_up(lowering, value, picked[0], chosen.shape)
     return moved_or_dropped(lowering, value, picked, shape)
 
