@@ -48,8 +48,12 @@ def behind_layers(sites: Sequence[Site]) -> tuple[Site, ...]:
 
     A layer is linear in what it reads: where that is smaller, the layer may be larger, and what else reads its matrix.
     """
-    maps = Maps(sites)
-    return tuple(replace(site, asked=False, carries=True) if maps.layered(site) else site for site in sites)
+    maps, found, carrying = Maps(sites), list[Site](), set[str]()
+    for site in sites:
+        asked = site.asked and (site.parameters or carrying.intersection(site.inputs))
+        found.append(replace(site, asked=False, carries=True) if asked and maps.layered(site) else site)
+        carrying.update([site.key] if found[-1].carries else [])
+    return tuple(found)
 
 
 def opened_products(sites: Sequence[Site], parameters: Collection[str]) -> tuple[Site, ...]:

@@ -192,8 +192,8 @@ class Maps:
         return bool(readers) and all(law_of(r.op).kind == "norm" or self._opens(r) for r in readers)
 
     def layered(self, site: Site) -> bool:
-        """Whether only layers whose initial size is open, and products with other values, read a value."""
-        readers = self._behind(site.key)
+        """Whether only layers whose initial size is open, and products with other values, read a value, no state."""
+        readers = self._behind(site.key) if site.op != "recurrence" else ()
         return bool(readers) and all(
             self._opens(r) or (law_of(r.op).multilinear and len(r.inputs) > 1 and r.inputs.count(site.key) == 1)
             for r in readers

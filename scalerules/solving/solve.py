@@ -46,11 +46,12 @@ def _answered(problem: Problem) -> tuple[Problem, Solved]:
     try:
         return problem, solve(problem)
     except Unsolvable:
-        behind = replace(problem, behind_products=True)
+        before, behind = problem, replace(problem, behind_products=True)
         for other in (behind, replace(behind, behind_layers=True)):
-            if other.plan.sites != problem.plan.sites:
+            if other.plan.sites != before.plan.sites:
                 with suppress(Unsolvable):
                     return other, solve(other)
+            before = other
         raise
 
 
