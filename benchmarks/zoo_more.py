@@ -343,6 +343,6 @@ MORE: dict[str, Entry] = {
                   WIDTH),
     "unet2d_condition": Entry(conditional_unet, conditioned, {"width": (16, 24, 32)}, "diffusers"),
     "sd3": Entry(sd3, sd3_inputs, DEEP, "diffusers"),
-    "flux": Entry(flux, flux_inputs, DEEP, "diffusers"),
+    "flux": Entry(flux, flux_inputs, {"width": (32, 64, 96), "depth": (2, 3, 4)}, "diffusers"),
     "autoencoder_kl": Entry(autoencoder, lambda **_: noisy()["sample"], {"width": (16, 24, 32)}, "diffusers"),
 }  # fmt: skip

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from zoo import DEEP, HEADS, VOCABULARY, WIDTH, Entry, decoder, tokens
+from zoo import HEADS, VOCABULARY, WIDTH, Entry, decoder, tokens
 from zoo_libraries import FINE, W, made, pictures, times
 
 FOUR = {"width": (32, 64, 128)}
@@ -242,7 +242,7 @@ OTHERS: dict[str, Entry] = {
     "set_transformer": Entry(SetTransformer, normal(2, 7, 3), WIDTH, "plain"),
     "pointer_network": Entry(PointerNetwork, normal(2, 5, 2), WIDTH, "plain"),
     "slot_attention": Entry(SlotAttention, normal(2, 9, 12), WIDTH, "plain"),
-    "diffllama": Entry(decoder("DiffLlamaConfig", "DiffLlamaForCausalLM"), tokens, DEEP),
+    "diffllama": Entry(decoder("DiffLlamaConfig", "DiffLlamaForCausalLM"), tokens, WIDTH),
     "gemma3n": Entry(gemma3n, tokens, WIDTH),
     "timm_cait_xxs24": Entry(made("timm.models.cait", "Cait", img_size=224, embed_dim=W, depth=24,
                                   num_heads=lambda w: w // 48, init_values=1e-5), pictures(224),

@@ -403,3 +403,50 @@ def test_heads_put_along_the_batch_are_one_view(how: str) -> None:
     found = {name: (str(rule.init), str(rule.lr)) for name, rule in solution.parameters.items()}
     assert found["q.weight"] == found["k.weight"] == ("width^(-1/2)", "width^-1")
     assert sr.verify(graph, solution, sizes=[16, 32, 64], progress=False).verdict is not False
+
+
+class InputsPerLayer(nn.Module):
+    """What every layer reads is made at once, normalised, and taken apart behind the norm (Gemma-3n)."""
+
+    def __init__(self, width: int, layers: int = 2) -> None:
+        super().__init__()
+        self.shape = (layers, width // 2)
+        self.first, self.made, self.out = (
+            nn.Linear(5, width),
+            nn.Linear(width, layers * width // 2),
+            nn.Linear(width, 3),
+        )
+        self.norm = nn.RMSNorm(width // 2)
+        self.gates = nn.ModuleList(nn.Linear(width, width // 2) for _ in range(layers))
+        self.backs = nn.ModuleList(nn.Linear(width // 2, width) for _ in range(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x)
+        made = self.norm(self.made(h).unflatten(-1, self.shape))
+        for k, (gate, back) in enumerate(zip(self.gates, self.backs, strict=True)):
+            h = h + back(torch.tanh(gate(h)) * made[..., k, :])
+        return self.out(h)
+
+
+def test_a_part_behind_a_norm_is_normalised_along_its_own_axis() -> None:
+    """The norm of the part had named the axis of the whole: `has no axis 'gates'`."""
+    solution = rules(InputsPerLayer, rows(4, 5))
+    found = {name: (str(rule.init), str(rule.lr)) for name, rule in solution.parameters.items()}
+    made = [found[f"made.weight[{part}, :]"] for part in ("0:1/2*width", "1/2*width:width")]
+    assert made == [found["gates.0.weight"], found["backs.1.weight"]] == [("width^(-1/2)", "width^-1")] * 2
+
+
+class Even(nn.Linear):
+    """A layer that asks for an even number of heads, as rotary embeddings do."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.out_features // 8 % 2:  # written out: pytest would give an assert a message
+            raise AssertionError
+        return super().forward(input)
+
+
+def test_an_assert_without_a_message_is_quoted() -> None:
+    """It had been told as `AssertionError: AssertionError`, with advice about operations outside of torch."""
+    said = "AssertionError: raise AssertionError .*give scales whose values it accepts"
+    with pytest.raises(sr.ScaleRulesError, match=said):
+        sr.trace(lambda width: Even(5, width), WIDTH, rows(4, 5))

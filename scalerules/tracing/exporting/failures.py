@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import re
 
 from scalerules.errors import ScaleRulesError
@@ -17,7 +18,9 @@ def cannot_trace(sizes: Sizes, failures: list[tuple[str, Exception]]) -> ScaleRu
     real = [e for built, e in failures if built in ("real", "values")] or [e for _, e in failures]
     error = next((e for e in real if e not in building), real[-1])
     first = re.sub(r"\s+", " ", str(error).strip().split("\n\n")[0])[:300] or type(error).__name__
-    place = _place(error)
+    place, line = _place(error)
+    if isinstance(error, AssertionError) and not str(error):
+        first = line
     if error in building:
         return ScaleRulesError(
             f"the module could not be built at {there}: {type(error).__name__}: {first}",
@@ -41,6 +44,8 @@ def by_data(error: Exception) -> bool:
 
 def _advice(error: Exception) -> str:
     text = f"{type(error).__name__}: {error}"
+    if isinstance(error, AssertionError):
+        return "the module asks for that itself: give scales whose values it accepts"
     if by_data(error):
         return "its control flow depends on the values of a tensor; pass an option that avoids it, or wrap that part"
     if re.search(r"pytree|Cache|flatten", text):
@@ -52,12 +57,13 @@ def _advice(error: Exception) -> str:
     return "check that the module runs on these inputs; an operation made outside of torch has to be a torch.library op"
 
 
-def _place(error: BaseException) -> str | None:
-    """The line of the user's program, not of torch, in which it was raised."""
-    place, traceback = None, error.__traceback__
+def _place(error: BaseException) -> tuple[str | None, str]:
+    """Where in the user's program, not in torch, it was raised, and what stands in that line."""
+    place, line, traceback = None, "", error.__traceback__
     while traceback is not None:
         code = traceback.tb_frame.f_code
         if is_users(code.co_filename):
             place = f"{short_path(code.co_filename)}:{traceback.tb_lineno}"
+            line = linecache.getline(code.co_filename, traceback.tb_lineno).strip()
         traceback = traceback.tb_next
-    return place
+    return place, line

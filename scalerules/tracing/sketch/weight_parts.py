@@ -119,7 +119,9 @@ class WeightParts:
         if rows is None:
             made = list(self.nodes.slots(operands[0]))
             if along is not None and node.along is not None:
-                made[along] = node.slots[node.along]
+                before = self.nodes.slots(node.operands[0])[node.along]
+                if before.whole is not node.slots[node.along].whole:  # a norm has the axis of what it reads
+                    made[along] = node.slots[node.along]
             slots = tuple(made)
             result = tuple(range(len(slots)))
         else:
