@@ -95,18 +95,26 @@ def test_a_table_of_two_factors_that_is_read_again() -> None:
     assert rules["e.weight"] == rules["project.weight"] == ("0", "0") and factors == ["-1"]
 
 
-def test_what_is_added_to_a_function_is_not_lost_beside_it() -> None:
-    """A tied autoencoder with a residual: no function reads `W x` itself, but it is a term of a sum with one."""
+class Around(nn.Module):
+    """A tied autoencoder around a layer."""
 
-    class Residual(nn.Module):
-        def __init__(self, width: int) -> None:
-            super().__init__()
-            self.w, self.u = nn.Parameter(torch.randn(width, 6)), nn.Linear(width, width, bias=False)
+    def __init__(self, width: int, residual: bool) -> None:
+        super().__init__()
+        self.w, self.u = nn.Parameter(torch.randn(width, 6)), nn.Linear(width, width, bias=False)
+        self.residual = residual
 
-        def forward(self, x: Tensor) -> Tensor:
-            h = F.linear(x, self.w)
-            return (h + torch.relu(self.u(h))) @ self.w
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.linear(x, self.w)
+        return (h + torch.relu(self.u(h)) if self.residual else self.u(torch.relu(h))) @ self.w
 
-    solution = sr.derive(sr.trace(Residual, WIDTH, torch.ones(4, 6)), optimizer="adamw")
-    assert solution["w"].init["width"] == 0 and solution["u.weight"].init["width"] * 2 == -1
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_a_tied_autoencoder_around_a_layer_gets_its_factor(residual: bool) -> None:
+    """Around a residual no function reads `W x` itself, but it is a term of a sum with one: it was lost beside that.
+
+    Around a plain layer that one was made smaller, by half of what is needed: `W` moved `W x` by `width^(-1/2)`.
+    """
+    solution = sr.derive(sr.trace(lambda width: Around(width, residual), WIDTH, torch.ones(4, 6)), optimizer="adamw")
+    found = {name: (str(solution[name].init["width"]), str(solution[name].lr["width"])) for name in ("w", "u.weight")}
+    assert found == {"w": ("0", "0"), "u.weight": ("-1/2", "-1")}
     assert [str(factor["width"]) for factor in solution.multipliers.values()] == ["-1"]

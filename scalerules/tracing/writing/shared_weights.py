@@ -29,7 +29,7 @@ def uneven_readings(
     """The names of the products with data that sum more of a weight than another product with data does.
 
     The other one has to be of order one: what only further products read, as a derivative on its way back is, need not.
-    And what is multiplied cannot be smaller: no other layer stands in front of the product that could make it so. A
+    And what is multiplied cannot be smaller: no other weights stand in front of the product that could make it so. A
     look-up is one of these products, and sums nothing, for it chooses: its rows are values, whatever reads them.
     `readers`: the names of the nodes that read each value; `weighed`: those of the nodes that no data reach.
     """
@@ -122,10 +122,16 @@ def _held(source: Source, nodes: Mapping[str, SketchNode]) -> bool:
 
 
 def _made_smaller(node: SketchNode, nodes: Mapping[str, SketchNode], held: Collection[str]) -> bool:
-    """Whether a layer in front, but those of `held`, is read through products alone: its initial size is open."""
-    for source in node.operands:
+    """Whether weights in front, but those of `held`, that sum nothing that grows are read through products alone.
+
+    Their initial size is open. That of a layer is not: half of what the factor is would be the layer's, and what
+    is read twice would start as large and move too little for the other reading.
+    """
+    rows = node.labels or ((),) * len(node.operands)
+    for source, row in zip(node.operands, rows, strict=True):
         if isinstance(source, Part):
-            if source.weight.name not in held:
+            summed = [axis for label, axis in zip(row, source.slots, strict=False) if label not in node.result]
+            if source.weight.name not in held and not any(axis.length.scales for axis in summed):
                 return True
         elif (law_of(nodes[source].op).multilinear or nodes[source].op in PASSING) and _made_smaller(
             nodes[source], nodes, held
