@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -46,6 +48,58 @@ def test_a_program_is_what_torch_makes_of_it(model: nn.Module):
     assert first == second == plain
     assert any("aten.scaled_dot_product_attention" in line for line in plain)
     assert (dict(ATTENTION.py_kernels), set(rules)) == before
+
+
+def exp_beside(x: torch.Tensor) -> torch.Tensor:
+    x.exp()
+    return x + 1
+
+
+class Computed(nn.Module):
+    """Functions and modules, one after the other."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__()
+        self.parts, self.held = parts, nn.ModuleList(part for part in parts if isinstance(part, nn.Module))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for part in self.parts:
+            x = part(x)
+        return x
+
+
+MODULES: dict[str, tuple[bool, Any]] = {
+    "perceptron": (True, lambda: nn.Sequential(nn.Linear(6, 6), nn.SiLU(), nn.LayerNorm(6), nn.Linear(6, 2))),
+    "attention": (True, lambda: Computed(lambda x: torch.nn.functional.scaled_dot_product_attention(x, x, x))),
+    "largest": (True, lambda: Computed(lambda x: torch.mul(*torch.topk(x, 2)))),
+    "no gradient": (True, lambda: Computed(torch.no_grad()(lambda x: x.detach() * x))),
+    "random": (True, lambda: Computed(lambda x: x + torch.randn_like(x) + torch.bernoulli(x.sigmoid()))),
+    "a view of composites": (False, lambda: Computed(lambda x: x.mT.flatten(1))),
+    "in place": (False, lambda: nn.Sequential(nn.Linear(6, 6), nn.ReLU(inplace=True))),
+    "statistics": (False, lambda: nn.BatchNorm1d(3)),
+    "not read": (False, lambda: Computed(exp_beside)),
+    "one of two": (False, lambda: Computed(lambda x: x.max(-1)[0])),
+    "a table of bounded rows": (False, lambda: Computed(lambda x: x.long(), nn.Embedding(4, 3, max_norm=1.0))),
+    "recurrence": (False, lambda: Computed(nn.LSTM(6, 6), lambda found: found[0])),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", MODULES)
+def test_a_program_of_which_all_stays_is_taken_as_it_is(name: str):
+    """And only such a one: what torch makes of it has the same calls, names, arguments and lines of the user's code."""
+    stays, make = MODULES[name]
+    with torch.no_grad():
+        program = exported(make())
+        plain = program.run_decompositions({})
+        found = functional(program)
+    assert (found is program) is stays
+    assert told(found) == told(plain)
+    found_lines, plain_lines = (
+        [str(node.meta.get("stack_trace")) for node in each.graph.nodes] for each in (found, plain)
+    )
+    assert found_lines == plain_lines
+    assert str(found.graph_signature) == str(plain.graph_signature)
 
 
 def test_an_operator_that_is_registered_later_stays_whole_too():

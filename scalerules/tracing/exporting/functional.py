@@ -11,9 +11,10 @@ again once operators have been registered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Collection, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from operator import getitem
 from typing import Any
 
 import torch
@@ -25,9 +26,31 @@ COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 
 def functional(program: Any) -> Any:
-    """The program without in-place operations and views of parts; composite operators stay whole."""
-    with _prepared() if all(hasattr(exported_program, name) for name in PREPARING) else nullcontext():
+    """The program without in-place operations and views of parts; composite operators stay whole.
+
+    A program of which every call would stay as it is is taken as it is: going through it anew is half of a trace.
+    """
+    if not all(hasattr(exported_program, name) for name in PREPARING):
         return program.run_decompositions({})
+    with _prepared():
+        whole = vars(exported_program)[PREPARING[0]]()
+        return program if all(_stays(node, whole) for node in program.graph.nodes) else program.run_decompositions({})
+
+
+def _stays(node: Any, whole: Collection[Any]) -> bool:
+    """Whether the functional form of a program has this very node: it writes nothing, is read, and is of one piece.
+
+    `whole`: the composite operators that are left whole; of views there are none.
+    """
+    if node.op in ("placeholder", "output"):
+        return True
+    target, schema = node.target, getattr(node.target, "_schema", None)
+    if not node.users or (schema is None and target is not getitem):
+        return False
+    if schema is None or target in whole:
+        return True
+    composite = torch._C._dispatch_has_kernel_for_dispatch_key(target.name(), "CompositeImplicitAutograd")
+    return not (schema.is_mutable or composite)
 
 
 @contextmanager
