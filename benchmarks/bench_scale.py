@@ -1,6 +1,6 @@
 """How `derive` and `trace` grow: with operations written out, with folded depth, with the number of scales.
 
-    python -m benchmarks.bench_scale [--most 132]
+    python -m benchmarks.bench_scale [--most 10000]
 
 Every row runs in a process of its own: seconds of CPU, and the memory that it takes beyond the imports.
 """
@@ -19,9 +19,18 @@ from pathlib import Path
 import scalerules as sr
 from scalerules.architecture.builder import Builder
 
-LENGTHS = (4, 16, 64, 256, 1024)
+OPERATIONS = (10, 100, 300, 1000, 2000, 10000)
 DEPTHS = (2, 32, 1000)
 SCALES = ("width", "depth", "heads", "state")
+
+
+def chain(operations: int) -> sr.Graph:
+    """A perceptron of so many operations, half of them functions, each layer written out."""
+    g = Builder("chain", axes={"batch": 4, "in": 3, "n": "width", "out": 2})
+    x = g.input("x", "batch in")
+    for layer in range(operations // 2):
+        x = g.relu(g.dense(f"W{layer}", x, "n n" if layer else "n in", "b"), name=f"a{layer}")
+    return g.build(g.dense("output", x, "out n", "b"))
 
 
 def folded(depth: int) -> sr.Graph:
@@ -51,12 +60,12 @@ def traced(layers: int) -> None:
 
 
 KINDS: dict[str, Callable[[int], object]] = {
-    "operations": lambda n: sr.derive(sr.graph("mlp", hidden=n), "adam"),
+    "operations": lambda n: sr.derive(chain(n), "adam"),
     "depth": lambda n: sr.derive(folded(n), "adam", scales={"width": 1, "depth": 1}),
     "scales": lambda n: sr.derive(scaled(n), "adam"),
     "traced": traced,
 }
-ROWS = {"operations": LENGTHS, "depth": DEPTHS, "scales": range(1, len(SCALES) + 1), "traced": (2, 8, 32)}
+ROWS = {"operations": OPERATIONS, "depth": DEPTHS, "scales": range(1, len(SCALES) + 1), "traced": (2, 8, 32)}
 
 
 def memory() -> float:
@@ -75,7 +84,7 @@ def one(kind: str, number: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--most", type=int, default=1024, help="the longest chain of layers")
+    parser.add_argument("--most", type=int, default=2000, help="the longest chain of operations")
     parser.add_argument("--seconds", type=float, default=600, help="a row that takes longer is given up")
     parser.add_argument("--one", nargs=2)
     options = parser.parse_args(arguments)

@@ -151,7 +151,7 @@ def test_a_loop_over_time_is_its_first_steps(kind):
     assert sum(step.target == "aten.tanh.default" for step in long.steps) <= KEPT + 1
 
 
-@pytest.mark.parametrize("kind", [InPlace, Scanned])
+@pytest.mark.parametrize("kind", [InPlace, pytest.param(Scanned, marks=pytest.mark.slow)])  # its steps: above
 def test_a_nonlinear_recurrence_has_the_rules_of_hidden_layers(kind):
     solution = sr.derive(sr.trace(lambda width: kind(width), WIDTHS, ids(5), measure=False), "adam")
     for name, rule in RULES.items():
