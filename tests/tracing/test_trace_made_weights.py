@@ -53,3 +53,28 @@ def test_a_row_that_is_shown_as_a_matrix_is_fresh(form: str) -> None:
     solution = sr.derive(sr.trace(lambda width: Made(width, form), WIDTH, torch.ones(4, 6)), optimizer="adamw")
     made = {name: rule for name, rule in solution.parameters.items() if name.startswith("made") and rule.init}
     assert made and all((str(rule.init["width"]), str(rule.lr["width"])) == HIDDEN for rule in made.values())
+
+
+class Cut(nn.Module):
+    """One row that is cut in a matrix and its bias, or in two matrices that are no squares."""
+
+    def __init__(self, width: int, form: str) -> None:
+        super().__init__()
+        self.n, self.form = width, form
+        self.first, self.last = nn.Linear(6, width), nn.Linear(width, 3)
+        count = width * width + width if form == "with its bias" else 4 * width * width
+        self.made, self.code = nn.Linear(12, count, bias=False), nn.Parameter(torch.randn(12))
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, h, made = self.n, torch.relu(self.first(x)), self.made(self.code)
+        if self.form == "with its bias":
+            return self.last(torch.relu(F.linear(h, made[: n * n].view(n, n), made[n * n :])))
+        up, down = made[: 2 * n * n].view(2 * n, n), made[2 * n * n :].view(n, 2 * n)
+        return self.last(torch.relu(F.linear(torch.relu(F.linear(h, up)), down)))
+
+
+@pytest.mark.parametrize("form", ["with its bias", "rectangles"])
+def test_parts_of_one_row_are_matrices_of_their_own(form: str) -> None:
+    solution = sr.derive(sr.trace(lambda width: Cut(width, form), WIDTH, torch.ones(4, 6)), optimizer="adamw")
+    made = [(str(solution[name].init["width"]), str(solution[name].lr["width"])) for name in solution if "made" in name]
+    assert made == [HIDDEN, ("0", "0") if form == "with its bias" else HIDDEN]

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import TypeAlias
 
 from scalerules.errors import ScaleRulesError
-from scalerules.sizes.arithmetic import ONE, fixed, is_one, plus, product, same, times
+from scalerules.sizes.arithmetic import ONE, is_one, plus, product, same, times
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call, Shape, Weight
 
@@ -80,21 +80,23 @@ class Part:
         return replace(self, factors=(*self.factors[:i], changed, *self.factors[i + 1 :]))
 
 
+def stretch_of(factors: Sequence[Factor]) -> tuple[Length | None, Length]:
+    """Where the one stretch of a dimension that is read starts, and its length; no start where it is none."""
+    first, rest = factors[0], factors[1:]
+    inner = product(f.whole for f in rest)
+    one = first.start is not None and all(f.start is None for f in rest)
+    return times(first.start, inner) if first.start is not None and one else None, times(first.length, inner)
+
+
 def _dimension(factors: Sequence[Factor]) -> str:
     if all(f.start is None for f in factors):
         return ":"
-    first, rest = factors[0], factors[1:]
-    if all(f.start is None for f in rest):  # the outermost factor is cut: one stretch of the dimension
-        inner = product(f.whole for f in rest)
-        start, stop = first.start or fixed(0), plus(first.start or fixed(0), first.length)
-        return f"{_text(start, inner)}:{_text(stop, inner)}"
+    start, length = stretch_of(factors)
+    if start is not None:
+        return f"{start}:{plus(start, length)}"
     shape = ", ".join(str(f.whole) for f in factors)
     cuts = ", ".join(":" if f.start is None else f"{f.start}:{plus(f.start, f.length)}" for f in factors)
     return f"({shape})[{cuts}]"
-
-
-def _text(length: Length, inner: Length) -> str:
-    return str(times(length, inner))
 
 
 Source: TypeAlias = "str | Part"

@@ -10,7 +10,6 @@ from typing import Any
 from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
 from scalerules.ops.node import Node, Parameter
-from scalerules.sizes.arithmetic import probe
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Record, Repetition, Weight
 from scalerules.tracing.repeated_names import starred
@@ -20,6 +19,7 @@ from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Loss, Part, Result, Source, Value
 
 from .bodies import body_of, captured
+from .overlaps import overlap
 
 
 class Conflict(Exception):
@@ -132,30 +132,11 @@ def parts_of(nodes: Iterable[SketchNode]) -> dict[str, Part]:
                         a.join(b)
     for weight, of_weight in by_weight.items():
         whole = any(part.is_whole for part in of_weight.values())
-        if len(of_weight) > 1 and (whole or _overlap(list(of_weight.values()))):
+        if len(of_weight) > 1 and (whole or overlap(list(of_weight.values()))):
             broken.add(weight)
     if broken:
         raise Conflict(frozenset(broken))
     return parts
-
-
-def _overlap(parts: Sequence[Part]) -> bool:
-    """Whether two parts of one weight have entries in common."""
-    for i, a in enumerate(parts):
-        for b in parts[i + 1 :]:
-            if [len(d) for d in a.factors] != [len(d) for d in b.factors]:
-                return True
-            apart = False
-            for x, y in zip((f for d in a.factors for f in d), (f for d in b.factors for f in d), strict=True):
-                if x.start is not None and y.start is not None:
-                    first, second = probe(x.start), probe(y.start)
-                    ends = probe(x.length), probe(y.length)
-                    apart = (
-                        apart or first[0] + ends[0][0] <= second[0] + 1e-6 or second[0] + ends[1][0] <= first[0] + 1e-6
-                    )
-            if not apart:
-                return True
-    return False
 
 
 # --- the graph -----------------------------------------------------------------------------------------
