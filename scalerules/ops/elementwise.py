@@ -10,7 +10,7 @@ from scalerules.terms.entrywise import entrywise
 from scalerules.terms.merging import crowded, largest, merged, profiled, rank, relative
 from scalerules.terms.pieces import Labels, Operand, Outer
 from scalerules.terms.sums import side_by_side
-from scalerules.terms.term import KEPT, MOST_SOURCES, Fresh, Term, decayed
+from scalerules.terms.term import KEPT, MOST_SOURCES, SUMMABLE, Fresh, Profile, Term, decayed
 
 from .forms import fitted
 from .functions import FUNCTIONS, Shape
@@ -80,12 +80,12 @@ class Elementwise:
         x, ramps = self._argument(point, site, operands)
         if not x and not ramps and f.vanishes:
             return []
-        terms = powers(point, x, f.parity, f.homogeneous, constant=False)
+        terms = powers(point, [_level(t) for t in x] if f.exponential else x, f.parity, f.homogeneous, constant=False)
         if f.homogeneous and f.degree == 2:
             terms = _by_largest(terms, x)
         if not f.vanishes:
             terms = [*terms, Term(0, (0,) * len(site.result))]
-        return merged(_ramped(terms, ramps), point.reach)
+        return merged(self._along(terms, x, ramps), point.reach)
 
     def derivative(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
         """Terms of f'(x)."""
@@ -101,10 +101,10 @@ class Elementwise:
             return powers(point, x, "generic", True, constant=False)
         if f.homogeneous:
             x = relative(x)
-        terms = powers(point, x, parity, homogeneous=False, constant=False)
+        terms = powers(point, [_level(t) for t in x] if f.exponential else x, parity, homogeneous=False, constant=False)
         if parity != "odd":
             terms = [*terms, Term(0, (0,) * len(site.result))]
-        return merged(_ramped(terms, ramps), point.reach)
+        return merged(self._along(terms, x, ramps), point.reach)
 
     def push(self, point: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
         dx = fitted(point, explicit(point, v, site.labels[k]), site.labels[k], site.result)
@@ -137,6 +137,22 @@ class Elementwise:
             return x, []
         return [t for t in x if not t.ramp], [t for t in x if t.ramp]
 
+    def _along(self, terms: list[Term], x: list[Term], ramps: list[Term]) -> list[Term]:
+        """The terms with the profile that an exponential has along axes where its argument grows.
+
+        exp(x + log i) is i exp(x), and exp(-i x) decays exponentially; exp(i x) is no number that a machine can hold.
+        """
+        ramped = _times(terms, (*((0,) * (len(ramps[0].signs) - 1)), -2)) if ramps else terms
+        grown = {i for t in x for i, halves in enumerate(t.profile or ()) if halves < 0}
+        if not self.shape.exponential or not grown:
+            return ramped
+        return _times(ramped, tuple(SUMMABLE if i in grown else 0 for i in range(len(terms[0].signs))))
+
+
+def _level(term: Term) -> Term:
+    """The term without its profile, if it grows: what an exponential makes of it has another one."""
+    return term.derived(profile=None) if any(halves < 0 for halves in term.profile or ()) else term
+
 
 def _each(terms: Sequence[Term], by: Term | None) -> list[Term]:
     """Terms times one that has their axes."""
@@ -153,11 +169,8 @@ def _by_largest(terms: list[Term], x: list[Term]) -> list[Term]:
     return [] if top is None else [t.derived(size=t.size + top.size, parents=(t, top)) for t in terms]
 
 
-def _ramped(terms: list[Term], ramps: list[Term]) -> list[Term]:
-    """exp(x + log i) is i exp(x): the profile of the ramp goes to every term."""
-    if not ramps:
-        return terms
-    profile = (*((0,) * (len(ramps[0].signs) - 1)), -2)
+def _times(terms: list[Term], profile: Profile) -> list[Term]:
+    """The terms times what has this profile."""
     return [t.derived(profile=_added(t.profile, profile)) for t in terms]
 
 

@@ -66,13 +66,15 @@ def exponential(halves: int) -> bool:
 def levelled_terms(terms: list[Term], whole: bool = False) -> list[Term]:
     """A sign-like rule makes all entries along an axis alike: profiles are counted from the largest term's.
 
-    `whole`: it moves a matrix by its singular values, rows of zeros not at all.
+    But for entries of which every term falls exponentially: any epsilon is larger. `whole`: it moves a matrix by its
+    singular values, and rows of which the largest term does not at all.
     """
     top = largest(terms)
     if top is None or top.profile is None:
         return terms
     flat = [0] * len(top.profile)
-    level = [0 if whole and exponential(g) else g for g in top.profile]
+    gone = [all(exponential(t.profile[i]) if t.profile else False for t in terms) for i in range(len(flat))]
+    level = [0 if exponential(g) and (whole or none) else g for g, none in zip(top.profile, gone, strict=True)]
     return [
         t.derived(
             profile=tuple(max(0, h - g) for h, g in zip(t.profile or flat, level, strict=True)) or None,

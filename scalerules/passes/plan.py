@@ -19,7 +19,8 @@ class Plan:
     `weights`: keys of the sites without data that are weights. `idle`: free factors that are no freedom, each with the
     names of the parameters that stand in front of it alone. `picked`: keys of the outputs of which the loss picks one
     entry along their last label, and of what makes them entry by entry. `twins`: the names of matrices of which only
-    the product has an effect. `unseen`: keys of parameters whose initial size changes nothing.
+    the product has an effect. `unseen`: keys of parameters whose initial size changes nothing. `exponents`: keys of the
+    sites that only exponentials read.
     """
 
     sites: tuple[Site, ...]
@@ -30,6 +31,7 @@ class Plan:
     picked: frozenset[str] = frozenset()
     twins: frozenset[frozenset[str]] = frozenset()
     unseen: frozenset[str] = frozenset()
+    exponents: frozenset[str] = frozenset()
 
     @cached_property
     def _inner(self) -> frozenset[str]:

@@ -14,7 +14,7 @@ from scalerules.optimizers.law import Optimizer
 from scalerules.terms.merging import merged
 from scalerules.terms.pieces import Operand, Outer, Piece
 from scalerules.terms.settling import content, joined, settled
-from scalerules.terms.term import Step, Term
+from scalerules.terms.term import SUMMABLE, Step, Term
 
 from .events import Alignments, Event, Run, Told, root_mean_square
 from .plan import Plan
@@ -143,11 +143,27 @@ class State:
             kind, site.name, self.time, top, ticks, parameter, judged, first, site.key, discount, tuple(terms)
         )  # fmt: skip
         if top is not None and site.key in self.plan.picked:  # the loss reads the entry of the label, not all alike
-            self.run.events.append(replace(event, judged=False, first=False))
-            entry = max(terms, key=lambda term: term.size)
-            event = replace(event, node=f"{site.name} at the label", term=entry, ticks=entry.size, discount=())
+            return self._apart(event, "at the label", terms)
+        if discount and site.key in self.plan.exponents:  # where they are not small, exponentials leave nothing
+            return self._apart(event, "at its first entries", terms)
+        if first and top is not None and SUMMABLE in (top.profile or ()):  # no other entries move
+            self.run.events.append(self._largest(event, "at its first entries", terms, judged=False))
+            event = replace(event, first=False)
         self.run.events.append(event)
         return event
+
+    def _apart(self, event: Event, where: str, terms: Sequence[Term]) -> Event:
+        """Adds an event whose size is that of all entries alike, and one, which counts, of the largest ones."""
+        self.run.events.append(replace(event, judged=False, first=False))
+        largest = self._largest(event, where, terms, event.judged)
+        self.run.events.append(largest)
+        return largest
+
+    def _largest(self, event: Event, where: str, terms: Sequence[Term], judged: bool) -> Event:
+        entry = max(terms, key=lambda term: term.size)
+        return replace(
+            event, node=f"{event.node} {where}", term=entry, ticks=entry.size, discount=(), judged=judged
+        )  # fmt: skip
 
 
 def _shape(outer: Outer) -> object:

@@ -20,6 +20,7 @@ from scalerules.ops.registry import law_of
 from scalerules.ops.site import Chosen, Held, Site
 from scalerules.terms.pieces import Labels, axis_name
 
+from .exponents import exponents
 from .factors import as_matrices, through_weights
 from .joined_axes import parts_apart
 from .judged import idle_factors, judged_sites, picked_sites
@@ -70,7 +71,17 @@ def unfold(graph: Graph, growing: frozenset[str]) -> Plan:
     ends = {site.key: axis_name(site.result[-1]) for site in sites if site.result}
     classes = [key for name, key in outputs.items() if picks and ends.get(key) in graph.axes_of(name)[-1:]]
     picked = picked_sites(sites, classes)
-    return Plan(tuple(sites), parameters, tuple(outputs.values()), weights, idle, picked, twins, unseen)
+    return Plan(
+        tuple(sites),
+        parameters,
+        tuple(outputs.values()),
+        weights,
+        idle,
+        picked,
+        twins,
+        unseen,
+        exponents(sites, outputs.values()),
+    )
 
 
 def _through(plan: _Unfolding, weights: frozenset[str]) -> dict[str, Held]:
@@ -229,7 +240,9 @@ class _Unfolding:
         driven = inner("input", "einsum", (u, step, *projections[:1]), state)
         held = inner("state", "recurrence", (decay, driven), state, judged=True)
         inner("", "einsum", (held, *projections[1:]), result, judged=True)
-        for key in (a, *parts, *projections, *(() if projections else self._driving(u))):
+        for key in (a, *parts):
+            self._transparent(key, judged=True)
+        for key in projections or self._driving(u):
             self._transparent(key)
 
     def _driving(self, key: str) -> Iterator[str]:
@@ -243,11 +256,14 @@ class _Unfolding:
                 return
             key = site.inputs[0]
 
-    def _transparent(self, key: str) -> None:
-        """What is read only through a scan is judged at what it is read into, where it has a growing axis."""
+    def _transparent(self, key: str, judged: bool = False) -> None:
+        """What is read only through a scan is asked for at what it is read into, where it has a growing axis.
+
+        And `judged` there, unless an exponential reads it.
+        """
         for index, site in enumerate(self.sites):
             if site.key == key and site.result:
-                self.sites[index] = replace(site, judged=False, carries=True)
+                self.sites[index] = replace(site, judged=judged, asked=False, carries=True)
 
 
 def _union(*labels: Labels) -> Labels:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from math import lcm
@@ -128,6 +128,16 @@ def own_contributions(run: Run) -> dict[str, list[Event]]:
         if event.kind == "own" and event.first:
             owns.setdefault(str(event.parameter), []).append(event)
     return owns
+
+
+def plainest(event: Event) -> Event:
+    """The event with the term of the fewest unknowns among those that are as large.
+
+    What a rule that is normalised moves by the gradient's largest part is the rate alone: asked of another part, it
+    would hold that one up to the largest.
+    """
+    ties = [t for t in event.terms if event.term and (t.size, t.profile) == (event.term.size, event.term.profile)]
+    return replace(event, term=min(ties, key=lambda term: len(term.form))) if len(ties) > 1 else event
 
 
 def allowance_of(name: str, depths: Mapping[str, tuple[Site, Site | None]], run: Run) -> Shift:

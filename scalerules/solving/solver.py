@@ -16,7 +16,16 @@ from scalerules.boundary.working import note
 from scalerules.passes.events import Event, Run
 from scalerules.terms.term import Symbol
 
-from .equations import Equation, Inequality, Vectors, allowance_of, own_contributions, unknowns_of, vector_of
+from .equations import (
+    Equation,
+    Inequality,
+    Vectors,
+    allowance_of,
+    own_contributions,
+    plainest,
+    unknowns_of,
+    vector_of,
+)
 from .natural import idle_factors
 from .priorities import AIMS, priorities, summands, twins, unmet_rates
 from .problem import BEYOND, Problem, Solved, Unsolvable
@@ -52,6 +61,7 @@ class _Solver:
         self.depths = problem.depths
         self.kept: dict[str, Equation] = {}
         self.cycles: dict[str, Equation] = {}
+        self.forgotten: set[str] = set()
         self._read: dict[str, Inequality] = {}
         self._runs: dict[object, Run] = {}
         self._solved: tuple[object, Programme] | None = None
@@ -104,6 +114,10 @@ class _Solver:
 
     def _attempt(self) -> Solved:
         run = self._settle()
+        while stale := self._stale(run) - self.forgotten:
+            self.forgotten |= stale
+            self.kept = {name: equation for name, equation in self.kept.items() if name not in stale}
+            run = self._settle()
         run = replace(run, events=[event for event in run.events if event.step <= self.problem.steps])
         programme = self._programme(run)
         named: dict[Hashable, Equation] = {**self.kept, **self.cycles, **self._maximal(run)}
@@ -116,6 +130,12 @@ class _Solver:
             clash = [named[name] for name in dict.fromkeys(blocking) if name in named]
             raise Unsolvable(clash, run, solved)
         return solved
+
+    def _stale(self, run: Run) -> set[str]:
+        """The names of the equations that bind, but were read on the way: the run where that ended has no such term."""
+        now = {_key(event): event for event in run.events}
+        binding = {name: self.kept[name] for name in map(str, self._programme(run).binding()) if name in self.kept}
+        return {name for name, equation in binding.items() if not _has(now.get(_key(equation.event)), equation.form)}
 
     def _smallest(self, clash: list[Equation], run: Run) -> list[Equation]:
         """A part of the clashing equations that still clashes and of which none can be left out."""
@@ -221,7 +241,7 @@ class _Solver:
         for name, events in own_contributions(run).items():
             reached = [e for e in events if e.term is not None]
             if reached:
-                best = max(reached, key=lambda e: e.ticks)
+                best = plainest(max(reached, key=lambda e: e.ticks))
                 found[f"maximal {name}"] = Equation("maximal", best, allowance=allowance_of(name, self.depths, run))
         return found
 
@@ -292,6 +312,13 @@ def _satisfy(programme: Programme, rows: Mapping[str, Inequality]) -> None:
             if moved := size - before[variable]:
                 for name, share in reads.get(variable, ()):
                     excess[name] += share * moved
+
+
+def _has(event: Event | None, form: Mapping[Symbol, Fraction]) -> bool:
+    """Whether one of the terms of an event has this size as a linear form."""
+    if event is None or event.form == form:
+        return event is not None
+    return any(replace(event, term=term).form == form for term in event.terms)
 
 
 def _key(event: Event) -> Key:

@@ -24,9 +24,13 @@ SUMMABLE = 1000
 """Profile of entries that decay exponentially along an axis: every power sum converges."""
 
 
+STEEPEST = 12
+"""Entries that fall faster than `i**-6` count as falling like that: no sum tells them apart."""
+
+
 def decayed(halves: int) -> int:
     """The profile of a product: times any power, what decays exponentially still does."""
-    return SUMMABLE if halves > SUMMABLE // 2 else halves
+    return SUMMABLE if halves > SUMMABLE // 2 else min(halves, STEEPEST)
 
 
 MOST_SOURCES = 2

@@ -122,7 +122,7 @@ Found = tuple[Wanted, Measured, float]
 
 def _stable(reading: Reading, table: Table) -> Iterator[Found]:
     for node in sorted(reading.judged):
-        if reading.beside_itself(node):
+        if reading.beside_itself(node) or reading.falls(node):
             continue
         for step in range(table.steps + 1):
             key: Key = ("change" if step else "value", node, step, None)
@@ -158,7 +158,7 @@ def _counting(reading: Reading, table: Table) -> Iterator[Found]:
             key: Key = ("counts", reader, table.steps, parameter)
             top = _low(key, table, peak(shares), shares[0], table.floors.get(parameter, 0.0))
             yield "counts", top, ALLOWANCE * (mixed + 2 * _waits(parameter, table))
-            if not any(map(reading.beside_itself, nodes)):
+            if not any(reading.beside_itself(node) or reading.falls(node) for node in nodes):
                 yield "stable", top, 0.0
 
 

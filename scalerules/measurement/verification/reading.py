@@ -18,6 +18,7 @@ LINEAR = frozenset(
      "window", "shift", "rfft", "irfft", "complex", "parts", "repeat"}
 )  # fmt: skip
 """Operations that are linear in each operand (not in a value that they read twice)."""
+EXPONENTIAL = frozenset({"exp", "negative_exp"})
 FREE_OF_SIZE = frozenset({"rms_norm", "layer_norm", "top_k"})
 """Operations that see only how large parts are beside each other."""
 DRIVEN = frozenset({0, 3, 4})
@@ -136,6 +137,23 @@ class Reading:
         """Whether only the parts of a value beside each other matter: all that read it not linearly are norms."""
         readers = self._unlinear(name)
         return name not in self.outputs and all(self.nodes[reader].op in FREE_OF_SIZE for reader in readers)
+
+    @cached_property
+    def ramped(self) -> frozenset[str]:
+        """The nodes that grow along an axis as their parameters start: rates of decay, and these times a step."""
+        starts = {name: parameter.init for name, parameter in self.graph.parameters.items()}
+        found: list[str] = []
+        for name, node in self.nodes.items():
+            inits = {starts[parameter] for parameter in node.parameters}
+            if ("log_range" if node.op in EXPONENTIAL else "range") in inits:
+                found.append(name)
+        for name in found:
+            found += [r for r, k in self.read_by[name] if self._linear(r, k) and r not in found]
+        return frozenset(found)
+
+    def falls(self, name: str) -> bool:
+        """Whether exponentials alone read a value not linearly, and it grows along an axis: there they give nothing."""
+        return name in self.ramped and all(self.nodes[reader].op in EXPONENTIAL for reader in self._unlinear(name))
 
     def first_judged(self, name: str) -> tuple[frozenset[str], bool]:
         """The first judged nodes from a node on; and whether another matrix stands before all of them.
