@@ -52,7 +52,7 @@ def _without(equation: Equation) -> str:
         return f"leave {event.parameter!r} untrained"
     if event.kind == "loss":
         return f"give {event.parameter!r} a smaller rate"
-    return f"put a free multiplier behind {event.node!r}"
+    return f"put a free multiplier behind {event.node.partition(' at ')[0]!r}"
 
 
 def _inequality(equation: Equation) -> str:

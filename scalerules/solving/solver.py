@@ -113,11 +113,7 @@ class _Solver:
             raise Unsolvable(clash, last.run, last.compromise) from None
 
     def _attempt(self) -> Solved:
-        run = self._settle()
-        while stale := self._stale(run) - self.forgotten:
-            self.forgotten |= stale
-            self.kept = {name: equation for name, equation in self.kept.items() if name not in stale}
-            run = self._settle()
+        run = self._improved(self._settle())
         run = replace(run, events=[event for event in run.events if event.step <= self.problem.steps])
         programme = self._programme(run)
         named: dict[Hashable, Equation] = {**self.kept, **self.cycles, **self._maximal(run)}
@@ -130,6 +126,22 @@ class _Solver:
             clash = [named[name] for name in dict.fromkeys(blocking) if name in named]
             raise Unsolvable(clash, run, solved)
         return solved
+
+    def _improved(self, run: Run) -> Run:
+        """The run without equations that were read on the way and bind where no term has them, if that is no worse."""
+        while stale := self._stale(run) - self.forgotten:
+            self.forgotten |= stale
+            vectors, kept, cycles = self.vectors, self.kept, self.cycles
+            self.kept = {name: equation for name, equation in kept.items() if name not in stale}
+            try:
+                improved = self._settle()
+            except Unsolvable:
+                improved = None
+            if improved is None or [self.vectors[aim] for aim in self.upper] < [vectors[aim] for aim in self.upper]:
+                self.vectors, self.kept, self.cycles = vectors, kept, cycles
+                break
+            run = improved
+        return run
 
     def _stale(self, run: Run) -> set[str]:
         """The names of the equations that bind, but were read on the way: the run where that ended has no such term."""

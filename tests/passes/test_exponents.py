@@ -7,7 +7,6 @@ import functools
 import pytest
 
 import scalerules as sr
-from scalerules.errors import Clash
 from scalerules.measurement.verification.reading import Reading
 
 torch = pytest.importorskip("torch")
@@ -72,14 +71,13 @@ def test_what_falls_exponentially_is_asked_of_its_first_entries() -> None:
     assert all(solution[name].lr["state"] == 0 for name in ("log_dt", "A_log", "A_imag"))
 
 
-def test_only_exponentials_may_read_what_grows() -> None:
+def test_what_grows_is_as_large_as_all_its_entries_where_another_function_reads_it() -> None:
     g = sr.Builder("plain", axes={"batch": 4, "in": 3, "n": "width", "out": 2})
     h = g.dense("first", g.input("x", "batch in"), "n in")
     g.parameter("rate", "n", init="range")
     h = g.einsum("grown", "b n, n -> b n", h, parameters=("rate",))
     graph = g.build(g.dense("last", g.tanh(h), "out n"))
-    with pytest.raises(Clash, match="grown"):
-        sr.derive(graph, optimizer="adamw")
+    assert sr.derive(graph, optimizer="adamw")["first"].init["width"] == -1
 
 
 def test_a_measurement_does_not_ask_exponents_to_stay_small() -> None:
