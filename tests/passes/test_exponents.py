@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ class Heads(torch.nn.Module):
         self.A_log = torch.nn.Parameter(torch.log(index) if rates == "range" else torch.randn(heads))
         self.last = torch.nn.Linear(width, 3)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Any) -> Any:
         h = self.norm(self.first(x))
         driven = self.drive(h).unflatten(-1, (-1, HEAD))
         decay = torch.exp(-torch.exp(self.A_log) * torch.nn.functional.softplus(self.step(h)))[..., None]
