@@ -40,6 +40,8 @@ class Norm:
         return [] if top is None else [t.derived(size=t.size - top.size, minus=(top,), matrix=t.matrix) for t in terms]
 
     def _linear(self, point: Point, site: Site, operands: Sequence[Operand], v: list[Term]) -> list[Term]:
+        if not explicit(point, operands[0], site.labels[0]):  # of zeros the norm's epsilon is the size, a number
+            return v
         y = point.once(site.key, operands[0], lambda: self.value(point, site, operands))
         gone = told(site)
         places = [site.result.index(label) for label in gone]
