@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from scalerules.ops.registry import law_of
 from scalerules.ops.site import Held, Site
+from scalerules.passes.maps import JOINING
 from scalerules.passes.plan import Plan, depth_allowance
 from scalerules.passes.point import Point
 from scalerules.passes.weights import degree_of
@@ -31,8 +32,8 @@ def natural_sizes(problem: Problem) -> Vectors:
     So does a matrix of weights that are normed, or multiplied with a free factor, themselves. Only the product has an
     effect, and the factor is what should not be smaller than it has to be. A vector of weights that is read through a
     matrix of weights alone (a learnt query), or that is added to what is (its bias), is like a value: of size 0, and
-    the matrix passes that on. No larger is a matrix that is read twice in a row, of which only the product with itself
-    counts.
+    the matrix passes that on. So is the bias of a layer that makes weights. No larger is a matrix that is read twice in
+    a row, of which only the product with itself counts.
     """
     plan, scales = problem.plan, tuple(problem.direction)
     growths = Point(problem.graph, problem.direction, {}).constants(scales)
@@ -68,6 +69,8 @@ def natural_sizes(problem: Problem) -> Vectors:
             sizes.update({("init", held.name): even(held) for held in parameters if held.matrix})
         if multilinear and not site.inputs and len(parameters) > 1:
             sizes.update({("init", held.name): zero if held in alone else even(held) for held in parameters if alone})
+        if site.makes and site.op in JOINING:
+            sizes.update({("init", held.name): zero for held in alone})
         if id(site.node) in sums and len(site.node.inputs) > 1:
             sizes.update({("init", held.name): zero for held in alone if held.name not in site.node.parameters})
         degrees[site.key] = _degree(site, degrees)

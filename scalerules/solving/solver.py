@@ -62,6 +62,7 @@ class _Solver:
         self.kept: dict[str, Equation] = {}
         self.cycles: dict[str, Equation] = {}
         self.forgotten: set[str] = set()
+        self.raised: set[Symbol] = set()
         self._read: dict[str, Inequality] = {}
         self._runs: dict[object, Run] = {}
         self._solved: tuple[object, Programme] | None = None
@@ -128,11 +129,17 @@ class _Solver:
         return solved
 
     def _improved(self, run: Run) -> Run:
-        """The run without equations that were read on the way and bind where no term has them, if that is no worse."""
-        while stale := self._stale(run) - self.forgotten:
+        """The run without what only the way there has left behind, if that is no worse.
+
+        These are equations that bind where no term has them, and sizes that an equation held down which is gone.
+        """
+        while (stale := self._stale(run) - self.forgotten) or self._low() - self.raised:
+            low = self._low() - self.raised
             self.forgotten |= stale
+            self.raised |= low
             vectors, kept, cycles = self.vectors, self.kept, self.cycles
             self.kept = {name: equation for name, equation in kept.items() if name not in stale}
+            self.vectors = {**vectors, **{size: self.upper[size] for size in low}}
             try:
                 improved = self._settle()
             except Unsolvable:
@@ -142,6 +149,17 @@ class _Solver:
                 break
             run = improved
         return run
+
+    def _low(self) -> set[Symbol]:
+        """The initial sizes that no equation bounds from above, and that are not as large as they may be."""
+        bounded = {
+            symbol
+            for equation in (*self.kept.values(), *self.cycles.values())
+            for symbol, share in equation.form.items()
+            if share > 0
+        }
+        inits = {size: bound for size, bound in self.upper.items() if size[0] == "init" and size not in bounded}
+        return {size for size, bound in inits.items() if self.vectors[size] < bound}
 
     def _stale(self, run: Run) -> set[str]:
         """The names of the equations that bind, but were read on the way: the run where that ended has no such term."""

@@ -78,3 +78,27 @@ def test_parts_of_one_row_are_matrices_of_their_own(form: str) -> None:
     solution = sr.derive(sr.trace(lambda width: Cut(width, form), WIDTH, torch.ones(4, 6)), optimizer="adamw")
     made = [(str(solution[name].init["width"]), str(solution[name].lr["width"])) for name in solution if "made" in name]
     assert made == [HIDDEN, ("0", "0") if form == "with its bias" else HIDDEN]
+
+
+class Hyper(nn.Module):
+    """A network with a hidden layer makes the matrix, of a code that is learnt or read."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.n, self.code = width, nn.Parameter(torch.randn(12))
+        self.inner, self.made = nn.Linear(12, 16), nn.Linear(16, width * width)
+        self.first, self.last = nn.Linear(6, width), nn.Linear(width, 3)
+
+    def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
+        matrix = self.made(torch.relu(self.inner(self.code if code is None else code))).view(self.n, self.n)
+        return self.last(torch.relu(F.linear(torch.relu(self.first(x)), matrix)))
+
+
+@pytest.mark.parametrize("inputs", [(torch.ones(4, 6),), (torch.ones(4, 6), torch.ones(12))], ids=["learnt", "read"])
+def test_a_hidden_layer_of_what_makes_weights_starts_like_any_other(inputs: tuple[Tensor, ...]) -> None:
+    """Its bias started at `width` beside the code's product of size 0, and the readout at `width^-2`."""
+    solution = sr.derive(sr.trace(Hyper, WIDTH, inputs), optimizer="adamw")
+    small = [name for name in solution.parameters if name.startswith(("inner", "code"))]
+    assert all((str(solution[n].init["width"]), str(solution[n].lr["width"])) == ("0", "0") for n in small)
+    for name, sizes in {"made.weight": HIDDEN, "made.bias": HIDDEN, "last.weight": ("-1", "-1")}.items():
+        assert (str(solution[name].init["width"]), str(solution[name].lr["width"])) == sizes
