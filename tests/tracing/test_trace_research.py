@@ -94,7 +94,10 @@ def test_a_part_of_a_bias_is_viewed_in_heads() -> None:
     graph = sr.trace(FirstOfDecoder, WIDTH, torch.ones(2, 5, 6))
     assert "own.in_proj_bias[2*width:3*width]" in graph.parameters
     solution = sr.derive(graph, optimizer="adamw")
-    assert size(solution, "cross.in_proj_weight[width:3*width, :]") == ("-1/2", "-1")
+    ends = ("cross.in_proj_weight[width:3*width, :]", "cross.out_proj.weight")
+    assert sum(solution[name].init["width"] for name in ends) == -1  # only the product of the two has a size
+    assert size(solution, "own.in_proj_bias[2*width:3*width]") == ("0", "0")
+    assert size(solution, "own.out_proj.weight") == ("-1/2", "-1")
     assert size(solution, "out.weight") == ("-1", "-1")
 
 
