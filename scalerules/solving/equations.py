@@ -130,14 +130,20 @@ def own_contributions(run: Run) -> dict[str, list[Event]]:
     return owns
 
 
+def tied(event: Event) -> list[Event]:
+    """The event with each of the terms that are as large as its largest."""
+    top = event.term
+    ties = [term for term in event.terms if top and (term.size, term.profile) == (top.size, top.profile)]
+    return [replace(event, term=term) for term in ties] if len(ties) > 1 else [event] if top else []
+
+
 def plainest(event: Event) -> Event:
     """The event with the term of the fewest unknowns among those that are as large.
 
     What a rule that is normalised moves by the gradient's largest part is the rate alone: asked of another part, it
     would hold that one up to the largest.
     """
-    ties = [t for t in event.terms if event.term and (t.size, t.profile) == (event.term.size, event.term.profile)]
-    return replace(event, term=min(ties, key=lambda term: len(term.form))) if len(ties) > 1 else event
+    return min(tied(event), key=lambda tie: len(tie.form))
 
 
 def allowance_of(name: str, depths: Mapping[str, tuple[Site, Site | None]], run: Run) -> Shift:

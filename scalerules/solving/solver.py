@@ -23,6 +23,7 @@ from .equations import (
     allowance_of,
     own_contributions,
     plainest,
+    tied,
     unknowns_of,
     vector_of,
 )
@@ -61,8 +62,6 @@ class _Solver:
         self.depths = problem.depths
         self.kept: dict[str, Equation] = {}
         self.cycles: dict[str, Equation] = {}
-        self.forgotten: set[str] = set()
-        self.raised: set[Symbol] = set()
         self._read: dict[str, Inequality] = {}
         self._runs: dict[object, Run] = {}
         self._solved: tuple[object, Programme] | None = None
@@ -129,25 +128,31 @@ class _Solver:
         return solved
 
     def _improved(self, run: Run) -> Run:
-        """The run without what only the way there has left behind, if that is no worse.
+        """The run without what only the way there has left behind, if that is better.
 
-        These are equations that bind where no term has them, and sizes that an equation held down which is gone.
+        These are sizes that an equation held down which is gone, and equations of terms that are not the largest any
+        more: those of the run alone have to allow nothing larger.
         """
-        while (stale := self._stale(run) - self.forgotten) or self._low() - self.raised:
-            low = self._low() - self.raised
-            self.forgotten |= stale
-            self.raised |= low
-            vectors, kept, cycles = self.vectors, self.kept, self.cycles
-            self.kept = {name: equation for name, equation in kept.items() if name not in stale}
-            self.vectors = {**vectors, **{size: self.upper[size] for size in low}}
-            try:
+        if low := self._low():
+            run = self._tried(run, self.kept, {**self.vectors, **{size: self.upper[size] for size in low}})
+        here = [tie for event in run.events if event.judged and event.kind != "gradient" for tie in tied(event)]
+        now = {_name(event): Equation("stable", event) for event in here if unknowns_of(event.form)}
+        return self._tried(run, now, self.vectors)
+
+    def _tried(self, run: Run, kept: Mapping[str, Equation], vectors: Vectors) -> Run:
+        """The run from there on, with these equations, if that is better; this one if not."""
+        before = self.vectors, self.kept, self.cycles
+        reached = [self.vectors[aim] for aim in self.upper]
+        self.kept, self.vectors = dict(kept), vectors
+        try:
+            self._programme(run)
+            if [self.vectors[aim] for aim in self.upper] > reached:
                 improved = self._settle()
-            except Unsolvable:
-                improved = None
-            if improved is None or [self.vectors[aim] for aim in self.upper] < [vectors[aim] for aim in self.upper]:
-                self.vectors, self.kept, self.cycles = vectors, kept, cycles
-                break
-            run = improved
+                if [self.vectors[aim] for aim in self.upper] > reached:
+                    return improved
+        except Unsolvable:
+            pass
+        self.vectors, self.kept, self.cycles = before
         return run
 
     def _low(self) -> set[Symbol]:
@@ -160,12 +165,6 @@ class _Solver:
         }
         inits = {size: bound for size, bound in self.upper.items() if size[0] == "init" and size not in bounded}
         return {size for size, bound in inits.items() if self.vectors[size] < bound}
-
-    def _stale(self, run: Run) -> set[str]:
-        """The names of the equations that bind, but were read on the way: the run where that ended has no such term."""
-        now = {_key(event): event for event in run.events}
-        binding = {name: self.kept[name] for name in map(str, self._programme(run).binding()) if name in self.kept}
-        return {name for name, equation in binding.items() if not _has(now.get(_key(equation.event)), equation.form)}
 
     def _smallest(self, clash: list[Equation], run: Run) -> list[Equation]:
         """A part of the clashing equations that still clashes and of which none can be left out."""
@@ -342,13 +341,6 @@ def _satisfy(programme: Programme, rows: Mapping[str, Inequality]) -> None:
             if moved := size - before[variable]:
                 for name, share in reads.get(variable, ()):
                     excess[name] += share * moved
-
-
-def _has(event: Event | None, form: Mapping[Symbol, Fraction]) -> bool:
-    """Whether one of the terms of an event has this size as a linear form."""
-    if event is None or event.form == form:
-        return event is not None
-    return any(replace(event, term=term).form == form for term in event.terms)
 
 
 def _key(event: Event) -> Key:

@@ -251,7 +251,7 @@ def test_the_calculus_runs_once_at_a_point_on_the_way_to_a_clash(monkeypatch: py
     monkeypatch.setattr(problem, "propagate", counted)
     with pytest.raises(Clash):
         sr.derive("mlp", optimizer="adam", given={"h1": {"init": "1/2"}})
-    assert len(points) == len(set(points)) == 10
+    assert len(points) == len(set(points)) == 9
 
 
 def test_every_way_out_of_a_clash_does_without_one_of_its_equations():
