@@ -142,18 +142,22 @@ class _Solver:
     def _tried(self, run: Run, kept: Mapping[str, Equation], vectors: Vectors) -> Run:
         """The run from there on, with these equations, if that is better; this one if not."""
         before = self.vectors, self.kept, self.cycles
-        reached = [self.vectors[aim] for aim in self.upper]
+        reached = self._reached()
         self.kept, self.vectors = dict(kept), vectors
         try:
             self._programme(run)
-            if [self.vectors[aim] for aim in self.upper] > reached:
+            if self._reached() > reached:
                 improved = self._settle()
-                if [self.vectors[aim] for aim in self.upper] > reached:
+                if self._reached() > reached:
                     return improved
         except Unsolvable:
             pass
         self.vectors, self.kept, self.cycles = before
         return run
+
+    def _reached(self) -> list[Fraction]:
+        """The sizes along the direction of what is made large, the most important first."""
+        return [self.vectors[aim][0] for aim in self.upper]
 
     def _low(self) -> set[Symbol]:
         """The initial sizes that no equation bounds from above, and that are not as large as they may be."""
