@@ -165,9 +165,8 @@ class Reading:
         top = event.term
         if top is None:
             return
-        ties = [t for t in event.terms or (top,) if t.size == top.size and t.profile == top.profile]
         seen: set[object] = set()
-        for term in (top, *ties[:TIES]):
+        for term in (top, *event.ties[:TIES]):
             same = replace(equation, event=replace(event, term=term))
             key = frozenset(same.form.items())
             if key not in seen and not any(vector_of(same.form, self.vectors, self.run, self.scales)):

@@ -96,7 +96,7 @@ class Story:
         """The one of the equally large terms of an event that needs the fewest further rows."""
         top = event.term
         assert top is not None
-        ties = [t for t in event.terms or (top,) if (t.size, t.log, t.profile) == (top.size, top.log, top.profile)]
+        ties = [t for t in event.ties if t.log == top.log]
         places = [place for t in ties if (place := event_place(rows, event, t)) is not None]
         return min(places, key=rows.news)
 

@@ -59,9 +59,8 @@ def _pairs(terms: list[Term], homogeneous: bool, reach: int) -> list[Term]:
     gone = {id(pair) for pair in crowd[KEPT + sum(crowded(t.signs) for t in terms) :]}  # `merged` drops them anyway
     return [
         b.derived(signs=signs, mirror=None) if homogeneous else Term(size, signs, (a, b))
-        for pair in pairs if id(pair) not in gone
-        for size, _, a, b, signs in (pair,)
-    ]  # fmt: skip
+        for size, _, a, b, signs in [pair for pair in pairs if id(pair) not in gone]
+    ]
 
 
 def times(point: Point, labels: Labels, a: list[Term], b: list[Term]) -> list[Term]:

@@ -73,8 +73,10 @@ def levelled_terms(terms: list[Term], whole: bool = False) -> list[Term]:
     if top is None or top.profile is None:
         return terms
     flat = [0] * len(top.profile)
-    gone = [all(exponential(t.profile[i]) if t.profile else False for t in terms) for i in range(len(flat))]
-    level = [0 if exponential(g) and (whole or none) else g for g, none in zip(top.profile, gone, strict=True)]
+    level = [
+        0 if exponential(g) and (whole or all(t.profile and exponential(t.profile[i]) for t in terms)) else g
+        for i, g in enumerate(top.profile)
+    ]
     return [
         t.derived(
             profile=tuple(max(0, h - g) for h, g in zip(t.profile or flat, level, strict=True)) or None,

@@ -43,6 +43,12 @@ class Event:
         return self.judged and self.term is not None and self.ticks > 0
 
     @property
+    def ties(self) -> list[Term]:
+        """The terms that are as large as the largest, and fall like it along every axis."""
+        top = self.term
+        return [t for t in self.terms or (top,) if (t.size, t.profile) == (top.size, top.profile)] if top else []
+
+    @property
     def form(self) -> dict[Symbol, Fraction]:
         """The size as a linear form in unknowns and growths."""
         if self.term is None or not self.discount:

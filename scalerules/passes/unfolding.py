@@ -259,7 +259,7 @@ class _Unfolding:
     def _transparent(self, key: str, judged: bool = False) -> None:
         """What is read only through a scan is asked for at what it is read into, where it has a growing axis.
 
-        And `judged` there, unless an exponential reads it.
+        `judged`: it has to be stable itself, as what an exponential reads has.
         """
         for index, site in enumerate(self.sites):
             if site.key == key and site.result:

@@ -132,9 +132,8 @@ def own_contributions(run: Run) -> dict[str, list[Event]]:
 
 def tied(event: Event) -> list[Event]:
     """The event with each of the terms that are as large as its largest."""
-    top = event.term
-    ties = [term for term in event.terms if top and (term.size, term.profile) == (top.size, top.profile)]
-    return [replace(event, term=term) for term in ties] if len(ties) > 1 else [event] if top else []
+    ties = event.ties
+    return [replace(event, term=term) for term in ties] if len(ties) > 1 else [event] * len(ties)
 
 
 def plainest(event: Event) -> Event:

@@ -135,7 +135,7 @@ class _Solver:
         """
         if low := self._low():
             run = self._tried(run, self.kept, {**self.vectors, **{size: self.upper[size] for size in low}})
-        here = [tie for event in run.events if event.judged and event.kind != "gradient" for tie in tied(event)]
+        here = [tie for event in run.events if event.judged for tie in tied(event)]
         now = {_name(event): Equation("stable", event) for event in here if unknowns_of(event.form)}
         return self._tried(run, now, self.vectors)
 

@@ -19,6 +19,7 @@ LINEAR = frozenset(
 )  # fmt: skip
 """Operations that are linear in each operand (not in a value that they read twice)."""
 EXPONENTIAL = frozenset({"exp", "negative_exp"})
+"""Operations that turn a logarithm along an axis into a ramp, and leave nothing of a ramp."""
 FREE_OF_SIZE = frozenset({"rms_norm", "layer_norm", "top_k"})
 """Operations that see only how large parts are beside each other."""
 DRIVEN = frozenset({0, 3, 4})
@@ -70,11 +71,12 @@ class Reading:
         """The nodes whose values the loss reads."""
         return frozenset(name for output in self.graph.outputs for name in self._whole(output))
 
-    def _reached(self, starts: Collection[str]) -> frozenset[str]:
-        """These nodes and all that depend on them."""
+    def _reached(self, starts: Collection[str], linearly: bool = False) -> frozenset[str]:
+        """These nodes and all that depend on them, or do so `linearly`."""
         reached, queue = set(starts), list(starts)
         while queue:
-            new = [reader for reader, _ in self.read_by[queue.pop()] if reader not in reached]
+            readers = self.read_by[queue.pop()]
+            new = [r for r, k in readers if r not in reached and not (linearly and not self._linear(r, k))]
             reached.update(new)
             queue += new
         return frozenset(reached)
@@ -142,14 +144,9 @@ class Reading:
     def ramped(self) -> frozenset[str]:
         """The nodes that grow along an axis as their parameters start: rates of decay, and these times a step."""
         starts = {name: parameter.init for name, parameter in self.graph.parameters.items()}
-        found: list[str] = []
-        for name, node in self.nodes.items():
-            inits = {starts[parameter] for parameter in node.parameters}
-            if ("log_range" if node.op in EXPONENTIAL else "range") in inits:
-                found.append(name)
-        for name in found:
-            found += [r for r, k in self.read_by[name] if self._linear(r, k) and r not in found]
-        return frozenset(found)
+        grows = {name: "log_range" if node.op in EXPONENTIAL else "range" for name, node in self.nodes.items()}
+        own = [n for n, node in self.nodes.items() if grows[n] in {starts[p] for p in node.parameters}]
+        return self._reached(own, linearly=True)
 
     def falls(self, name: str) -> bool:
         """Whether exponentials alone read a value not linearly, and it grows along an axis: there they give nothing."""
