@@ -40,7 +40,13 @@ def forward(state: State) -> None:
 
 
 def _data(state: State, site: Site) -> Term:
-    """Data: entries of size 0, random along every axis; of tokens one along the last axis, and zeros beside it."""
+    """Data: entries of size 0, random along every axis; of tokens one along the last axis, and zeros beside it.
+
+    What has no samples and grows along two axes (noise on a weight) is a random matrix.
+    """
+    if site.node.kind != "tokens" and len(site.result) == len(site.node.axes or ()) > 1:
+        bit = state.point.bit("data", site.key)
+        return Term(0, (bit,) * len(site.result), matrix=Fresh(site.key, bit))
     signs = [state.point.bit("data", site.key, i) for i in range(len(site.result))]
     if site.node.kind == "tokens" and site.result and axis_name(site.result[-1]) == (site.node.axes or [""])[-1]:
         return Term(0, (*signs[:-1], 0), profile=(*(0,) * (len(signs) - 1), SUMMABLE))

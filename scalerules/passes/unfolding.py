@@ -51,7 +51,12 @@ def unfold(graph: Graph, growing: frozenset[str]) -> Plan:
     curved = bent(opened)
     inner = inner_numbers(opened) - curved
     sites = [
-        replace(site, judged=site.judged and site.key in curved, carries=True, makes=True)
+        replace(
+            site,
+            judged=site.judged and (site.key in curved or law_of(site.op).kind == "norm"),
+            carries=True,
+            makes=True,
+        )
         if site.key in weights | making
         else replace(site, judged=False, carries=True)
         if site.key in inner

@@ -382,3 +382,21 @@ def test_a_view_of_a_vector_that_meets_a_value_is_no_summand(mode: str) -> None:
         rules.append((str(rule.init["width"]), str(rule.lr["width"])))
     assert rules[0] == rules[1]
     assert rules[0][1] == "0"
+
+
+def test_what_a_norm_makes_of_a_weight_changes_by_no_more_than_it_is() -> None:
+    """One book is compared with and looked up behind one factor: it had a rate that drew it anew in every step.
+
+    The layer behind makes up for the factor at the look-up: plain torch, widths 64 to 512, 3 seeds, its values change
+    by 0.03, 0.06 and 0.08 in three steps; with the rate before by -0.92, 0.09 and 0.04.
+    """
+    g = sr.Builder("book", axes={**AXES, "k": 7})
+    for name, axes in (("E", "n in"), ("book", "k n"), ("H", "m n")):
+        g.parameter(name, axes)
+    z = g.tanh(g.einsum("z", "b i, n i -> b n", g.input("x", "batch in"), parameters=("E",)))
+    rows = g.scale("rows", g.node("norm", "rms_norm", parameters=("book",), axis="n"), free=True)
+    weights = g.node("weights", "softmax", g.einsum("scores", "b n, k n -> b k", z, rows), axis="k")
+    h = g.einsum("h", "b n, m n -> b m", g.einsum("read", "b k, k n -> b n", weights, rows), parameters=("H",))
+    rules = sr.derive(g.build(g.dense("W3", g.gelu(h), "out m")), optimizer="adamw")
+    assert str(rules["book"].init["width"]) == str(rules["book"].lr["width"]) == "-1/2"
+    assert str(rules["H"].lr["width"]) == "0"

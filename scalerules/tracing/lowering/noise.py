@@ -1,14 +1,17 @@
 """Noise that is drawn anew in every call and multiplies a weight: `mu + sigma * torch.randn_like(mu)`.
 
 However equal the entries of the weight are, those of the product are independent: their sums grow like roots, as those
-of a weight with random entries do.
+of a weight with random entries do. So does what weights make (`exp(rho)`): there noise is a random matrix of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from scalerules.tracing.record import Call, Initial, Record, Ref, Weight, references
+from scalerules.tracing.sketch.sketch_node import SketchNode
+from scalerules.tracing.sketch.values import Part, Source
 
 DRAWN = ("randn", "randn_like", "normal", "normal_functional", "rand", "rand_like", "uniform", "bernoulli")
 """The calls that draw random numbers."""
@@ -20,6 +23,18 @@ def under_noise(record: Record, weight: Weight) -> Weight:
     if len(weight.shape) < 2 or not readers or not all(_noisy(record, call, weight) for call in readers):
         return weight
     return replace(weight, initial=Initial("normal", weight.initial.value, weight.initial.exponents))
+
+
+def drawn_beside(record: Record, call: Call) -> bool:
+    """Whether a call reads random numbers that have as many axes as what it returns."""
+    return any(_drawn(record, ref.name, len(call.shape)) for ref in _read(call))
+
+
+def of_weights(nodes: Mapping[str, SketchNode], source: Source) -> bool:
+    """Whether weights alone make a value, and no lone weight is it."""
+    if not isinstance(source, str) or nodes[source].op in ("input", "stream"):
+        return False
+    return all(isinstance(each, Part) or of_weights(nodes, each) for each in nodes[source].operands)
 
 
 def _noisy(record: Record, call: Call, weight: Weight) -> bool:

@@ -6,7 +6,7 @@ what it should be is solved for (`free`), and what the module does is its value 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from scalerules.ops import OPS
@@ -23,17 +23,15 @@ from .write import Pieces, Writer
 def freed(pieces: Pieces) -> Pieces:
     """The pieces with every factor free that stands at a sum of products of data over an axis that grows."""
     pieces = cancelled(contracted(pieces))
-    weighed = {
-        name
-        for name, node in pieces.nodes.items()
-        if node.fields.get("kind") == "tokens" or not _from_data(name, pieces.nodes)
-    }
+    weighed = _weighed(pieces.nodes)
+    pieces = _one_each(pieces, lambda node: is_product(node, _plain(weighed, pieces.nodes)))
+    weighed = _weighed(pieces.nodes)
     uneven = uneven_readings(pieces.nodes, readers_of(pieces.nodes), weighed)
     pieces = _behind_uneven(pieces, uneven)
     nodes = dict(pieces.nodes)
     readers = readers_of(nodes)
     normed = {name for name in weighed if _normed(name, nodes)}
-    plain = {name for name in weighed - normed if not _multiplied(name, nodes)}
+    plain = _plain(weighed, nodes)
     for name, node in pieces.nodes.items():
         parameters = plain if node.op == "scale" and _varies(node) else weighed
         if node.op == "scale" and (
@@ -46,6 +44,38 @@ def freed(pieces: Pieces) -> Pieces:
             nodes[name] = replace(node, fields={"factor": ONE})
     pieces = moved(replace(pieces, nodes=nodes), lambda node: is_product(node, weighed - normed))
     return _added(pieces, weighed, uneven)
+
+
+def _weighed(nodes: Mapping[str, SketchNode]) -> set[str]:
+    """The names of the nodes that no data reach, tokens among them."""
+    return {n for n, node in nodes.items() if node.fields.get("kind") == "tokens" or not _from_data(n, nodes)}
+
+
+def _plain(weighed: Collection[str], nodes: Mapping[str, SketchNode]) -> set[str]:
+    """Of these, those whose size initial values decide, and that are no products of two weights."""
+    return {name for name in weighed if not _normed(name, nodes) and not _multiplied(name, nodes)}
+
+
+def _one_each(pieces: Pieces, is_product: Callable[[SketchNode], bool]) -> Pieces:
+    """The pieces with a factor that varies once for each of the products that read it: no one number suits all.
+
+    Each stands for what the module computes in that product, so that one can be set without the others.
+    """
+    nodes: dict[str, SketchNode] = {}
+    instead: dict[tuple[str, Source], str] = {}
+    readers = readers_of(pieces.nodes)
+    for name, node in pieces.nodes.items():
+        operands = tuple(instead.get((name, source), source) for source in node.operands)
+        nodes[name] = node = replace(node, operands=operands)
+        behind = [pieces.nodes[reader] for reader in dict.fromkeys(readers.get(name, ()))]
+        apart = len(behind) > 1 and node.op == "scale" and _varies(node) and name not in pieces.outputs
+        if not apart or not all(is_product(each) for each in behind):
+            continue
+        for number, reader in enumerate(behind, 1):
+            copy = name if number == 1 else f"{name}.{number}"
+            instead[reader.name, name] = copy
+            nodes[copy] = replace(node, name=copy, call=reader.call)
+    return replace(pieces, nodes=nodes)
 
 
 def _behind_uneven(pieces: Pieces, uneven: Collection[str]) -> Pieces:

@@ -8,13 +8,14 @@ from dataclasses import replace
 from fractions import Fraction
 
 from scalerules.ops.functions import FUNCTIONS, SOME, SOME_THROUGH_ZERO
-from scalerules.sizes.arithmetic import fixed, negative, over, power, product
+from scalerules.sizes.arithmetic import ONE, fixed, negative, over, power, product
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call, Shape
-from scalerules.tracing.sketch.values import Constant, Curve, Loss, Operand, Result, Value, same_source
+from scalerules.tracing.sketch.values import Constant, Curve, Loss, Operand, Result, Stat, Value, same_source
 
 from ..curves import UNARY, finite
 from ..fixed_entries import root_mean_square
+from ..noise import drawn_beside, of_weights
 from ..state import Lowering, as_length, number, operation
 from ..table import lowers
 from .drawn import curve_of, drawn
@@ -206,7 +207,24 @@ def mul(lowering: Lowering, call: Call) -> Result:
         return a if isinstance(a, Loss) else b  # type: ignore[return-value]
     if 0 in (a, b):
         return Constant(call.shape, 0.0)
-    return multiplied(lowering, a, b, call.shape)
+    return _noised(lowering, call, a, b) or multiplied(lowering, a, b, call.shape)
+
+
+def _noised(lowering: Lowering, call: Call, a: object, b: object) -> Value | None:
+    """What weights make, times noise of its shape: of a matrix a random one, behind a factor that is solved for.
+
+    Noise has a size of its own, so no initial value of the weights makes up for a sum over what it multiplies.
+    """
+    value, noise = (a, b) if isinstance(a, Value) else (b, a)
+    if not (isinstance(value, Value) and isinstance(noise, Constant) and drawn_beside(lowering.record, call)):
+        return None
+    shape = [length for length in noise.shape if length is not None]
+    growing = any(length.scales for length in shape) and len(shape) == len(noise.shape) == len(value.dims)
+    if not growing or not of_weights(lowering.sketch.nodes, value.source):
+        return None
+    drawn = lowering.sketch.data(lowering.sketch.nodes.name_here("noise"), shape, fixed=True)
+    product = pairwise(lowering, "einsum", [value, drawn], call.shape, "noisy")
+    return lowering.sketch.unary("scale", product, "noise.scale", factor=ONE, free=True) if len(shape) > 1 else product
 
 
 def multiplied(lowering: Lowering, a: object, b: object, shape: Shape) -> Value:
@@ -217,8 +235,9 @@ def multiplied(lowering: Lowering, a: object, b: object, shape: Shape) -> Value:
             return lowering.widened(normed, shape)
         base = _same_base(a, b)
         if base is not None and a.stat is None and b.stat is None:
-            samples = tuple(x * y for x, y in zip(curve_of(a).samples, curve_of(b).samples, strict=True))
-            return drawn(lowering, Curve(base, samples), "mul")
+            one, other = curve_of(a).samples, curve_of(b).samples
+            square = drawn(lowering, Curve(base, tuple(x * y for x, y in zip(one, other, strict=True))), "mul")
+            return replace(square, stat=Stat("squared", a, ())) if one == other else square
         return pairwise(lowering, "einsum", [a, b], shape, "mul")
     value, constant = (a, b) if isinstance(a, Value) else (b, a)
     if not isinstance(value, Value):
