@@ -7,9 +7,13 @@ A rule fixes exponents; a number needs a constant as well. Here a parameter that
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from scalerules.architecture.graph import Graph
 from scalerules.architecture.uses import fan_in
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def natural_std(graph: Graph, parameter: str, base: Mapping[str, float]) -> float:
@@ -30,3 +34,11 @@ def start(graph: Graph, parameter: str, sizes: Mapping[str, float]) -> float:
     """What the fixed initial entries of a parameter are multiplied with; 1 where nothing is said."""
     text = graph.parameters[parameter].factor
     return 1.0 if text is None else graph.length(text, parameter).value(sizes)
+
+
+def identity_(parameter: Tensor, stacked: int, value: float) -> None:
+    """Zeros, and `value` where the indices of two dimensions from `stacked` on agree, in the middle of those behind."""
+    entries = parameter.zero_().diagonal(dim1=stacked, dim2=stacked + 1)
+    while entries.dim() > stacked + 1:
+        entries = entries.select(stacked, entries.shape[stacked] // 2)
+    entries.fill_(value)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from scalerules.ops.node import Node
 
-from ..base_values import density, natural_std, start
+from ..base_values import density, identity_, natural_std, start
 from .abstract_program import AbstractProgram, Data
 from .call import ForwardPass
 from .contributions import Contributions
@@ -94,6 +94,10 @@ class Program(AbstractProgram):
         factor *= start(self.graph, name, self.base)
         if kind in ("zeros", "ones"):
             return torch.full(shape, 0.0 if kind == "zeros" else factor, dtype=self.dtype)
+        if kind == "identity":
+            value = torch.empty(shape, dtype=self.dtype)
+            identity_(value, len(shape) - len(self.graph.parameters[name].axes), factor)
+            return value
         numbers = torch.arange(1, shape[-1] + 1, dtype=self.dtype)
         return ((numbers.log() if kind == "log_range" else numbers) * factor).expand(shape).clone()
 

@@ -88,6 +88,7 @@ class Graph(Data):
         for name, parameter in self.parameters.items():
             self._known_axes(parameter.axes, f"parameter {name!r}")
             self._check_density(parameter, f"parameter {name!r}")
+            self._check_start(parameter, f"parameter {name!r}")
             self._check_factor(parameter, f"parameter {name!r}")
         self._check_nodes(self.nodes, outer={}, repeat=None)
         used = {p for node in self.walk() for p in node[1].parameters}
@@ -193,11 +194,16 @@ class Graph(Data):
             hint = "a density is above 0 and at most 1; name the base size of its scale in `sizes`"
             raise GraphError(f"has the density {part:g} at the base size", where=where, hint=hint)
 
+    def _check_start(self, parameter: Parameter, where: str) -> None:
+        if parameter.init == "identity" and len(parameter.axes) < 2:
+            hint = "an identity has two axes or more; of one axis write init: ones"
+            raise GraphError(f"starts as the identity and has the axes {parameter.axes}", where=where, hint=hint)
+
     def _check_factor(self, parameter: Parameter, where: str) -> None:
         if parameter.factor is None:
             return
         if parameter.init in ("normal", "zeros"):
-            hint = "only ones, range and log_range have one; what is random has an init that is derived"
+            hint = "only ones, range, log_range and identity have one; what is random has an init that is derived"
             raise GraphError(f"has a factor and init {parameter.init!r}", where=where, hint=hint)
         at_base = self.length(parameter.factor, where).value(self.base_sizes())
         if not 0 < at_base < math.inf:

@@ -25,14 +25,15 @@ class Parameter(Data):
     """A trained tensor. `axes` names its axes, without the depth axis of a repeat that it stands in.
 
     `init`: `normal` (independent entries whose std is derived), `zeros`, `ones`, or a fixed structure along
-    the last axis: `range` (1, 2, 3, ...), `log_range` (log 1, log 2, ...).
+    the last axis: `range` (1, 2, 3, ...), `log_range` (log 1, log 2, ...); or `identity`: 1 where the first two indices
+    agree (in the middle of all other axes, as `torch.nn.init.eye_` and `dirac_` have it) and else 0.
     `density`: a static random mask keeps this part of the entries (a number, or a product of axes and scales such as
     `"density"`), the others are zero for good; the std is that of the entries that are kept.
     `factor`: what fixed initial entries are multiplied with (a number, or a product such as `"width^(-1/2)"`).
     """
 
     axes: Axes
-    init: Literal["normal", "zeros", "ones", "range", "log_range"] = "normal"
+    init: Literal["normal", "zeros", "ones", "range", "log_range", "identity"] = "normal"
     trained: bool = True
     density: str | float | None = None
     factor: str | float | None = None

@@ -54,6 +54,9 @@ def entries(scope: Scope, piece: Piece) -> Term | None:
         for label, halves in zip(labels, (part.profile if part else None) or (), strict=False):
             if label in piece.labels:
                 profile[piece.labels.index(label)] += halves
+    for i, label in enumerate(piece.labels):
+        if label in piece.labels[:i]:  # a diagonal has one entry in a row
+            profile[i] = SUMMABLE
     falls = tuple(decayed(halves) for halves in profile) if any(profile) else None
     return Term(sum(t.size for t in tops), (), tuple(tops), profile=falls)
 

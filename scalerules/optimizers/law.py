@@ -15,6 +15,7 @@ from typing import Literal
 from scalerules.ops.law import Point
 from scalerules.ops.site import Held
 from scalerules.terms.pieces import Outer, Piece
+from scalerules.terms.sums import root_mean_square
 from scalerules.terms.term import Symbol, Term
 
 from .form import KINDS, Form, Formula, form
@@ -141,7 +142,8 @@ class Optimizer:
         """
         tops = [(piece, entries(point, piece)) for piece in pieces]
         top = largest(t for _, t in tops if t is not None)
-        weight = largest(t for t in (entries(point, piece) for piece in weights) if t is not None)
+        known = (entries(point, piece) for piece in weights)
+        weight = largest(_typical(point, held, t) for t in known if t is not None)
         state = "zero" if weight is None else "there" if weights and weights[0] else "late"
         law, terms = self.form(facts_of(held), state), _terms(point, held, top, weight, sides)
         size = _sizes(point, held, terms)
@@ -223,6 +225,14 @@ def _terms(
         sides = Term(0), Term(size, (), (top, top), growths)
     by_atom |= dict(zip((READ, BEHIND), sides or (None, None), strict=True))
     return {name: term for name, term in by_atom.items() if term is not None}
+
+
+def _typical(point: Point, held: Held, weight: Term) -> Term:
+    """The root mean square of a weight whose entries fall along an axis: what a norm of it sees."""
+    if not weight.profile:
+        return weight
+    ticks, discount = root_mean_square(point, weight, held.axes)
+    return weight.derived(size=ticks, shift=discount, profile=None)
 
 
 def _sizes(point: Point, held: Held, terms: Mapping[str, Term]) -> Callable[[str], int]:

@@ -12,11 +12,13 @@ from scalerules.ops.scan import Discretised
 from scalerules.ops.site import Held, Site
 from scalerules.optimizers.gradients import entries, explicit_if_summed, largest, traces
 from scalerules.terms.contraction import explicit
+from scalerules.terms.diagonals import is_identity
 from scalerules.terms.merging import merged
 from scalerules.terms.pieces import Operand, Outer, Piece, axis_name
+from scalerules.terms.sums import root_mean_square
 from scalerules.terms.term import SUMMABLE, Step, Term
 
-from .events import Event, root_mean_square
+from .events import Event
 from .masks import masked, root
 from .state import State
 
@@ -122,15 +124,19 @@ def _gradient(
     """The gradient of a parameter, of a matrix an outer product, kept as its factors; its sides where asked for."""
     if site.op != "einsum":
         return state.law(site).pull(state.point, site, around, k, d), None
-    factors = [(site.result, tuple(d))]
+    factors, one = [(site.result, tuple(d))], dict[str, str]()
     for i, operand in enumerate(around):
-        if i != k:
+        if i != k and is_identity(operand):
+            one |= dict.fromkeys(site.labels[i], site.labels[i][0])
+        elif i != k:
             factors.append((site.labels[i], tuple(explicit(state.point, operand, site.labels[i]))))
-    sides = traces(state.point, site.labels[k], factors) if state.optimizer.sides else None
+    factors = [(tuple(one.get(label, label) for label in labels), terms) for labels, terms in factors]
+    wanted = tuple(one.get(label, label) for label in site.labels[k])
+    sides = traces(state.point, wanted, factors) if state.optimizer.sides else None
     known = {label for labels, _ in factors for label in labels}
-    if any(label not in known for label in site.labels[k]):
+    if any(label not in known for label in wanted):
         return state.law(site).pull(state.point, site, around, k, d), sides
-    return explicit_if_summed(state.point, Outer(tuple(factors), site.labels[k], Term(0))), sides
+    return explicit_if_summed(state.point, Outer(tuple(factors), wanted, Term(0))), sides
 
 
 def _update(state: State, held: Held, parts: list[Piece], finite: list[Piece]) -> None:

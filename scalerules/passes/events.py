@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 from scalerules.optimizers.law import Scaling
-from scalerules.terms.term import Shift, Step, Symbol, Term
+from scalerules.terms.term import Step, Symbol, Term
 
 from .plan import Plan
 from .point import Point
@@ -80,17 +80,3 @@ class Run:
     """By key the traces of the two factors of a parameter's curvature: what it reads, and the gradient behind it."""
     told: list[Told] | None = None
     """Every application of a law in order, where that was asked for."""
-
-
-def root_mean_square(point: Point, term: Term, labels: Sequence[str]) -> tuple[int, Shift]:
-    """Size of the root mean square over all entries, and what it lies below the first entries of the profile."""
-    if not term.profile:
-        return term.size, ()
-    ticks = term.size
-    discount: list[tuple[Symbol, Fraction]] = []
-    for label, halves in zip(labels, term.profile, strict=True):
-        share = Fraction(min(halves, 1), 2)
-        ticks -= int(point.ticks(label) * share)
-        if share and point.ticks(label):
-            discount.append((("growth", label.partition("|")[0]), -share))
-    return ticks, tuple(discount)

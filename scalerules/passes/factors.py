@@ -34,9 +34,12 @@ class _Product:
 
 
 def through_weights(
-    sites: Sequence[Site], parameters: Mapping[str, Held], weights: frozenset[str], outputs: Collection[str]
-) -> tuple[list[Site], dict[str, Held]]:
+    sites: Sequence[Site], parameters: Mapping[str, Held], weights: frozenset[str], outputs: Collection[str],
+    diagonal: Collection[str] = (),
+) -> tuple[list[Site], dict[str, Held]]:  # fmt: skip
     """The sites, of which those that read a weight read its factors one after the other, and the parameters.
+
+    `diagonal`: the keys of the parameters that start as the identity.
 
     So does a product of one value with several parameters, and of one with a matrix that data choose: what is linear in
     them and in a parameter (a hypernetwork's last layer). What all see through and is no output is left out.
@@ -56,7 +59,7 @@ def through_weights(
             seen = {**known, **matrices}
             several = len(site.parameters) > 1 and len(site.inputs) == 1
             if several or any(seen.get(key) for key in site.inputs):
-                opened = _apart(site, _products(site, seen, site.result))
+                opened = _apart(site, _products(site, seen, site.result), diagonal)
                 for part in opened:
                     if law_of(part.op).multilinear:
                         held.update(_read_along(_met(part, site, weights), held, weights))
@@ -157,7 +160,7 @@ def _multiplied(site: Site, chosen: Sequence[_Product | None], result: Labels) -
     return _Product(*keys, tuple(labels for _, labels in (*inputs, *parameters)), result, scales)
 
 
-def _apart(site: Site, products: Sequence[_Product]) -> list[Site]:
+def _apart(site: Site, products: Sequence[_Product], diagonal: Collection[str]) -> list[Site]:
     """A contraction with a weight as the sum of its products, each read one factor after the other.
 
     All are one map: how much a parameter contributes is asked behind it.
@@ -166,7 +169,7 @@ def _apart(site: Site, products: Sequence[_Product]) -> list[Site]:
     ends: list[str] = []
     for one in products:
         keys: dict[str, str] = {}
-        for part in _steps(site, one):
+        for part in _steps(site, one, diagonal):
             name = f"{site.name}.{part.name}"
             while any(name == other.name for other in parts):
                 name += "'"
@@ -179,15 +182,17 @@ def _apart(site: Site, products: Sequence[_Product]) -> list[Site]:
     return [*parts[:-1], replace(parts[-1], key=site.key, name=site.name, asked=site.asked, carries=site.carries)]
 
 
-def _steps(site: Site, one: _Product) -> Iterator[Site]:
+def _steps(site: Site, one: _Product, diagonal: Collection[str]) -> Iterator[Site]:
     """A product of a value with parameters in the order in which it meets them, so that few axes are open; the factors.
 
-    What multiplies others entry by entry is made first.
+    What multiplies others entry by entry is made first, but for the identity: made, it would be one matrix of many.
     """
     inputs, reached = one.inputs, one.labels[: len(one.inputs)]
     left: list[_Read] = list(zip(one.parameters, one.labels[len(inputs) :], strict=True))
     if len(inputs) == 1:
         for group, result in _entrywise(one, left):
+            if any(key in diagonal for key, _ in group):
+                continue
             made = _step(site, (), (), group, result)
             yield replace(made, judged=False, makes=True)
             left = [*_without(left, group), (made.key, result)]

@@ -6,11 +6,14 @@ from fractions import Fraction
 from typing import Any
 
 from scalerules.ops.site import Held, Site
-from scalerules.terms.pieces import axis_name
+from scalerules.terms.pieces import Labels, Outer, Piece, axis_name
 from scalerules.terms.term import SUMMABLE, Fresh, Shift, Step, Term
 
 from .masks import root
 from .state import State, lowered
+
+DIAGONAL = "diagonal"
+"""The label of both axes of an identity."""
 
 
 def start_parameters(state: State) -> None:
@@ -53,9 +56,10 @@ def _data(state: State, site: Site) -> Term:
     return Term(0, tuple(signs))
 
 
-def _initial(state: State, held: Held) -> list[Term]:
+def _initial(state: State, held: Held) -> Piece:
     """The initial entries of a parameter."""
     init = state.graph.parameters[held.name].init
+    step = Step("parameter", 0, held.name, "The initial value of the parameter.", held.key, held.key)
     zero = (0,) * len(held.axes)
     last_grows = bool(held.axes) and held.axes[-1:] == tuple(state.graph.parameters[held.name].axes[-1:])
     if init == "zeros":
@@ -64,11 +68,25 @@ def _initial(state: State, held: Held) -> list[Term]:
         terms = [_random(state, held)]
     elif init == "range" and last_grows:
         terms = [_fixed(state, held, zero, profile=(*zero[:-1], -2))]
+    elif init == "identity":
+        labels = _diagonal(state, held)
+        if labels.count(DIAGONAL) == 2:
+            one = _fixed(state, held, ())
+            one.step = step
+            return Outer((), labels, one)
+        terms = [_fixed(state, held, zero, profile=tuple(SUMMABLE * (label == DIAGONAL) for label in labels))]
     else:
         terms = [_fixed(state, held, zero, ramp=init == "log_range" and last_grows)]
     for term in terms:
-        term.step = Step("parameter", 0, held.name, "The initial value of the parameter.", held.key, held.key)
+        term.step = step
     return terms
+
+
+def _diagonal(state: State, held: Held) -> Labels:
+    """Labels of the growing axes of an identity, of which the first two have the same one."""
+    axes = enumerate(state.graph.parameters[held.name].axes)
+    grown = [DIAGONAL if i < 2 else f"{axis}|{i}" for i, axis in axes if axis in held.axes]
+    return (*(["depth"] if held.depth else []), *grown)
 
 
 def _random(state: State, held: Held) -> Term:

@@ -14,9 +14,10 @@ from scalerules.optimizers.law import Optimizer
 from scalerules.terms.merging import merged
 from scalerules.terms.pieces import Operand, Outer, Piece
 from scalerules.terms.settling import content, joined, settled
+from scalerules.terms.sums import root_mean_square
 from scalerules.terms.term import SUMMABLE, Step, Term
 
-from .events import Alignments, Event, Run, Told, root_mean_square
+from .events import Alignments, Event, Run, Told
 from .plan import Plan
 from .point import Point
 

@@ -42,7 +42,8 @@ def unfold(graph: Graph, growing: frozenset[str]) -> Plan:
     making = weights_of(plan.sites, matrices, homogeneous=False) - weights
     unseen = without_size(plan.sites, weights | making)
     known = as_matrices(plan.sites, _through(plan, weights | making), weights | making)
-    opened, parameters = through_weights(plan.sites, known, weights, outputs.values())
+    diagonal = {key for key, held in known.items() if graph.parameters[held.name].init == "identity"}
+    opened, parameters = through_weights(plan.sites, known, weights, outputs.values(), diagonal)
     gains = {key for key, held in plan.parameters.items() if graph.parameters[held.name].factor is not None}
     fixed = {
         key for key, held in plan.parameters.items() if graph.parameters[held.name].init not in ("normal", "zeros")

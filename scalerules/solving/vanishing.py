@@ -8,9 +8,10 @@ from dataclasses import replace
 
 from scalerules.ops.registry import law_of
 from scalerules.ops.site import Site
-from scalerules.passes.events import Event, root_mean_square
+from scalerules.passes.events import Event
 from scalerules.passes.memory import gathering
 from scalerules.terms.merging import merged
+from scalerules.terms.sums import root_mean_square
 from scalerules.terms.term import Term
 
 from .equations import own_contributions

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
 
+from .diagonals import identified, joined, spread
 from .entrywise import entrywise
 from .images import image_of
 from .merging import merged, profiled
@@ -23,7 +24,8 @@ def contract(scope: Scope, operands: Sequence[tuple[Labels, Operand]], result: L
     """Terms of `einsum(operands) -> result`, all over growing axes only.
 
     For every axis that is summed over: nothing left on it, `s^g` (law of large numbers); sources left, `s^(g/2)`
-    (central limit); a fresh matrix, `s^(g/2)` and a fresh image, and for the image of a transpose the mirror term.
+    (central limit); a fresh matrix, `s^(g/2)` and a fresh image, and for the image of a transpose the mirror term. Over
+    the axis of an identity no sum runs: it gives another axis its place.
     """
     if all([len(pieces) == 1 and not isinstance(pieces[0], Outer) for _, pieces in operands]):
         terms = _contract_flat(scope, [(labels, pieces[0]) for labels, pieces in operands], result)  # type: ignore[misc]
@@ -32,13 +34,18 @@ def contract(scope: Scope, operands: Sequence[tuple[Labels, Operand]], result: L
     for pieces in product(*(pieces for _, pieces in operands)):
         flat: list[tuple[Labels, list[Term]]] = []
         factors: list[Term] = []
+        equal: list[tuple[str, str]] = []
         for number, ((labels, _), piece) in enumerate(zip(operands, pieces, strict=True)):
             if isinstance(piece, Outer):
                 flat.extend(_renamed(piece, labels, number))
                 factors.append(piece.factor)
+                equal.extend(joined(piece, labels))
             else:
                 flat.append((labels, piece))
-        products.append(_times(_contract_flat(scope, flat, result), factors))
+        flat, wanted = identified(flat, result, equal) if equal else (flat, result)
+        short = tuple(dict.fromkeys(wanted))
+        terms = _contract_flat(scope, flat, short)
+        products.append(_times(terms if short == wanted else spread(terms, short, wanted), factors))
     if len(products) == 1 and len(operands) > 1:
         return products[0]  # of one pair, and so merged
     return merged((term for terms in products for term in terms), scope.reach)

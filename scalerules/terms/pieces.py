@@ -16,7 +16,10 @@ Labels = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Outer:
-    """A change of a parameter, kept as the factors of its contraction: `factor * einsum(factors) -> labels`."""
+    """A change of a parameter, kept as the factors of its contraction: `factor * einsum(factors) -> labels`.
+
+    A label that stands twice is a diagonal: without factors the identity.
+    """
 
     factors: tuple[tuple[Labels, tuple[Term, ...]], ...]
     labels: Labels

@@ -9,7 +9,7 @@ from functools import cache, cached_property
 from .merging import crowded
 from .pieces import Labels, axis_name
 from .point import Scope
-from .term import MOST_SOURCES, Profile, Shift, Term, decayed
+from .term import MOST_SOURCES, Profile, Shift, Symbol, Term, decayed
 
 KIND = 5
 Law = tuple[Profile | None, int, int]
@@ -177,3 +177,17 @@ def sum_law(aligned: bool, decay: int, growth: int) -> tuple[int, Fraction, bool
 def share_of(count: int) -> Fraction:
     """So many halves."""
     return Fraction(count, 2)
+
+
+def root_mean_square(scope: Scope, term: Term, labels: Sequence[str]) -> tuple[int, Shift]:
+    """Size of the root mean square over all entries, and what it lies below the first entries of the profile."""
+    if not term.profile:
+        return term.size, ()
+    ticks = term.size
+    discount: list[tuple[Symbol, Fraction]] = []
+    for label, halves in zip(labels, term.profile, strict=True):
+        share = Fraction(min(halves, 1), 2)
+        ticks -= int(scope.ticks(label) * share)
+        if share and scope.ticks(label):
+            discount.append((("growth", label.partition("|")[0]), -share))
+    return ticks, tuple(discount)

@@ -72,13 +72,14 @@ class Initial:
 
     `normal`: independent random entries of any distribution (`value` is their standard deviation at the first traced
     sizes, `exponents` the powers of the scales with which it varies, `mean` their mean). `constant`: all entries are
-    `value`. `range` and `log_range`: `1, 2, 3, ...` and their logarithms along the last axis. `structured`:
-    the same at every seed but not constant, or random only in part (`note` says what was seen; `value` is its root
-    mean square, `axes` are the axes along which it varies). `unknown`: could not be measured (`note` says why).
+    `value`. `range` and `log_range`: `1, 2, 3, ...` and their logarithms along the last axis. `identity`: `value` where
+    the first two indices agree (in the middle of all others), or are permuted, and else 0. `structured`: the same at
+    every seed but not constant, or random only in part (`note` says what was seen; `value` is its root mean square,
+    `axes` are the axes along which it varies). `unknown`: could not be measured (`note` says why).
     `lengths_of` names the weight of whose rows or columns the entries are the lengths: they are as open as it is.
     """
 
-    kind: Literal["normal", "zeros", "ones", "constant", "range", "log_range", "structured", "unknown"]
+    kind: Literal["normal", "zeros", "ones", "constant", "range", "log_range", "identity", "structured", "unknown"]
     value: float | None = None
     exponents: Mapping[str, float] = field(default_factory=dict[str, float])
     mean: float = 0.0

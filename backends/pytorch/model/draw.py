@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from scalerules.errors import ScaleRulesError
 
-from ...base_values import natural_std, start
+from ...base_values import identity_, natural_std, start
 from .at_sizes import Sizes
 from .match import Follower, Matched, bare
 from .sharded import constant, fill, root_mean_square
@@ -103,6 +103,10 @@ def _start(
     if declared in ("range", "log_range"):
         row = torch.arange(1.0, like.shape[-1] + 1, device=like.device)
         return ((row.log() if declared == "log_range" else row) * times).expand(like.shape).contiguous()
+    if declared == "identity" and target.graph is not None:
+        value = torch.empty_like(like, dtype=torch.float32)
+        identity_(value, like.dim() - len(target.graph.parameters[rule].axes), times)
+        return value
     generator = torch.Generator(like.device).manual_seed(seed_of(seed, key))
     dtype = torch.complex64 if like.is_complex() else torch.float32
     normal = torch.randn(like.shape, generator=generator, device=like.device, dtype=dtype)

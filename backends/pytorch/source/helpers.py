@@ -1,5 +1,9 @@
 """The helper functions that an emitted file may need, as text; only those that it calls are written into it."""
 
+from inspect import getsource
+
+from ...base_values import identity_
+
 ATTACH = '''
 def attach(module: nn.Module, name: str, shape: list[int]) -> None:
     """Adds an empty parameter; a dot in its name makes a module inside the module."""
@@ -159,6 +163,7 @@ HELPERS = {
         for name, (rule, body) in _RULES.items()
         for kind, text in (("scan", _SCAN), ("recurrence", _RECURRENCE))
     },
+    "identity_": getsource(identity_),
     "Muon": MUON,
 }
 """Name of a helper -> its text, in the order in which they are written."""

@@ -98,6 +98,7 @@ def init(w: Writer) -> list[str]:
         ("std", ("normal",), "parameter.normal_(0.0, std[name])"),
         ("constant", ("zeros", "ones"), "parameter.fill_(constant[name])"),
         ("along_last_axis", ("range", "log_range"), "parameter.copy_(along_last_axis[name])"),
+        ("diagonal", ("identity",), "identity_(parameter, *diagonal[name])"),
     ]
     body: list[str] = []
     branches: list[str] = []
@@ -129,6 +130,11 @@ def _initial(w: Writer, name: str) -> list[str]:
         why = "; ".join([_sum(w, name, terms), *changes, *because])
     elif parameter.init in ("zeros", "ones"):
         start, why = "0.0" if parameter.init == "zeros" else repr(at_base(w.graph, name, w.base)), ""
+    elif parameter.init == "identity":
+        w.helpers.add("identity_")
+        stacked = len(w.graph.shape_of(name)) - len(parameter.axes)
+        value = scaled(repr(at_base(w.graph, name, w.base)), exponents, w.scale)
+        return item(f"{quoted(name)}: ", f"({stacked}, {value})", ",", 8)
     else:
         numbers = f"torch.arange(1.0, model.lengths[{quoted(parameter.axes[-1])}] + 1)"
         start = numbers + (".log()" if parameter.init == "log_range" else "")

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -20,8 +20,8 @@ from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Initial, Weight
 
 from .factories import Sizes, module_of, quiet
+from .fixed_values import Array, fixed, simple, unstructured
 
-Array: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
 Values: TypeAlias = dict[str, Array]
 
 SEEDS = 3
@@ -31,8 +31,6 @@ LAWFUL = 0.01
 """How far twice a power may be off a whole number that a single number is taken to follow."""
 FEW_ENTRIES, MAX_ENTRIES = 2_000_000, 40_000_000
 """Entries of a copy that is built to measure initial values (of all weights together): wanted, and at most."""
-VARIES = "varies along axis"
-"""What is said of fixed entries of no known structure."""
 
 
 def initials(
@@ -66,7 +64,7 @@ def _drawn_once(weight: Weight, seen: Initial, copies: list[Values]) -> Initial:
     """What was seen of a weight that nothing draws again: few entries that follow no simple law are random."""
     single = seen.kind == "constant" and copies[0][weight.name].size == 1
     lawful = all(abs(2 * power - round(2 * power)) < LAWFUL for power in seen.exponents.values())
-    if _unstructured(seen) or (single and not lawful):
+    if unstructured(seen) or (single and not lawful):
         return Initial("normal", abs(seen.value or 0.0), note="drawn once")
     return seen
 
@@ -78,15 +76,11 @@ def _shuffled(make_model: Callable[..., Any]) -> Callable[..., Any]:
         model = make_model(**sizes)
         with torch.no_grad():
             for weight in model.parameters():
-                if weight.numel() > 1 and _unstructured(_fixed(_array(weight), {})):
+                if weight.numel() > 1 and unstructured(fixed(_array(weight), {})):
                     weight.copy_(weight.flatten()[torch.randperm(weight.numel())].view_as(weight))
         return model
 
     return make
-
-
-def _unstructured(seen: Initial) -> bool:
-    return seen.kind == "structured" and seen.note.startswith(VARIES)
 
 
 def _base(
@@ -196,7 +190,7 @@ def _initial(weight: Weight, copies: list[Values], others: Mapping[str, tuple[fl
     }
     fresh = ~np.isclose(arrays[0], arrays[1], rtol=1e-6, atol=0.0)
     if not fresh.any():
-        return _fixed(arrays[0], changed)
+        return fixed(arrays[0], changed)
     return _random(weight, arrays, fresh, changed, _lengths_of(weight.name, copies[0]))
 
 
@@ -211,41 +205,6 @@ def _lengths_of(name: str, values: Values) -> str:
         if any(np.allclose(lengths, np.linalg.norm(each, axis=1)) for each in rows):
             return other
     return ""
-
-
-def _fixed(array: Array, changed: Mapping[str, tuple[float, list[Array]]]) -> Initial:
-    """The same at every seed."""
-    value = float(array.flat[0])
-    if np.allclose(array, value, rtol=1e-6, atol=0.0):
-        if value in (0.0, 1.0) and all(np.all(each == value) for _, each in changed.values() for each in each[:1]):
-            return Initial("zeros" if value == 0.0 else "ones", value)
-        sizes = {
-            scale: math.log(abs(float(each[0].flat[0]) / value)) / step
-            for scale, (step, each) in changed.items()
-            if each and value and each[0].flat[0]
-        }
-        return Initial("constant", value, {scale: round(power, 3) for scale, power in sizes.items()}, mean=value)
-    axes = tuple(axis for axis in range(array.ndim) if not np.allclose(array, np.take(array, [0], axis), rtol=1e-6))
-    steps = np.arange(1, array.shape[-1] + 1, dtype=np.float32)
-    square = math.sqrt(float(np.mean(array**2)))
-    if axes == (array.ndim - 1,):
-        for kind, profile in (("range", steps), ("log_range", np.log(steps))):
-            if np.allclose(array, profile, rtol=1e-5, atol=1e-6):
-                return Initial(cast("Any", kind), square, axes=axes, mean=float(array.mean()))
-    if array.ndim == 2 and np.allclose(array, np.eye(*array.shape) * array[0, 0]):
-        return Initial("structured", square, axes=axes, note=f"{array[0, 0]:.4g} on the diagonal")
-    note = f"{VARIES} {', '.join(map(str, axes))}"
-    return Initial("structured", square, _powers(square, changed), float(array.mean()), axes, note)
-
-
-def _powers(root: float, changed: Mapping[str, tuple[float, list[Array]]]) -> dict[str, float]:
-    """With which powers of the scales the root mean square of fixed entries varies."""
-    found: dict[str, float] = {}
-    for scale, (step, each) in changed.items():
-        other = math.sqrt(float(np.mean(np.square(each[0], dtype=float)))) if each else 0.0
-        if root and other:
-            found[scale] = _simple(math.log(other / root) / step, 0.02)
-    return found
 
 
 def _random(
@@ -268,7 +227,7 @@ def _random(
         if values.size > 1 and size > 0 and _size(values, mean) > 0:
             error = math.sqrt(0.5 / drawn.size + 0.5 / values.size) / abs(step)
             if error < CLEAR:
-                exponents[scale] = _simple(math.log(_size(values, mean) / size) / step, error)
+                exponents[scale] = simple(math.log(_size(values, mean) / size) / step, error)
     if share >= 0.5:
         note = "" if share > 0.999 else f"{1 - share:.1%} of the entries are fixed"
         return Initial("normal", std, exponents, mean, note=note, lengths_of=lengths_of)
@@ -288,12 +247,3 @@ def _drawn(arrays: list[Array]) -> Array:
         return np.zeros(0, np.float32)
     fresh = ~np.isclose(arrays[0], arrays[1], rtol=1e-6, atol=0.0)
     return np.concatenate([array[fresh] for array in arrays])
-
-
-def _simple(measured: float, error: float) -> float:
-    """The nearest multiple of 1/4 if it lies within three standard errors, halves before quarters."""
-    for bottom in (2, 4):
-        simple = round(measured * bottom) / bottom
-        if abs(simple - measured) <= 3 * error + 0.02:
-            return simple + 0.0
-    return round(measured, 3)

@@ -18,9 +18,9 @@ import torch
 
 from scalerules.sizes.arithmetic import ONE
 from scalerules.sizes.lengths import Length, Monomial
-from scalerules.tracing.record import Call, Input, Record, Ref, Weight
+from scalerules.tracing.record import Call, Initial, Input, Record, Ref, Shape, Weight
 from scalerules.tracing.sketch.sketch import Sketch
-from scalerules.tracing.sketch.values import Constant, Value
+from scalerules.tracing.sketch.values import Constant, Value, whole
 
 LARGER = 4
 """So many times the first sizes are the others."""
@@ -40,11 +40,30 @@ def fixed_entries(record: Record, sketch: Sketch, earlier: dict[str, Value | Non
     if constant.discrete or constant.number is not None or not constant.ref:
         return None
     lengths = [length for length in constant.shape if length is not None]
-    if len(lengths) < len(constant.shape) or sum(bool(length.scales) for length in lengths) != 1:
-        return None  # a matrix turns gradients back through itself: data would not
+    grown = sum(bool(length.scales) for length in lengths)
+    if len(lengths) < len(constant.shape) or not grown or (grown > 1 and len(lengths) != 2):
+        return None
     if constant.ref not in earlier:
-        earlier[constant.ref] = _stated(record, sketch, constant, lengths)
+        matrix = grown > 1  # it turns gradients back through itself: data would not
+        earlier[constant.ref] = _identity(record, constant) if matrix else _stated(record, sketch, constant, lengths)
     return earlier[constant.ref]
+
+
+def _identity(record: Record, constant: Constant) -> Value | None:
+    """A fixed matrix as a weight that is not trained, if it is an identity."""
+    try:
+        entries = _Runner(record, record.sizes()).value(Ref(constant.ref))
+        other = _Runner(record, {scale: 2 * size for scale, size in record.sizes().items()}).value(Ref(constant.ref))
+    except Exception:  # an operation that cannot be run alone: the caller says what is not known
+        return None
+    if not all(torch.equal(each, each[0, 0] * torch.eye(*each.shape)) for each in (entries, other)):
+        return None
+    return identity(constant.ref, constant.shape)
+
+
+def identity(name: str, shape: Shape) -> Value:
+    """A weight of that name that is not trained and starts as the identity."""
+    return whole(Weight(name, shape, "float32", trained=False, initial=Initial("identity", 1.0)), name)
 
 
 def _stated(record: Record, sketch: Sketch, constant: Constant, lengths: list[Length]) -> Value | None:
@@ -137,6 +156,8 @@ class _Runner:
         size = initial.value * math.prod(ratio[scale] ** power for scale, power in initial.exponents.items())
         if initial.kind in ("zeros", "ones", "constant"):
             return torch.full(shape, size)
+        if initial.kind == "identity" and len(shape) == 2:
+            return size * torch.eye(*shape)
         if initial.kind in ("range", "log_range"):
             steps = torch.arange(1, shape[-1] + 1, dtype=torch.float32).expand(shape)
             return steps if initial.kind == "range" else steps.log()

@@ -29,7 +29,7 @@ from scalerules.tracing.sketch.values import (
 )
 
 from .buffers import DISCRETE, buffer
-from .fixed_entries import fixed_entries
+from .fixed_entries import fixed_entries, identity
 from .noise import under_noise
 
 
@@ -171,6 +171,34 @@ class Lowering:
             return False
         node = self.sketch.nodes[source]
         return source in self.zeros or (node.op == "rearrange" and all(map(self.is_zero, node.operands)))
+
+    def identity(self, rows: Length, columns: Length) -> Value:
+        """An identity, as a weight that is not trained."""
+        name, number = "identity", 0
+        while name in self.record.by_name or name in self.results:
+            number += 1
+            name = f"identity_{number}"
+        self.results[name] = made = identity(name, (rows, columns))
+        return made
+
+    def of_weights(self, value: Value) -> bool:
+        """Whether a value is made of weights alone, without data."""
+        if not isinstance(value.source, str):
+            return True
+        sources, seen = [value.source], set[str]()
+        while sources:
+            node = self.sketch.nodes[sources.pop()]
+            if node.op == "input":
+                return False
+            new = [source for source in node.operands if isinstance(source, str) and source not in seen]
+            seen.update(new)
+            sources += new
+        return True
+
+    def as_matrix(self, operand: object) -> object:
+        """A constant that is an identity as a weight that is not trained; anything else as it is."""
+        known = self.entries_of(operand) if isinstance(operand, Constant) else None
+        return known if known is not None and known.is_weight else operand
 
     def entries_of(self, constant: Constant) -> Value | None:
         """The entries of a constant as data; None where they are not known or nothing of it grows."""

@@ -196,7 +196,7 @@ class Writer:
 
     def parameter(self, part: Part) -> Parameter:
         """A weight as the graph has it."""
-        data: dict[str, Any] = {"axes": [self.axis(a) for a in part.slots], "init": initial(part.weight)}
+        data: dict[str, Any] = {"axes": [self.axis(a) for a in part.slots], "init": initial(part)}
         data |= {"factor": growth} if (growth := factor(part.weight, data["init"])) else {}
         return Parameter.model_validate(data if part.weight.trained else data | {"trained": False})
 
@@ -258,9 +258,12 @@ CLEAR = 0.02
 """How far a power may be off such a fraction."""
 
 
-def initial(weight: Weight) -> str:
-    """What the module does to a weight, as the engine's kinds of initial values."""
-    values = weight.initial
+def initial(part: Part) -> str:
+    """What the module does to a weight, or a part of one, as the engine's kinds of initial values."""
+    weight, values = part.weight, part.weight.initial
+    if values.kind == "identity":
+        square = part.is_whole and all(len(factors) == 1 and factors[0].axis for factors in part.factors[:2])
+        return "identity" if square else "ones"
     if values.kind in ("zeros", "ones", "range", "log_range"):
         return values.kind
     if values.kind == "constant":

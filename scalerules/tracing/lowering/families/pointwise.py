@@ -135,6 +135,7 @@ def _losses(*operands: object) -> Loss:
 
 def summed(lowering: Lowering, call: Call, a: object, b: object, sign: float) -> Result:
     """`a + sign * b`."""
+    a, b = (lowering.as_matrix(each) for each in (a, b))
     if isinstance(a, Value) and isinstance(b, Value):
         if rotated(lowering, a, b):
             return replace(a, table="")
@@ -229,6 +230,7 @@ def _noised(lowering: Lowering, call: Call, a: object, b: object) -> Value | Non
 
 def multiplied(lowering: Lowering, a: object, b: object, shape: Shape) -> Value:
     """A product entry by entry; a value times the inverse of its own size is a norm."""
+    a, b = (lowering.as_matrix(each) for each in (a, b))
     if isinstance(a, Value) and isinstance(b, Value):
         normed = normalised(lowering, a, b) or normalised(lowering, b, a)
         if normed is not None:

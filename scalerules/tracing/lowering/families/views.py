@@ -254,15 +254,41 @@ def view_as_real(lowering: Lowering, call: Call) -> Result:
     return value.at([*value.dims, copies(fixed(2), lowering.sketch)])
 
 
-@lowers("diagonal", "diag", "tril", "triu", "diag_embed", "masked_select", "unsafe_masked_index")
-def part_of(lowering: Lowering, call: Call) -> Result:
-    """Some entries are left out, or moved along axes that do not grow."""
+@lowers("diag_embed", "diag")
+def diagonal_matrix(lowering: Lowering, call: Call) -> Result:
+    """A vector of weights as a matrix: times an identity. Of a matrix its diagonal."""
     value = lowering.value(call, 0)
-    if len(call.shape) == len(value.dims):
-        return value
-    if any(value.length(dim).scales for dim in range(len(value.dims))):
-        raise lowering.unknown("a diagonal along axes that grow is not known", "write it as an einsum, or a mask")
-    return lowering.relabelled(value, call.shape)
+    if len(value.dims) != 1 or not value.length(0).scales:
+        return diagonal(lowering, call)
+    if not lowering.of_weights(value):
+        hint = "multiply by the vector itself: x * d for x @ diag(d)"
+        raise lowering.unknown("a diagonal matrix of data along axes that grow is not known", hint)
+    one = lowering.identity(value.length(0), value.length(0))
+    return lowering.sketch.combine("einsum", [(value, "i"), (one, "ij")], "ij", "diag")
+
+
+@lowers("diagonal", "trace")
+def diagonal(lowering: Lowering, call: Call) -> Result:
+    """The entries of two dimensions whose indices agree, or their sum: times an identity."""
+    value = lowering.value(call, 0)
+    rank, view = len(value.dims), operation(call.target) == "diagonal"
+    places = (lowering.arg(call, 2, "dim1", 0), lowering.arg(call, 3, "dim2", 1)) if view else (0, 1)
+    one, other = (lowering.dim(place, rank) for place in places)
+    if not any(value.length(dim).scales for dim in range(rank)):
+        return lowering.relabelled(value, call.shape)
+    if not (value.length(one).scales and value.length(other).scales):
+        raise lowering.unknown("a diagonal along one axis that grows is not known", "write it as an einsum, or a mask")
+    letters = [str(i) for i in range(rank)]
+    matrix = lowering.identity(value.length(one), value.length(other)), [letters[one], letters[other]]
+    kept = [x for i, x in enumerate(letters) if i not in (one, other)] + [letters[one]]
+    return lowering.sketch.combine("einsum", [(value, letters), matrix], kept[: len(call.shape)], "diagonal")
+
+
+@lowers("tril", "triu", "masked_select", "unsafe_masked_index")
+def part_of(lowering: Lowering, call: Call) -> Result:
+    """Some entries are left out."""
+    value = lowering.value(call, 0)
+    return value if len(call.shape) == len(value.dims) else lowering.relabelled(value, call.shape)
 
 
 assert negative and number and END
