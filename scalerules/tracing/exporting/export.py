@@ -29,6 +29,7 @@ from .failures import by_data, cannot_trace
 from .functional import functional
 from .library_kernels import whole_kernels
 from .measured_values import Decisions, measuring
+from .packed_sequences import full_lengths, unpacked
 from .plain_outputs import plain_output
 from .program import read
 from .traces import Trace
@@ -98,6 +99,7 @@ def _traced(
                 torch.manual_seed(0)
             with torch.device("cpu"):
                 args, kwargs = as_call(call_with(make_inputs, sizes))
+                args, kwargs = tuple(map(unpacked, args)), {name: unpacked(each) for name, each in kwargs.items()}
         except Exception as error:
             error._while_building = True  # pyright: ignore[reportAttributeAccessIssue]
             raise
@@ -115,6 +117,8 @@ def _traced(
         else:
             stack.enter_context(whole_kernels())
         stack.enter_context(without_looking())
+        stack.enter_context(copying())
+        packing = stack.enter_context(full_lengths())
         model.register_forward_hook(plain_output)
         stack.enter_context(torch.no_grad())
         held = Held(model) if clashes(model) else model
@@ -124,7 +128,7 @@ def _traced(
     lines = dict.fromkeys(decisions.lines)
     decided = [f"{line}: depends on values, traced as the given inputs decide it" for line in lines]
     found.taken = tuple(decisions.taken)
-    found.notes += [*notes, *decided]
+    found.notes += [*notes, *decided, *dict.fromkeys(packing)]
     return found
 
 
@@ -193,6 +197,21 @@ def without_looking() -> Generator[None]:
         yield
     finally:
         transformer._detect_is_causal_mask = looked
+
+
+@contextmanager
+def copying() -> Generator[None]:
+    """`copy.deepcopy` of a value reads its memory, which is not there: it is a clone."""
+    whole = torch.Tensor.__deepcopy__
+
+    def clone(tensor: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
+        return memo.setdefault(id(tensor), tensor.clone())
+
+    setattr(torch.Tensor, "__deepcopy__", clone)  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(torch.Tensor, "__deepcopy__", whole)  # noqa: B010
 
 
 _VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default, torch.ops.aten.reshape.default)

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, cast
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence
 
 from scalerules.boundary.guard import guarded, said
 from scalerules.errors import ScaleRulesError
@@ -44,7 +45,7 @@ def as_call(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """What `make_inputs` returns, as positional and keyword arguments of the module."""
     if isinstance(inputs, Mapping):
         return (), dict(cast("Mapping[str, Any]", inputs))
-    if isinstance(inputs, (tuple, list)):
+    if isinstance(inputs, (tuple, list)) and not isinstance(inputs, PackedSequence):
         items: tuple[Any, ...] = tuple(cast("Sequence[Any]", inputs))
         if len(items) == 2 and isinstance(items[0], (tuple, list)) and isinstance(items[1], dict):
             return tuple(cast("Sequence[Any]", items[0])), cast("dict[str, Any]", items[1])

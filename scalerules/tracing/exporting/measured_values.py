@@ -63,16 +63,19 @@ def measuring(earlier: tuple[bool, ...] = ()) -> Generator[Decisions]:
     Yields what was decided; conditions go as `earlier` ones did.
     """
     import torch._functorch.config as config
-    from torch._subclasses import meta_utils
+    from torch._subclasses import FakeTensorMode, meta_utils
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
     decisions, asked = Decisions(earlier), list[object]()
     told, evaluate = ShapeEnv._log_real_tensor_propagation, ShapeEnv._evaluate_expr
-    copied = meta_utils._safe_copy
+    copied, compared = meta_utils._safe_copy, getattr(FakeTensorMode, _COMPARING, None)
 
     def copy(to: torch.Tensor, entries: torch.Tensor | None) -> None:
         if entries is not None:  # torch leaves the entries of parameters out
             to.copy_(entries.detach())
+
+    def taken_as_known(mode: Any, func: Any, known_in: Any, real_in: Any, known: Any, real: Any) -> Any:
+        return known
 
     def tell(_: object, expression: object, *__: object) -> None:
         asked.append(expression)
@@ -88,6 +91,8 @@ def measuring(earlier: tuple[bool, ...] = ()) -> Generator[Decisions]:
     setattr(ShapeEnv, "_log_real_tensor_propagation", tell)  # noqa: B010
     setattr(ShapeEnv, "_evaluate_expr", decide)  # noqa: B010
     setattr(meta_utils, "_safe_copy", copy)  # noqa: B010
+    if compared is not None:
+        setattr(FakeTensorMode, _COMPARING, taken_as_known)
     try:
         with config.patch(fake_tensor_propagate_real_tensors=True), _choosing_all():
             yield decisions
@@ -95,7 +100,13 @@ def measuring(earlier: tuple[bool, ...] = ()) -> Generator[Decisions]:
         setattr(ShapeEnv, "_log_real_tensor_propagation", told)  # noqa: B010
         setattr(ShapeEnv, "_evaluate_expr", evaluate)  # noqa: B010
         setattr(meta_utils, "_safe_copy", copied)  # noqa: B010
+        if compared is not None:
+            setattr(FakeTensorMode, _COMPARING, compared)
 
+
+_COMPARING = "_maybe_infer_fake_kernel_from_pytree_out"
+"""Torch's own check that real tensors share memory as the shapes of an operation say. It tests torch's kernels, which
+differ in that (attention on a processor), and cannot do so where a slice begins at a number that data decide."""
 
 _CHOOSING = ("nonzero.default", "where.default", "masked_select.default", "index.Tensor", "_unsafe_index.Tensor",
              "index_put.default", "index_put_.default", "_index_put_impl_.default", "_unsafe_index_put.default",

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
 
@@ -20,6 +21,8 @@ def plain_output(module: nn.Module, args: object, output: Any) -> Any:
 
 
 def _plain(output: Any) -> Any:
+    if isinstance(output, PackedSequence):
+        return output.data
     if type(output) in (tuple, list):
         return type(output)([_plain(item) for item in output])
     if isinstance(output, Mapping):

@@ -196,9 +196,7 @@ def _input_paths(program: Any) -> dict[str, str]:
     from torch.export.graph_signature import InputKind
 
     specs = [s for s in program.graph_signature.input_specs if s.kind is InputKind.USER_INPUT]
-    spec = program.call_spec.in_spec
-    filled = pytree.tree_unflatten(list(range(spec.num_leaves)), spec)
-    pairs = pytree.tree_flatten_with_path(filled)[0]
+    pairs = pytree.tree_flatten_with_path(_filled(program.call_spec.in_spec))[0]
     trace: dict[str, str] = {}
     for entry, (path, _) in zip(specs, pairs, strict=False):
         text = pytree.keystr(path)
@@ -207,15 +205,18 @@ def _input_paths(program: Any) -> dict[str, str]:
     return trace
 
 
+def _filled(spec: Any) -> Any:
+    """What a description of nested values describes, with tensors without entries in it: some types ask for tensors."""
+    return pytree.tree_unflatten([torch.empty(0) for _ in range(spec.num_leaves)], spec)
+
+
 def _read_outputs(program: Any, refs: dict[str, Any], trace: Trace) -> None:
     from torch.export.graph_signature import OutputKind
 
     node = next(iter(reversed(program.graph.nodes)))
     specs = program.graph_signature.output_specs
     returned = [a for a, s in zip(node.args[0], specs, strict=False) if s.kind is OutputKind.USER_OUTPUT]
-    spec = program.call_spec.out_spec
-    filled = pytree.tree_unflatten(list(range(spec.num_leaves)), spec)
-    pairs = pytree.tree_flatten_with_path(filled)[0]
+    pairs = pytree.tree_flatten_with_path(_filled(program.call_spec.out_spec))[0]
     for value, (path, _) in zip(returned, pairs, strict=False):
         if isinstance(value, torch.fx.Node) and isinstance(value.meta.get("val"), torch.Tensor):
             seen = value.meta["val"]

@@ -1,8 +1,9 @@
-"""Lines of the user's program: those that stand neither in torch nor in this package."""
+"""Lines of the user's program: those that stand neither in torch, nor in this package, nor in Python's own library."""
 
 from __future__ import annotations
 
 import re
+import sysconfig
 from pathlib import Path
 
 import torch
@@ -11,9 +12,15 @@ LIBRARIES = (f"{Path(torch.__file__).parent}/", f"{Path(__file__).parents[2]}/")
 """The folders of torch and of this package; another folder may be called as they are."""
 
 
+STANDARD = f"{Path(sysconfig.get_path('stdlib')).as_posix()}/"
+"""The folder of Python's own library, in which installed packages have a folder, too."""
+
+
 def is_users(file: str) -> bool:
     """Whether a file is the user's, or a library's that the user calls."""
-    return not Path(file).as_posix().startswith(LIBRARIES)
+    path = Path(file).as_posix()
+    own = path.startswith(STANDARD) and not path.startswith(f"{STANDARD}site-packages/")
+    return not (own or path.startswith(LIBRARIES))
 
 
 def short_path(file: str) -> str:
