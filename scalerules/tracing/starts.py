@@ -57,7 +57,10 @@ def start(what: Any, scales: Any, inputs: Any, graph_of: Callable[[Record], Grap
         raise ScaleRulesError(f"the model is {kind}", hint=hint)
     if not isinstance(scales, Mapping):
         raise ScaleRulesError("no values of the scales are given", hint="such as scales={'width': (32, 48, 64)}")
-    return Start(what, cast("Mapping[str, Any]", scales), _inputs(inputs))
+    from .exporting.lazy_modules import settled
+
+    given = _inputs(inputs)
+    return Start(settled(what, given), cast("Mapping[str, Any]", scales), given)
 
 
 def is_configuration(what: object) -> bool:

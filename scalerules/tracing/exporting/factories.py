@@ -55,13 +55,29 @@ def as_call(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 def module_of(make_model: Callable[..., Any], sizes: Sizes) -> nn.Module:
     """The module that the factory makes. Raises `ScaleRulesError` if it makes something else."""
-    model = call_with(make_model, sizes)
+    with _unscripted():
+        model = call_with(make_model, sizes)
     if not isinstance(model, nn.Module):
         raise ScaleRulesError(
             f"the model factory returned {type(model).__name__}, not a torch.nn.Module",
             hint="make_model(**sizes) returns the module, make_inputs(**sizes) what it is called with",
         )
     return model
+
+
+@contextmanager
+def _unscripted() -> Generator[None]:
+    """Inside, `torch.jit.script` leaves modules as they are: the exporter cannot look into scripted ones."""
+    script = torch.jit.script
+
+    def same(scripted: Any, *args: Any, **options: Any) -> Any:
+        return scripted if isinstance(scripted, nn.Module) else script(scripted, *args, **options)
+
+    setattr(torch.jit, "script", same)  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(torch.jit, "script", script)  # noqa: B010
 
 
 @contextmanager

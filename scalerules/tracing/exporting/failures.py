@@ -46,6 +46,10 @@ def _advice(error: Exception) -> str:
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, AssertionError):
         return "the module asks for that itself: give scales whose values it accepts"
+    if "Nested" in text:
+        return "nested tensors cannot be exported: give a padded tensor, and a mask"
+    if "Couldn't swap" in text:
+        return "make modules in __init__, not in forward: a layer of torch.nn.Lazy* finds its widths at its first call"
     if by_data(error):
         return "its control flow depends on the values of a tensor; pass an option that avoids it, or wrap that part"
     if re.search(r"pytree|Cache|flatten", text):

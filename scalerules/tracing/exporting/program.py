@@ -120,6 +120,8 @@ def _read_input(
         value, name = constants[str(spec.target)], str(spec.target)
         weights[name] = Tensor(name, tuple(value.shape), dtype_of(value.dtype), "lifted", value=entry_of(value))
         refs[spec.arg.name] = Ref(name)
+    elif kind == "CUSTOM_OBJ":  # a generator of random numbers
+        refs[spec.arg.name] = None
 
 
 def _read_step(node: Any, refs: dict[str, Any], trace: Trace, prefix: str = "", within: Any = None) -> None:

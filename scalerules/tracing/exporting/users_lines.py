@@ -6,10 +6,11 @@ import re
 import sysconfig
 from pathlib import Path
 
+import sympy  # pyright: ignore[reportMissingTypeStubs]
 import torch
 
-LIBRARIES = (f"{Path(torch.__file__).parent}/", f"{Path(__file__).parents[2]}/")
-"""The folders of torch and of this package; another folder may be called as they are."""
+LIBRARIES = (*(f"{Path(str(each.__file__)).parent}/" for each in (torch, sympy)), f"{Path(__file__).parents[2]}/")
+"""The folders of torch, of what it reckons sizes with, and of this package; others may be called as they are."""
 
 
 STANDARD = f"{Path(sysconfig.get_path('stdlib')).as_posix()}/"

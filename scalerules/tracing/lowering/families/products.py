@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
-from scalerules.sizes.arithmetic import ONE, fixed, plus
+from scalerules.sizes.arithmetic import ONE
 from scalerules.tracing.record import Call
-from scalerules.tracing.sketch.axes import Axis
-from scalerules.tracing.sketch.sketch_node import SketchNode
-from scalerules.tracing.sketch.values import Atom, Constant, Part, Result, Source, Value
+from scalerules.tracing.sketch.values import Constant, Result, Value
 
 from ..look_ups import chosen_rows
 from ..state import Lowering, as_length, copies, number, operation
 from ..table import lowers
+from .joins import joined
+from .products_of_joins import beside_each_other, parts_of_join
 
 
 def contracted(
@@ -41,18 +40,19 @@ def contracted(
                 )
             operand = lowering.constant(operand)
         ready.append((operand, letters))
-    if (parts := _parts_of_join(lowering, ready, result)) is not None:
+    if (parts := parts_of_join(lowering, ready, result)) is not None:
         sums = [contracted(lowering, part, result, short) for part in parts]
         return lowering.sketch.combine("add", [(part_sum, list(result)) for part_sum in sums], list(result), "joined")
+    if (beside := beside_each_other(lowering, ready, result)) is not None:
+        products, letter, length = beside
+        own = [contracted(lowering, part, result, short) for part in products]
+        return joined(lowering, own, list(result).index(letter), length)
     for index, (value, letters) in enumerate(ready):
         for dim, letter in enumerate(letters):
             if len(value.dims[dim]) > 1 and letter not in result and _weights(ready, letter):
                 value = lowering.sketch.layout.merge(value, dim)
         ready[index] = (value, letters)
     return lowering.sketch.combine("einsum", ready, result, short)
-
-
-Labelled: TypeAlias = "tuple[Value | Constant, Sequence[str]]"
 
 
 def _times_ones(
@@ -74,53 +74,6 @@ def _times_ones(
     if any(letter not in result and letter not in kept and lengths[letter] != ONE for letter in others):
         return None
     return value.at([kept.get(x) or copies(lengths.get(x, ONE), lowering.sketch) for x in result])
-
-
-def _parts_of_join(
-    lowering: Lowering, operands: Sequence[tuple[Value, Sequence[str]]], result: Sequence[str]
-) -> list[list[Labelled]] | None:
-    """One product for each part of a concatenation of parts that grow and others that do not, as a weight reads them.
-
-    The columns that read a fixed number of entries have a rule of their own: among those that grow they would vanish.
-    A part of zeros, the state in front of the first step, gives nothing.
-    """
-    if len(operands) != 2:
-        return None
-    for (x, x_letters), (w, w_letters) in (operands, operands[::-1]):
-        if not isinstance(w.source, Part) or isinstance(x.source, Part):
-            continue
-        if w.source.weight.name in lowering.sketch.parts.whole:
-            continue
-        join = lowering.sketch.nodes[x.source]
-        letter = _joined_letter(x, x_letters, join)
-        if not letter or letter in result or letter not in w_letters:
-            continue
-        column = list(w_letters).index(letter)
-        axes = [lowering.sketch.nodes.slots(source)[-1] for source in join.operands]
-        if len({bool(axis.length.scales) for axis in axes}) < 2 or len(w.dims[column]) != 1:
-            continue
-        start, parts = fixed(0), list[list[Labelled]]()
-        for source, axis in zip(join.operands, axes, strict=True):
-            own = lowering.sketch.layout.stretch(w, column, start, axis.length)
-            if not lowering.is_zero(source):
-                parts.append([(_part(x, x_letters, letter, source, axis), x_letters), (own, w_letters)])
-            start = plus(start, axis.length)
-        return parts
-    return None
-
-
-def _joined_letter(value: Value, letters: Sequence[str], join: SketchNode) -> str:
-    """The letter of the axis along which a value was put together, if it was."""
-    if join.op != "concat":
-        return ""
-    named = zip(letters, value.dims, strict=True)
-    return next((name for name, dim in named if len(dim) == 1 and dim[0].slot == join.along), "")
-
-
-def _part(value: Value, letters: Sequence[str], letter: str, source: Source, axis: Axis) -> Value:
-    """One of the values that were put side by side along a letter, with the dimensions of the whole."""
-    named = zip(letters, value.dims, strict=True)
-    return Value(source, tuple((Atom(axis, dim[0].slot),) if name == letter else dim for name, dim in named))
 
 
 def _weights(operands: Sequence[tuple[Value, Sequence[str]]], letter: str) -> bool:
@@ -188,7 +141,8 @@ def baddbmm(lowering: Lowering, call: Call) -> Result:
     return lowering.sketch.combine("add", [(product, letters), (given, letters[3 - len(given.dims) :])], letters, "add")
 
 
-@lowers("mm", "bmm", "matmul", "dot", "mv", "vdot", "inner", "__matmul__", "chain_matmul", "linalg_matmul")
+@lowers("mm", "bmm", "matmul", "dot", "mv", "vdot", "inner", "__matmul__", "chain_matmul", "linalg_matmul",
+        "_sparse_mm", "sparse_mm", "hspmm", "spmm")  # fmt: skip
 def matmul(lowering: Lowering, call: Call) -> Result:
     """The last two dimensions are multiplied as matrices, those before are a batch."""
     a, b = lowering.arg(call, 0), lowering.arg(call, 1)

@@ -1,0 +1,107 @@
+"""How research code is written: weights put side by side, lazy and scripted layers, sparse matrices, generators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import scalerules as sr
+
+torch.set_num_threads(1)
+WIDTH = {"width": (16, 24, 32)}
+X = torch.ones(4, 5)
+
+
+class SideBySide(nn.Module):
+    """A square weight made of two halves, by rows or by columns."""
+
+    def __init__(self, width: int, dim: int) -> None:
+        super().__init__()
+        half = (width // 2, width) if dim == 0 else (width, width // 2)
+        self.dim = dim
+        self.first, self.last = nn.Linear(5, width), nn.Linear(width, 3)
+        self.a, self.b = (nn.Parameter(torch.randn(half)) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(F.linear(self.first(x).tanh(), torch.cat([self.a, self.b], self.dim)).tanh())
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+def test_weights_that_are_put_side_by_side_stay_weights(dim: int) -> None:
+    graph = sr.trace(lambda width: SideBySide(width, dim), WIDTH, X, measure=False)
+    rules = sr.derive(graph, optimizer="adamw").parameters
+    assert {(str(rules[name].init), str(rules[name].lr)) for name in "ab"} == {("width^(-1/2)", "width^-1")}
+
+
+class Sparse(nn.Module):
+    """A graph convolution by a sparse matrix, with noise from a generator of its own."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(5, width), nn.Linear(width, 3)
+        self.generator = torch.Generator().manual_seed(0)
+
+    def forward(self, x: Tensor, edges: Tensor) -> Tensor:
+        near = torch.sparse_coo_tensor(edges, torch.ones(edges.shape[1]), (4, 4))
+        h = torch.sparse.mm(near, self.first(x)).relu()
+        return self.last(h + 0.1 * torch.randn(h.shape, generator=self.generator))
+
+
+class Doubled(nn.Module):
+    """A function of each entry."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(x)
+
+
+class Scripted(nn.Module):
+    """A scripted part."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.function, self.last = nn.Linear(5, width), torch.jit.script(Doubled()), nn.Linear(width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.function(self.first(x)))
+
+
+class Lazy(nn.Module):
+    """Layers that find the widths of their inputs at the first call."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.LazyLinear(width), nn.LazyLinear(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.first(x).relu())
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs"), [(Sparse, (X, torch.tensor([[0, 1, 2], [1, 2, 3]]))), (Scripted, (X,)), (Lazy, (X,))]
+)
+def test_these_have_the_rules_of_two_plain_layers(model: Any, inputs: Any) -> None:
+    rules = sr.derive(sr.trace(model, WIDTH, inputs), optimizer="adamw").parameters
+    found = {name: (str(rule.init), str(rule.lr)) for name, rule in rules.items() if "weight" in name}
+    assert found == {"first.weight": ("1", "1"), "last.weight": ("width^-1", "width^-1")}
+
+
+class MadeInForward(nn.Module):
+    """A layer that is made at the first call."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width, self.first, self.last = width, nn.Linear(5, width), None
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x)
+        self.last = self.last or nn.Linear(self.width, 3).to(h.device)
+        return self.last(h)
+
+
+def test_a_layer_made_in_forward_is_one_message() -> None:
+    with pytest.raises(sr.ScaleRulesError, match="make modules in __init__, not in forward"):
+        sr.trace(MadeInForward, WIDTH, X, measure=False)
