@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from fractions import Fraction
 from typing import NamedTuple
 
 from .pieces import Labels, axis_name
@@ -94,15 +93,17 @@ def _mirrored(
 ) -> list[Term]:
     """What comes back of what was an image of this matrix, or of its transpose: along what the image was made of."""
     summed = [label for label in lw if label not in result]
-    growth = sum(scope.ticks(label) for label in summed)
-    shift = tuple((("growth", axis_name(label)), Fraction(1)) for label in summed)
     terms: list[Term] = []
     for term in (_turned(t, lx, beside) for t in x):
         mirror = term.mirror
         places = _places(lx, term, lw, mirror, result) if mirror and mirror.matrix == w.matrix else None
         if mirror is None or places is None:
             continue
-        offset = term.size - mirror.image.size + w.size + mirror.by.size + growth
+        decays = dict(zip(lx, term.profile, strict=True)) if term.profile else {}
+        sums = [sum_law(True, decays.get(label, 0), scope.ticks(label)) for label in summed]
+        shares = zip(summed, sums, strict=True)
+        shift = tuple((("growth", axis_name(label)), share) for label, (_, share, _) in shares if share)
+        offset = term.size - mirror.image.size + w.size + mirror.by.size + sum(more for more, _, _ in sums)
         untouched = [i for i, (_, position) in enumerate(mirror.labels) if position is None]
         now = [term.signs[place] for before, place in places if not before]
         for z in mirror.preimage:
@@ -112,7 +113,8 @@ def _mirrored(
                 profile = tuple(_decay(z if before else term, place) for before, place in places)
                 kept = profile if any(profile) else None
                 parents = (z, term, w, mirror.by)
-                terms.append(Mirrored(z.size + offset, signs, parents, shift, (mirror.image,), kept))
+                log = sum(log for *_, log in sums)
+                terms.append(Mirrored(z.size + offset, signs, parents, shift, (mirror.image,), kept, log=log))
     return terms
 
 

@@ -93,6 +93,17 @@ def test_what_comes_back_of_an_image_decays_as_both_do():
     assert all(t.signs[0] == IMAGE for t in contract(scope, [((M, S), [[other]]), ((M, N), [[matrix]])], (N, S)))
 
 
+def test_what_comes_back_of_a_part_of_an_image_adds_up_along_that_part():
+    """`W^T p W z`: over one row that `p` chooses nothing adds up, over rows that fall like 1/i^(1/2) the root."""
+    scope, matrix, z = Scope(60), Term(-5, (IMAGE, IMAGE), matrix=Fresh("V", IMAGE)), Term(-2, (A,))
+    (image,) = contract(scope, [((N,), [[z]]), ((M, N), [[matrix]])], (M,))
+    for decay, more in ((0, GROWTHS["m"]), (1, GROWTHS["m"] // 2), (SUMMABLE, 0)):
+        part = image.derived(profile=(decay,) if decay else None)
+        back = contract(scope, [((M,), [[part]]), ((M, N), [[matrix]])], (N,))
+        (mirrored,) = (t for t in back if t.signs == (A,))
+        assert mirrored.size == -2 - 10 + more
+
+
 @pytest.mark.parametrize("decays", (False, True), ids=("flat", "decaying"))
 @pytest.mark.parametrize(
     ("lx", "result"), [((N,), (M,)), ((N, S), (M, S)), ((N, S), (S, M))],

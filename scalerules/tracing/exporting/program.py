@@ -32,9 +32,7 @@ _FORGOTTEN = frozenset(
 _IDENTITIES = frozenset(
     {
         "aten.alias.default",
-        "aten.detach.default",
         "aten.clone.default",
-        "aten.detach_.default",
         "aten.lift_fresh_copy.default",
         "aten.lift_fresh.default",
         "aten.contiguous.default",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -12,6 +13,7 @@ from scalerules.sizes.arithmetic import ONE, over, power, product, same
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import HOLD, SUIT, Constant, Loss, Result, Stat, Value
 
+from ..detached import detached
 from ..state import Lowering, as_length, number, operation
 from ..table import lowers
 from .choices import choice
@@ -114,9 +116,12 @@ def norm(lowering: Lowering, call: Call) -> Result:
     value = lowering.value(call, 0)
     asked = lowering.arg(call, 2, "dim")
     order = lowering.arg(call, 1, "ord", lowering.arg(call, 1, "p", 2))
+    dims = dims_of(lowering, asked, len(value.dims))
+    if number(order, 2.0) == math.inf:
+        entries = lowering.sketch.unary("abs", replace(value, curve=None, piece=None, stat=None))
+        return picked(lowering, entries, dims, bool(lowering.arg(call, 3, "keepdim", False)), "largest")
     if number(order, 2.0) != 2.0:
         raise lowering.unknown(f"a norm of order {order} is not known", "write it as (x.abs() ** p).sum() ** (1 / p)")
-    dims = dims_of(lowering, asked, len(value.dims))
     squares = replace(raised(lowering, value, Fraction(2)), stat=None)
     total = totalled(lowering, squares, dims, bool(lowering.arg(call, 3, "keepdim", False)), "squares")
     return raised(lowering, replace(total, stat=Stat("sum", value, dims)), Fraction(1, 2))
@@ -165,12 +170,11 @@ LARGEST = ("amax", "amin", "max", "min")
 def picked(lowering: Lowering, value: Value, dims: Sequence[int], keep: bool, short: str) -> Value:
     """One of the entries along dimensions that grow, forward and backward: a look-up by the place of the largest.
 
-    A layer that makes them is read one row at a time, like a readout. What is behind `abs` is a scale (a quantiser's),
-    through which no gradient goes as a rule: the mean of the sizes.
+    A layer that makes them is read one row at a time, like a readout. Of one through which no gradient goes (a
+    quantiser's scale, which is detached) only the size counts: the mean of the sizes.
     """
-    source = value.source
-    if isinstance(source, str) and lowering.sketch.nodes[source].op == "abs":
-        return averaged(lowering, value, dims, keep, short)
+    if (call := lowering.sketch.nodes.call) is not None and detached(lowering.record, call):
+        return averaged(lowering, lowering.sketch.unary("abs", value), dims, keep, short)
     letters = [str(i) for i in range(len(value.dims))]
     for dim in (d for d in dims if value.length(d).scales):
         order = [*(i for i in range(len(letters)) if i != dim), dim]
