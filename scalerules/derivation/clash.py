@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 from scalerules.errors import Clash
+from scalerules.ops.registry import law_of
+from scalerules.ops.site import Site
 from scalerules.passes.events import Event, Told
 from scalerules.solution.derivation import Derivation, written
 from scalerules.solution.tree import Parts, tree
@@ -23,8 +24,7 @@ from .writer import exponents_of
 
 def clash_of(problem: Problem, failure: Unsolvable) -> Clash:
     """The clash in words: each equation with the size that was reached, and what would resolve it."""
-    lines = problem.graph.lines
-    equations = [f"{e.words}: {_inequality(e)}{_line(e.event, lines)}" for e in failure.clash]
+    equations = [f"{e.words}: {_inequality(e)}{_line(problem, e.event)}" for e in failure.clash]
     where, ways = f"graph {problem.graph.name!r}", _remedies(problem, failure)
     return Clash(where, equations, ways, _total(problem, failure), _trees(problem, failure))
 
@@ -37,7 +37,7 @@ def _remedies(problem: Problem, failure: Unsolvable) -> list[str]:
     for name, distance in left.items():
         rate = exponents_of(rates["lr", name], list(problem.direction))
         ways.append(f"let the own contribution of {name!r} stay at size -{distance} (its lr is then {rate})")
-    ways += [_without(e) for e in failure.clash if e.relation == "stable" or e.event.parameter not in left]
+    ways += [_without(problem, e) for e in failure.clash if e.relation == "stable" or e.event.parameter not in left]
     if len(problem.direction) > 1:
         ways.append("hold a scale fixed")
     if problem.isolated:
@@ -45,14 +45,31 @@ def _remedies(problem: Problem, failure: Unsolvable) -> list[str]:
     return list(dict.fromkeys(ways))
 
 
-def _without(equation: Equation) -> str:
+def _without(problem: Problem, equation: Equation) -> str:
     """How to do without an equation."""
     event = equation.event
     if equation.relation == "maximal":
         return f"leave {event.parameter!r} untrained"
     if event.kind == "loss":
         return f"give {event.parameter!r} a smaller rate"
-    return f"put a free multiplier behind {event.node.partition(' at ')[0]!r}"
+    return f"put a free multiplier behind {_multiplied(problem, event)!r}"
+
+
+def _multiplied(problem: Problem, event: Event) -> str:
+    """The node whose value a multiplier would make smaller: that in front of functions and norms, which hide it."""
+    sites = {site.key: site for site in problem.plan.sites}
+    site = sites.get(event.site)
+    while site is not None and law_of(site.op).kind in ("function", "norm") and len(site.inputs) == 1:
+        if sites[site.inputs[0]].op == "input":
+            break
+        site = sites[site.inputs[0]]
+    return _written(problem, site) if site is not None else event.node
+
+
+def _written(problem: Problem, site: Site) -> str:
+    """The node of the graph that a site is, or is a part of."""
+    names = {id(node): name for name, node in problem.graph.walk()}
+    return site.name if site.name in names.values() else names.get(id(site.node), site.name)
 
 
 def _inequality(equation: Equation) -> str:
@@ -92,9 +109,11 @@ def _total(problem: Problem, failure: Unsolvable) -> str | None:
     return f"{written(parts)} says that {left} <= 0, and it is {size}" if size > 0 else None
 
 
-def _line(event: Event, lines: Mapping[str, str]) -> str:
+def _line(problem: Problem, event: Event) -> str:
     """The line at which the node of an event is written, where it is known."""
-    return f" ({lines[event.node]})" if event.node in lines else ""
+    site = next((site for site in problem.plan.sites if site.key == event.site), None)
+    line = problem.graph.lines.get(_written(problem, site) if site is not None else event.node)
+    return f" ({line})" if line else ""
 
 
 def _trees(problem: Problem, failure: Unsolvable) -> list[list[str]]:

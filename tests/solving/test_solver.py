@@ -256,12 +256,28 @@ def test_the_calculus_runs_once_at_a_point_on_the_way_to_a_clash(monkeypatch: py
 
 def test_every_way_out_of_a_clash_does_without_one_of_its_equations():
     """A fixed sum over data that grow: nothing is given, and nothing can be smaller."""
-    g = sr.Builder("stuck", axes={"batch": 16, "n": "width", "out": 4})
-    g.parameter("ones", "out n", init="ones", trained=False)
-    y = g.einsum("sum", "b n, o n -> b o", g.input("x", "batch n"), parameters=("ones",))
+    for function in ("identity", "tanh", "softmax"):
+        g = sr.Builder("stuck", axes={"batch": 16, "n": "width", "out": 4})
+        g.parameter("ones", "out n", init="ones", trained=False)
+        y = g.einsum("sum", "b n, o n -> b o", g.input("x", "batch n"), parameters=("ones",))
+        y = g.node("hidden", function, y, **({"axis": "out"} if function == "softmax" else {}))
+        with pytest.raises(Clash) as caught:
+            sr.derive(g.build(g.bias("offset", y, "out")), optimizer="adam")
+        assert caught.value.remedies == ["put a free multiplier behind 'sum'"]
+
+
+def test_a_clash_at_a_part_of_a_value_names_its_node_and_line():
+    """Logits of classes that grow are asked for at the label: no node is called so."""
+    g = sr.Builder("labels", axes={"batch": 16, "n": "width", "classes": "width"})
+    g.parameter("ones", "classes n", init="ones", trained=False)
+    y = g.einsum("sum", "b n, c n -> b c", g.input("x", "batch n"), parameters=("ones",))
+    built = g.build(g.bias("offset", y, "classes"))
+    graph = sr.Graph.model_validate(built.to_dict() | {"loss": "cross_entropy"})
+    graph.written_at({name: f"net.py:{number}" for number, name in enumerate(graph.nodes)})
     with pytest.raises(Clash) as caught:
-        sr.derive(g.build(g.bias("offset", y, "out")), optimizer="adam")
+        sr.derive(graph, optimizer="adam")
     assert caught.value.remedies == ["put a free multiplier behind 'sum'"]
+    assert "'sum at the label'" in str(caught.value) and "(net.py:1)" in str(caught.value)
 
 
 # the engine knows nothing but laws
