@@ -19,7 +19,8 @@ class Site:
     `name` is the node's (both copies of a repeated node share it). `judged`: its value and changes have to be stable;
     `asked`: where it is judged, own contributions have to reach size 0 there, and not only behind it; `carries`: a
     parameter's own change is followed through it to what reads it; `makes`: it has no data yet, so how much each
-    parameter contributes is asked where data meets it; `joins`: a residual that sums over depth.
+    parameter contributes is asked where data meets it; `joins`: a residual that sums over depth; `given`: fixed factors
+    and norms alone say how large it is, so that what it changes by is held against that.
     """
 
     key: str
@@ -34,6 +35,7 @@ class Site:
     asked: bool = True
     carries: bool = False
     makes: bool = False
+    given: bool = False
     joins: str | None = None
     chosen: Chosen = ()
 

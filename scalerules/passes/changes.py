@@ -94,7 +94,7 @@ def _owns(state: State, site: Site, carried: Owns) -> list[list[Term]]:
     for key, parts in owns.items():
         held = state.plan.parameters[key]
         joins = site.joins is not None and site.joins == held.depth
-        here = site.judged and site.asked and not site.makes
+        here = (site.judged or site.given) and site.asked and not site.makes
         state.record(
             "own", site, [term for part in parts for term in part], site.judged, held.name, asked[key] and here
         )

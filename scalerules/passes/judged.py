@@ -26,7 +26,10 @@ def judged_sites(
     maps = Maps(sites, gains, fixed, made)
     back = maps.on_the_way_back(outputs)
     return [
-        replace(site, judged=False, carries=True) if site.key in back or maps.open(site) else site for site in sites
+        replace(site, given=bool(maps.given(site)), judged=False, carries=True)
+        if site.key in back or maps.open(site)
+        else replace(site, given=bool(maps.given(site)))
+        for site in sites
     ]
 
 

@@ -7,6 +7,8 @@ from collections.abc import Collection, Sequence
 from scalerules.ops.registry import law_of
 from scalerules.ops.site import Site
 
+from .weights import degree_of
+
 JOINING = ("add", "concat")
 """Operations that put values together, each as large as it is."""
 
@@ -47,18 +49,48 @@ class Maps:
         own = own_parameters(site)
         return not own or not (any(joined for _, joined in factors) or not all(map(self._shared, own)))
 
+    def given(self, site: Site) -> bool | None:
+        """Whether fixed factors stand between a value and the norms that give its size; None where others give it."""
+        if degree_of(site.op) == 0:
+            return False if site.inputs else None
+        own, law = site.op == "scale" and not site.node.free, law_of(site.op)
+        entrywise = law.multilinear and all(set(labels) <= set(site.result) for labels in site.labels)
+        alone = (
+            len(site.operands) == 1 and not law.multilinear and not site.node.free and degree_of(site.op) is not None
+        )
+        parts = [self.given(self.sites[key]) for key in site.inputs]
+        kept = site.operands and (alone or entrywise or site.op in JOINING)
+        if not kept or None in parts or not set(site.parameters) <= set(self.fixed):
+            return None
+        return own or any(parts)
+
     def _as_norms_make_it(self, site: Site) -> bool:
-        """Whether only norms read a product with weights whose size a norm gives: no size of it can be asked for."""
-        if law_of(site.op).passes and len(site.inputs) == 1:
+        """Whether only norms read a product with weights whose size a norm gives: no size of it can be asked for.
+
+        Views and fixed factors in between change nothing.
+        """
+        if self._carried(site) and site.inputs:
             return self._as_norms_make_it(self.sites[site.inputs[0]])
-        weights, readers = [self.sites[key] for key in site.inputs if key in self.made], self._behind(site.key)
-        only = bool(readers) and all(law_of(reader.op).kind == "norm" for reader in readers)
-        return only and bool(weights) and not site.parameters and all(map(self._normed, weights))
+        weights = [self.sites[key] for key in site.inputs if key in self.made]
+        product = bool(weights) and not site.parameters and all(map(self._normed, weights))
+        return product and self._only_norms_read(site.key)
+
+    def _only_norms_read(self, key: str) -> bool:
+        """Whether norms alone read a value, views and fixed factors in between."""
+        readers = self.readers.get(key, ())
+        return bool(readers) and all(
+            self._only_norms_read(r.key) if self._carried(r) else degree_of(r.op) == 0 for r in readers
+        )
+
+    @staticmethod
+    def _carried(site: Site) -> bool:
+        """Whether a value is a view or a fixed multiple of another one."""
+        return len(site.operands) == 1 and (law_of(site.op).passes or (site.op == "scale" and not site.node.free))
 
     def _normed(self, site: Site) -> bool:
         """Whether a weight is what a norm gives, but for views and fixed factors."""
         seen = self._multiple(site) or (self.sites[site.inputs[0]] if law_of(site.op).passes and site.inputs else None)
-        return law_of(site.op).kind == "norm" if seen is None or seen is site else self._normed(seen)
+        return degree_of(site.op) == 0 if seen is None or seen is site else self._normed(seen)
 
     def _made_up_for(self, site: Site, factors: Sequence[tuple[Site, bool]]) -> bool:
         """Whether a value of gains that start at one is read through factors by matrices alone.
@@ -189,7 +221,7 @@ class Maps:
     def unseen(self, site: Site) -> bool:
         """Whether only norms and layers whose initial size is open read a value: its own is a matter of gauge."""
         readers = self._behind(site.key)
-        return bool(readers) and all(law_of(r.op).kind == "norm" or self._opens(r) for r in readers)
+        return bool(readers) and all(degree_of(r.op) == 0 or self._opens(r) for r in readers)
 
     def layered(self, site: Site) -> bool:
         """Whether only layers whose initial size is open, and products with other values, read a value, no state."""

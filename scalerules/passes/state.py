@@ -11,7 +11,7 @@ from scalerules.ops.law import Law
 from scalerules.ops.registry import law_of
 from scalerules.ops.site import Held, Site
 from scalerules.optimizers.law import Optimizer
-from scalerules.terms.merging import merged
+from scalerules.terms.merging import largest, merged
 from scalerules.terms.pieces import Operand, Outer, Piece
 from scalerules.terms.settling import content, joined, settled
 from scalerules.terms.sums import root_mean_square
@@ -143,6 +143,8 @@ class State:
         event = Event(
             kind, site.name, self.time, top, ticks, parameter, judged, first, site.key, discount, tuple(terms)
         )  # fmt: skip
+        if top is not None and site.given and kind != "value" and not site.makes:
+            return self._held_against(event, largest(flat(self.initial[site.key])))
         if top is not None and site.key in self.plan.picked:  # the loss reads the entry of the label, not all alike
             return self._apart(event, "at the label", terms)
         if discount and site.key in self.plan.exponents:  # where they are not small, exponentials leave nothing
@@ -152,6 +154,19 @@ class State:
             event = replace(event, first=False)
         self.run.events.append(event)
         return event
+
+    def _held_against(self, event: Event, start: Term | None) -> Event:
+        """Adds an event, and one that counts: its size beside that of the value, which nothing else decides."""
+        self.run.events.append(replace(event, judged=False, first=False))
+        if start is None:
+            return event
+        discount = tuple((symbol, -share) for symbol, share in start.form.items())
+        over = replace(
+            event, node=f"{event.node} beside its size", ticks=event.ticks - start.size, judged=True,
+            discount=(*event.discount, *discount),
+        )  # fmt: skip
+        self.run.events.append(over)
+        return over
 
     def _apart(self, event: Event, where: str, terms: Sequence[Term]) -> Event:
         """Adds an event whose size is that of all entries alike, and one, which counts, of the largest ones."""

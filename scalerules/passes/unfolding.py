@@ -26,7 +26,7 @@ from .joined_axes import parts_apart
 from .judged import idle_factors, judged_sites, picked_sites
 from .plan import Plan
 from .routing import choices, chosen_only
-from .weights import bent, inner_numbers, twins_of, weights_of, without_size, woven_in
+from .weights import bent, degree_of, inner_numbers, twins_of, weights_of, without_size, woven_in
 
 COPIES = ("", "'")
 
@@ -54,7 +54,7 @@ def unfold(graph: Graph, growing: frozenset[str]) -> Plan:
     sites = [
         replace(
             site,
-            judged=site.judged and (site.key in curved or law_of(site.op).kind == "norm"),
+            judged=site.judged and (site.key in curved or degree_of(site.op) == 0),
             carries=True,
             makes=True,
         )

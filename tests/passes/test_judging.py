@@ -420,3 +420,26 @@ def test_only_a_norm_reads_what_standardised_weights_make(optimizer: str) -> Non
     assert [exponents(solution, name) for name in ("W1", "W2", "W3")] == [
         (0, rates[0]), (Fraction(-1, 2), rates[1]), (-1, rates[2])
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("adamw", "-1/2"), ("sgd", "0"), ("muon", "-1/2")])
+def test_what_unit_vectors_change_by_is_held_against_their_size(optimizer: str, rate: str) -> None:
+    """A state on the sphere takes learnt steps (nGPT, arXiv 2410.01131): no part of it can be of size 0."""
+    g = sr.Builder("sphere", axes={"batch": 16, "in": 8, "n": "width", "m": "width", "out": 4})
+
+    def unit(name: str, value: str) -> str:
+        return g.scale(name, g.node(f"{name}.norm", "rms_norm", value, axis="n"), "n^(-1/2)")
+
+    h = unit("h", g.dense("W1", g.input("x", "batch in"), "n in"))
+    for name, axes in (("W2", "m n"), ("W3", "n m")):
+        g.parameter(name, axes)
+    rows = g.node("rows", "rms_norm", parameters=("W2",), axis="n")
+    inner = g.gelu(g.scale("inner", g.einsum("dots", "b n, m n -> b m", h, rows), free=True))
+    y = unit("y", g.einsum("outer", "b m, n m -> b n", inner, parameters=("W3",)))
+    g.parameter("a", "n", "ones", factor="n^(-1/2)")
+    alpha = g.scale("alpha", g.node("shown", "identity", parameters=("a",)), "n^(1/2)")
+    way = g.add(y, g.node("back", "negative", h))
+    h = unit("arrived", g.add(h, g.einsum("step", "b n, n -> b n", way, alpha)))
+    solution = sr.derive(g.build(g.dense("W4", h, "out n")), optimizer=optimizer)
+    assert (str(solution["a"].init["width"]), str(solution["a"].lr["width"])) == ("-1/2", rate)
+    assert exponents(solution, "W1")[0] == 0 and solution.multipliers["inner"]["width"] == 0

@@ -260,7 +260,7 @@ def test_every_way_out_of_a_clash_does_without_one_of_its_equations():
         g = sr.Builder("stuck", axes={"batch": 16, "n": "width", "out": 4})
         g.parameter("ones", "out n", init="ones", trained=False)
         y = g.einsum("sum", "b n, o n -> b o", g.input("x", "batch n"), parameters=("ones",))
-        y = g.node("hidden", function, y, **({"axis": "out"} if function == "softmax" else {}))
+        y = g.node("hidden", function, y, axis="out" if function == "softmax" else None)
         with pytest.raises(Clash) as caught:
             sr.derive(g.build(g.bias("offset", y, "out")), optimizer="adam")
         assert caught.value.remedies == ["put a free multiplier behind 'sum'"]

@@ -6,12 +6,9 @@ of a weight with random entries do. So does what weights make (`exp(rho)`): ther
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from scalerules.tracing.record import Call, Initial, Record, Ref, Weight, references
-from scalerules.tracing.sketch.sketch_node import SketchNode
-from scalerules.tracing.sketch.values import Part, Source
 
 DRAWN = ("randn", "randn_like", "normal", "normal_functional", "rand", "rand_like", "uniform", "bernoulli")
 """The calls that draw random numbers."""
@@ -28,13 +25,6 @@ def under_noise(record: Record, weight: Weight) -> Weight:
 def drawn_beside(record: Record, call: Call) -> bool:
     """Whether a call reads random numbers that have as many axes as what it returns."""
     return any(_drawn(record, ref.name, len(call.shape)) for ref in _read(call))
-
-
-def of_weights(nodes: Mapping[str, SketchNode], source: Source) -> bool:
-    """Whether weights alone make a value, and no lone weight is it."""
-    if not isinstance(source, str) or nodes[source].op in ("input", "stream"):
-        return False
-    return all(isinstance(each, Part) or of_weights(nodes, each) for each in nodes[source].operands)
 
 
 def _noisy(record: Record, call: Call, weight: Weight) -> bool:

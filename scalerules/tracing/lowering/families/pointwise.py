@@ -15,7 +15,8 @@ from scalerules.tracing.sketch.values import Constant, Curve, Loss, Operand, Res
 
 from ..curves import UNARY, finite
 from ..fixed_entries import root_mean_square
-from ..noise import drawn_beside, of_weights
+from ..look_ups import of_weights
+from ..noise import drawn_beside
 from ..state import Lowering, as_length, number, operation
 from ..table import lowers
 from .drawn import curve_of, drawn
