@@ -834,7 +834,7 @@ PLAIN: dict[str, Entry] = {
     "experts": Entry(Experts, vectors, WIDTH, "torch"),
     "hypernetwork": Entry(HyperNetwork, lambda **_: (torch.ones(4, 5), torch.ones(4, 3)), WIDTH, "torch"),
     "dlrm": Entry(DLRM, lambda **_: (torch.ones(4, 5), torch.ones(4, 3, 2, dtype=torch.int64)), WIDTH, "torch"),
-    "dcn": Entry(DCN, lambda **_: torch.ones(4, 2, dtype=torch.int64), WIDTH, "torch"),
+    "dcn": Entry(DCN, lambda **_: torch.arange(8).view(4, 2), WIDTH, "torch"),
     "memory": Entry(Memory, vectors, WIDTH, "torch"),
     "nerf": Entry(NeRF, lambda **_: (torch.ones(4, 3), torch.ones(4, 3)), WIDTH, "torch"),
     "neural_ode": Entry(NeuralODE, vectors, WIDTH, "torch"),
