@@ -51,12 +51,28 @@ class Event:
     @property
     def form(self) -> dict[Symbol, Fraction]:
         """The size as a linear form in unknowns and growths."""
-        if self.term is None or not self.discount:
-            return self.term.form if self.term else {}
-        form = dict(self.term.form)
+        if self.term is None:
+            return {}
+        return self._less(self.term.form) if self.discount else self.term.form
+
+    @property
+    def counts(self) -> Mapping[Symbol, int | Fraction]:
+        """The form with whole numbers where coefficients are whole."""
+        if self.term is None:
+            return {}
+        return self._less(self.term.form) if self.discount else self.term.counts
+
+    @property
+    def tied_counts(self) -> list[Mapping[Symbol, int | Fraction]]:
+        """The forms of all terms that are as large as the largest, likewise."""
+        return [self._less(term.form) if self.discount else term.counts for term in self.ties]
+
+    def _less(self, form: Mapping[Symbol, Fraction]) -> dict[Symbol, Fraction]:
+        """A form less the discount."""
+        less = dict(form)
         for symbol, share in self.discount:
-            form[symbol] = form.get(symbol, Fraction(0)) + share
-        return {symbol: value for symbol, value in form.items() if value}
+            less[symbol] = less.get(symbol, Fraction(0)) + share
+        return {symbol: value for symbol, value in less.items() if value}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
 from math import lcm
 from typing import Literal
 
@@ -46,6 +45,11 @@ class Equation:
         return {symbol: value for symbol, value in form.items() if value}
 
     @property
+    def counts(self) -> Mapping[Symbol, int | Fraction]:
+        """The form with whole numbers where coefficients are whole."""
+        return self.event.counts if self.earlier is None and not self.allowance else self.form
+
+    @property
     def words(self) -> str:
         """The equation in words."""
         event = self.event
@@ -62,33 +66,6 @@ class Equation:
         if self.relation == "maximal":
             return f"{what} has size 0 at some step"
         return f"{what} has size at most 0"
-
-
-@dataclass(frozen=True)
-class Inequality:
-    """`form + constant <= 0`: the unknowns that are open with their coefficients, all else as a vector.
-
-    The same form and constant are the same inequality, whatever equation it came from.
-    """
-
-    form: Mapping[Hashable, Fraction]
-    constant: Vector
-
-    @cached_property
-    def key(self) -> object:
-        """Equal for equal inequalities."""
-        shares = [(symbol, *share.as_integer_ratio()) for symbol, share in self.form.items()]
-        return frozenset(shares), tuple([entry.as_integer_ratio() for entry in self.constant])
-
-    @cached_property
-    def _numbers(self) -> tuple[float, list[tuple[Hashable, float]]]:
-        shares = [(symbol, share.as_integer_ratio()) for symbol, share in self.form.items()]
-        return float(self.constant[0]), [(symbol, above / below) for symbol, (above, below) in shares]
-
-    def excess(self, at: Mapping[Hashable, float]) -> float:
-        """By how much it is broken (above 0) at these sizes of the unknowns; rounded."""
-        constant, shares = self._numbers
-        return constant + sum([share * at[symbol] for symbol, share in shares])
 
 
 def vector_of(form: Mapping[Symbol, int | Fraction], known: Vectors, run: Run, scales: Sequence[str]) -> Vector:
@@ -116,7 +93,7 @@ def value_of(form: Mapping[Symbol, Fraction], known: Vectors, run: Run, scales: 
     return vector_of(form, known, run, scales)[0]
 
 
-def unknowns_of(form: Mapping[Symbol, Fraction]) -> list[Symbol]:
+def unknowns_of(form: Mapping[Symbol, int | Fraction]) -> list[Symbol]:
     """The unknowns that occur in a linear form."""
     return [symbol for symbol in form if symbol[0] in UNKNOWNS]
 

@@ -84,12 +84,12 @@ class Programme:
         self._rows: dict[Hashable, _Row] = {}
         """Every other (basic) one as a constant plus a combination of these."""
 
-    def require(self, name: Hashable, form: Mapping[Hashable, Fraction], constant: Vector) -> None:
+    def require(self, name: Hashable, form: Mapping[Hashable, int | Fraction], constant: Vector) -> None:
         """Adds `form + constant <= 0`. Raises `Infeasible`."""
         self._rows[name] = self._distance(form, _whole(constant))
         self._restore()
 
-    def _distance(self, form: Mapping[Hashable, Fraction], constant: _Row) -> _Row:
+    def _distance(self, form: Mapping[Hashable, int | Fraction], constant: _Row) -> _Row:
         """How far a form is from equality: every variable is its bound less its own distance."""
         parts = [(share, self._whole[variable], self._rows.get(variable), variable) for variable, share in form.items()]
         over = lcm(constant.over, *[share.denominator * lcm(bound.over, row.over if row is not None else 1)

@@ -7,10 +7,11 @@ twin once gradients have reached their steady size, so its rates are the twin's 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from math import inf
+from typing import Any
 
 from scalerules.boundary.working import note
 from scalerules.passes.events import Event, Run
@@ -18,7 +19,6 @@ from scalerules.terms.term import Symbol
 
 from .equations import (
     Equation,
-    Inequality,
     Vectors,
     allowance_of,
     own_contributions,
@@ -27,6 +27,7 @@ from .equations import (
     unknowns_of,
     vector_of,
 )
+from .inequalities import ROUNDING, Inequality, added, satisfy
 from .natural import idle_factors
 from .priorities import AIMS, priorities, summands, twins, unmet_rates
 from .problem import BEYOND, Problem, Solved, Unsolvable
@@ -37,8 +38,6 @@ ROUNDS = 30
 
 AGAIN = 2
 """Attempts after a clash: an equation that was true on the way there may have had a part in it, and be wrong there."""
-ROUNDING = 1e-9
-"""Sizes are fractions with small denominators: numbers that differ by less are equal."""
 
 Key = tuple[object, ...]
 
@@ -133,15 +132,18 @@ class _Solver:
         These are sizes that an equation held down which is gone, and equations of terms that are not the largest any
         more: those of the run alone have to allow nothing larger.
         """
-        if low := self._low():
-            run = self._tried(run, self.kept, {**self.vectors, **{size: self.upper[size] for size in low}})
+        bounds = self._bounds(self._read[name].form for name in (*self.kept, *self.cycles))
+        if low := {size: self.upper[size] for size in bounds if size[0] == "init" and bounds[size] < self.upper[size]}:
+            run = self._tried(run, self.kept, {**self.vectors, **low})
+        if not self._may_rise(run):
+            return run
         here = [tie for event in run.events if event.judged for tie in tied(event)]
-        now = {_name(event): Equation("stable", event) for event in here if unknowns_of(event.form)}
+        now = {_name(event): Equation("stable", event) for event in here if unknowns_of(event.counts)}
         return self._tried(run, now, self.vectors)
 
     def _tried(self, run: Run, kept: Mapping[str, Equation], vectors: Vectors) -> Run:
         """The run from there on, with these equations, if that is better; this one if not."""
-        before = self.vectors, self.kept, self.cycles
+        before = self.vectors, self.kept, self.cycles, self._solved
         reached = self._reached()
         self.kept, self.vectors = dict(kept), vectors
         try:
@@ -152,23 +154,58 @@ class _Solver:
                     return improved
         except Unsolvable:
             pass
-        self.vectors, self.kept, self.cycles = before
+        self.vectors, self.kept, self.cycles, self._solved = before
         return run
 
     def _reached(self) -> list[Fraction]:
         """The sizes along the direction of what is made large, the most important first."""
         return [self.vectors[aim][0] for aim in self.upper]
 
-    def _low(self) -> set[Symbol]:
-        """The initial sizes that no equation bounds from above, and that are not as large as they may be."""
-        bounded = {
-            symbol
-            for equation in (*self.kept.values(), *self.cycles.values())
-            for symbol, share in equation.form.items()
-            if share > 0
-        }
-        inits = {size: bound for size, bound in self.upper.items() if size[0] == "init" and size not in bounded}
-        return {size for size, bound in inits.items() if self.vectors[size] < bound}
+    def _may_rise(self, run: Run) -> bool:
+        """Whether the equations of this run alone, which hold, allow anything larger.
+
+        Only those matter that hold with equality: if those of the first step allow nothing, none need be read behind
+        it; and if all do, what bounds sizes from above is read off all equations.
+        """
+        if self._solved is None or self.unmet:
+            return True
+        cycles, binding = {name: self._read[name] for name in self.cycles}, self._solved[1].binding()
+        rows = {**cycles, **self._asked(run)}
+        keys = {self._read[name].key for name in {*self.kept, *self.cycles}.intersection(binding)}
+        before = self._bounds(self._read[name].form for name in (*self.kept, *self.cycles))
+
+        def rises(now: Mapping[str, Inequality], upper: Vectors) -> bool:
+            held = [name for name, row in now.items() if row.key in keys]
+            if len(held) == len(keys) and before == upper:
+                return False
+            programme = Programme(upper)  # type: ignore[arg-type]
+            added(programme, {**now, **rows}, [*held, *(str(name) for name in binding if name in rows)])
+            return [vector[0] for vector in programme.solution().values()] > self._reached()
+
+        judged = [event for event in run.events if event.judged]
+        tight = [event for event in judged if event.kind == "own" or not event.ticks]
+        if not rises(self._forms([event for event in tight if event.step < 2], run), self.upper):
+            return False
+        now = self._forms(tight, run)
+        if not rises(now, self.upper):
+            return False
+        every = {id(form): form for event in judged for form in event.tied_counts}
+        upper = self._bounds([*every.values(), *(row.form for row in cycles.values())])
+        return upper == self.upper or rises(now, upper)
+
+    def _forms(self, events: list[Event], run: Run) -> dict[str, Inequality]:
+        """The different inequalities that events ask for, each with a number for a name."""
+        each = {id(form): form for event in events for form in event.tied_counts}
+        forms = {frozenset(form.items()): form for form in each.values()}
+        rows = {row.key: row for row in (self._below(form, run) for form in forms.values())}
+        return {str(number): row for number, row in enumerate(rows.values())}
+
+    def _bounds(self, forms: Iterable[Mapping[Any, int | Fraction]]) -> Vectors:
+        """What no form that is to be at most 0 bounds from above stays where it is."""
+        free = {s for s, bound in self.upper.items() if s[0] not in AIMS and self.vectors[s] < bound}
+        for form in forms if free else ():
+            free.difference_update([s for s, share in form.items() if share.numerator > 0])
+        return {s: self.vectors[s] if s in free else bound for s, bound in self.upper.items()}
 
     def _smallest(self, clash: list[Equation], run: Run) -> list[Equation]:
         """A part of the clashing equations that still clashes and of which none can be left out."""
@@ -190,7 +227,7 @@ class _Solver:
             if equation.relation == "maximal" or equation.event.kind == "value":
                 rows[f"{number} opposite"] = self._below(opposite, run)
         try:
-            _satisfy(Programme(self.upper), rows)  # type: ignore[arg-type]
+            satisfy(Programme(self.upper), rows)  # type: ignore[arg-type]
         except Infeasible:
             return False
         return True
@@ -255,7 +292,7 @@ class _Solver:
                 broken.append(equation)
             if event.unstable and event.step > self.problem.steps:
                 self._cycle(run, event)
-            elif (event.unstable or event.kind == "own") and unknowns_of(event.form):
+            elif (event.unstable or event.kind == "own") and unknowns_of(event.counts):
                 self.kept[_name(event)] = equation
                 self.unmet.pop(("lr", str(event.parameter)), None)
         return broken
@@ -278,26 +315,27 @@ class _Solver:
                 found[f"maximal {name}"] = Equation("maximal", best, allowance=allowance_of(name, self.depths, run))
         return found
 
-    def _programme(self, run: Run) -> Programme:
-        """Solves for the next point, once. What no equation bounds from above stays where it is."""
-        stable, maximal = {**self.kept, **self.cycles}, self._maximal(run)
-        rows = {name: self._inequality(name, equation, run) for name, equation in stable.items()}
-        bounded = {s for row in rows.values() for s, share in row.form.items() if share.numerator > 0}
-        upper = {
-            s: bound if s in bounded or s[0] in AIMS or self.vectors[s] >= bound else self.vectors[s]
-            for s, bound in self.upper.items()
-        }
-        for name, equation in maximal.items():
+    def _asked(self, run: Run) -> dict[str, Inequality]:
+        """What aims that are no unknowns are made of."""
+        rows: dict[str, Inequality] = {}
+        for name, equation in self._maximal(run).items():
             parameter = str(equation.event.parameter)
             rows[name] = self._opposite(equation.form, ("own", parameter), run)
             if ("full", parameter) in self.upper:
                 rows[f"full {name}"] = self._opposite(equation.event.form, ("full", parameter), run)
-        rows.update({**self._least(run), **self._even(run)})
+        return {**rows, **self._least(run), **self._even(run)}
+
+    def _programme(self, run: Run) -> Programme:
+        """Solves for the next point, once. What no equation bounds from above stays where it is."""
+        stable, maximal = {**self.kept, **self.cycles}, self._maximal(run)
+        rows = {name: self._inequality(name, equation, run) for name, equation in stable.items()}
+        upper = self._bounds(row.form for row in rows.values())
+        rows.update(self._asked(run))
         asked = list(upper.items()), list(rows.items())
         if self._solved is None or self._solved[0] != asked:
             programme = Programme(upper)  # type: ignore[arg-type]
             try:
-                _satisfy(programme, rows)
+                satisfy(programme, rows)
             except Infeasible as clash:
                 named: dict[Hashable, Equation] = {**stable, **maximal}
                 raise Unsolvable([named[name] for name in clash.clash if name in named], run) from None
@@ -309,7 +347,7 @@ class _Solver:
     def _inequality(self, name: str, equation: Equation, run: Run) -> Inequality:
         """An equation of the kind `stable`; what is given does not change, so it is read once."""
         if name not in self._read:
-            self._read[name] = self._below(equation.form, run)
+            self._read[name] = self._below(equation.counts, run)
         return self._read[name]
 
     def _opposite(self, form: Mapping[Symbol, Fraction], short: Symbol, run: Run) -> Inequality:
@@ -317,34 +355,9 @@ class _Solver:
         below = self._below({symbol: -value for symbol, value in form.items()}, run)
         return Inequality({**below.form, short: Fraction(1)}, below.constant)
 
-    def _below(self, form: Mapping[Symbol, Fraction], run: Run) -> Inequality:
-        open_: dict[Hashable, Fraction] = {s: value for s, value in form.items() if s in self.upper}
+    def _below(self, form: Mapping[Symbol, int | Fraction], run: Run) -> Inequality:
+        open_: dict[Hashable, int | Fraction] = {s: value for s, value in form.items() if s in self.upper}
         return Inequality(open_, vector_of(form, self.given, run, self.scales))
-
-
-def _satisfy(programme: Programme, rows: Mapping[str, Inequality]) -> None:
-    """Adds the inequalities that the solution breaks, the most broken first: of many, few ever bind."""
-    distinct = list({row.key: name for name, row in reversed(list(rows.items()))}.values())
-    reads: dict[Hashable, list[tuple[str, float]]] = {}
-    for name in distinct:
-        for variable, share in rows[name].form.items():
-            reads.setdefault(variable, []).append((name, float(share)))
-    sizes = programme.sizes()
-    excess = {name: rows[name].excess(sizes) for name in distinct}
-    while distinct:
-        worst = max(distinct, key=excess.__getitem__)
-        if rows[worst].excess(sizes) < ROUNDING:  # sums of differences lose digits
-            excess = {name: rows[name].excess(sizes) for name in distinct}
-            worst = max(distinct, key=excess.__getitem__)
-            if excess[worst] < ROUNDING:
-                return
-        programme.require(worst, rows[worst].form, rows[worst].constant)
-        programme.loosen()
-        before, sizes = sizes, programme.sizes()
-        for variable, size in sizes.items():
-            if moved := size - before[variable]:
-                for name, share in reads.get(variable, ()):
-                    excess[name] += share * moved
 
 
 def _key(event: Event) -> Key:
@@ -355,6 +368,6 @@ def _name(*events: Event) -> str:
     """A name for the equation of events: what they are of, and their linear forms."""
     return "; ".join(
         f"{event.kind} {event.node} {event.parameter} {event.step}: "
-        + " ".join(sorted(f"{c}*{kind}.{name}" for (kind, name), c in event.form.items()))
+        + " ".join(sorted(f"{c}*{kind}.{name}" for (kind, name), c in event.counts.items()))
         for event in events
     )

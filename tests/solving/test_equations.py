@@ -1,4 +1,4 @@
-"""Equations as data: their forms, what they say, how far they are broken, what is put into them."""
+"""Equations as data: their forms, what they say, what is put into them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 
 from scalerules.solving.equations import (
     Equation,
-    Inequality,
     allowance_of,
     own_contributions,
     unknowns_of,
@@ -39,16 +38,6 @@ def test_the_form_of_an_equation():
     assert Equation("stable", now, before).form == {N: F(1, 2), A: F(2), M: F(-1)}
     assert Equation("maximal", now, allowance=((N, F(1)), (M, F(3)))).form == {N: F(2), A: F(2), M: F(3)}
     assert Equation("stable", now, before, ((N, F(1)),)).form == {N: F(3, 2), A: F(2), M: F(-1)}
-
-
-def test_how_far_an_inequality_is_broken():
-    found = Inequality({A: F(1, 2), M: F(-2)}, (F(3, 4), F(1)))
-    assert found.excess({A: 1.0, M: 0.5}) == 0.75 + 0.5 - 1.0
-    assert (
-        found.key
-        == Inequality({M: F(-2), A: F(1, 2)}, (F(3, 4), F(1))).key
-        != Inequality({A: F(1, 2)}, (F(3, 4), F(1))).key
-    )
 
 
 def test_a_form_with_what_is_known_put_in():

@@ -1,0 +1,54 @@
+"""Inequalities: how far they are broken, and that a programme is given those that bind, in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from fractions import Fraction
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scalerules.solving.inequalities import Inequality, added, satisfy
+from scalerules.solving.programme import Infeasible, Programme
+
+F = Fraction
+A, M = ("init", "W"), ("mult", "W")
+
+
+def test_how_far_an_inequality_is_broken():
+    found = Inequality({A: F(1, 2), M: F(-2)}, (F(3, 4), F(1)))
+    assert found.excess({A: 1.0, M: 0.5}) == 0.75 + 0.5 - 1.0
+    assert (
+        found.key
+        == Inequality({M: F(-2), A: F(1, 2)}, (F(3, 4), F(1))).key
+        != Inequality({A: F(1, 2)}, (F(3, 4), F(1))).key
+    )
+
+
+VARIABLES: tuple[Hashable, ...] = ("x", "y", "z")
+NUMBERS = st.integers(-3, 3).map(lambda n: F(n, 2))
+ROWS = st.lists(st.tuples(st.tuples(*[st.integers(-2, 2)] * 3), NUMBERS), min_size=1, max_size=9)
+
+
+@given(ROWS, st.tuples(NUMBERS, NUMBERS, NUMBERS), st.lists(st.integers(0, 8), unique=True))
+def test_the_order_in_which_inequalities_are_added_does_not_matter(rows, bounds, first):
+    """One by one, the most broken first, or these first and then all that are broken at once: the same solution."""
+    upper = {variable: (bound,) for variable, bound in zip(VARIABLES, bounds, strict=True)}
+    named = {
+        str(number): Inequality({v: F(c) for v, c in zip(VARIABLES, form, strict=True) if c}, (constant,))
+        for number, (form, constant) in enumerate(rows)
+    }
+
+    def solution(add, *more):
+        programme = Programme(upper)
+        try:
+            add(programme, named, *more)
+        except Infeasible:
+            return None
+        return programme.solution()
+
+    one_by_one = solution(satisfy)
+    assert solution(added, [str(number) for number in first if number < len(rows)]) == one_by_one
+    if one_by_one is not None:
+        at = {variable: float(size) for variable, (size,) in one_by_one.items()}
+        assert all(row.excess(at) <= 0 for row in named.values())
