@@ -105,3 +105,47 @@ class MadeInForward(nn.Module):
 def test_a_layer_made_in_forward_is_one_message() -> None:
     with pytest.raises(sr.ScaleRulesError, match="make modules in __init__, not in forward"):
         sr.trace(MadeInForward, WIDTH, X, measure=False)
+
+
+class Spike(torch.autograd.Function):
+    """A step, whose derivative is that of a smooth function."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx.save_for_backward(x)
+        return (x > 0).float()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return grad / (1 + 10 * ctx.saved_tensors[0].abs()) ** 2
+
+
+class Spiking(nn.Module):
+    """Two layers of neurons that leak, fire and are reset, over a loop of time."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.middle, self.last = nn.Linear(5, width), nn.Linear(width, width), nn.Linear(width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = second = torch.zeros(x.shape[0], self.first.out_features)
+        outputs: list[Tensor] = []
+        for step in x.unbind(1):
+            first = 0.9 * first + self.first(step)
+            fired: Any = Spike.apply(first - 1.0)
+            first = first - fired
+            second = 0.9 * second + self.middle(fired)
+            again: Any = Spike.apply(second - 1.0)
+            second = second * (1 - again)
+            outputs.append(self.last(again))
+        return torch.stack(outputs).mean(0)
+
+
+def test_spikes_are_a_function_of_what_makes_them() -> None:
+    rules = sr.derive(sr.trace(Spiking, WIDTH, torch.ones(2, 4, 5), measure=False), optimizer="adamw").parameters
+    found = {name: (str(rule.init), str(rule.lr)) for name, rule in rules.items() if "weight" in name}
+    assert found == {
+        "first.weight": ("1", "1"),
+        "middle.weight": ("width^(-1/2)", "width^-1"),
+        "last.weight": ("width^-1", "width^-1"),
+    }

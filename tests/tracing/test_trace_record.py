@@ -293,7 +293,7 @@ def test_initial_values_are_told_apart() -> None:
     kinds = {name: each.kind for name, each in initial.items()}
     assert kinds == {
         "A_log": "log_range", "A": "range", "gain": "ones", "bias": "zeros", "temperature": "constant",
-        "random": "normal", "shifted": "normal", "padded.weight": "normal", "waves": "structured", "eye": "structured",
+        "random": "normal", "shifted": "normal", "padded.weight": "normal", "waves": "structured", "eye": "identity",
     }  # fmt: skip
     assert initial["temperature"].value == 0.25
     assert initial["random"].exponents == {"width": 0.0, "state": -1.0}

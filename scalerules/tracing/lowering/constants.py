@@ -18,6 +18,8 @@ SAME = ("_to_copy", "clone", "expand", "view", "reshape", "unsqueeze", "squeeze"
         "lift_fresh_copy", "contiguous", "permute", "transpose", "slice", "select", "_unsafe_view",
         "type_as")  # fmt: skip
 """Operations after which all entries are still the same number."""
+COPIES = ("_to_copy", "clone", "alias", "detach", "to", "lift_fresh_copy", "contiguous", "type_as")
+"""Those of them after which every entry still stands where it stood."""
 
 TWO: dict[str, Callable[[Length, Length], Length | None]] = {
     "mul": times,
@@ -30,10 +32,12 @@ TWO: dict[str, Callable[[Length, Length], Length | None]] = {
 def folded(lowering: Lowering, call: Call) -> Result:
     """The result of a call that reads constants only."""
     value = _number(lowering, call)
+    first = lowering.arg(call, 0) if operation(call.target) in COPIES else None
+    truth = first.truth if isinstance(first, Constant) else None
     results: list[Constant] = []
     for shape, dtype in zip(call.shapes, call.dtypes, strict=True):
         ref = call.name if len(call.shapes) == 1 else ""
-        results.append(Constant(shape, value, str(dtype).startswith(DISCRETE), ref))
+        results.append(Constant(shape, value, str(dtype).startswith(DISCRETE), ref, truth))
     return results[0] if len(results) == 1 else tuple(results)
 
 

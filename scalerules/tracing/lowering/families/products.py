@@ -11,6 +11,7 @@ from scalerules.tracing.sketch.values import Constant, Result, Value
 from ..look_ups import chosen_rows
 from ..state import Lowering, as_length, copies, number, operation
 from ..table import lowers
+from .drawn import drawn
 from .joins import joined
 from .products_of_joins import beside_each_other, parts_of_join
 
@@ -33,6 +34,9 @@ def contracted(
                 continue
             grown = [x for x, length in zip(letters, operand.shape, strict=True) if length is None or length.scales]
             summed = any(letter not in result for letter in grown)
+            if summed and operand.truth is not None and len(operand.truth.base.dims) == len(letters):
+                ready.append((drawn(lowering, operand.truth, "step"), letters))
+                continue
             if summed and operand.number is None and lowering.entries_of(operand) is None:
                 raise lowering.unknown(
                     "a fixed matrix is multiplied along an axis that grows; what it does is not known",
