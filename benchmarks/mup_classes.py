@@ -52,7 +52,8 @@ def differences(model: str, entry: Any, solution: Any, graph: Any) -> tuple[int,
         for part in parts(name, solution.parameters):
             axes = [bool(graph.lengths[axis].scales) for axis in graph.parameters[part].axes]
             own = of_part(axes) if "[" in part and len(grown) > 1 and 0 < len(axes) < 3 else grown
-            if own is not grown and len(axes) == 1 and ":" in part.partition("[")[2].partition(",")[0]:
+            rows = part.partition("[")[2].partition(",")[0]
+            if own is not grown and len(axes) == 1 and (rows == ":" or any(map(str.isalpha, rows))):
                 own = [*axes, False]  # one column
             found[part] = by_hand(model, name) or by_layer(module, own)
     lines: list[str] = []

@@ -149,3 +149,30 @@ def test_spikes_are_a_function_of_what_makes_them() -> None:
         "middle.weight": ("width^(-1/2)", "width^-1"),
         "last.weight": ("width^-1", "width^-1"),
     }
+
+
+class FewBits(nn.Module):
+    """A frozen layer whose weight is kept in four bits, and an update of low rank."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(5, width), nn.Linear(width, 3)
+        self.codes: Tensor
+        self.scale: Tensor
+        self.register_buffer("codes", torch.randint(0, 255, (width, width // 2), dtype=torch.uint8))
+        self.register_buffer("scale", torch.rand(width, 1) / width**0.5)
+        self.down, self.up = nn.Parameter(torch.randn(4, width)), nn.Parameter(torch.zeros(width, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x).relu()
+        codes = torch.stack([self.codes >> 4, self.codes & 15], -1).flatten(1).float() - 7.5
+        return self.last((h @ (codes * self.scale).T + h @ self.down.T @ self.up.T).relu())
+
+
+def test_a_weight_kept_in_few_bits_is_a_frozen_one() -> None:
+    graph = sr.trace(FewBits, WIDTH, X)
+    assert any("it counts as a random matrix that is not trained" in note for note in graph.notes)
+    solution = sr.derive(graph, optimizer="adamw")
+    found = {name: (str(solution[name].init), str(solution[name].lr)) for name in ("down", "up", "last.weight")}
+    assert found == {"down": ("width^-1", "width^-1"), "up": ("1", "1"), "last.weight": ("width^-1", "width^-1")}
+    sr.apply(FewBits(48), solution, base={"width": 16}, sizes={"width": 48}, lr=1e-3)

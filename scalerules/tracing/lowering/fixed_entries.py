@@ -18,7 +18,7 @@ import torch
 
 from scalerules.sizes.arithmetic import ONE
 from scalerules.sizes.lengths import Length, Monomial
-from scalerules.tracing.record import Call, Initial, Input, Record, Ref, Shape, Weight
+from scalerules.tracing.record import Call, Initial, Input, Record, Ref, Shape, Weight, references
 from scalerules.tracing.sketch.sketch import Sketch
 from scalerules.tracing.sketch.values import Constant, Value, whole
 
@@ -45,8 +45,43 @@ def fixed_entries(record: Record, sketch: Sketch, earlier: dict[str, Value | Non
         return None
     if constant.ref not in earlier:
         matrix = grown > 1  # it turns gradients back through itself: data would not
-        earlier[constant.ref] = _identity(record, constant) if matrix else _stated(record, sketch, constant, lengths)
+        earlier[constant.ref] = _matrix(record, constant) if matrix else _stated(record, sketch, constant, lengths)
     return earlier[constant.ref]
+
+
+def _matrix(record: Record, constant: Constant) -> Value | None:
+    """A fixed matrix as a weight that is not trained, if it is an identity, or made of numbers that are random.
+
+    So a layer whose weight is kept in few bits is read: what its buffers make is as random as they are.
+    """
+    return _identity(record, constant) or _random(record, constant)
+
+
+def _random(record: Record, constant: Constant) -> Value | None:
+    measurement = measured(record, constant.ref)
+    if measurement is None or not measurement[1] or not isinstance(record.by_name[constant.ref], Call):
+        return None
+    if not any(weight.initial.kind == "normal" for weight in _read(record, constant.ref)):
+        return None  # masks and tables that are the same at every start have a structure
+    size = measurement[0].value({scale: float(value) for scale, value in record.sizes().items()})
+    initial = Initial("normal", float(size))
+    return whole(Weight(constant.ref, constant.shape, "float32", trained=False, initial=initial), constant.ref)
+
+
+def _read(record: Record, name: str) -> list[Weight]:
+    """The weights and buffers that a call is made of."""
+    found, waiting, seen = list[Weight](), [name], set[str]()
+    while waiting:
+        here = waiting.pop()
+        what = record.by_name[here]
+        if here in seen:
+            continue
+        seen.add(here)
+        if isinstance(what, Weight):
+            found.append(what)
+        elif isinstance(what, Call):
+            waiting += [ref.name for ref in references((what.args, what.kwargs))]
+    return found
 
 
 def _identity(record: Record, constant: Constant) -> Value | None:
@@ -121,6 +156,14 @@ def _summary(record: Record, ref: str, sizes: Mapping[str, int]) -> tuple[float,
     return root, abs(float(entries.mean())) / root, entries.numel()
 
 
+def _as_kept(entries: torch.Tensor, dtype: str) -> torch.Tensor:
+    """Entries as whole numbers, where the buffer holds those."""
+    if not dtype.startswith(("int", "uint")):
+        return entries
+    kind = getattr(torch, dtype)
+    return entries.round().clamp(torch.iinfo(kind).min, torch.iinfo(kind).max).to(kind)
+
+
 class _Runner:
     """Runs the calls behind a constant at given sizes."""
 
@@ -164,7 +207,7 @@ class _Runner:
         share = min(abs(initial.mean / initial.value), 1.0) if initial.kind == "structured" and initial.value else 0.0
         mean = initial.mean if initial.kind == "normal" else size * share
         std = size if initial.kind == "normal" else size * math.sqrt(1 - share**2)
-        return mean + std * torch.randn(shape)
+        return _as_kept(mean + std * torch.randn(shape), weight.dtype)
 
     def _run(self, call: Call) -> Any:
         if call.unresolved or not call.target.startswith("aten."):

@@ -20,6 +20,7 @@ from scalerules.tracing.sketch.values import (
     Constant,
     Dim,
     Operand,
+    Part,
     Result,
     Source,
     Unknown,
@@ -202,7 +203,11 @@ class Lowering:
 
     def entries_of(self, constant: Constant) -> Value | None:
         """The entries of a constant as data; None where they are not known or nothing of it grows."""
-        return fixed_entries(self.record, self.sketch, self.fixed, constant)
+        entries = fixed_entries(self.record, self.sketch, self.fixed, constant)
+        if entries is not None and isinstance(entries.source, Part) and entries.source.weight.initial.kind == "normal":
+            said = f"{constant.ref}: made of buffers, it counts as a random matrix that is not trained"
+            self.notes += [said] if said not in self.notes else []
+        return entries
 
     def dim(self, value: Any, rank: int) -> int:
         """A dimension counted from the front."""
