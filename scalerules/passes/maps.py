@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import cached_property
 
 from scalerules.ops.registry import law_of
 from scalerules.ops.site import Site
@@ -51,6 +52,18 @@ class Maps:
 
     def given(self, site: Site) -> bool | None:
         """Whether fixed factors stand between a value and the norms that give its size; None where others give it."""
+        return self._given[site.key]
+
+    @cached_property
+    def _given(self) -> dict[str, bool | None]:
+        """The same of all sites by key, in order: by itself each would ask all that is in front of it, path by path."""
+        found: dict[str, bool | None] = {}
+        for site in self.sites.values():
+            found[site.key] = self._given_by(site, [found[key] for key in site.inputs])
+        return found
+
+    def _given_by(self, site: Site, parts: Sequence[bool | None]) -> bool | None:
+        """The same of a site from what is so of what it reads."""
         if degree_of(site.op) == 0:
             return False if site.inputs else None
         own, law = site.op == "scale" and not site.node.free, law_of(site.op)
@@ -58,7 +71,6 @@ class Maps:
         alone = (
             len(site.operands) == 1 and not law.multilinear and not site.node.free and degree_of(site.op) is not None
         )
-        parts = [self.given(self.sites[key]) for key in site.inputs]
         kept = site.operands and (alone or entrywise or site.op in JOINING)
         if not kept or None in parts or not set(site.parameters) <= set(self.fixed):
             return None
