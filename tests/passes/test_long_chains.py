@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from scalerules.architecture.builder import Builder
 from scalerules.passes.propagate import start
 
@@ -13,5 +15,5 @@ def test_a_chain_as_long_as_may_be_and_a_stream_of_many_paths_are_unfolded():
         x = g.relu(x, name=f"a{layer}")
     for block in range(60):
         x = g.residual(f"joined{block}", x, g.relu(x, name=f"b{block}"))
-    plan = start(g.build(g.dense("output", x, "out n")), {"width": 1})
+    plan = start(g.build(g.dense("output", x, "out n")), {"width": Fraction(1)})
     assert len(plan.sites) == 1 + 1 + 1200 + 120 + 1
