@@ -142,7 +142,9 @@ class Spiking(nn.Module):
 
 
 def test_spikes_are_a_function_of_what_makes_them() -> None:
-    rules = sr.derive(sr.trace(Spiking, WIDTH, torch.ones(2, 4, 5), measure=False), optimizer="adamw").parameters
+    graph = sr.trace(Spiking, WIDTH, torch.ones(2, 4, 5), measure=False)
+    assert graph.notes == ["Spike: its backward() is not followed, and taken to keep the size of gradients"]
+    rules = sr.derive(graph, optimizer="adamw").parameters
     found = {name: (str(rule.init), str(rule.lr)) for name, rule in rules.items() if "weight" in name}
     assert found == {
         "first.weight": ("1", "1"),

@@ -29,6 +29,7 @@ from .failures import by_data, cannot_trace
 from .functional import functional
 from .library_kernels import whole_kernels
 from .measured_values import Decisions, measuring
+from .own_gradients import own_gradients
 from .packed_sequences import full_lengths, unpacked
 from .plain_outputs import plain_output
 from .program import read
@@ -118,7 +119,7 @@ def _traced(
             stack.enter_context(whole_kernels())
         stack.enter_context(without_looking())
         stack.enter_context(copying())
-        packing = stack.enter_context(full_lengths())
+        packing, backward = stack.enter_context(full_lengths()), stack.enter_context(own_gradients())
         model.register_forward_hook(plain_output)
         stack.enter_context(torch.no_grad())
         held = Held(model) if clashes(model) else model
@@ -128,7 +129,7 @@ def _traced(
     lines = dict.fromkeys(decisions.lines)
     decided = [f"{line}: depends on values, traced as the given inputs decide it" for line in lines]
     found.taken = tuple(decisions.taken)
-    found.notes += [*notes, *decided, *dict.fromkeys(packing)]
+    found.notes += [*notes, *decided, *dict.fromkeys([*packing, *backward])]
     return found
 
 
