@@ -68,9 +68,7 @@ class Maps:
             return False if site.inputs else None
         own, law = site.op == "scale" and not site.node.free, law_of(site.op)
         entrywise = law.multilinear and all(set(labels) <= set(site.result) for labels in site.labels)
-        alone = (
-            len(site.operands) == 1 and not law.multilinear and not site.node.free and degree_of(site.op) is not None
-        )
+        alone = len(site.operands) == 1 and (own or law.passes or law.kind == "function")
         kept = site.operands and (alone or entrywise or site.op in JOINING)
         if not kept or None in parts or not set(site.parameters) <= set(self.fixed):
             return None

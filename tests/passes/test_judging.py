@@ -443,3 +443,20 @@ def test_what_unit_vectors_change_by_is_held_against_their_size(optimizer: str, 
     solution = sr.derive(g.build(g.dense("W4", h, "out n")), optimizer=optimizer)
     assert (str(solution["a"].init["width"]), str(solution["a"].lr["width"])) == ("-1/2", rate)
     assert exponents(solution, "W1")[0] == 0 and solution.multipliers["inner"]["width"] == 0
+
+
+@pytest.mark.parametrize("turn", ["cos", "sin", "sigmoid"])
+def test_an_angle_between_unit_vectors_has_the_rate_of_a_number(turn: str) -> None:
+    """What a function makes of a number that starts fixed is as given as the unit vector: it had a rate of 1/6."""
+    g = sr.Builder("circle", axes={"batch": 16, "in": 8, "n": "width", "out": 4})
+
+    def unit(name: str, value: str) -> str:
+        return g.scale(name, g.node(f"{name}.norm", "rms_norm", value, axis="n"), "n^(-1/2)")
+
+    u = unit("u", g.dense("W1", g.input("x", "batch in"), "n in"))
+    v = unit("v", g.dense("W2", g.input("y", "batch in"), "n in"))
+    g.parameter("a", "", "ones")
+    part = g.einsum("part", "b n, -> b n", u, g.node("turned", turn, parameters=("a",)))
+    h = g.node("arrived", "rms_norm", g.add(part, v), axis="n")
+    solution = sr.derive(g.build(g.dense("W3", h, "out n")), optimizer="adamw")
+    assert exponents(solution, "a") == (0, 0)
