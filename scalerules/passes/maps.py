@@ -72,7 +72,7 @@ class Maps:
         kept = site.operands and (alone or entrywise or site.op in JOINING)
         if not kept or None in parts or not set(site.parameters) <= set(self.fixed):
             return None
-        return own or any(parts)
+        return own or any(parts) or any(key in self.gains for key in site.parameters)
 
     def _as_norms_make_it(self, site: Site) -> bool:
         """Whether only norms read a product with weights whose size a norm gives: no size of it can be asked for.
