@@ -70,10 +70,16 @@ def levelled_terms(terms: list[Term], whole: bool = False) -> list[Term]:
     """A sign-like rule makes all entries along an axis alike: profiles are counted from the largest term's.
 
     But for entries of which every term falls exponentially: any epsilon is larger. `whole`: it moves a matrix by its
-    singular values, and rows of which the largest term does not at all.
+    singular values, and rows of which the largest term does not at all. Of entry by entry rules a few entries that are
+    larger than all others (where the largest of a row stands) are made as large as these.
     """
-    top = largest(terms)
-    if top is None or top.profile is None:
+    bulk = [] if whole else [t for t in terms if not any(map(exponential, t.profile or ()))]
+    top = largest(bulk or terms)
+    if top is None:
+        return terms
+    if bulk:
+        terms = [t.derived(size=top.size, parents=(top,), matrix=t.matrix) if t.size > top.size else t for t in terms]
+    if top.profile is None:
         return terms
     flat = [0] * len(top.profile)
     level = [

@@ -155,10 +155,12 @@ class Optimizer:
         if top is None or law.powers is None:
             return [], top, scaling
         rate = self.rate(point, held, scaling, top)
-        by = self._divided(rate, top, scaling)
         pieces = [piece for piece, t in tops if t is not None]
+        by = self._divided(rate, top, scaling)
         if law.levelled:
             pieces = [_levelled(piece, law.whole) for piece in pieces]
+            alike = largest(t for t in (entries(point, piece) for piece in pieces) if t is not None)
+            by = self._divided(rate, alike or top, scaling)
         full = rate if law.whole and steady and held.woven else None
         return [_scaled(point, held, piece, by, full) for piece in pieces], top, scaling
 

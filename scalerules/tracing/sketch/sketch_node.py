@@ -38,7 +38,8 @@ class SketchNode:
     shown: bool = True
     """Whether a call of the module returns its value: not that of what a factor was moved past."""
     fixed: bool = False
-    """Whether it is an input only to the calculus: entries that the module holds and no batch changes."""
+    """Of an input: whether only the calculus has it, entries that the module holds and no batch changes; of a factor:
+    whether nothing is to be solved for."""
 
 
 @dataclass(frozen=True)

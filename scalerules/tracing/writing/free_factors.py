@@ -15,6 +15,7 @@ from scalerules.sizes.lengths import Length
 from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Part, Source
 
+from .divisors import divided
 from .moved_factors import PASSING, cancelled, free, moved, passes, readers_of
 from .shared_weights import uneven_readings
 from .write import Pieces, Writer
@@ -23,6 +24,8 @@ from .write import Pieces, Writer
 def freed(pieces: Pieces) -> Pieces:
     """The pieces with every factor free that stands at a sum of products of data over an axis that grows."""
     pieces = cancelled(contracted(pieces))
+    weighed = _weighed(pieces.nodes)
+    pieces = divided(pieces, lambda node: _summed(node, weighed, pieces.nodes))
     weighed = _weighed(pieces.nodes)
     pieces = _one_each(pieces, lambda node: is_product(node, _plain(weighed, pieces.nodes)))
     weighed = _weighed(pieces.nodes)
@@ -34,9 +37,13 @@ def freed(pieces: Pieces) -> Pieces:
     plain = _plain(weighed, nodes)
     for name, node in pieces.nodes.items():
         parameters = plain if node.op == "scale" and _varies(node) else weighed
-        if node.op == "scale" and (
-            _behind(node, nodes, parameters)
-            or (_before(name, nodes, readers, parameters) and not _made_up_for(name, nodes, readers))
+        if (
+            node.op == "scale"
+            and not node.fixed
+            and (
+                _behind(node, nodes, parameters)
+                or (_before(name, nodes, readers, parameters) and not _made_up_for(name, nodes, readers))
+            )
         ):
             nodes[name] = replace(node, fields={**node.fields, "free": True})
     for name, node in pieces.nodes.items():
@@ -142,6 +149,18 @@ def _added(pieces: Pieces, weighed: set[str], uneven: Collection[str]) -> Pieces
             )  # fmt: skip
     outputs = tuple(new.get(name, name) for name in pieces.outputs)
     return replace(pieces, nodes=changed, outputs=outputs)
+
+
+def _summed(node: SketchNode, weighed: set[str], nodes: Mapping[str, SketchNode]) -> Length | None:
+    """Over how many entries a node sums values of the data, None where it sums none or weights make up for it."""
+    if not ((is_product(node, weighed) or _is_sum(node, weighed)) and _sums_growing(node, nodes)) or not node.labels:
+        return None
+    lengths: dict[int, Length] = {}
+    for source, row in zip(node.operands, node.labels, strict=True):
+        for label, axis in zip(row, source.slots if isinstance(source, Part) else nodes[source].slots, strict=True):
+            if label not in node.result and axis.length.scales:
+                lengths[label] = axis.length
+    return product(lengths.values())
 
 
 def _named(product: SketchNode) -> str:

@@ -112,18 +112,24 @@ def var(lowering: Lowering, call: Call) -> Result:
 
 @lowers("linalg_vector_norm", "norm", "linalg_norm", "frobenius_norm")
 def norm(lowering: Lowering, call: Call) -> Result:
-    """The root of a sum of squares."""
+    """The root of a sum of squares; of order 1 the sum of absolute values, of order infinity the largest."""
     value = lowering.value(call, 0)
     asked = lowering.arg(call, 2, "dim")
     order = lowering.arg(call, 1, "ord", lowering.arg(call, 1, "p", 2))
     dims = dims_of(lowering, asked, len(value.dims))
-    if number(order, 2.0) == math.inf:
+    keep = bool(lowering.arg(call, 3, "keepdim", False))
+    if number(order, 2.0) in (1.0, math.inf):
         entries = lowering.sketch.unary("abs", replace(value, curve=None, piece=None, stat=None))
-        return picked(lowering, entries, dims, bool(lowering.arg(call, 3, "keepdim", False)), "largest")
+        whole = number(order, 2.0) == 1.0
+        return (
+            totalled(lowering, entries, dims, keep, "sum")
+            if whole
+            else picked(lowering, entries, dims, keep, "largest")
+        )
     if number(order, 2.0) != 2.0:
         raise lowering.unknown(f"a norm of order {order} is not known", "write it as (x.abs() ** p).sum() ** (1 / p)")
     squares = replace(raised(lowering, value, Fraction(2)), stat=None)
-    total = totalled(lowering, squares, dims, bool(lowering.arg(call, 3, "keepdim", False)), "squares")
+    total = totalled(lowering, squares, dims, keep, "squares")
     return raised(lowering, replace(total, stat=Stat("sum", value, dims)), Fraction(1, 2))
 
 
