@@ -77,7 +77,7 @@ def levelled_terms(terms: list[Term], whole: bool = False) -> list[Term]:
     top = largest(bulk or terms)
     if top is None:
         return terms
-    if bulk:
+    if any(t.size > top.size for t in terms):
         terms = [t.derived(size=top.size, parents=(top,), matrix=t.matrix) if t.size > top.size else t for t in terms]
     if top.profile is None:
         return terms
