@@ -39,10 +39,9 @@ def through_weights(
 ) -> tuple[list[Site], dict[str, Held]]:  # fmt: skip
     """The sites, of which those that read a weight read its factors one after the other, and the parameters.
 
-    `diagonal`: the keys of the parameters that start as the identity.
-
     So does a product of one value with several parameters, and of one with a matrix that data choose: what is linear in
     them and in a parameter (a hypernetwork's last layer). What all see through and is no output is left out.
+    `diagonal`: the keys of the parameters that start as the identity.
     """
     known: dict[str, list[_Product]] = {}
     linear: dict[str, _Product] = {}
