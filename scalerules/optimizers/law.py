@@ -156,11 +156,12 @@ class Optimizer:
             return [], top, scaling
         rate = self.rate(point, held, scaling, top)
         pieces = [piece for piece, t in tops if t is not None]
-        by = self._divided(rate, top, scaling)
+        over = top
         if law.levelled:
             pieces = [_levelled(piece, law.whole) for piece in pieces]
             alike = largest(t for t in (entries(point, piece) for piece in pieces) if t is not None)
-            by = self._divided(rate, alike or top, scaling)
+            over = alike if alike is not None and alike.size < top.size else top
+        by = self._divided(rate, over, scaling)
         full = rate if law.whole and steady and held.woven else None
         return [_scaled(point, held, piece, by, full) for piece in pieces], top, scaling
 
