@@ -25,10 +25,14 @@ def judged_sites(
     """
     maps = Maps(sites, gains, fixed, made)
     back = maps.on_the_way_back(outputs)
+    behind = {site.key for site in sites if site.key in back or maps.open(site)}
     return [
-        replace(site, given=bool(maps.given(site)), judged=False, carries=True)
-        if site.key in back or maps.open(site)
-        else replace(site, given=bool(maps.given(site)))
+        replace(
+            site,
+            given=bool(maps.given(site)),
+            judged=site.judged and site.key not in behind,
+            carries=site.carries or site.key in behind,
+        )
         for site in sites
     ]
 

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from scalerules.sizes.arithmetic import ONE
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call, Input, Shape
-from scalerules.tracing.sketch.sketch_node import SketchNode
-from scalerules.tracing.sketch.values import SUIT, Constant, Part, Source, Value
+from scalerules.tracing.sketch.values import SUIT, Constant, Value
 
 from .buffers import DISCRETE
 from .state import Lowering, operation
-
-
-def of_weights(nodes: Mapping[str, SketchNode], source: Source) -> bool:
-    """Whether weights alone make a value, and no lone weight is it."""
-    if not isinstance(source, str) or nodes[source].op in ("input", "stream"):
-        return False
-    return all(isinstance(each, Part) or of_weights(nodes, each) for each in nodes[source].operands)
 
 
 def looked_up(lowering: Lowering, table: Value, dim: int, shape: Shape) -> Value:

@@ -183,17 +183,16 @@ class Lowering:
         return made
 
     def of_weights(self, value: Value) -> bool:
-        """Whether a value is made of weights alone, without data."""
-        if not isinstance(value.source, str):
-            return True
-        sources, seen = [value.source], set[str]()
-        while sources:
-            node = self.sketch.nodes[sources.pop()]
-            if node.op == "input":
-                return False
-            new = [source for source in node.operands if isinstance(source, str) and source not in seen]
-            seen.update(new)
-            sources += new
+        """Whether weights alone make a value: no data, and nothing that a repeated block passes on."""
+        waiting, seen = [value.source], set[Source]()
+        while waiting:
+            source = waiting.pop()
+            if isinstance(source, str) and source not in seen:
+                node = self.sketch.nodes[source]
+                if node.op in ("input", "stream"):
+                    return False
+                seen.add(source)
+                waiting += node.operands
         return True
 
     def as_matrix(self, operand: object) -> object:

@@ -15,7 +15,6 @@ from scalerules.tracing.sketch.values import Constant, Curve, Loss, Operand, Res
 
 from ..curves import UNARY, finite
 from ..fixed_entries import root_mean_square
-from ..look_ups import of_weights
 from ..noise import drawn_beside
 from ..state import Lowering, as_length, number, operation
 from ..table import lowers
@@ -222,7 +221,7 @@ def _noised(lowering: Lowering, call: Call, a: object, b: object) -> Value | Non
         return None
     shape = [length for length in noise.shape if length is not None]
     growing = any(length.scales for length in shape) and len(shape) == len(noise.shape) == len(value.dims)
-    if not growing or not of_weights(lowering.sketch.nodes, value.source):
+    if not growing or value.is_weight or not lowering.of_weights(value):
         return None
     drawn = lowering.sketch.data(lowering.sketch.nodes.name_here("noise"), shape, fixed=True)
     product = pairwise(lowering, "einsum", [value, drawn], call.shape, "noisy")

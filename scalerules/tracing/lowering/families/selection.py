@@ -10,7 +10,7 @@ from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.values import HOLD, SUIT, Constant, Dim, Filling, Loss, Result, Value
 
-from ..look_ups import looked_up, of_data, of_weights
+from ..look_ups import looked_up, of_data
 from ..state import Lowering, as_length, copies, operation
 from ..table import lowers
 from .joins import joined
@@ -25,7 +25,7 @@ def embedding(lowering: Lowering, call: Call) -> Result:
     if table.length(0).scales:
         said = f"a table of {table.length(0)} rows, which grow, is not known"
         raise lowering.unknown(said, "hold the number of its rows fixed")
-    if isinstance(table.source, str) and not of_weights(lowering.sketch.nodes, table.source):
+    if not lowering.of_weights(table):
         rows = copied(lowering, table, call.shape, 1)
     else:
         shape = indices.shape if isinstance(indices, Constant) and not bag else call.shape[:-1]
@@ -60,7 +60,7 @@ def index(lowering: Lowering, call: Call) -> Result:
 
 def _picked(lowering: Lowering, value: Value, picked: Sequence[int], indices: Sequence[object], shape: Shape) -> Value:
     """Entries by indices along some dimensions: of a weight a look-up, where data give them along one."""
-    weights = value.is_weight or of_weights(lowering.sketch.nodes, value.source)
+    weights = lowering.of_weights(value)
     chosen = indices[0] if len(indices) == 1 and weights else None
     if isinstance(chosen, Constant) and of_data(lowering, chosen):
         return looked_up(lowering, value, picked[0], chosen.shape)
