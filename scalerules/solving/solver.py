@@ -15,23 +15,19 @@ from typing import Any
 
 from scalerules.boundary.working import note
 from scalerules.passes.events import Event, Run
-from scalerules.terms.term import Symbol
 
 from .equations import (
     Equation,
     Vectors,
-    allowance_of,
-    own_contributions,
-    plainest,
     tied,
     unknowns_of,
-    vector_of,
 )
 from .inequalities import ROUNDING, Inequality, added, satisfy
 from .natural import idle_factors
-from .priorities import AIMS, priorities, summands, twins, unmet_rates
+from .priorities import AIMS, priorities, unmet_rates
 from .problem import BEYOND, Problem, Solved, Unsolvable
 from .programme import Infeasible, Programme
+from .rows import Rows
 
 ROUNDS = 30
 """Rounds of running and solving, beside one for every parameter (a long chain is set link by link)."""
@@ -54,49 +50,16 @@ def solve_along(problem: Problem) -> Solved:
 class _Solver:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.graph, self.direction = problem.graph, problem.direction
-        self.scales = list(problem.direction)
-        self.plan = problem.plan
         self.given: Vectors = {**idle_factors(problem), **problem.given}
-        self.depths = problem.depths
         self.kept: dict[str, Equation] = {}
         self.cycles: dict[str, Equation] = {}
-        self._read: dict[str, Inequality] = {}
         self._runs: dict[object, Run] = {}
         self._solved: tuple[object, Programme] | None = None
         aims = priorities(problem, self.given)
         self.upper: Vectors = {aim.what: aim.bound for aim in aims}
         self.unmet: Vectors = {rate: low for rate, low in unmet_rates(problem).items() if rate not in self.given}
         self.vectors: Vectors = {**self.upper, **self.unmet, **self.given}
-
-    def _least(self, run: Run) -> dict[str, Inequality]:
-        """The least term of all sums, and the least rate of what makes values of a product: they are to be large."""
-        rows: dict[str, Inequality] = {}
-        if ("least", "rate") in self.upper:
-            rates = [("lr", name) for name in self.problem.opened]
-            rows = {
-                f"least rate {rate[1]}": self._opposite({rate: Fraction(1)}, ("least", "rate"), run)
-                for rate in rates
-                if rate in self.upper
-            }
-        if ("least", "sum") not in self.upper:
-            return rows
-        starts = {event.site: event for event in run.events if event.kind == "value" and event.term is not None}
-        events = [starts[key] for key in dict.fromkeys(summands(self.plan)) if key in starts]
-        return rows | {
-            f"least {event.site}": self._opposite(event.form, ("least", "sum"), run)
-            for event in events
-            if any(symbol in self.upper for symbol in event.form)
-        }
-
-    def _even(self, run: Run) -> dict[str, Inequality]:
-        """No matrix is small to make room for another one of which only the product with it has a size."""
-        return {
-            f"even {name} {twin}": self._opposite({("init", twin): Fraction(1)}, ("even", name), run)
-            for name, alike in twins(self.plan).items()
-            if ("even", name) in self.upper
-            for twin in alike
-        }
+        self.rows = Rows(problem, self.upper, self.given)
 
     def solve(self) -> Solved:
         """Solves; after a clash again from where that ended, without the equations that led there."""
@@ -108,14 +71,14 @@ class _Solver:
         try:
             return self._attempt()
         except Unsolvable as last:
-            clash = last.clash if last.compromise is None else self._smallest(last.clash, last.run)
+            clash = last.clash if last.compromise is None else self.rows.smallest_clash(last.clash, last.run)
             raise Unsolvable(clash, last.run, last.compromise) from None
 
     def _attempt(self) -> Solved:
         run = self._improved(self._settle())
         run = replace(run, events=[event for event in run.events if event.step <= self.problem.steps])
         programme = self._programme(run)
-        named: dict[Hashable, Equation] = {**self.kept, **self.cycles, **self._maximal(run)}
+        named: dict[Hashable, Equation] = {**self.kept, **self.cycles, **self.rows.maximal(run)}
         binding = [named[name] for name in programme.binding() if name in named]
         short = {name: -vector[0] for (kind, name), vector in self.vectors.items() if kind == "own" and vector[0] < 0}
         vectors = {symbol: vector for symbol, vector in self.vectors.items() if symbol[0] not in AIMS}
@@ -132,7 +95,7 @@ class _Solver:
         These are sizes that an equation held down which is gone, and equations of terms that are not the largest any
         more: those of the run alone have to allow nothing larger.
         """
-        bounds = self._bounds(self._read[name].form for name in (*self.kept, *self.cycles))
+        bounds = self._bounds(self.rows[name].form for name in (*self.kept, *self.cycles))
         if low := {size: self.upper[size] for size in bounds if size[0] == "init" and bounds[size] < self.upper[size]}:
             run = self._tried(run, self.kept, {**self.vectors, **low})
         if not self._may_rise(run):
@@ -169,10 +132,10 @@ class _Solver:
         """
         if self._solved is None or self.unmet:
             return True
-        cycles, binding = {name: self._read[name] for name in self.cycles}, self._solved[1].binding()
-        rows = {**cycles, **self._asked(run)}
-        keys = {self._read[name].key for name in {*self.kept, *self.cycles}.intersection(binding)}
-        before = self._bounds(self._read[name].form for name in (*self.kept, *self.cycles))
+        cycles, binding = {name: self.rows[name] for name in self.cycles}, self._solved[1].binding()
+        rows = {**cycles, **self.rows.aims(run)}
+        keys = {self.rows[name].key for name in {*self.kept, *self.cycles}.intersection(binding)}
+        before = self._bounds(self.rows[name].form for name in (*self.kept, *self.cycles))
 
         def rises(now: Mapping[str, Inequality], upper: Vectors) -> bool:
             held = [name for name, row in now.items() if row.key in keys]
@@ -184,21 +147,14 @@ class _Solver:
 
         judged = [event for event in run.events if event.judged]
         tight = [event for event in judged if event.kind == "own" or not event.ticks]
-        if not rises(self._forms([event for event in tight if event.step < 2], run), self.upper):
+        if not rises(self.rows.different([event for event in tight if event.step < 2], run), self.upper):
             return False
-        now = self._forms(tight, run)
+        now = self.rows.different(tight, run)
         if not rises(now, self.upper):
             return False
         every = {id(form): form for event in judged for form in event.tied_counts}
         upper = self._bounds([*every.values(), *(row.form for row in cycles.values())])
         return upper == self.upper or rises(now, upper)
-
-    def _forms(self, events: list[Event], run: Run) -> dict[str, Inequality]:
-        """The different inequalities that events ask for, each with a number for a name."""
-        each = {id(form): form for event in events for form in event.tied_counts}
-        forms = {frozenset(form.items()): form for form in each.values()}
-        rows = {row.key: row for row in (self._below(form, run) for form in forms.values())}
-        return {str(number): row for number, row in enumerate(rows.values())}
 
     def _bounds(self, forms: Iterable[Mapping[Any, int | Fraction]]) -> Vectors:
         """What no form that is to be at most 0 bounds from above stays where it is."""
@@ -207,36 +163,11 @@ class _Solver:
             free.difference_update([s for s, share in form.items() if share.numerator > 0])
         return {s: self.vectors[s] if s in free else bound for s, bound in self.upper.items()}
 
-    def _smallest(self, clash: list[Equation], run: Run) -> list[Equation]:
-        """A part of the clashing equations that still clashes and of which none can be left out."""
-        kept = list(clash)
-        for number, equation in enumerate(clash, 1):
-            note(f"which equations clash, {number} of {len(clash)}")
-            rest = [other for other in kept if other is not equation]
-            if not self._holds(rest, run):
-                kept = rest
-        return kept
-
-    def _holds(self, equations: list[Equation], run: Run) -> bool:
-        """Whether these can hold together, initial values being of size 0."""
-        rows: dict[str, Inequality] = {}
-        for number, equation in enumerate(equations):
-            opposite = {symbol: -value for symbol, value in equation.form.items()}
-            if equation.relation == "stable":
-                rows[f"{number}"] = self._below(equation.form, run)
-            if equation.relation == "maximal" or equation.event.kind == "value":
-                rows[f"{number} opposite"] = self._below(opposite, run)
-        try:
-            satisfy(Programme(self.upper), rows)  # type: ignore[arg-type]
-        except Infeasible:
-            return False
-        return True
-
     def _settle(self) -> Run:
         """Runs and solves in turn until every equation holds at all steps."""
         broken: list[Equation] = []
         run, last = self._run(), -1
-        for turn in range(ROUNDS + len(self.graph.parameters)):
+        for turn in range(ROUNDS + len(self.problem.graph.parameters)):
             note(f"solving along {' and '.join(self.problem.direction)}, turn {turn + 1}")
             self._forget(run)
             waiting = set(self.unmet)
@@ -276,7 +207,7 @@ class _Solver:
             event = now.get(_key(equation.event))
             if event is not None:
                 true = float(run.point.size(event.ticks)) if event.term is not None else -inf
-                if self._inequality(name, equation, run).excess(at) > true + ROUNDING:
+                if self.rows.read(name, equation, run).excess(at) > true + ROUNDING:
                     del self.kept[name]
 
     def _collect(self, run: Run) -> list[Equation]:
@@ -305,32 +236,12 @@ class _Solver:
                 equation = Equation("stable", later, earlier=earlier)
                 self.cycles[_name(later, earlier)] = equation
 
-    def _maximal(self, run: Run) -> dict[str, Equation]:
-        """For every parameter, its largest own contribution so far is to reach size 0."""
-        found: dict[str, Equation] = {}
-        for name, events in own_contributions(run).items():
-            reached = [e for e in events if e.term is not None]
-            if reached:
-                best = plainest(max(reached, key=lambda e: e.ticks))
-                found[f"maximal {name}"] = Equation("maximal", best, allowance=allowance_of(name, self.depths, run))
-        return found
-
-    def _asked(self, run: Run) -> dict[str, Inequality]:
-        """What aims that are no unknowns are made of."""
-        rows: dict[str, Inequality] = {}
-        for name, equation in self._maximal(run).items():
-            parameter = str(equation.event.parameter)
-            rows[name] = self._opposite(equation.form, ("own", parameter), run)
-            if ("full", parameter) in self.upper:
-                rows[f"full {name}"] = self._opposite(equation.event.form, ("full", parameter), run)
-        return {**rows, **self._least(run), **self._even(run)}
-
     def _programme(self, run: Run) -> Programme:
         """Solves for the next point, once. What no equation bounds from above stays where it is."""
-        stable, maximal = {**self.kept, **self.cycles}, self._maximal(run)
-        rows = {name: self._inequality(name, equation, run) for name, equation in stable.items()}
+        stable, maximal = {**self.kept, **self.cycles}, self.rows.maximal(run)
+        rows = {name: self.rows.read(name, equation, run) for name, equation in stable.items()}
         upper = self._bounds(row.form for row in rows.values())
-        rows.update(self._asked(run))
+        rows.update(self.rows.aims(run))
         asked = list(upper.items()), list(rows.items())
         if self._solved is None or self._solved[0] != asked:
             programme = Programme(upper)  # type: ignore[arg-type]
@@ -343,21 +254,6 @@ class _Solver:
         programme = self._solved[1]
         self.vectors = {**programme.solution(), **self.unmet, **self.given}  # type: ignore[dict-item]
         return programme
-
-    def _inequality(self, name: str, equation: Equation, run: Run) -> Inequality:
-        """An equation of the kind `stable`; what is given does not change, so it is read once."""
-        if name not in self._read:
-            self._read[name] = self._below(equation.counts, run)
-        return self._read[name]
-
-    def _opposite(self, form: Mapping[Symbol, Fraction], short: Symbol, run: Run) -> Inequality:
-        """A form that has to be at least as large as `short`."""
-        below = self._below({symbol: -value for symbol, value in form.items()}, run)
-        return Inequality({**below.form, short: Fraction(1)}, below.constant)
-
-    def _below(self, form: Mapping[Symbol, int | Fraction], run: Run) -> Inequality:
-        open_: dict[Hashable, int | Fraction] = {s: value for s, value in form.items() if s in self.upper}
-        return Inequality(open_, vector_of(form, self.given, run, self.scales))
 
 
 def _key(event: Event) -> Key:
