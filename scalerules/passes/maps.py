@@ -75,21 +75,25 @@ class Maps:
         return own or any(parts) or any(key in self.gains for key in site.parameters)
 
     def _as_norms_make_it(self, site: Site) -> bool:
-        """Whether only norms read a product with weights whose size a norm gives: no size of it can be asked for.
+        """Whether only norms, and more products like it, read a product with weights whose size a norm gives.
 
-        Views and fixed factors in between change nothing.
+        No size of it can be asked for: nothing there is open. Views and fixed factors in between change nothing.
         """
         if self._carried(site) and site.inputs:
             return self._as_norms_make_it(self.sites[site.inputs[0]])
+        return self._by_normed(site) and self._only_norms_read(site.key)
+
+    def _by_normed(self, site: Site) -> bool:
+        """Whether a site multiplies data with weights whose size a norm gives, and with no others."""
         weights = [self.sites[key] for key in site.inputs if key in self.made]
-        product = bool(weights) and not site.parameters and all(map(self._normed, weights))
-        return product and self._only_norms_read(site.key)
+        return bool(weights) and not site.parameters and all(map(self._normed, weights))
 
     def _only_norms_read(self, key: str) -> bool:
-        """Whether norms alone read a value, views and fixed factors in between."""
+        """Whether norms, and products with weights that norms give, alone read a value, views and factors between."""
         readers = self.readers.get(key, ())
         return bool(readers) and all(
-            self._only_norms_read(r.key) if self._carried(r) else degree_of(r.op) == 0 for r in readers
+            self._only_norms_read(r.key) if self._carried(r) else degree_of(r.op) == 0 or self._by_normed(r)
+            for r in readers
         )
 
     @staticmethod

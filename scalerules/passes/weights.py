@@ -25,18 +25,32 @@ def weights_of(sites: Sequence[Site], matrices: Collection[str], homogeneous: bo
     """
     readers: dict[str, list[Site]] = {}
     free, made, whole = free_of(sites), set[str](), set(matrices)
+    normed = set[str]()
     for site in sites:
         for key in site.inputs:
             readers.setdefault(key, []).append(site)
         entrywise = _entrywise(site, whole, made)
         whole.update([site.key] if entrywise else [])
         made.update([site.key] if entrywise or site.key in free else [])
+        normed.update([site.key] if site.key in free and _of_norms(site, normed) else [])
     weights: set[str] = set()
     for site in reversed(sites):
         here = readers.get(site.key, []) if site.key in made else []
-        if here and all(_as_matrix(reader, site.key, made, weights, homogeneous) for reader in here):
+        if here and all(
+            _as_matrix(reader, site.key, made, weights, homogeneous)
+            or (site.key in normed and reader.key not in made and reader.node.op == "einsum")
+            for reader in here
+        ):
             weights.add(site.key)
     return frozenset(weights)
+
+
+def _of_norms(site: Site, normed: Collection[str]) -> bool:
+    """Whether a norm along a growing axis gives the size of a value, views and fixed factors behind it or not."""
+    if degree_of(site.op) == 0:
+        return bool(site.result)
+    carried = len(site.operands) == 1 and (law_of(site.op).passes or (site.op == "scale" and not site.node.free))
+    return carried and all(key in normed for key in site.operands)
 
 
 def free_of(sites: Sequence[Site]) -> frozenset[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
-from scalerules.ops import OPS
 from scalerules.sizes.arithmetic import ONE, product
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.sketch.sketch_node import SketchNode
@@ -18,6 +17,7 @@ from scalerules.tracing.sketch.values import Part, Source
 from .contracted import contracted
 from .divisors import divided
 from .moved_factors import PASSING, cancelled, free, moved, passes, readers_of
+from .normed_products import between_normed, is_normed
 from .shared_weights import uneven_readings
 from .write import Pieces, Writer
 
@@ -34,13 +34,14 @@ def freed(pieces: Pieces) -> Pieces:
     pieces = _behind_uneven(pieces, uneven)
     nodes = dict(pieces.nodes)
     readers = readers_of(nodes)
-    normed = {name for name in weighed if _normed(name, nodes)}
+    normed = {name for name in weighed if is_normed(name, nodes)}
     plain = _plain(weighed, nodes)
     for name, node in pieces.nodes.items():
         parameters = plain if node.op == "scale" and _varies(node) else weighed
         if (
             node.op == "scale"
             and not node.fixed
+            and not between_normed(name, nodes, readers, normed)
             and (
                 _behind(node, nodes, parameters)
                 or (_before(name, nodes, readers, parameters) and not _made_up_for(name, nodes, readers))
@@ -61,7 +62,7 @@ def _weighed(nodes: Mapping[str, SketchNode]) -> set[str]:
 
 def _plain(weighed: Collection[str], nodes: Mapping[str, SketchNode]) -> set[str]:
     """Of these, those whose size initial values decide, and that are no products of two weights."""
-    return {name for name in weighed if not _normed(name, nodes) and not _multiplied(name, nodes)}
+    return {name for name in weighed if not is_normed(name, nodes) and not _multiplied(name, nodes)}
 
 
 def _one_each(pieces: Pieces, is_product: Callable[[SketchNode], bool]) -> Pieces:
@@ -233,14 +234,6 @@ def _multiplied(name: str, nodes: Mapping[str, SketchNode]) -> bool:
     while isinstance(source, str) and nodes[source].op in (*PASSING, "add"):
         source = nodes[source].operands[0]
     return isinstance(source, str) and nodes[source].op == "einsum" and _sums_growing(nodes[source], nodes)
-
-
-def _normed(name: str, nodes: Mapping[str, SketchNode]) -> bool:
-    """Whether a value of weights alone has the size that a norm gives it, which no initial value changes."""
-    source: Source = name
-    while isinstance(source, str) and nodes[source].op in PASSING:
-        source = nodes[source].operands[0]
-    return isinstance(source, str) and nodes[source].op in OPS and OPS[nodes[source].op].kind == "norm"
 
 
 def _behind(node: SketchNode, nodes: Mapping[str, SketchNode], weighed: set[str]) -> bool:
