@@ -55,6 +55,9 @@ def scaled(a: list[Term], b: list[Term], reach: int) -> list[Term]:
     return Merged(terms, reach) if done else merged(terms, reach)
 
 
+AND = "\n"
+"""Between the names of the matrices of which one is the product, entry by entry: no name of a parameter has it."""
+
 _Product = tuple[int, int, int, int, Term, Term]
 """The best product of one signature and profile so far: size, log, degree, the images that it remembers, factors."""
 _Best = dict[tuple[int, Profile | None], _Product]
@@ -85,13 +88,12 @@ def products(
 def _fresh(x: Term, whole_x: bool, y: Term, whole_y: bool) -> Fresh | None:
     """Whether the product of two terms, nothing of which is summed over, is a fresh matrix as one of them is.
 
-    `whole_x`, `whole_y`: it has the axes of this one. Of a matrix that is read for the second time it is none.
+    `whole_x`, `whole_y`: it has the axes of this one. Of a matrix that is read for the second time nothing random is
+    left: what else is in the product is.
     """
     if x.matrix and y.matrix and whole_x and whole_y:
-        if x.matrix.name == y.matrix.name:
-            return None
-        name = " ".join(sorted((x.matrix.name, y.matrix.name)))
-        return Fresh(name, x.matrix.source ^ y.matrix.source)
+        names = set(x.matrix.name.split(AND)) ^ set(y.matrix.name.split(AND))
+        return Fresh(AND.join(sorted(names)), x.matrix.source ^ y.matrix.source) if names else None
     for one, whole, other in ((x, whole_x, y), (y, whole_y, x)):
         if one.matrix and whole and not (any(other.signs) and (not one.matrix.both or knows(other, one))):
             return one.matrix
