@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from fractions import Fraction
 
 from scalerules.ops.registry import law_of
-from scalerules.sizes.arithmetic import product, times
+from scalerules.sizes.arithmetic import power, product
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Part, Source
@@ -55,9 +55,22 @@ def _readings(
         if any(each.name not in weighed or _is_look_up(each) for each in _operands(node, nodes)):
             behind = product(_behind(name, nodes, readers))
             for weight, length in _sums(node, nodes):
-                total = times(length, behind)
+                total = product((length, behind, *_thinned(node, nodes)))
                 found.setdefault(weight, {})[name] = total.leading(dict.fromkeys(total.scales, Fraction(1))).powers
     return found
+
+
+def _thinned(node: SketchNode, nodes: Mapping[str, SketchNode]) -> Iterator[Length]:
+    """One over how many entries a softmax that a product sums has where these grow: such a sum is a mean."""
+    for source, row in zip(node.operands, node.labels or (), strict=False):
+        while isinstance(source, str) and nodes[source].op in PASSING:
+            source = nodes[source].operands[0]
+        if not isinstance(source, str) or nodes[source].op != "softmax" or nodes[source].along is None:
+            continue
+        over = nodes[source].slots[nodes[source].along or 0].length
+        summed = {label for label in row if label not in node.result}
+        if over.scales and summed and (one := power(over, Fraction(-1))) is not None:
+            yield one
 
 
 def _behind(name: str, nodes: Mapping[str, SketchNode], readers: Mapping[str, Sequence[str]]) -> Iterator[Length]:

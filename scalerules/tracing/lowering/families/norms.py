@@ -211,6 +211,9 @@ def extreme(lowering: Lowering, call: Call) -> Result:
         lowering.notes.append(f"{call.source}: {said}")
         largest = picked(lowering, replace(value, curve=None, piece=None, stat=None), dims, keep, name)
         largest = replace(largest, stat=size_of(value, dims))
+    elif name == "logsumexp":  # the logarithm of their number, and that of a mean, whose gradient is a softmax
+        lowering.notes.append(f"{call.source}: the logarithm of {growing} is left out of the logsumexp")
+        largest = averaged(lowering, lowering.sketch.unary("exp", value), dims, keep, name)
     else:
         raise lowering.unknown(f"{name} over an axis of {growing} entries, which grows, is not known", HOLD)
     if name == "logsumexp":
