@@ -11,7 +11,7 @@ from scalerules.optimizers.own import STEPS
 from scalerules.optimizers.table import OPTIMIZERS
 
 # A noisy machine must not decide whether a property holds.
-settings.register_profile("scalerules", deadline=None)
+settings.register_profile("scalerules", deadline=None, derandomize=True)
 settings.load_profile("scalerules")
 
 

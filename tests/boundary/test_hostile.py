@@ -110,7 +110,7 @@ def characters() -> st.SearchStrategy[str]:
 NAMES = st.text(characters(), max_size=8)
 
 
-@settings(max_examples=60, derandomize=True)
+@settings(max_examples=60)
 @given(st.tuples(NAMES, NAMES, NAMES, NAMES, NAMES))
 def test_no_name_of_any_class_becomes_code(names):
     try:
@@ -196,7 +196,7 @@ def test_what_is_no_solution_at_all(text):
         sr.Solution.from_json(text)
 
 
-@settings(max_examples=150, derandomize=True)
+@settings(max_examples=150)
 @given(
     st.integers(0, len(SOLUTION)),
     st.integers(0, 60),

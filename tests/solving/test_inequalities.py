@@ -50,5 +50,5 @@ def test_the_order_in_which_inequalities_are_added_does_not_matter(rows, bounds,
     one_by_one = solution(satisfy)
     assert solution(added, [str(number) for number in first if number < len(rows)]) == one_by_one
     if one_by_one is not None:
-        at = {variable: float(size) for variable, (size,) in one_by_one.items()}
-        assert all(row.excess(at) <= 0 for row in named.values())
+        for form, constant in rows:
+            assert sum(share * one_by_one[v][0] for v, share in zip(VARIABLES, form, strict=True)) + constant <= 0
