@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import lcm
@@ -111,6 +111,20 @@ def tied(event: Event) -> list[Event]:
     """The event with each of the terms that are as large as its largest."""
     ties = event.ties
     return [replace(event, term=term) for term in ties] if len(ties) > 1 else [event] * len(ties)
+
+
+def distinct(events: Iterable[Event]) -> list[Event]:
+    """The events with each of their largest terms; of those with the same linear form, the first."""
+    read: dict[int, object] = {}
+    found: dict[object, Event] = {}
+    for event in events:
+        for term, counts in zip(event.ties, event.tied_counts, strict=True):
+            if id(counts) not in read:  # many terms share the form of the one that they came from
+                read[id(counts)] = counts
+                form = frozenset(counts.items())
+                if form not in found:
+                    found[form] = event if term is event.term else replace(event, term=term)
+    return list(found.values())
 
 
 def plainest(event: Event) -> Event:

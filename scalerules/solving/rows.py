@@ -9,7 +9,7 @@ from scalerules.boundary.working import note
 from scalerules.passes.events import Event, Run
 from scalerules.terms.term import Symbol
 
-from .equations import Equation, Vectors, allowance_of, own_contributions, plainest, vector_of
+from .equations import Equation, Vectors, allowance_of, distinct, own_contributions, plainest, vector_of
 from .inequalities import Inequality, satisfy
 from .priorities import summands, twins
 from .problem import Problem
@@ -35,9 +35,7 @@ class Rows:
 
     def different(self, events: Iterable[Event], run: Run) -> dict[str, Inequality]:
         """The different inequalities that events ask for, each with a number for a name."""
-        each = {id(form): form for event in events for form in event.tied_counts}
-        forms = {frozenset(form.items()): form for form in each.values()}
-        rows = {row.key: row for row in (self._below(form, run) for form in forms.values())}
+        rows = {row.key: row for row in (self._below(event.counts, run) for event in distinct(events))}
         return {str(number): row for number, row in enumerate(rows.values())}
 
     def maximal(self, run: Run) -> dict[str, Equation]:

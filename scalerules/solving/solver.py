@@ -19,7 +19,7 @@ from scalerules.passes.events import Event, Run
 from .equations import (
     Equation,
     Vectors,
-    tied,
+    distinct,
     unknowns_of,
 )
 from .inequalities import ROUNDING, Inequality, added, satisfy
@@ -100,7 +100,7 @@ class _Solver:
             run = self._tried(run, self.kept, {**self.vectors, **low})
         if not self._may_rise(run):
             return run
-        here = [tie for event in run.events if event.judged for tie in tied(event)]
+        here = distinct(event for event in run.events if event.judged)
         now = {_name(event): Equation("stable", event) for event in here if unknowns_of(event.counts)}
         return self._tried(run, now, self.vectors)
 

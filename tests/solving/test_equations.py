@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
+from scalerules.passes.events import Event
 from scalerules.solving.equations import (
     Equation,
     allowance_of,
+    distinct,
     own_contributions,
     unknowns_of,
     value_of,
     vector_of,
 )
+from scalerules.terms.term import Term
 
 F = Fraction
 N, A, M = ("growth", "n"), ("init", "W"), ("mult", "W")
@@ -54,6 +57,18 @@ def test_the_own_contributions_that_are_asked_for():
         ("own", True, "W"), ("own", False, "W"), ("change", True, "V"), ("value", False, "V"), ("own", True, "V"))]  # fmt: skip
     found = own_contributions(SimpleNamespace(events=events))  # type: ignore[arg-type]
     assert found == {"W": [events[0]], "V": [events[4]]}
+
+
+def test_equal_forms_are_asked_for_once():
+    """Each of the terms that are as large as the largest is asked; what has an earlier one's form is not again."""
+    width, half = Term(2, shift=((N, F(1)),)), Term(2, shift=((N, F(1, 2)), (A, F(1))))
+    small = Term(1, shift=((M, F(1)),))
+    first = Event("value", "x", 0, width, 2, terms=(width, half, small))
+    again = Event("value", "y", 0, half.derived(), 2)
+    less = Event("own", "y", 1, width, 2, discount=((N, F(-1)),))
+    found = distinct([first, again, less])
+    assert [(each.node, each.form) for each in found] == [("x", width.form), ("x", half.form), ("y", {})]
+    assert found[0] is first
 
 
 @pytest.mark.parametrize(
