@@ -33,7 +33,7 @@ demo: $(READY)    ## derive the rules of Mamba, explain one, write them as PyTor
 	$(BIN)/scalerules verify mamba --sizes 64,128,256,512 --seeds 2
 
 test: $(READY)    ## the tests, code blocks of README and docs included
-	$(TESTING) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q -m "not slow"
+	$(TESTING) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m "not slow"
 
 slow: $(READY)    ## the long tests: measurements of many graphs, training runs, killed sweeps
 	$(TESTING) $(BIN)/python -m pytest -n $(JOBS) -q -m slow
