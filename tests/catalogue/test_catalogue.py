@@ -82,7 +82,8 @@ def test_what_a_graph_predicts_is_measured(name, optimizer):
     solution = derived(name, optimizer)
     report = sr.verify(sr.graph(name), solution, sizes=SIZES, progress=False)
     assert not report.wrong, [(r.key, r.predicted, r.estimate, r.why) for r in report.wrong]
-    assert report.verdict, [(g.goal, g.row.key, g.row.estimate, g.row.why) for g in report.failed] or report.open
+    assert not report.failed, [(g.goal, g.row.key, g.row.estimate, g.row.why) for g in report.failed]
+    assert report.verdict or report.warned, report.open  # at a saddle what is small at first hides behind constants
     assert all(any(name in warning for warning in solution.warnings) for name in report.warned)
 
 

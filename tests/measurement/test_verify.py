@@ -17,6 +17,7 @@ from scalerules.architecture.graph import Graph
 from scalerules.catalogue.graphs import graph as catalogue
 from scalerules.derivation.derive import derive
 from scalerules.errors import MissingExtra, ScaleRulesError
+from scalerules.measurement.verification.goals import Table, judge_goals
 from scalerules.measurement.verification.judge import judge, measured
 from scalerules.measurement.verification.predicted import late_names, slow_names
 from scalerules.measurement.verification.reading import Reading
@@ -323,6 +324,21 @@ def test_a_parameter_that_the_rule_says_stays_behind_is_named_and_does_not_refut
         assert "(but B_2: left behind at first, as the rule warns)" in report.headline
     silent = verify(graph, replace(solution, warnings=()), sizes=[64, 128, 256, 512], seeds=2, progress=False)
     assert silent.refuted == ["counts"] and not silent.warned
+
+
+def test_what_parameters_at_a_saddle_feed_learns_late() -> None:
+    """What they make moves by less at first, as the rule warns; a rule that warns of others is refuted by it."""
+    g = Builder("late", axes={"batch": 4, "in": 3, "n": "width", "out": 2})
+    h = g.relu(g.dense("W", g.input("x", "batch in"), "n in"))
+    reading, sizes = Reading(g.build(g.dense("V", h, "out n"))), (64, 128, 256, 512)
+    key = "learning", ("change", "W", 1, None)
+    runs = [SimpleNamespace(rms={key[1]: seed / size}) for seed in (1.0, 1.1) for size in sizes]
+    table = Table([runs[:4], runs[4:]], [math.log(size) for size in sizes], 1, ())
+    said = {
+        warned: [goal.row.status for goal in judge_goals(reading, replace(table, warned=warned)) if goal.key == key]
+        for warned in ((), ("V",), ("W",))
+    }
+    assert said == {(): ["wrong"], ("V",): ["wrong"], ("W",): ["warned"]}
 
 
 def test_a_weight_that_is_a_view_of_a_parameter_is_measured() -> None:

@@ -95,12 +95,14 @@ def judge_goals(reading: Reading, table: Table) -> list[Goal]:
     wanted = [*_stable(reading, table), *_learning(reading, table), *_counting(reading, table)]
     typical = typical_noises(m for _, m, _ in wanted)
     count = max(1, sum(m.slope is not None for _, m, _ in wanted))
+    waiting = {node for parameter in table.warned for node in reading.frozen.get(parameter, ())}
     judged: list[Goal] = []
     for goal, m, allowance in wanted:
         row = m.row(typical.get(m.key[0], ASSUMED**2), count)
         row = _verdict(row, goal, allowance)
         row = replace(row, why=row.why.replace("predicted", "wanted"))
-        if goal == "counts" and not row.sure and m.key[3] in table.warned:
+        behind = m.key[3] in table.warned if goal == "counts" else goal == "learning" and m.key[1] in waiting
+        if behind and not row.sure:
             row = replace(row, status="warned", why=f"left behind at first, as the rule warns: {row.why}")
         judged.append(Goal(goal, row))
     return judged
