@@ -14,7 +14,7 @@ from scalerules.terms.contraction import contract, explicit
 from scalerules.terms.merging import merged
 from scalerules.terms.pieces import Labels, Operand
 from scalerules.terms.point import Scope
-from scalerules.terms.term import Shift, Term
+from scalerules.terms.term import SUMMABLE, Shift, Term
 
 from .law import Law, Point
 from .site import Site
@@ -129,3 +129,16 @@ class Layout(Sum):
             signs = (*term.signs[:lead], *([rest] * (len(wanted) - lead)))
             moved.append(term.derived(signs=signs, profile=None, mirror=None))
         return moved
+
+
+class Stretch(Layout):
+    """A part of the last axis. Of a fixed number of entries of an axis that grows no others get a gradient."""
+
+    def pull(self, point: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+        terms, missing = super().pull(point, site, operands, k, d), len(site.labels[k]) - len(site.result)
+        if missing != 1:
+            return terms
+        return [
+            term.derived(signs=(*given.signs, 0), profile=(*(given.profile or (0,) * len(given.signs)), SUMMABLE))
+            for given, term in zip(d, terms, strict=True)
+        ]

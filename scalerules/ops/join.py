@@ -9,7 +9,7 @@ from scalerules.sizes.arithmetic import product, same
 from scalerules.sizes.lengths import Length
 
 from .contract import labelled_axes
-from .forms import Factor, Layout, Sum
+from .forms import Factor, Layout, Stretch, Sum
 from .node import Node
 from .registry import Lengths, register, same_axes, with_axis
 
@@ -102,11 +102,11 @@ register(
 )
 register(
     "slice",
-    "A part of the last axis: the same terms.",
+    "A part of the last axis: the same terms. Where few entries of many are read, no others get a gradient.",
     _sliced,
     required=["axis"],
     optional=["offset"],
-    laws=Layout(),
+    laws=Stretch(),
     kind="layout",
     passes=True,
 )

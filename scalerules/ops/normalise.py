@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from scalerules.terms.contraction import contract, explicit
-from scalerules.terms.merging import largest, merged, relative
+from scalerules.terms.merging import largest, merged, profiled, rank, relative
 from scalerules.terms.pieces import Labels, Operand, axis_name
+from scalerules.terms.sums import root_mean_square
 from scalerules.terms.term import Term
 
 from .elementwise import Elementwise
@@ -27,7 +28,8 @@ class Norm:
     """x / |x|: the change and the gradient lose the part along x, which comes back with the signs of x."""
 
     def value(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
-        return relative(explicit(point, operands[0], site.labels[0]))
+        x = explicit(point, operands[0], site.labels[0])
+        return _over_their_mean(point, site, x) if profiled(x) else relative(x)
 
     def push(self, point: Point, site: Site, operands: Sequence[Operand], k: int, v: Operand) -> list[Term]:
         return self._linear(point, site, operands, explicit(point, v, site.labels[0]))
@@ -36,7 +38,8 @@ class Norm:
         return self._linear(point, site, operands, d)
 
     def _divided(self, terms: list[Term], operands: Sequence[Operand], point: Point, site: Site) -> list[Term]:
-        top = largest(explicit(point, operands[0], site.labels[0]))
+        x = explicit(point, operands[0], site.labels[0])
+        top = largest(_mean_squares(point, site, x) if profiled(x) else x)
         return [] if top is None else [t.derived(size=t.size - top.size, minus=(top,), matrix=t.matrix) for t in terms]
 
     def _linear(self, point: Point, site: Site, operands: Sequence[Operand], v: list[Term]) -> list[Term]:
@@ -54,6 +57,26 @@ class Norm:
         along = shifted(along, -sum(point.ticks(label) for label in gone), shift)
         radial = contract(point, [(site.result, [y]), (left, [along])], site.result)
         return merged([*direct, *radial], point.reach)
+
+
+def _mean_squares(point: Point, site: Site, terms: Sequence[Term]) -> list[Term]:
+    """Terms as large as the root of the mean of their squares along the axis: entries that decay are less than that."""
+    gone, found = told(site), list[Term]()
+    for term in terms:
+        decays = tuple(h if x in gone else 0 for h, x in zip(term.profile or (), site.labels[0], strict=False))
+        size, below = root_mean_square(point, term.derived(profile=decays or None), site.labels[0])
+        found.append(term.derived(size=size, shift=below, profile=None))
+    return found
+
+
+def _over_their_mean(point: Point, site: Site, terms: Sequence[Term]) -> list[Term]:
+    """Terms over the root of the mean square of all of them: few entries that are larger than that stay so."""
+    means = _mean_squares(point, site, terms)
+    top = max(means, key=rank)
+    by = [mean if (mean.size, mean.log) == (top.size, top.log) else top for mean in means]
+    return [
+        t.derived(size=t.size - each.size, minus=(each,), matrix=t.matrix) for t, each in zip(terms, by, strict=True)
+    ]
 
 
 def _matrix(y: list[Term]) -> Term | None:

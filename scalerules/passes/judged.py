@@ -9,6 +9,7 @@ from scalerules.ops.registry import law_of
 from scalerules.ops.site import Held, Site
 
 from .maps import Maps
+from .weights import free_of
 
 
 def judged_sites(
@@ -85,10 +86,10 @@ def idle_factors(
 
     `solved_for`: the names of the parameters whose initial size, or whose rate where they start at zero, is open.
     """
-    maps, found = Maps(sites), dict[str, frozenset[str]]()
+    maps, found, free = Maps(sites), dict[str, frozenset[str]](), free_of(sites)
     keys = {key for key, held in parameters.items() if held.name in solved_for}
     for site in sites:
-        alone = maps.alone(site, keys) if site.node.free and site.op == "scale" else ()
+        alone = maps.alone(site, keys, free) if site.node.free and site.op == "scale" else ()
         if alone:
             found[site.name] = frozenset(parameters[key].name for key in alone)
     return found

@@ -245,23 +245,24 @@ class Maps:
             for r in readers
         )
 
-    def alone(self, site: Site, solved_for: Collection[str]) -> frozenset[str]:
+    def alone(self, site: Site, solved_for: Collection[str], free: Collection[str]) -> frozenset[str]:
         """The parameters of which a value is linear in one, whatever they are; none where a part of it has none.
 
-        A vector of weights alone (a learnt query) is a value itself, judged in front of the factor: it has none.
+        A vector of weights alone (a learnt query, and what a layer makes of it) is a value itself, judged in front of
+        the factor: it has none. `free`: the keys of the sites without data.
         """
         law, nothing = law_of(site.op), frozenset[str]()
         own = frozenset(key for key in site.parameters if not self._shared(key) and key in solved_for)
         if law.multilinear:
-            return own if site.inputs else nothing
+            return own if site.inputs and not any(key in free for key in site.inputs) else nothing
         if not law.passes and site.op not in ("scale", *JOINING):
             return nothing
-        parts = [self._alone_for(key, solved_for) for key in site.inputs]
+        parts = [self._alone_for(key, solved_for, free) for key in site.inputs]
         return own.union(*parts) if all(parts) and len(own) == len(site.parameters) else nothing
 
-    def _alone_for(self, key: str, solved_for: Collection[str]) -> frozenset[str]:
+    def _alone_for(self, key: str, solved_for: Collection[str], free: Collection[str]) -> frozenset[str]:
         """The same of a value that nothing else reads."""
-        return self.alone(self.sites[key], solved_for) if len(self.readers[key]) == 1 else frozenset()
+        return self.alone(self.sites[key], solved_for, free) if len(self.readers[key]) == 1 else frozenset()
 
     def _gain(self, site: Site) -> bool:
         """Whether a site multiplies one value with gains that start at a fixed factor, and sums nothing."""

@@ -36,11 +36,13 @@ def weights_of(sites: Sequence[Site], matrices: Collection[str], homogeneous: bo
     weights: set[str] = set()
     for site in reversed(sites):
         here = readers.get(site.key, []) if site.key in made else []
-        if here and all(
+        taken = [
             _as_matrix(reader, site.key, made, weights, homogeneous)
             or (site.key in normed and reader.key not in made and reader.node.op == "einsum")
             for reader in here
-        ):
+        ]
+        sized = [reader for reader, matrix in zip(here, taken, strict=True) if not matrix]
+        if any(taken) and all(reader.key in made and _sized(reader) for reader in sized):
             weights.add(site.key)
     return frozenset(weights)
 
@@ -96,6 +98,12 @@ def _as_matrix(reader: Site, key: str, made: Collection[str], weights: Collectio
     places = [k for k, source in enumerate(reader.inputs) if source == key]
     elsewhere = {k: {word for i, words in enumerate(operands) if i != k for word in words} - grown for k in places}
     return all({*operands[k]} & {*result} - elsewhere[k] and {*operands[k]} - {*result} for k in places)
+
+
+def _sized(reader: Site) -> bool:
+    """Whether a reader asks how large a weight is, entry by entry: what divides data by the length of its rows does."""
+    law = law_of(reader.op)
+    return not (law.linear or law.multilinear or law.passes) and degree_of(reader.op) not in (None, Fraction(0))
 
 
 def twins_of(sites: Sequence[Site], matrices: Mapping[str, str]) -> frozenset[frozenset[str]]:

@@ -10,7 +10,7 @@ from scalerules.ops.site import Held, Site
 from scalerules.passes.maps import JOINING
 from scalerules.passes.plan import Plan, depth_allowance
 from scalerules.passes.point import Point
-from scalerules.passes.weights import degree_of
+from scalerules.passes.weights import degree_of, free_of
 from scalerules.sizes.vectors import Vector
 
 from .equations import Vectors
@@ -18,12 +18,23 @@ from .problem import Problem
 
 
 def idle_factors(problem: Problem) -> Vectors:
-    """Free factors that parameters in front of them take up, unless these are given or depth asks for it."""
-    plan, zero = problem.plan, (Fraction(0),) * (1 + len(problem.direction))
+    """Free factors that parameters in front of them take up, unless these are given or depth asks for it.
+
+    Each is what stands there already: the parameters take that up, and nothing has to be set.
+    """
+    plan = problem.plan
     joins = {multiplier.name for _, multiplier in depth_allowance(plan).values() if multiplier is not None}
     fixed = {name for kind, name in problem.given if kind in ("init", "lr")}
     idle = [name for name, alone in plan.idle.items() if name not in joins and not fixed.intersection(alone)]
-    return {("mult", name): zero for name in idle}
+    return {("mult", name): _as_it_stands(problem, name) for name in idle}
+
+
+def _as_it_stands(problem: Problem, name: str) -> Vector:
+    """The exponents of the number that a factor is before it is solved for."""
+    text = next(site.node.factor for site in problem.plan.sites if site.name == name)
+    monomial = problem.graph.length(1 if text is None else text, name).leading(problem.direction)
+    powers = dict(monomial.powers)
+    return (monomial.growth(problem.direction), *(powers.get(scale, Fraction(0)) for scale in problem.direction))
 
 
 def natural_sizes(problem: Problem) -> Vectors:
@@ -40,7 +51,7 @@ def natural_sizes(problem: Problem) -> Vectors:
     zero = (Fraction(0),) * (1 + len(scales))
     degrees: dict[str, Fraction] = {}
     """The power with which a factor in front of the free ones before a value is one behind it; a norm has none."""
-    taken_up = _before_free_factors(plan)
+    taken_up, free = _before_free_factors(plan), free_of(plan.sites)
     sums = {id(site.node) for site in plan.sites if site.op == "add" and site.node.op != "add"}
     """Products of values of which one is a sum, read term by term."""
     matrices: dict[str, frozenset[str]] = {}
@@ -73,6 +84,8 @@ def natural_sizes(problem: Problem) -> Vectors:
             sizes.update({("init", held.name): zero for held in alone})
         if id(site.node) in sums and len(site.node.inputs) > 1:
             sizes.update({("init", held.name): zero for held in alone if held.name not in site.node.parameters})
+            if free.intersection(site.inputs):
+                sizes.update({("init", held.name): even(held) for held in parameters if held not in alone})
         degrees[site.key] = _degree(site, degrees)
         if degrees[site.key] == 1 and not site.node.free:
             sizes.update({("init", held.name): even(held) for held in parameters})

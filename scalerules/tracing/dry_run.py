@@ -13,7 +13,34 @@ from scalerules.ops.functions import STAND_INS
 
 from .record import Record
 
+SHOWN = 4
+"""So many names are written out."""
 CHOSEN = ("rows are chosen by values", "depends on values")
+
+
+UNREAD = "trained, and no output depends on"
+
+
+def without_rule(graph: Graph, record: Record) -> list[str]:
+    """The names of the trained weights that the traced call does not reach: heads of early exits, experts without rows.
+
+    They have no rule.
+    """
+    ruled = {name.partition("[")[0] for name in graph.parameters}
+    return [weight.name for weight in record.weights if weight.trained and not of_block(weight.name, ruled)]
+
+
+def unread(graph: Graph, record: Record) -> list[str]:
+    """A line that says so, if there are any."""
+    left = without_rule(graph, record)
+    if not left:
+        return []
+    more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
+    them, have = ("it", "it has") if len(left) == 1 else ("them", "they have")
+    chosen = any(text in note for note in record.notes for text in CHOSEN)
+    first = "give inputs of which rows reach them, or " if chosen else ""
+    said = f"{', '.join(left[:SHOWN])}{more}: {UNREAD} {them} as traced, so {have} no rule"
+    return [f"{said} ({first}trace the call that reads them)"]
 
 
 def dry_run(graph: Graph, record: Record | None, notes: Sequence[str]) -> list[str]:
@@ -24,8 +51,6 @@ def dry_run(graph: Graph, record: Record | None, notes: Sequence[str]) -> list[s
         if node.op in STAND_INS
     ]
     fixed = [f"fixed: {note}" for note in notes if any(text in note for text in CHOSEN)]
-    weights = record.weights if record is not None else ()
-    ruled = {name.partition("[")[0] for name in graph.parameters}
-    left = [w.name for w in weights if w.trained and not of_block(w.name, ruled)]
-    others = [f"note: {note}" for note in notes if not any(text in note for text in CHOSEN)]
+    left = without_rule(graph, record) if record is not None else []
+    others = [f"note: {note}" for note in notes if not any(text in note for text in (*CHOSEN, UNREAD))]
     return [*guessed, *fixed, *(f"no rule: {name} is trained, and no output depends on it" for name in left), *others]

@@ -128,6 +128,7 @@ def graph_of(
 
     With what makes the module and its inputs, `verify` measures the module itself.
     """
+    from scalerules.tracing.dry_run import unread
     from scalerules.tracing.exporting.short_inputs import brief
     from scalerules.tracing.writing.beside_losses import growing_sums
     from scalerules.tracing.writing.free_factors import free_factors, freed
@@ -155,7 +156,7 @@ def graph_of(
     left = _penalties(record, lowering)
     said += [f"output {k} is a number of weights alone, a penalty: it is left out, as weight decay is" for k in left]
     said += growing_sums(lowering.sketch.nodes, [lowering.get(output.ref) for output in record.outputs])
-    graph._notes = [*record.notes, *lowering.notes, *said]  # pyright: ignore[reportPrivateUsage]
+    graph._notes = [*record.notes, *lowering.notes, *said, *unread(graph, record)]  # pyright: ignore[reportPrivateUsage]
     return graph
 
 

@@ -177,11 +177,6 @@ def test_fourier_transforms_over_positions_keep_sizes() -> None:
     assert found["mix.weight"] == HIDDEN and found["last.weight"] == LAST
 
 
-def test_a_fourier_transform_over_the_width_stops() -> None:
-    with pytest.raises(sr.ScaleRulesError, match="fft along an axis of width entries.*hold that axis at one length"):
-        sr.trace(lambda width: Spectral(width, 2), WIDTH, vectors)
-
-
 def test_complex_products_of_modes() -> None:
     class Modes(nn.Module):
         def __init__(self, width: int) -> None:

@@ -61,11 +61,14 @@ class Physics(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.how == "jvp":
             return sum(torch.func.jvp(self.u, (x,), (torch.ones_like(x),)), torch.zeros(()))
+        if self.how == "call":  # of the network as a function of its weights
+            weights = dict(self.net.named_parameters())
+            return torch.func.grad(lambda y: torch.func.functional_call(self.net, weights, (y,)).sum())(x)
         by: Any = {"grad": torch.func.grad, "jacrev": torch.func.jacrev}[self.how]
         return self.u(x) + torch.func.vmap(by(self.u))(x).sum(-1)
 
 
-@pytest.mark.parametrize("how", ["grad", "jacrev", "jvp"])
+@pytest.mark.parametrize("how", ["grad", "jacrev", "jvp", "call"])
 def test_a_derivative_of_torch_func_is_a_computation(how: str) -> None:
     graph = sr.trace(lambda width: Physics(width, how), WIDTH, torch.ones(4, 2), measure=False)
     solution = sr.derive(graph, optimizer="adamw")
@@ -97,6 +100,10 @@ def test_a_part_of_a_bias_is_viewed_in_heads() -> None:
     ends = ("cross.in_proj_weight[width:3*width, :]", "cross.out_proj.weight")
     assert sum(solution[name].init["width"] for name in ends) == -1  # only the product of the two has a size
     assert size(solution, "own.in_proj_bias[2*width:3*width]") == ("0", "0")
+    assert size(solution, "cross.in_proj_weight[0:width, :]") == (
+        "-1/2",
+        "-1",
+    )  # had a rate of width^-2, behind no factor
     assert size(solution, "own.out_proj.weight") == ("-1/2", "-1")
     assert size(solution, "out.weight") == ("-1", "-1")
 

@@ -20,7 +20,9 @@ from torch import nn
 
 from scalerules.errors import ScaleRulesError
 
-_WITHOUT_AUTOGRAD = "does not require grad|have been used in the graph|found a fake tensor in the exported"
+_WITHOUT_AUTOGRAD = (
+    "does not require grad|have been used in the graph|found a fake tensor in the exported|functorch tensor"
+)
 _TRANSFORMS = frozenset(
     str(Path(torch.__file__).parent / "_functorch" / name)
     for name in ("apis.py", "eager_transforms.py", "functional_call.py", "vmap.py")

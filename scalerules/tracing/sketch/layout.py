@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scalerules.sizes.arithmetic import is_one, over, probe, same
+from scalerules.sizes.arithmetic import fixed, is_one, over, probe, same
 from scalerules.sizes.lengths import Length
 
 from .axes import Axis
@@ -151,6 +151,10 @@ class Layout:
         if not total.scales:
             return self.take(value, dim, length)
         return self._sliced(self.merge(self.real(value, dim), dim), dim, start, length)
+
+    def few(self, value: Value, dim: int, length: Length) -> Value:
+        """A fixed number of the entries along a dimension that grows, wherever they stand."""
+        return self._sliced(self.merge(self.real(value, dim), dim), dim, fixed(0), length)
 
     def _sliced(self, value: Value, dim: int, start: Length, length: Length) -> Value:
         """A slice node, which works on the last axis."""

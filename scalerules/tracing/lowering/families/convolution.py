@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scalerules.sizes.arithmetic import ONE, is_one, over, product, times
+from scalerules.sizes.arithmetic import ONE, constant, is_one, over, product, same, times
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import HOLD, SUIT, Constant, Dim, Result, Value
 
-from ..state import Lowering, as_length, operation
+from ..state import Lowering, as_length, copies, operation
 from ..table import lowers
 from .products import contracted
 from .views import rearranged
@@ -93,8 +93,34 @@ def pooled(lowering: Lowering, call: Call) -> Result:
     """Other positions, channel by channel."""
     value = lowering.value(call, 0)
     for dim, length in enumerate(call.shape):
-        value = lowering.sketch.layout.take(value, dim, length or ONE, "pooled")
+        value = resampled(lowering, value, dim, length or ONE, "upsample" in call.target)
     return (value, *(Constant(shape, discrete=True) for shape in call.shapes[1:])) if len(call.shapes) > 1 else value
+
+
+def resampled(lowering: Lowering, value: Value, dim: int, length: Length, near: bool) -> Value:
+    """Other positions along a dimension; `near`: each is made of the few that are next to it, however many there are.
+
+    Along an axis that grows there are so many times more or fewer of them, or, if they are made of near ones, a fixed
+    number: then few of the entries are read at all.
+    """
+    total, layout = value.length(dim), lowering.sketch.layout
+    if not total.scales or same(total, length):
+        return layout.take(value, dim, length, "pooled")
+    more, fewer = over(length, total), over(total, length)
+    if more is not None and _whole(more):
+        return value.at([*value.dims[:dim], (*value.dims[dim], *copies(more, lowering.sketch)), *value.dims[dim + 1 :]])
+    if fewer is not None and _whole(fewer):
+        split = layout.split(layout.merge(value, dim), dim, 0, (length, fewer))
+        apart = split.at([*split.dims[:dim], split.dims[dim][:1], split.dims[dim][1:], *split.dims[dim + 1 :]])
+        letters = [str(i) for i in range(len(apart.dims))]
+        kept = [letter for i, letter in enumerate(letters) if i != dim + 1]
+        return lowering.sketch.combine("einsum", [(apart, letters)], kept, "pooled")
+    return layout.few(value, dim, length) if near and not length.scales else layout.take(value, dim, length)
+
+
+def _whole(ratio: Length) -> bool:
+    number = constant(ratio)
+    return number is not None and number == round(number)
 
 
 @lowers("im2col")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from typing import cast
 
-from scalerules.sizes.arithmetic import ONE, same
+from scalerules.sizes.arithmetic import ONE, power, probe, same
 from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.values import HOLD, Result, Value
 
@@ -20,6 +21,11 @@ ROTATIONS = (
 )  # fmt: skip
 
 
+RANDOM = (
+    "{}: a Fourier transform along {} entries counts as a fixed random matrix; their mean, its entry 0, is not followed"
+)
+
+
 @lowers(*ROTATIONS)
 def transformed(lowering: Lowering, call: Call) -> Result:
     """Other entries along axes that do not grow, as large as before (their number does not grow either)."""
@@ -28,14 +34,46 @@ def transformed(lowering: Lowering, call: Call) -> Result:
     if len(value.dims) != len(call.shape):
         return lowering.relabelled(value, call.shape) if not _grown(value) else _refused(lowering, name, value)
     for dim in _dims(lowering, call, name, len(value.dims)):
-        if value.length(dim).scales:
-            raise lowering.unknown(
-                f"{name.removeprefix('fft_')} along an axis of {value.length(dim)} entries, which grows, is not known",
-                HOLD,
-            )
-        if value.dims[dim]:
+        if value.length(dim).scales and not name.endswith("shift"):
+            value = _along_growth(lowering, call, name, value, dim)
+        elif value.dims[dim]:
             value = lowering.sketch.layout.take(value, dim, call.shape[dim] or ONE, "modes")
     return value
+
+
+def _along_growth(lowering: Lowering, call: Call, name: str, value: Value, dim: int) -> Value:
+    """A product with a fixed matrix: its rows are as good as random ones, and what it makes it turns back.
+
+    One matrix for all transforms between these lengths, back and forth.
+    """
+    before, after = value.length(dim), call.shape[dim]
+    if after is None or not after.scales or "stft" in name:
+        said = f"{name.removeprefix('fft_')} along an axis of {before} entries, which grows, is not known"
+        raise lowering.unknown(said, HOLD)
+    inverse = "ifft" in name or "irfft" in name or name == "_fft_c2r"
+    ends = (after, before) if inverse else (before, after)
+    key = f"fourier from {ends[0]} to {ends[1]}"
+    if key not in lowering.fixed:
+        lowering.notes.append(RANDOM.format(call.source or call.module or "the module", before))
+        with lowering.sketch.nodes.within(None):
+            lowering.fixed[key] = lowering.sketch.data("fourier", ends, fixed=True)
+    matrix = lowering.fixed[key]
+    assert matrix is not None
+    letters = [str(i) for i in range(len(value.dims))]
+    kept = [*letters[:dim], "out", *letters[dim + 1 :]]
+    rows = ["out", letters[dim]] if inverse else [letters[dim], "out"]
+    made = lowering.sketch.combine("einsum", [(value, letters), (matrix, rows)], kept, "fourier")
+    factor = power(max(ends, key=probe), _exponent(lowering, call, name, inverse))
+    return made if factor is None else lowering.sketch.scale(made, factor)
+
+
+def _exponent(lowering: Lowering, call: Call, name: str, inverse: bool) -> Fraction:
+    """The power of the length by which a transform is multiplied."""
+    norm = lowering.arg(call, 2, "normalization", 0) if name.startswith("_fft") else lowering.arg(call, 3, "norm")
+    if norm in ("ortho", 1):
+        return Fraction(-1, 2)
+    whole = norm == 2 if name.startswith("_fft") else norm != "forward" if inverse else norm == "forward"
+    return Fraction(-1 if whole else 0)
 
 
 def _grown(value: Value) -> bool:

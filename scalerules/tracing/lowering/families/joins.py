@@ -12,7 +12,7 @@ from scalerules.tracing.sketch.sketch import Sketch
 from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import SUIT, Atom, Constant, Dim, Loss, Operand, Result, Value, same_source
 
-from ..state import Lowering
+from ..state import Lowering, copies
 from ..table import lowers
 from .views import viewed
 
@@ -158,6 +158,18 @@ def stack(lowering: Lowering, call: Call) -> Result:
     if len(wide) == 1 and call.shape[dim] == ONE:
         return wide[0]
     return _side_by_side(lowering, wide, dim, call.shape[dim] or fixed(len(wide)))  # of a loop, the first steps
+
+
+@lowers("block_diag")
+def block_diagonal(lowering: Lowering, call: Call) -> Result:
+    """Equal blocks along a diagonal: a fixed number of them, each as large as in the whole, and zeros beside it."""
+    given = [p if isinstance(p, Value) else lowering.constant(p) for p in lowering.arg(call, 0)]
+    blocks = [p.at([*[()] * (2 - len(p.dims)), *p.dims]) for p in given]
+    if any(not same(p.length(dim), blocks[0].length(dim)) for p in blocks for dim in (0, 1)):
+        raise lowering.unknown("blocks of several sizes along a diagonal are not known", "multiply by each block apart")
+    count = fixed(len(blocks))
+    placed = [p.at([(*copies(count, lowering.sketch), *dim) for dim in p.dims]) for p in blocks]
+    return lowering.sketch.combine("add", [(p, "ij") for p in placed], "ij", "block_diag")
 
 
 @lowers("constant_pad_nd", "pad", "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d",
