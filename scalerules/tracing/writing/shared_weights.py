@@ -49,12 +49,22 @@ def uneven_readings(
 def _readings(
     nodes: Mapping[str, SketchNode], readers: Mapping[str, Sequence[str]], weighed: Collection[str]
 ) -> dict[str, dict[str, Growth]]:
-    """Of every weight the products with data that read it, and how much of it each sums, fixed factors included."""
+    """Of every weight the products with data that read it, and how much of it each sums, fixed factors included.
+
+    Parts of a weight that is nowhere read whole are weights of their own.
+    """
+    whole = {
+        source.weight.name
+        for node in nodes.values()
+        for source in node.operands
+        if isinstance(source, Part) and source.is_whole
+    }
     found: dict[str, dict[str, Growth]] = {}
     for name, node in nodes.items():
         if any(each.name not in weighed or _is_look_up(each) for each in _operands(node, nodes)):
             behind = product(_behind(name, nodes, readers))
-            for weight, length in _sums(node, nodes):
+            for part, length in _sums(node, nodes):
+                weight = part.weight.name if part.weight.name in whole else part.name
                 total = product((length, behind, *_thinned(node, nodes)))
                 found.setdefault(weight, {})[name] = total.leading(dict.fromkeys(total.scales, Fraction(1))).powers
     return found
@@ -91,7 +101,7 @@ def _is_look_up(node: SketchNode) -> bool:
     return node.fields.get("kind") == "tokens" and not node.fixed
 
 
-def _sums(node: SketchNode, nodes: Mapping[str, SketchNode]) -> Iterator[tuple[str, Length]]:
+def _sums(node: SketchNode, nodes: Mapping[str, SketchNode]) -> Iterator[tuple[Part, Length]]:
     """Every weight that a product reads, and how many entries of it are summed."""
     if node.op != "einsum" or node.labels is None:
         return
@@ -101,13 +111,13 @@ def _sums(node: SketchNode, nodes: Mapping[str, SketchNode]) -> Iterator[tuple[s
             yield weight, product(axis.length for label, axis in axes if label not in node.result)
 
 
-def _shown(source: Source, nodes: Mapping[str, SketchNode]) -> str | None:
+def _shown(source: Source, nodes: Mapping[str, SketchNode]) -> Part | None:
     """The weight that a value is, views and multiples in between."""
     while not isinstance(source, Part):
         if nodes[source].op not in PASSING:
             return None
         source = nodes[source].operands[0]
-    return source.weight.name
+    return source
 
 
 def _bent(name: str, nodes: Mapping[str, SketchNode], readers: Mapping[str, Sequence[str]]) -> bool:
@@ -144,7 +154,7 @@ def _made_smaller(node: SketchNode, nodes: Mapping[str, SketchNode], held: Colle
     for source, row in zip(node.operands, rows, strict=True):
         if isinstance(source, Part):
             summed = [axis for label, axis in zip(row, source.slots, strict=False) if label not in node.result]
-            if source.weight.name not in held and not any(axis.length.scales for axis in summed):
+            if not {source.weight.name, source.name} & {*held} and not any(axis.length.scales for axis in summed):
                 return True
         elif (law_of(nodes[source].op).multilinear or nodes[source].op in PASSING) and _made_smaller(
             nodes[source], nodes, held
