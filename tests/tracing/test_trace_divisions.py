@@ -61,8 +61,19 @@ class LinearAttention(nn.Module):
         return self.last(torch.einsum("bti,bsi,bsj,bt->btj", q, k, v, 1 / denominator))
 
 
-def test_linear_attention_is_right_as_it_is() -> None:
-    graph = sr.trace(LinearAttention, WIDTH, torch.ones(2, 4, 8))
+class InTwoSums(LinearAttention):
+    """The same with a state that a query reads, divided by another sum: each is a mean."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x).relu()
+        q, k, v = F.elu(self.q(h)) + 1, F.elu(self.k(h)) + 1, self.v(h)
+        state = torch.einsum("bsi,bsj->bij", k, v)
+        return self.last((q @ state) / ((q * k.sum(1, keepdim=True)).sum(-1, keepdim=True) + 1e-6))
+
+
+@pytest.mark.parametrize("module", [LinearAttention, InTwoSums])
+def test_linear_attention_is_right_as_it_is(module: type[nn.Module]) -> None:
+    graph = sr.trace(module, WIDTH, torch.ones(2, 4, 8))
     for optimizer, layer in (("adamw", -1), ("sgd", 0)):
         solution = sr.derive(graph, optimizer=optimizer)
         assert not any(exponents["width"] for exponents in solution.multipliers.values())

@@ -1,7 +1,7 @@
 """Sums over growing axes that only divide: their length is moved behind the division, where it is a fixed number.
 
 `x / x.sum()` and `q @ kv / (q @ k.sum())` need no factor of their own: divided by its length a sum is of size 0, and
-what is left, `1 / length`, meets what is divided.
+what is left, `1 / length`, meets what is divided: behind the sum that this is, if it is one.
 """
 
 from __future__ import annotations
@@ -46,9 +46,10 @@ def divided(pieces: Pieces, growth: Callable[[SketchNode], Length | None]) -> Pi
             reader = _product(end, nodes, readers, pieces.outputs)
             scales = _scales(nodes[reader], nodes, readers) if reader else []
             total = times(moved[end] or ONE, product(nodes[each].fields["factor"] for each in scales))
-            place = reader or end
+            sum_ = _divided_sum(reader, end, nodes, readers, growth) if reader and not scales else None
+            place = sum_ or reader or end
             behind[place] = times(behind.get(place, ONE), total)
-            hidden.update([*way, end, place])
+            hidden.update([*way, end] if sum_ else [*way, end, place])
             gone.update(scales)
     return _scaled(pieces, behind, hidden, gone) if behind else pieces
 
@@ -63,6 +64,23 @@ def _product(
     reader = nodes[only[0]]
     several = reader.op == "einsum" and reader.labels is not None and len(reader.operands) > 1
     return only[0] if several and reader.body == nodes[name].body else None
+
+
+def _divided_sum(
+    reader: str,
+    divisor: str,
+    nodes: Mapping[str, SketchNode],
+    readers: Mapping[str, list[str]],
+    growth: Callable[[SketchNode], Length | None],
+) -> str | None:
+    """The sum over a growing axis that a product divides, views in between: of two sums each is a mean."""
+    others = [source for source in nodes[reader].operands if isinstance(source, str) and source != divisor]
+    while len(others) == 1 and len(readers[others[0]]) == 1:
+        node = nodes[others[0]]
+        if growth(node) is not None:
+            return node.name
+        others = [s for s in node.operands if isinstance(s, str)] if node.op == "rearrange" else []
+    return None
 
 
 def _scales(reader: SketchNode, nodes: Mapping[str, SketchNode], readers: Mapping[str, list[str]]) -> list[str]:
