@@ -33,7 +33,10 @@ BY_HAND: dict[tuple[str, str], str] = {
     ("*", "*.mlp.gate.weight"): "narrow",  # a router is a bare parameter in transformers
     ("SSMLoRA", "A.*"): "narrow",  # h @ A.T, to a fixed rank
     ("RelativePositions", "Er"): "positions",
-    ("LoRA", "*.A"): "narrow",
+    ("[LD]*oRA", "*.A"): "narrow",
+    ("CrossNetV2", "v.*"): "narrow",  # to a fixed rank
+    ("DynamicHyper", "w[ab].*"): "narrow",  # a few weights of every token
+    ("SincNet", "band"): "narrow",  # the range of frequencies over their number
     ("EdgeAttention", "a[lr]"): "narrow",
     ("KAN", "c2"): "narrow",
     ("pyg_gat*", "convs.[01].att*"): "narrow",  # one score a head

@@ -15,15 +15,20 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from zoo import DEEP, WIDTH, Entry  # noqa: E402
 
 from . import (  # noqa: E402
+    adapters,
     agents,
     applied,
     attention,
+    generative,
+    memories,
     perceptrons,
+    pictures,
     research,
     science,
     sequences,
     state_spaces,
     structures,
+    unrolled,
 )
 
 EDGES = [[0, 1, 2, 3, 4, 0], [1, 2, 3, 4, 0, 2]]
@@ -53,6 +58,10 @@ def randn(*shape: int) -> Callable[[], Tensor]:
 
 def randint(below: int, *shape: int) -> Callable[[], Tensor]:
     return lambda: torch.randint(1, below, shape)
+
+
+def positive(*shape: int) -> Callable[[], Tensor]:
+    return lambda: torch.rand(shape) + 0.1
 
 
 TOKENS = whole(30, (2, 7))
@@ -110,6 +119,30 @@ INPUTS: dict[Any, Any] = {
     applied.ShuffleMobile: PICTURES, applied.MixerForecast: normal((2, 8, 3)), applied.NBeats: normal((4, 10)),
     research.BitNet: normal((4, 6)), research.BurgersFunc: normal((4, 2)), research.Langevin: normal((2, 1, 8, 8)),
     research.Differential: TOKENS, research.DETR: normal((2, 5, 6)),
+    generative.AdaLNZero: mixed(randn(2, 4, 8, 8), randint(100, 2), randint(10, 2)),
+    generative.EDM: mixed(randn(4, 6), positive(4)), generative.VICReg: normal((6, 8), (6, 8)),
+    generative.Consistency: mixed(randn(4, 6), randn(4, 6), positive(4, 1)), generative.Glow: normal((4, 6)),
+    generative.FSQ: normal((4, 8)), generative.ResidualVQ: normal((2, 1, 16)),
+    generative.DINOHead: normal((4, 8), (4, 8)),
+    generative.Wav2Vec: mixed(randn(2, 1, 64), lambda: torch.arange(12).reshape(2, 6) % 3 == 0),
+    generative.NeuralProcess: normal((2, 5, 1), (2, 5, 1), (2, 4, 1), (2, 4, 1)),
+    adapters.DoRA: normal((4, 6)), adapters.VeRA: normal((4, 6)), adapters.IA3: TOKENS, adapters.SoftPrompt: TOKENS,
+    adapters.CrossNetV2: whole(20, (4, 4)), adapters.CIN: whole(40, (4, 4)), adapters.MMoE: normal((4, 8)),
+    adapters.QMIX: mixed(randn(2, 3, 10), randn(2, 12), randint(5, 2, 3)),
+    adapters.IQN: mixed(randn(4, 8), positive(4, 3)),
+    adapters.ColBERT: whole(40, (3, 5), (3, 7)),
+    memories.SLSTM: TOKENS, memories.TTTLinear: TOKENS, memories.GatedDelta: TOKENS, memories.Hyena: TOKENS,
+    memories.PerceiverIO: SEQUENCE, memories.NTM: normal((2, 4, 8)), memories.MixtureOfDepths: TOKENS,
+    memories.DynamicHyper: TOKENS, memories.Antisymmetric: normal((2, 5, 5)), memories.Mogrifier: TOKENS,
+    memories.Forgetting: TOKENS,
+    memories.DecisionTransformer: mixed(randn(2, 4, 1), randn(2, 4, 7), randn(2, 4, 3), randint(10, 2, 4)),
+    pictures.MaxViT: normal((2, 3, 8, 8)), pictures.ConvNeXtV2: PICTURES, unrolled.GMLP: TOKENS,
+    unrolled.Equilibrium: normal((4, 6)), unrolled.LISTA: normal((4, 10)), unrolled.PNA: normal((5, 5), (5, 5)),
+    unrolled.PaiNN: mixed(randint(10, 5), randn(5, 3), edges), pictures.AFNO: normal((2, 8, 8, 3)),
+    pictures.Involution: normal((2, 3, 8, 8)), pictures.DynamicConv: normal((2, 3, 8, 8)),
+    pictures.GroupEquivariant: normal((2, 3, 8, 8)), pictures.ECAPA: normal((2, 20, 12)),
+    pictures.SincNet: normal((2, 1, 80)),
+    unrolled.FTTransformer: normal((4, 6)), unrolled.SoftTree: normal((4, 8)), unrolled.EarlyExit: normal((4, 6)),
 }  # fmt: skip
 
 SCALES = {
