@@ -5,6 +5,7 @@ Every entry is more important than all that follow: nothing later is worth any p
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -110,10 +111,12 @@ class _Names:
         late: set[str] = set()
         ends = _ends(plan, graph.outputs)
         before = _before_hidden(plan, ends)
+        uses = Counter(key for site in plan.sites for key in site.parameters)
         for early in (True, False):  # a value without a growing axis (logits, router scores) may start below size 0,
             for site, met in _as_met(plan):  # but what is read into one that has to be of size 0 makes no room for it
                 here = plan.hidden(met) and met.key not in ends
-                names = [plan.parameters[key].name for key in site.parameters]
+                keys = sorted(site.parameters, key=lambda key: -uses[key] * site.makes)  # another reading says more
+                names = [plan.parameters[key].name for key in keys]
                 if (here or met.key in before) is early:
                     self.hidden.update(names if here else ())
                     late.update(name for name in names if not early and name not in order)
