@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 
 from scalerules.ops.registry import law_of
@@ -12,6 +14,7 @@ from scalerules.passes.plan import Plan, depth_allowance
 from scalerules.passes.point import Point
 from scalerules.passes.weights import degree_of, free_of
 from scalerules.sizes.vectors import Vector
+from scalerules.terms.pieces import axis_name
 
 from .equations import Vectors
 from .problem import Problem
@@ -62,6 +65,14 @@ def natural_sizes(problem: Problem) -> Vectors:
         shares = (zero, *(growths["growth", axis] for axis in held.fan_in))
         return tuple(-sum(part, Fraction(0)) / 2 for part in zip(*shares, strict=True))
 
+    uses = Counter(key for site in plan.sites for key in site.parameters)
+
+    def here(site: Site, k: int, held: Held) -> Held:
+        """A parameter as a site reads it that is not the only one: encoders of fixed length decode what they made."""
+        labels = site.labels[len(site.inputs) + k]
+        fan_in = tuple(axis_name(label) for label in labels if label not in site.result)
+        return held if uses[held.key] == 1 else replace(held, fan_in=fan_in)
+
     sizes: Vectors = {
         ("init", held.name): even(held) for held in plan.parameters.values() if held.name in problem.opened
     }
@@ -88,7 +99,7 @@ def natural_sizes(problem: Problem) -> Vectors:
                 sizes.update({("init", held.name): even(held) for held in parameters if held not in alone})
         degrees[site.key] = _degree(site, degrees)
         if degrees[site.key] == 1 and not site.node.free:
-            sizes.update({("init", held.name): even(held) for held in parameters})
+            sizes.update({("init", held.name): even(here(site, k, held)) for k, held in enumerate(parameters)})
     directions = [held for held in plan.parameters.values() if held.key in plan.unseen]
     return sizes | {("init", held.name): even(held) if held.matrix else zero for held in directions}
 

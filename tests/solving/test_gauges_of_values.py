@@ -120,3 +120,33 @@ def test_of_two_matrices_in_one_product_that_comes_first_which_is_read_elsewhere
     solution = sr.derive(graph, optimizer="adamw")
     found = {name: (str(solution[name].init["width"]), str(solution[name].lr["width"])) for name in ("G", "W", "last")}
     assert found == {"G": ("0", "-1/2"), "W": ("-1/2", "-1"), "last": ("-1", "-1")}
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("adamw", "0"), ("sgd", "1"), ("muon", "1/2")])
+def test_what_decodes_the_few_numbers_that_it_made_is_as_large_as_what_it_makes(optimizer: str, rate: str) -> None:
+    """`x + (x P^T / n) P`: with the size of a layer that sums `x`, what it moves beside `x` was `width^-1`.
+
+    Plain torch, AdamW, widths 128 to 1024, 5 seeds, three steps: put back, `P` changed the outputs by -0.75, -0.58 and
+    -0.30 (base rates 0.02, 0.05, 0.1), and by 0.06 with the factor `width^-1` (0.5 and 1).
+    """
+    graph = sr.Graph.model_validate(BASE | {
+        "name": "tied_neck", "axes": {"batch": 16, "in": 8, "n": "width", "m": "width", "neck": 3, "out": 4},
+        "parameters": {"first": {"axes": ["n", "in"]}, "P": {"axes": ["neck", "n"]}, "W": {"axes": ["m", "n"]},
+                       "last": {"axes": ["out", "m"]}},
+        "nodes": {
+            "x": {"op": "input", "axes": ["batch", "in"]},
+            "first": node("einsum", "x", parameters="first", equation="b i, n i -> b n"),
+            "relu": node("relu", "first"),
+            "code": node("einsum", "relu", parameters="P", equation="b n, k n -> b k"),
+            "factor": node("scale", "code", factor="1", free=True),
+            "decoded": node("einsum", "factor", parameters="P", equation="b k, k n -> b n"),
+            "sum": node("add", "relu", "decoded", equation="b n, b n -> b n"),
+            "layer": node("einsum", "sum", parameters="W", equation="b n, m n -> b m"),
+            "silu": node("silu", "layer"),
+            "last": node("einsum", "silu", parameters="last", equation="b m, o m -> b o"),
+        },
+        "outputs": ["last"],
+    })  # fmt: skip
+    solution = sr.derive(graph, optimizer=optimizer)
+    assert str(solution.multipliers["factor"]["width"]) == "-1"
+    assert (str(solution["P"].init["width"]), str(solution["P"].lr["width"])) == ("0", rate)
