@@ -39,12 +39,13 @@ class Rows:
         return {str(number): row for number, row in enumerate(rows.values())}
 
     def maximal(self, run: Run) -> dict[str, Equation]:
-        """For every parameter, its largest own contribution so far is to reach size 0."""
+        """For every parameter, its largest own contribution so far is to reach size 0; of equal ones the plainest."""
         found: dict[str, Equation] = {}
         for name, events in own_contributions(run).items():
             reached = [event for event in events if event.term is not None]
             if reached:
-                best = plainest(max(reached, key=lambda event: event.ticks))
+                top = max(event.ticks for event in reached)
+                best = min((plainest(e) for e in reached if e.ticks == top), key=lambda event: len(event.form))
                 allowance = allowance_of(name, self.problem.depths, run)
                 found[f"maximal {name}"] = Equation("maximal", best, allowance=allowance)
         return found

@@ -150,3 +150,28 @@ def test_what_decodes_the_few_numbers_that_it_made_is_as_large_as_what_it_makes(
     solution = sr.derive(graph, optimizer=optimizer)
     assert str(solution.multipliers["factor"]["width"]) == "-1"
     assert (str(solution["P"].init["width"]), str(solution["P"].lr["width"])) == ("0", rate)
+
+
+def test_of_contributions_that_are_as_large_the_plainest_is_asked_for() -> None:
+    """`B x + F (D x outer E x)`: `B` had started at `width^(-3/2)`, held there by one way of several to contribute."""
+    axes = {"batch": 16, "in": 8, "n": "width", "m": "width", "d": 6, "e": 6, "out": 4}
+    shapes = {"first": "n in", "B": "m n", "D": "d n", "E": "e n", "F": "m d e", "last": "out m"}
+    graph = sr.Graph.model_validate(BASE | {
+        "name": "outer", "axes": axes, "outputs": ["last"],
+        "parameters": {name: {"axes": shape.split()} for name, shape in shapes.items()},
+        "nodes": {
+            "x": {"op": "input", "axes": ["batch", "in"]},
+            "first": node("einsum", "x", parameters="first", equation="b i, n i -> b n"),
+            "relu": node("gelu", "first"),
+            "layer": node("einsum", "relu", parameters="B", equation="b n, m n -> b m"),
+            "left": node("einsum", "relu", parameters="D", equation="b n, d n -> b d"),
+            "right": node("einsum", "relu", parameters="E", equation="b n, e n -> b e"),
+            "outer": node("einsum", "left", "right", equation="b d, b e -> b d e"),
+            "back": node("einsum", "outer", parameters="F", equation="b d e, m d e -> b m"),
+            "sum": node("add", "layer", "back", equation="b m, b m -> b m"),
+            "silu": node("gelu", "sum"),
+            "last": node("einsum", "silu", parameters="last", equation="b m, o m -> b o"),
+        },
+    })  # fmt: skip
+    solution = sr.derive(graph, optimizer="adamw")
+    assert [str(solution[name].init["width"]) for name in "BDEF"] == ["-1/2", "-1", "-1", "0"]

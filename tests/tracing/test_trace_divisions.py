@@ -81,3 +81,25 @@ def test_linear_attention_is_right_as_it_is(module: type[nn.Module]) -> None:
             rule = solution[f"{name}.weight"]
             assert (float(rule.init["width"]), rule.lr["width"]) == (-0.5, layer)
         assert solution["last.weight"].init["width"] == -1
+
+
+class MeanOfHeads(nn.Module):
+    """Attention with the mean of the weights of as many heads as the width has eights."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(8, width), nn.Linear(width, 3)
+        self.q, self.k, self.v = (nn.Linear(width, width) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x).relu()
+        q, k = (layer(h).unflatten(-1, (-1, 8)).transpose(1, 2) for layer in (self.q, self.k))
+        return self.last((F.softmax(q @ k.mT / 8**0.5, -1).mean(1) @ self.v(h)).relu())
+
+
+def test_the_mean_of_heads_is_right_as_it_is() -> None:
+    """Its length was moved behind the product with the values, and another factor asked for in its place."""
+    solution = sr.derive(sr.trace(MeanOfHeads, WIDTH, torch.ones(2, 4, 8)), optimizer="adamw")
+    assert not solution.multipliers
+    rules = {name: (str(rule.init["width"]), str(rule.lr["width"])) for name, rule in solution.parameters.items()}
+    assert {rules[f"{name}.weight"] for name in ("q", "k", "v")} == {("-1/2", "-1")} and rules["last.weight"][1] == "-1"

@@ -42,6 +42,7 @@ def freed(pieces: Pieces) -> Pieces:
             node.op == "scale"
             and not node.fixed
             and not between_normed(name, nodes, readers, normed)
+            and not _makes_a_mean(node, nodes, weighed)
             and (
                 _behind(node, nodes, parameters)
                 or (_before(name, nodes, readers, parameters) and not _made_up_for(name, nodes, readers))
@@ -241,6 +242,19 @@ def _behind(node: SketchNode, nodes: Mapping[str, SketchNode], weighed: set[str]
     while isinstance(source, str) and nodes[source].op == "rearrange":
         source = nodes[source].operands[0]
     return isinstance(source, str) and is_product(nodes[source], weighed)
+
+
+def _makes_a_mean(node: SketchNode, nodes: Mapping[str, SketchNode], weighed: set[str]) -> bool:
+    """Whether a varying factor stands right behind a sum over a growing axis: moved, it would leave the sum."""
+    source: Source = node.operands[0]
+    while isinstance(source, str) and nodes[source].op == "rearrange":
+        source = nodes[source].operands[0]
+    return (
+        _varies(node)
+        and isinstance(source, str)
+        and _is_sum(nodes[source], weighed)
+        and _sums_growing(nodes[source], nodes)
+    )
 
 
 def _before(name: str, nodes: Mapping[str, SketchNode], readers: Mapping[str, list[str]], weighed: set[str]) -> bool:
