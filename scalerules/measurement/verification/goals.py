@@ -159,7 +159,8 @@ def _counting(reading: Reading, table: Table) -> Iterator[Found]:
         if shares:
             key: Key = ("counts", reader, table.steps, parameter)
             top = _low(key, table, peak(shares), shares[0], table.floors.get(parameter, 0.0))
-            yield "counts", top, ALLOWANCE * (mixed + 2 * _waits(parameter, table))
+            picked = any(map(reading.picked, nodes))
+            yield "counts", top, ALLOWANCE * (mixed + picked + 2 * _waits(parameter, table))
             if not any(reading.beside_itself(node) or reading.falls(node) for node in nodes):
                 yield "stable", top, 0.0
 

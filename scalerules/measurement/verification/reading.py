@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from scalerules.architecture.graph import Graph
+from scalerules.ops.losses import LOSSES
 from scalerules.ops.node import Node
 
 LINEAR = frozenset(
@@ -151,6 +152,12 @@ class Reading:
     def falls(self, name: str) -> bool:
         """Whether exponentials alone read a value not linearly, and it grows along an axis: there they give nothing."""
         return name in self.ramped and all(self.nodes[reader].op in EXPONENTIAL for reader in self._unlinear(name))
+
+    def picked(self, name: str) -> bool:
+        """Whether the loss picks one of growing classes of an output: elsewhere it need not move, as under Muon."""
+        axes = self.graph.axes_of(name)
+        grows = bool(axes) and bool(self.graph.lengths[axes[-1]].scales)
+        return grows and name in self.outputs and LOSSES[self.graph.loss].picks
 
     def first_judged(self, name: str) -> tuple[frozenset[str], bool]:
         """The first judged nodes from a node on; and whether another matrix stands before all of them.
