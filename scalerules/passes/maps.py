@@ -211,7 +211,8 @@ class Maps:
                 found.append((reader, joined))
                 continue
             joins = reader.op in JOINING
-            behind = self._factors(reader, joined or joins) if joins or law_of(reader.op).passes else None
+            passes = joins or law_of(reader.op).passes or self._of_gains(reader, self.fixed)
+            behind = self._factors(reader, joined or joins) if passes else None
             if not behind:
                 return None
             found += behind

@@ -25,20 +25,20 @@ def weights_of(sites: Sequence[Site], matrices: Collection[str], homogeneous: bo
     """
     readers: dict[str, list[Site]] = {}
     free, made, whole = free_of(sites), set[str](), set(matrices)
-    normed = set[str]()
+    alone = set[str]()
     for site in sites:
         for key in site.inputs:
             readers.setdefault(key, []).append(site)
         entrywise = _entrywise(site, whole, made)
         whole.update([site.key] if entrywise else [])
         made.update([site.key] if entrywise or site.key in free else [])
-        normed.update([site.key] if site.key in free and _of_norms(site, normed) else [])
+        alone.update([site.key] if site.key in free and (_of_norms(site, alone) or _number(site, alone)) else [])
     weights: set[str] = set()
     for site in reversed(sites):
         here = readers.get(site.key, []) if site.key in made else []
         taken = [
             _as_matrix(reader, site.key, made, weights, homogeneous)
-            or (site.key in normed and reader.key not in made and reader.node.op == "einsum")
+            or (site.key in alone and reader.key not in made and reader.node.op == "einsum")
             for reader in here
         ]
         sized = [reader for reader, matrix in zip(here, taken, strict=True) if not matrix]
@@ -73,6 +73,14 @@ def inner_numbers(sites: Sequence[Site]) -> frozenset[str]:
     free = free_of(sites)
     met = {key for site in sites if site.key not in free for key in site.inputs}
     return frozenset(site.key for site in sites if site.key in free - met and not site.result)
+
+
+def _number(site: Site, numbers: Collection[str]) -> bool:
+    """Whether a value is a sum over all growing axes of what weights make (a norm, a trace), or made of such a one."""
+    if site.result:
+        return False
+    summed = law_of(site.op).multilinear and any(site.labels)
+    return summed or bool(site.operands) and all(key in numbers for key in site.operands)
 
 
 def _entrywise(site: Site, matrices: set[str], made: set[str]) -> bool:

@@ -289,9 +289,11 @@ def _is_sum(node: SketchNode, weighed: set[str]) -> bool:
 
 
 def is_product(node: SketchNode, weighed: set[str]) -> bool:
-    """Whether a node sums products of two values of the data over an axis that grows."""
+    """Whether a node sums products of two values of the data over a growing axis, without weights to make up for it."""
     if node.op != "einsum" or node.labels is None:
         return False
     data = [k for k, source in enumerate(node.operands) if not isinstance(source, Part) and source not in weighed]
     labels = [label for k in data for label in set(node.labels[k])]
-    return any(labels.count(label) > 1 for label in set(labels) - set(node.result))
+    pairs = zip(node.labels, node.operands, strict=True)
+    drawn = {x for row, s in pairs if isinstance(s, Part) and s.weight.initial.kind == "normal" for x in row}
+    return any(labels.count(label) > 1 for label in set(labels) - set(node.result) - drawn)
