@@ -54,3 +54,12 @@ def test_a_transformer_on_the_sphere_has_a_rule() -> None:
     scales = dict.fromkeys(["s_qk", "a", "b", "s_z", "head.weight"], ("-1/2", "-1/2"))
     assert found == {"table.weight": ("0", "0"), "s_up": ("0", "0"), **layers, **scales}
     assert str(solution.multipliers["scores"]) == "1"
+
+
+def test_it_trains_as_its_rule_says() -> None:
+    """No rate makes its loss rise: at 0.4 of the largest its layers had turned at small widths, 17 of 202 rows were off."""
+    tokens = torch.randint(0, 11, (4, 6), generator=torch.Generator().manual_seed(1))
+    graph = sr.trace(Sphere, {"width": (32, 48, 64)}, tokens)
+    report = sr.verify(graph, sr.derive(graph, "adamw"), sizes=[64, 128, 256], seeds=[3, 2, 2], looks=1, progress=False)
+    assert report.verdict is not False and not report.wrong and not report.failed
+    assert "for normed weights to turn less" in str(report.rate)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scalerules.architecture.graph import Graph
@@ -24,23 +24,49 @@ OF_THE_EDGE = 0.4
 """The base learning rate, as a part of the largest stable one."""
 
 
+TURNS = 0.5
+"""How much of what normed weights make for norms may be new after some steps at the base size: no rate is too large for
+these, the loss does not rise, and at small sizes they have turned all the way, which wide ones have not."""
+
+
 AT_ONCE = 4
 """Learning rates, each twice the one before, that are tried together."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """The base learning rate, and the stable and the unstable rate that it was placed by (None: it was given)."""
+    """The base learning rate, and the stable and the unstable rate that it was placed by (None: it was given).
+
+    `turned`: how often what normed weights make for norms was new at that part of the stable one, where it is less.
+    """
 
     value: float
     stable: float | None = None
     unstable: float | None = None
+    turned: float | None = None
 
     def __str__(self) -> str:
         if self.stable is None:
             return f"{self.value:.3g} (given)"
         above = f"{self.unstable:.3g} is not" if self.unstable is not None else "none was found that is not"
-        return f"{self.value:.3g} ({OF_THE_EDGE:g} of {self.stable:.3g}, which is stable at the base size; {above})"
+        less = (
+            "" if self.turned is None else f", and {TURNS / self.turned:.2g} of that, for normed weights to turn less"
+        )
+        return (
+            f"{self.value:.3g} ({OF_THE_EDGE:g} of {self.stable:.3g}, which is stable at the base size; {above}{less})"
+        )
+
+    def turning(self, turned: float) -> Rate:
+        """The rate at which so much less is new."""
+        return self if turned <= TURNS else replace(self, value=self.value * TURNS / turned, turned=turned)
+
+
+def turns(sizes: Mapping[tuple[str, str, int, str | None], float], nodes: Collection[str], steps: int) -> float:
+    """How often the most of what these values have at the start is new after some steps, from the sizes of a run."""
+    values = {name: sizes.get(("value", name, 0, None), 0.0) for name in nodes}
+    new = {name: [sizes.get(("change", name, step, None), 0.0) for step in range(1, steps + 1)] for name in nodes}
+    shares = [size / values[name] for name in nodes if values[name] for size in new[name]]
+    return max(filter(math.isfinite, shares), default=0.0)
 
 
 def stable_rate(graph: Graph, solution: Solution, base: Mapping[str, float], device: str = "cpu") -> Rate:

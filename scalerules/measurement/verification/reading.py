@@ -153,6 +153,12 @@ class Reading:
         """Whether exponentials alone read a value not linearly, and it grows along an axis: there they give nothing."""
         return name in self.ramped and all(self.nodes[reader].op in EXPONENTIAL for reader in self._unlinear(name))
 
+    @cached_property
+    def turning(self) -> frozenset[str]:
+        """What only norms read not linearly, in a graph with weights that are normed themselves."""
+        normed = any(self.nodes[name].op in FREE_OF_SIZE for name in self.weights)
+        return frozenset(filter(self.beside_itself, self.judged if normed else ()))
+
     def picked(self, name: str) -> bool:
         """Whether the loss picks one of growing classes of an output: elsewhere it need not move, as under Muon."""
         axes = self.graph.axes_of(name)

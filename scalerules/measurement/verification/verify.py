@@ -26,7 +26,7 @@ from scalerules.solution.solution import Solution
 
 from ..scales import scale_values
 from ..trainers import training
-from .edge import Rate, rises, stable_rate
+from .edge import EDGE_SEEDS, Rate, rises, stable_rate, turns
 from .goals import Goal, Table, judge_goals
 from .judge import Key, Row, far_above, judge, measured, milder, warned
 from .maximal import larger
@@ -105,6 +105,11 @@ def verify(
     check_fits(graph, by_size.values())
     with working(f"looking for the learning rate of {graph.name}", progress):
         rate = Rate(lr) if lr is not None else stable_rate(graph, solution, base, device)
+        if lr is None and (nodes := Reading(graph).turning):
+            alone, here = {next(iter(by_size)): base}, range(seed, seed + len(EDGE_SEEDS))
+            look = Look(graph, solution, alone, base, steps, False, jobs, device)
+            runs, _ = look(rate.value, dict.fromkeys(alone, here))
+            rate = rate.turning(max((turns(run.rms, nodes, steps) for run in runs.values()), default=0.0))
     silent, chosen = left_out(graph, solution, base)
     growth = float(next(g for g in solution.direction.values() if g))
     report = Report(
