@@ -21,6 +21,7 @@ from scalerules.ops.registry import LAWS, register, same_axes
 from scalerules.terms.contraction import contract, explicit
 from scalerules.terms.merging import largest, merged
 from scalerules.terms.pieces import Outer
+from scalerules.terms.products import AND
 from scalerules.terms.term import KEPT, SUMMABLE, Fresh, Term
 
 UNIT = 8
@@ -128,7 +129,7 @@ def test_a_matrix_is_fresh_still_behind_linear_operations_on_it():
     other = [[Term(0, (B, B), matrix=Fresh("V", B))]]
     (turned,) = contract(at, [(both, matrix(at, 0)), (I, vector(A)), (O, vector(C))], both)
     (product,) = contract(at, [(both, matrix(at, 0)), (both, other)], both)
-    assert turned.matrix == Fresh("W", D) and product.matrix == Fresh("V W", B ^ D)
+    assert turned.matrix == Fresh("W", D) and product.matrix == Fresh(f"V{AND}W", B ^ D)
     assert contract(at, [(both, matrix(at, 0)), (both, matrix(at, 0))], both)[0].matrix is None
     for between, full in (("k|k", True), ("r|k", False)):
         (term,) = contract(at, [((*O, between), matrix(at, 0)), ((between, *I), other)], both)
