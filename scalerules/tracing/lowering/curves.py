@@ -6,6 +6,7 @@ A chain of elementwise operations on one value (an activation written out as pro
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from scalerules.ops.functions import FUNCTIONS, STAND_INS, Formula, softplus
 
@@ -44,3 +45,11 @@ UNARY: dict[str, Formula] = {
 def finite(samples: tuple[float, ...]) -> bool:
     """Whether a function is defined at all points."""
     return all(math.isfinite(value) for value in samples)
+
+
+def safe(function: Callable[[float], float], x: float) -> float:
+    """The function there; not a number where it has no value."""
+    try:
+        return function(x)
+    except (ValueError, OverflowError, ZeroDivisionError):
+        return math.nan

@@ -146,6 +146,3 @@ def _dims(value: Value, slots: tuple[Axis, ...]) -> tuple[Dim, ...]:
             dims.append((Atom(slots[slot], slot),))
             slot += 1
     return tuple(dims)
-
-
-# --- the body ------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from scalerules.tracing.record import Call, Ref, Repetition
 
-from .families.pointwise import pairwise
+from .families.arithmetic import pairwise
 from .state import Lowering
 
 ADDS = ("aten.add.Tensor", "aten.add_.Tensor")

@@ -1,6 +1,7 @@
 """All families of operations: importing them fills the table of `lowering`."""
 
 from . import (
+    arithmetic,
     attention,
     choices,
     convolution,
@@ -12,6 +13,7 @@ from . import (
     pointwise,
     products,
     recurrent,
+    reductions,
     selection,
     slices,
     views,
@@ -20,6 +22,7 @@ from . import (
 )
 
 __all__ = [
+    "arithmetic",
     "attention",
     "choices",
     "convolution",
@@ -31,6 +34,7 @@ __all__ = [
     "pointwise",
     "products",
     "recurrent",
+    "reductions",
     "selection",
     "slices",
     "views",

@@ -16,8 +16,8 @@ from scalerules.tracing.sketch.values import Constant, Curve, Loss, Result, Valu
 
 from ..state import Lowering, as_length, operation
 from ..table import lowers
+from .arithmetic import pairwise
 from .drawn import curve_of, drawn
-from .pointwise import pairwise
 
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     name: getattr(operator, name) for name in ("gt", "lt", "ge", "le", "eq", "ne")

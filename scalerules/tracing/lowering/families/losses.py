@@ -10,8 +10,8 @@ from scalerules.tracing.sketch.values import Constant, Loss, Part, Result, Value
 
 from ..state import Lowering, number, operation
 from ..table import lowers
-from .norms import averaged, totalled
-from .pointwise import pairwise
+from .arithmetic import pairwise
+from .reductions import averaged, totalled
 from .written_norms import raised
 
 KINDS = {"cross_entropy_loss": "cross_entropy", "nll_loss": "cross_entropy", "nll_loss_forward": "cross_entropy",

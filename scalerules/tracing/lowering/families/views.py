@@ -213,15 +213,6 @@ def repeat_interleave(lowering: Lowering, call: Call) -> Result:
     return value.at(dims)
 
 
-# --- parts ---------------------------------------------------------------------------------------------
-
-
-# --- joins ---------------------------------------------------------------------------------------------
-
-
-# --- other entries of axes that do not grow ------------------------------------------------------------
-
-
 @lowers("roll", "flip", "fliplr", "flipud", "rot90")
 def shifted(lowering: Lowering, call: Call) -> Result:
     """The same entries in another order along an axis."""
