@@ -20,6 +20,7 @@ def lowers(*names: str) -> Callable[[Handler], Handler]:
 
     def enter(function: Handler) -> Handler:
         for name in names:
+            assert name not in TABLE, f"{name} would be lowered by whichever file is read last"
             TABLE[name] = function
         return function
 

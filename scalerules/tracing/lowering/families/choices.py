@@ -39,7 +39,7 @@ def compared(lowering: Lowering, call: Call) -> Result:
     return Constant(call.shape, discrete=True, truth=truth)
 
 
-@lowers("where", "masked_fill", "masked_fill_", "masked_scatter", "copysign",
+@lowers("where", "masked_fill", "masked_fill_", "copysign",
         "maximum", "minimum", "fmax", "fmin")  # fmt: skip
 def choice(lowering: Lowering, call: Call) -> Result:
     """Entries of one or of the other: as large as either."""

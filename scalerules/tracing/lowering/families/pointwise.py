@@ -16,8 +16,11 @@ from .arithmetic import TINY, letters_of, pairwise
 from .drawn import curve_of, drawn
 from .slices import stretched
 
+ELSEWHERE = frozenset({"identity", "square"})
+"""Functions of one entry that are nothing at all, or a power."""
 
-@lowers(*UNARY, "elu_", "relu_", "silu_", "rrelu_with_noise", "hardswish_", "glu_jvp")
+
+@lowers(*(UNARY.keys() - ELSEWHERE), "elu_", "relu_", "silu_", "rrelu_with_noise", "hardswish_", "glu_jvp")
 def unary(lowering: Lowering, call: Call) -> Result:
     """A function of every entry."""
     name = operation(call.target).rstrip("_").removeprefix("_").removesuffix("_kernel")
