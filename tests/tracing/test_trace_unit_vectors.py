@@ -51,7 +51,9 @@ def spanned(x: Tensor, v: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("between", "shape"), [(reflected, ()), (projected, ()), (twice, (2,)), (spanned, (4,))], ids=lambda v: str(v)
+    ("between", "shape"),
+    [(reflected, ()), (projected, ()), (twice, (2,)), (spanned, (4,))],
+    ids=lambda v: getattr(v, "__name__", str(v)),
 )
 def test_what_lies_between_two_products_with_one_unit_vector_is_not_judged(
     between: Any, shape: tuple[int, ...]
