@@ -142,9 +142,9 @@ class Reading:
         elif symbol[0] == "init":
             plan = self.run.plan
             reads = {plan.parameters[key].name for s in plan.sites if s.key == event.site for key in s.parameters}
-            plain = {"value": 1 if symbol[1] in reads else 2, "change": 4, "own": 5, "loss": 6}[event.kind]
+            plain = {"value": 1 if symbol[1] in reads else 2, "change": 4, "own": 5, "loss": 6, "update": 7}[event.kind]
         else:
-            plain = {"value": 2, "change": 4, "own": 4, "loss": 6}[event.kind]
+            plain = {"value": 2, "change": 4, "own": 4, "loss": 6, "update": 7}[event.kind]
         return plain, event.step
 
     def _candidates(self, run: Run) -> Iterator[tuple[Equation, Run]]:

@@ -213,6 +213,17 @@ def test_a_rate_at_a_saddle_is_read_off_the_training_beyond_it():
     assert "### Beyond the saddle, step 2: changes" in solution("lora", "sgd").to_markdown()
 
 
+def test_a_factor_beside_another_is_read_off_where_a_neck_starts_at_a_saddle():
+    """Random graph 71143: an update beyond the saddle was no kind of event from which a factor could be read."""
+    g = sr.Builder("neck", axes={"batch": 4, "in": 8, "n": "width", "neck": 8, "out": 16})
+    g.parameter("first", "n in")
+    first = g.einsum("rows", "b i, n i -> b n", g.input("x", "batch in"), g.tanh(parameters=("first",)))
+    up = g.dense("up", g.dense("down", first, "neck n", "b"), "n neck", "b")
+    twice = g.scale("branch", g.scale("free", up, free=True), free=True)
+    graph = g.build(g.dense("last", twice, "out n", "b"))
+    sr.derive(graph, optimizer="sgd").check()
+
+
 def test_nodes_rows_and_conditions_are_explained_and_the_nearest_name_is_told():
     found = solution()
     assert "the value of a2 at initialisation neither grows nor vanishes:" in found.explain("a2")
