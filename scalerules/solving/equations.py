@@ -107,12 +107,6 @@ def own_contributions(run: Run) -> dict[str, list[Event]]:
     return owns
 
 
-def tied(event: Event) -> list[Event]:
-    """The event with each of the terms that are as large as its largest."""
-    ties = event.ties
-    return [replace(event, term=term) for term in ties] if len(ties) > 1 else [event] * len(ties)
-
-
 def distinct(events: Iterable[Event]) -> list[Event]:
     """The events with each of their largest terms; of those with the same linear form, the first."""
     read: dict[int, object] = {}
@@ -127,13 +121,17 @@ def distinct(events: Iterable[Event]) -> list[Event]:
     return list(found.values())
 
 
-def plainest(event: Event) -> Event:
-    """The event with the term of the fewest unknowns among those that are as large.
+def plainest(events: Iterable[Event]) -> Event:
+    """Of events that are as large as each other, the one with the term of the fewest unknowns among the largest.
 
     What a rule that is normalised moves by the gradient's largest part is the rate alone: asked of another part, it
     would hold that one up to the largest.
     """
-    return min(tied(event), key=lambda tie: len(tie.form))
+    ties = [
+        (event, term, counts) for event in events for term, counts in zip(event.ties, event.tied_counts, strict=True)
+    ]
+    event, term, _ = min(ties, key=lambda tie: len(tie[2]))
+    return event if term is event.term else replace(event, term=term)
 
 
 def allowance_of(name: str, depths: Mapping[str, tuple[Site, Site | None]], run: Run) -> Shift:

@@ -22,6 +22,7 @@ class Rows:
     def __init__(self, problem: Problem, upper: Vectors, given: Vectors) -> None:
         self.problem, self.upper, self.given = problem, upper, given
         self._read: dict[str, Inequality] = {}
+        self._maximal: tuple[Run | None, Mapping[str, Equation]] = None, {}
 
     def __getitem__(self, name: str) -> Inequality:
         """An equation that has been read."""
@@ -45,9 +46,10 @@ class Rows:
             reached = [event for event in events if event.term is not None]
             if reached:
                 top = max(event.ticks for event in reached)
-                best = min((plainest(e) for e in reached if e.ticks == top), key=lambda event: len(event.form))
+                best = plainest(event for event in reached if event.ticks == top)
                 allowance = allowance_of(name, self.problem.depths, run)
                 found[f"maximal {name}"] = Equation("maximal", best, allowance=allowance)
+        self._maximal = run, found
         return found
 
     def aims(self, run: Run) -> dict[str, Inequality]:

@@ -62,7 +62,7 @@ class Physics(nn.Module):
         if self.how == "jvp":
             return sum(torch.func.jvp(self.u, (x,), (torch.ones_like(x),)), torch.zeros(()))
         if self.how == "call":  # of the network as a function of its weights
-            weights = dict(self.net.named_parameters())
+            weights: dict[str, Tensor] = dict(self.net.named_parameters())
             return torch.func.grad(lambda y: torch.func.functional_call(self.net, weights, (y,)).sum())(x)
         by: Any = {"grad": torch.func.grad, "jacrev": torch.func.jacrev}[self.how]
         return self.u(x) + torch.func.vmap(by(self.u))(x).sum(-1)
