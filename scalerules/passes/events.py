@@ -63,9 +63,9 @@ class Event:
         return self._less(self.term.form) if self.discount else self.term.counts
 
     @property
-    def tied_counts(self) -> list[Mapping[Symbol, int | Fraction]]:
-        """The forms of all terms that are as large as the largest, likewise."""
-        return [self._less(term.form) if self.discount else term.counts for term in self.ties]
+    def tied(self) -> list[tuple[Term, Mapping[Symbol, int | Fraction]]]:
+        """All terms that are as large as the largest, each with its form, likewise."""
+        return [(term, self._less(term.form) if self.discount else term.counts) for term in self.ties]
 
     def _less(self, form: Mapping[Symbol, Fraction]) -> dict[Symbol, Fraction]:
         """A form less the discount."""

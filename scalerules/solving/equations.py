@@ -112,7 +112,7 @@ def distinct(events: Iterable[Event]) -> list[Event]:
     read: dict[int, object] = {}
     found: dict[object, Event] = {}
     for event in events:
-        for term, counts in zip(event.ties, event.tied_counts, strict=True):
+        for term, counts in event.tied:
             if id(counts) not in read:  # many terms share the form of the one that they came from
                 read[id(counts)] = counts
                 form = frozenset(counts.items())
@@ -127,9 +127,7 @@ def plainest(events: Iterable[Event]) -> Event:
     What a rule that is normalised moves by the gradient's largest part is the rate alone: asked of another part, it
     would hold that one up to the largest.
     """
-    ties = [
-        (event, term, counts) for event in events for term, counts in zip(event.ties, event.tied_counts, strict=True)
-    ]
+    ties = [(event, term, counts) for event in events for term, counts in event.tied]
     event, term, _ = min(ties, key=lambda tie: len(tie[2]))
     return event if term is event.term else replace(event, term=term)
 

@@ -152,7 +152,7 @@ class _Solver:
         now = self.rows.different(tight, run)
         if not rises(now, self.upper):
             return False
-        every = {id(form): form for event in judged for form in event.tied_counts}
+        every = {id(form): form for event in judged for _, form in event.tied}
         upper = self._bounds([*every.values(), *(row.form for row in cycles.values())])
         return upper == self.upper or rises(now, upper)
 

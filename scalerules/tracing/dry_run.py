@@ -16,9 +16,8 @@ from .record import Record
 SHOWN = 4
 """So many names are written out."""
 CHOSEN = ("rows are chosen by values", "depends on values")
-
-
 UNREAD = "trained, and no output depends on"
+"""By these texts a note is told to be of a branch that was fixed, or of weights that are not read."""
 
 
 def without_rule(graph: Graph, record: Record) -> list[str]:

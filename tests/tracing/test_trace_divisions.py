@@ -46,13 +46,17 @@ def test_a_layer_behind_it_is_a_readout(between: Callable[[Tensor], Tensor]) -> 
     assert rules["first.weight"] == rules["first.bias"] == ("0", "0")
 
 
-class LinearAttention(nn.Module):
-    """Attention with features in place of a softmax, and the sum of its weights as denominator (arXiv 2006.16236)."""
+class Attention(nn.Module):
+    """A first and a last layer, and queries, keys and values between them."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first, self.last = nn.Linear(8, width), nn.Linear(width, 3)
         self.q, self.k, self.v = (nn.Linear(width, width) for _ in range(3))
+
+
+class LinearAttention(Attention):
+    """Attention with features in place of a softmax, and the sum of its weights as denominator (arXiv 2006.16236)."""
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.first(x).relu()
@@ -61,7 +65,7 @@ class LinearAttention(nn.Module):
         return self.last(torch.einsum("bti,bsi,bsj,bt->btj", q, k, v, 1 / denominator))
 
 
-class InTwoSums(LinearAttention):
+class InTwoSums(Attention):
     """The same with a state that a query reads, divided by another sum: each is a mean."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -83,13 +87,8 @@ def test_linear_attention_is_right_as_it_is(module: type[nn.Module]) -> None:
         assert solution["last.weight"].init["width"] == -1
 
 
-class MeanOfHeads(nn.Module):
+class MeanOfHeads(Attention):
     """Attention with the mean of the weights of as many heads as the width has eights."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first, self.last = nn.Linear(8, width), nn.Linear(width, 3)
-        self.q, self.k, self.v = (nn.Linear(width, width) for _ in range(3))
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.first(x).relu()

@@ -16,7 +16,7 @@ from scalerules.tracing.sketch.values import Part, Source
 
 from .contracted import contracted
 from .divisors import divided
-from .moved_factors import PASSING, cancelled, free, moved, passes, readers_of
+from .moved_factors import PASSING, VIEWS, cancelled, free, made_by, moved, passes, readers_of
 from .normed_products import between_normed, is_normed
 from .shared_weights import uneven_readings
 from .write import Pieces, Writer
@@ -231,24 +231,18 @@ def _multiplied(name: str, nodes: Mapping[str, SketchNode]) -> bool:
 
     What both learn adds up in a product with data, as that of two values of the data does.
     """
-    source: Source = name
-    while isinstance(source, str) and nodes[source].op in (*PASSING, "add"):
-        source = nodes[source].operands[0]
+    source = made_by(name, nodes, (*PASSING, "add"))
     return isinstance(source, str) and nodes[source].op == "einsum" and _sums_growing(nodes[source], nodes)
 
 
 def _behind(node: SketchNode, nodes: Mapping[str, SketchNode], weighed: set[str]) -> bool:
-    source: Source = node.operands[0]
-    while isinstance(source, str) and nodes[source].op == "rearrange":
-        source = nodes[source].operands[0]
+    source = made_by(node.operands[0], nodes, VIEWS)
     return isinstance(source, str) and is_product(nodes[source], weighed)
 
 
 def _makes_a_mean(node: SketchNode, nodes: Mapping[str, SketchNode], weighed: set[str]) -> bool:
     """Whether a varying factor stands right behind a sum over a growing axis: moved, it would leave the sum."""
-    source: Source = node.operands[0]
-    while isinstance(source, str) and nodes[source].op == "rearrange":
-        source = nodes[source].operands[0]
+    source = made_by(node.operands[0], nodes, VIEWS)
     return (
         _varies(node)
         and isinstance(source, str)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from scalerules.sizes.arithmetic import ONE, product, times
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.sketch.sketch_node import SketchNode
-from scalerules.tracing.sketch.values import Part
+from scalerules.tracing.sketch.values import Part, Source
 
 from .write import Pieces
 
-PASSING = ("rearrange", "scale")
+VIEWS = ("rearrange",)
+PASSING = (*VIEWS, "scale")
+
+
+def made_by(source: Source, nodes: Mapping[str, SketchNode], through: Collection[str] = PASSING) -> Source:
+    """The node, or the weight, that a value is, operations of one operand passed `through`: views, and factors."""
+    while isinstance(source, str) and nodes[source].op in through:
+        source = nodes[source].operands[0]
+    return source
 
 
 def passes(node: SketchNode) -> bool:

@@ -6,16 +6,13 @@ from collections.abc import Collection, Mapping
 
 from scalerules.ops import OPS
 from scalerules.tracing.sketch.sketch_node import SketchNode
-from scalerules.tracing.sketch.values import Source
 
-from .moved_factors import PASSING
+from .moved_factors import PASSING, made_by
 
 
 def is_normed(name: str, nodes: Mapping[str, SketchNode]) -> bool:
     """Whether a value of weights alone has the size that a norm gives it, which no initial value changes."""
-    source: Source = name
-    while isinstance(source, str) and nodes[source].op in PASSING:
-        source = nodes[source].operands[0]
+    source = made_by(name, nodes)
     return isinstance(source, str) and nodes[source].op in OPS and OPS[nodes[source].op].kind == "norm"
 
 
@@ -34,9 +31,7 @@ def between_normed(
         read = readers.get(each, [])
         return [end for reader in read for end in (ends(reader) if nodes[reader].op in PASSING else [reader])]
 
-    before = nodes[name].operands[0]
-    while isinstance(before, str) and nodes[before].op in PASSING:
-        before = nodes[before].operands[0]
+    before = made_by(nodes[name].operands[0], nodes)
     firsts = [before] if isinstance(before, str) and by_normed(before) else ends(name)
     seconds = [end for first in firsts for end in ends(first)]
     return bool(seconds) and all(map(by_normed, (*firsts, *seconds)))

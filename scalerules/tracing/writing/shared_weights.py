@@ -15,7 +15,7 @@ from scalerules.sizes.lengths import Length
 from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Part, Source
 
-from .moved_factors import PASSING, free
+from .moved_factors import PASSING, free, made_by
 
 JOINING = (*PASSING, "add", "concat")
 
@@ -72,9 +72,8 @@ def _readings(
 
 def _thinned(node: SketchNode, nodes: Mapping[str, SketchNode]) -> Iterator[Length]:
     """One over how many entries a softmax that a product sums has where these grow: such a sum is a mean."""
-    for source, row in zip(node.operands, node.labels or (), strict=False):
-        while isinstance(source, str) and nodes[source].op in PASSING:
-            source = nodes[source].operands[0]
+    for operand, row in zip(node.operands, node.labels or (), strict=False):
+        source = made_by(operand, nodes)
         if not isinstance(source, str) or nodes[source].op != "softmax" or nodes[source].along is None:
             continue
         over = nodes[source].slots[nodes[source].along or 0].length
@@ -113,11 +112,8 @@ def _sums(node: SketchNode, nodes: Mapping[str, SketchNode]) -> Iterator[tuple[P
 
 def _shown(source: Source, nodes: Mapping[str, SketchNode]) -> Part | None:
     """The weight that a value is, views and multiples in between."""
-    while not isinstance(source, Part):
-        if nodes[source].op not in PASSING:
-            return None
-        source = nodes[source].operands[0]
-    return source
+    weight = made_by(source, nodes)
+    return weight if isinstance(weight, Part) else None
 
 
 def _bent(name: str, nodes: Mapping[str, SketchNode], readers: Mapping[str, Sequence[str]]) -> bool:

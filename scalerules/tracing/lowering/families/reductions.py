@@ -54,15 +54,20 @@ def averaged(lowering: Lowering, value: Value, dims: Sequence[int], keep: bool, 
     return lowering.sketch.unary("scale", total, f"{short}_scale", factor=inverse)
 
 
+def _asked(lowering: Lowering, call: Call, keepdim: int = 2) -> tuple[Value, tuple[int, ...], bool]:
+    """What a reduction is of, over which dimensions, and whether these stay, which is its argument `keepdim`."""
+    value = lowering.value(call, 0)
+    dims = dims_of(lowering, lowering.arg(call, 1, "dim"), len(value.dims))
+    return value, dims, bool(lowering.arg(call, keepdim, "keepdim", False))
+
+
 @lowers("mean", "nanmean", "adaptive_avg_pool_all")
 def mean(lowering: Lowering, call: Call) -> Result:
     """The mean over dimensions."""
     operand = lowering.arg(call, 0)
     if isinstance(operand, Loss):
         return operand
-    value = lowering.value(call, 0)
-    dims = dims_of(lowering, lowering.arg(call, 1, "dim"), len(value.dims))
-    keep = bool(lowering.arg(call, 2, "keepdim", False))
+    value, dims, keep = _asked(lowering, call)
     average = averaged(lowering, value, dims, keep)
     if value.stat is not None and value.stat.kind == "squared":
         return replace(average, stat=Stat("square", value.stat.base, dims))
@@ -87,9 +92,8 @@ def sum_(lowering: Lowering, call: Call) -> Result:
     operand = lowering.arg(call, 0)
     if isinstance(operand, Loss):
         return operand
-    value = lowering.value(call, 0)
-    dims = dims_of(lowering, lowering.arg(call, 1, "dim"), len(value.dims))
-    total = totalled(lowering, value, dims, bool(lowering.arg(call, 2, "keepdim", False)), "sum")
+    value, dims, keep = _asked(lowering, call)
+    total = totalled(lowering, value, dims, keep, "sum")
     if value.stat is not None and value.stat.kind == "squared":
         return replace(total, stat=Stat("sum", value.stat.base, dims))
     return total
@@ -98,9 +102,7 @@ def sum_(lowering: Lowering, call: Call) -> Result:
 @lowers("var", "std", "var_mean", "std_mean")
 def var(lowering: Lowering, call: Call) -> Result:
     """The mean of squares of what is left without the mean."""
-    value = lowering.value(call, 0)
-    dims = dims_of(lowering, lowering.arg(call, 1, "dim"), len(value.dims))
-    keep = bool(lowering.arg(call, 3, "keepdim", False))
+    value, dims, keep = _asked(lowering, call, keepdim=3)
     squares = replace(raised(lowering, value, Fraction(2)), stat=None)
     variance = replace(averaged(lowering, squares, dims, keep, "var"), stat=Stat("variance", value, dims))
     if operation(call.target).startswith("std"):
