@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +13,15 @@ from pathlib import Path
 import torch
 
 PATIENCE = 100
+HOW = "fork" if sys.platform == "linux" else "spawn"
+"""How the two come into being: what is forked need not import torch, and all that the tests use, again."""
 
 
 @contextmanager
 def in_two_processes(target: Callable[[int, str], None], folder: Path, seconds: float) -> Iterator[None]:
     """Runs `target(index, folder)` in two processes, beside the body; both have to end well in this time."""
-    spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=target, args=(index, str(folder)), daemon=True) for index in (0, 1)]
+    context = multiprocessing.get_context(HOW)
+    processes = [context.Process(target=target, args=(index, str(folder)), daemon=True) for index in (0, 1)]
     for process in processes:
         process.start()
     yield

@@ -217,10 +217,10 @@ def whole_kernels() -> Generator[None]:
     """While it lasts, the named recurrences are single operations, and numbers made tensors keep their values."""
     changed: list[tuple[Any, str, Function]] = []
     try:
-        for name, module in list(sys.modules.items()):
-            if name.startswith("transformers.models."):
-                for path, replacement in REPLACED.items():
-                    _replace(module, path, replacement, changed)
+        loaded = list(sys.modules) if "transformers.models" in sys.modules else []
+        for module in [sys.modules[name] for name in loaded if name.startswith("transformers.models.")]:
+            for path, replacement in REPLACED.items():
+                _replace(module, path, replacement, changed)
         _replace(torch, "tensor", _number, changed)
         yield
     finally:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from gloo import in_two_processes, joined
 from residual_net import Net, quiet, rules
 from torch import Tensor, nn
@@ -131,6 +132,7 @@ def staged(index: int, law: str) -> list[float]:
 def rank(index: int, folder: str) -> None:
     """What each of two processes does; its losses go to a file."""
     with joined(index, folder):
+        AcceleratorState._reset_state(reset_partial_state=True)  # of the process that this one was forked from
         os.environ.update(
             MASTER_ADDR="127.0.0.1", MASTER_PORT="0"
         )  # accelerate asks for them, in a group that is there
