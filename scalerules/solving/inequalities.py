@@ -64,11 +64,9 @@ def satisfy(programme: Programme, rows: Mapping[str, Inequality]) -> None:
         row = rows[distinct[worst]]
         programme.require(distinct[worst], row.form, row.constant)
         programme.loosen()
-        before, sizes = sizes, programme.sizes()
-        for variable, size in sizes.items():
-            if moved := size - before[variable]:
-                for place, share in reads.get(variable, ()):
-                    excess[place] += share * moved
+        for variable, moved in programme.moves().items():
+            for place, share in reads.get(variable, ()):
+                excess[place] += share * moved
 
 
 def added(programme: Programme, rows: Mapping[str, Inequality], first: Sequence[str]) -> None:

@@ -83,6 +83,9 @@ class Programme:
         """The distances that are 0."""
         self._rows: dict[Hashable, _Row] = {}
         """Every other (basic) one as a constant plus a combination of these."""
+        self._sizes = dict(self._bounds)
+        self._moved: dict[Hashable, None] = {}
+        """The variables whose rounded size is an earlier one."""
 
     def require(self, name: Hashable, form: Mapping[Hashable, int | Fraction], constant: Vector) -> None:
         """Adds `form + constant <= 0`. Raises `Infeasible`."""
@@ -121,15 +124,22 @@ class Programme:
             for name, bound in self.upper.items()
         }
 
-    def sizes(self) -> dict[Hashable, float]:
+    def sizes(self) -> Mapping[Hashable, float]:
         """The number that decides of every variable, rounded."""
-        sizes = dict(self._bounds)
-        for name, row in self._rows.items():
-            if name in sizes:
-                bound = self.upper[name][0]
+        self.moves()
+        return self._sizes
+
+    def moves(self) -> dict[Hashable, float]:
+        """What the rounded sizes have changed by since they were last asked for."""
+        changes: dict[Hashable, float] = {}
+        for name in self._moved:
+            row, bound, size = self._rows.get(name), self.upper[name][0], self._bounds[name]
+            if row is not None:
                 over = bound.denominator * row.over
-                sizes[name] = (bound.numerator * row.over - row.constant[0] * bound.denominator) / over
-        return sizes
+                size = (bound.numerator * row.over - row.constant[0] * bound.denominator) / over
+            changes[name], self._sizes[name] = size - self._sizes[name], size
+        self._moved.clear()
+        return changes
 
     def blocked_by(self, variable: Hashable) -> list[Hashable]:
         """Names of what keeps a variable below its upper bound."""
@@ -167,12 +177,14 @@ class Programme:
         return min(left, key=str)
 
     def _pivot(self, leaving: Hashable, entering: Hashable) -> None:
-        solved = self._rows.pop(leaving).solved_for(entering, leaving)
-        for row in self._rows.values():
+        solved, moved = self._rows.pop(leaving).solved_for(entering, leaving), [leaving, entering]
+        for name, row in self._rows.items():
             share = row.shares.pop(entering, None)
             if share:
                 row.add(solved, share, row.over)
+                moved.append(name)
         self._rows[entering] = solved
+        self._moved.update((name, None) for name in moved if name in self.upper)
         del self._zero[entering]
         self._zero[leaving] = None
 

@@ -1,0 +1,177 @@
+"""The best product of every mask of few sources, of two tensors entry by entry: all masks at once.
+
+A tensor that has been trained for a while has terms of nearly all masks of few sources. One of one or two sources is
+like an edge between them, or to the ground, and one of none a loop at every end: a product of few sources is that of
+two edges that meet, the edge between their other ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from .term import MOST_SOURCES, Term
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.int64]
+
+
+Part = tuple[int, int, int, int, Term]
+"""A term as the products see it: size, mask, degree, and the source of the image that it remembers (0: of none)."""
+Found = tuple[int, int, bool, Part, Part]
+"""What is kept of one mask: how early it comes, the mask, whether it remembers an image, both factors."""
+
+
+def best_of_few(left: Sequence[Part], right: Sequence[Part], floor: int) -> list[Found]:
+    """Of every mask of few sources the largest product, unless that is below the floor.
+
+    Of several as large the first that remembers an image; where none does, the first of the fewest parameters.
+    """
+    import numpy as np
+
+    count = 1 + union_of([part[1] for part in (*left, *right)]).bit_length()
+    pairs = _meeting(_edges(left, count), _edges(right, count), count)
+    if apart := [(p, q, *_ends(left[p][1] ^ right[q][1])) for p, q in _apart(left, right)]:
+        pairs = np.append(pairs, np.array(apart, np.int64).T, axis=1)
+    ours, theirs = (
+        np.array([(size, degree, image.bit_length()) for size, _, degree, image, _ in parts], np.int64)
+        for parts in (left, right)
+    )
+    size = ours[pairs[0], 0] + theirs[pairs[1], 0]
+    pairs, size = pairs[:, size >= floor], size[size >= floor]
+    degree = ours[pairs[0], 1] + theirs[pairs[1], 1]
+    alone = np.ones(len(size), np.int64)
+    for image in (ours[pairs[0], 2], theirs[pairs[1], 2]):
+        alone[(image > 0) & ((image == pairs[2]) | (image == pairs[3]))] = 0
+    edge, order = pairs[2] * count + pairs[3], pairs[0] * len(right) + pairs[1]
+    kept = np.arange(len(edge))
+    first = _least(order, edge, count)
+    for worse in (-size, alone, degree * alone, order):
+        kept = kept[worse[kept] == _least(worse[kept], edge[kept], count)]
+    found: dict[int, Found] = {}
+    rows: list[list[int]] = np.stack([*pairs[:2, kept], alone[kept], first[kept]]).T.tolist()
+    for p, q, lonely, early in rows:
+        mask = left[p][1] ^ right[q][1]
+        found[mask] = early, mask, not lonely, left[p], right[q]
+    return list(found.values())
+
+
+def _least(numbers: Numbers, edge: Numbers, count: int) -> Numbers:
+    """For each number the least of those of the same edge."""
+    import numpy as np
+
+    found: Numbers = np.full(count * count, np.iinfo(np.int64).max)
+    np.minimum.at(found, edge, numbers)
+    return found[edge]
+
+
+def best_of_many(left: Sequence[Part], right: Sequence[Part], floor: int, kept: int) -> list[Found]:
+    """The `kept` largest masks of many sources, unless they are below the floor.
+
+    Of several as large those of the fewest parameters, and of these the first; none remembers an image.
+    """
+    largest: dict[int, tuple[int, int]] = {}
+    for p, q in _in_order(left, right, floor):
+        mask = left[p][1] ^ right[q][1]
+        if mask.bit_count() > MOST_SOURCES:
+            largest.setdefault(mask, (p, q))
+            if len(largest) == kept:
+                break
+    places = _places(right)
+    first = {mask: min(_factors(mask, left, right, places, floor)) for mask in largest}
+    return [
+        (p * len(right) + q, mask, False, left[largest[mask][0]], right[largest[mask][1]])
+        for mask, (p, q) in first.items()
+    ]
+
+
+def _in_order(left: Sequence[Part], right: Sequence[Part], floor: int) -> Iterator[tuple[int, int]]:
+    """The places of the factors of all products: the largest first, of the fewest parameters, as they come."""
+    ours, theirs = _alike(left), _alike(right)
+    for smaller, degree in sorted({(-s - t, d + e) for s, d in ours for t, e in theirs if s + t >= floor}):
+        pairs = [(places, theirs.get((-smaller - size, degree - its))) for (size, its), places in ours.items()]
+        for p, others in sorted((p, others) for places, others in pairs if others for p in places):
+            yield from [(p, q) for q in others]
+
+
+def _factors(
+    mask: int, left: Sequence[Part], right: Sequence[Part], places: Mapping[int, list[int]], floor: int
+) -> Iterator[tuple[int, int]]:
+    """The places of the factors of all products of a mask."""
+    for p, part in enumerate(left):
+        yield from [(p, q) for q in places.get(mask ^ part[1], ()) if part[0] + right[q][0] >= floor]
+
+
+def _alike(parts: Iterable[Part]) -> dict[tuple[int, int], list[int]]:
+    """The places of terms by size and degree."""
+    found: dict[tuple[int, int], list[int]] = {}
+    for place, part in enumerate(parts):
+        found.setdefault((part[0], part[2]), []).append(place)
+    return found
+
+
+def _edges(parts: Sequence[Part], count: int) -> Numbers:
+    """The terms of few sources as edges, one in each direction: where they start and end, and their places."""
+    import numpy as np
+
+    edges: list[tuple[int, int, int]] = []
+    for place, part in enumerate(parts):
+        if not part[1]:
+            edges += [(end, end, place) for end in range(count)]
+        elif part[1].bit_count() <= MOST_SOURCES:
+            one, other = _ends(part[1])
+            edges += [(one, other, place), (other, one, place)]
+    return np.array(edges, np.int64).reshape(-1, 3).T
+
+
+def _meeting(ours: Numbers, theirs: Numbers, count: int) -> Numbers:
+    """The edges that meet: the places of both, and the ends of their product, the lower one first."""
+    import numpy as np
+
+    theirs = theirs[:, np.argsort(theirs[0], kind="stable")]
+    starts = np.searchsorted(theirs[0], np.arange(count + 1))
+    many = np.diff(starts)[ours[1]]
+    mine = np.repeat(np.arange(len(many)), many)
+    its = np.arange(len(mine)) - np.repeat(np.cumsum(many) - many - starts[ours[1]], many)
+    start, end = ours[0][mine], theirs[1][its]
+    pairs = np.stack([ours[2][mine], theirs[2][its], np.minimum(start, end), np.maximum(start, end)])
+    return pairs[:, start != end]
+
+
+def _apart(left: Sequence[Part], right: Sequence[Part]) -> Iterable[tuple[int, int]]:
+    """The places of factors whose product has no or few sources, although they are no edges, or the same one."""
+    places = _places(right)
+    crowd = [(mask, found) for mask, found in places.items() if mask.bit_count() > MOST_SOURCES]
+    for p, part in enumerate(left):
+        mask = part[1]
+        yield from [(p, q) for q in places.get(mask, ())]
+        others = places.items() if mask.bit_count() > MOST_SOURCES else crowd
+        for other, found in others:
+            if 0 < (other ^ mask).bit_count() <= MOST_SOURCES:
+                yield from [(p, q) for q in found]
+
+
+def _places(parts: Iterable[Part]) -> dict[int, list[int]]:
+    """The places of terms by their mask."""
+    found: dict[int, list[int]] = {}
+    for place, part in enumerate(parts):
+        found.setdefault(part[1], []).append(place)
+    return found
+
+
+@lru_cache(maxsize=1 << 16)
+def _ends(mask: int) -> tuple[int, int]:
+    """The ends of a mask of few sources: the ground, which is 0, stands in for what it lacks."""
+    return (mask & (mask - 1) and mask & -mask).bit_length(), mask.bit_length()
+
+
+def union_of(masks: Iterable[int]) -> int:
+    """The sources that any mask has."""
+    bits = 0
+    for mask in masks:
+        bits |= mask
+    return bits
