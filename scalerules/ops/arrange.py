@@ -72,6 +72,7 @@ def _moved(point: Point, terms: list[Term], labels: Labels, wanted: Labels) -> l
         return _moved(point, fitted(point, terms, labels, kept), kept, wanted)
     if labels == wanted:
         return terms
+    whole = len(gone) == place.count(None) < 2  # axis by axis: the entries of a matrix stand in another order
     moved: list[Term] = []
     for term in terms:
         together = 0
@@ -81,7 +82,9 @@ def _moved(point: Point, terms: list[Term], labels: Labels, wanted: Labels) -> l
         one = len(gone) == place.count(None) == 1  # what it is merged with, or split from, has a fixed length
         alone = term.profile[gone[0]] if term.profile and one else 0
         profile = term.profile and tuple(alone if i is None else term.profile[i] for i in place)
-        moved.append(term.derived(signs=signs, profile=profile if profile and any(profile) else None, mirror=None))
+        matrix = term.matrix.turned([gone[0] if i is None else i for i in place]) if term.matrix and whole else None
+        kept = profile if profile and any(profile) else None
+        moved.append(term.derived(signs=signs, profile=kept, mirror=None, matrix=matrix))
     return merged(moved, point.reach)
 
 

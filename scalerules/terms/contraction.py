@@ -100,7 +100,7 @@ def _contract_flat(scope: Scope, flat: list[tuple[Labels, list[Term]]], result: 
             t.derived(
                 signs=tuple(t.signs[i] for i in order),
                 profile=t.profile and tuple(t.profile[i] for i in order),
-                matrix=t.matrix,
+                matrix=t.matrix and t.matrix.turned(order),
             )
             for t in terms
         ]

@@ -22,7 +22,7 @@ def image_of(scope: Scope, lx: Labels, x: list[Term], lw: Labels, w: Term, resul
     matrix = w.matrix
     if matrix is None:
         return []
-    bit = scope.bit("image", matrix.name, frozenset(lw.index(label) for label in lw if label in result))
+    bit = scope.bit("image", matrix.name, frozenset(matrix.place(i) for i, label in enumerate(lw) if label in result))
     beside = {label: mask ^ matrix.source for label, mask in zip(lw, w.signs, strict=True)}
     rest = [lx.index(label) for label in result if label in lx]
     laws: dict[Profile | None, _Law] = {}
@@ -33,7 +33,7 @@ def image_of(scope: Scope, lx: Labels, x: list[Term], lw: Labels, w: Term, resul
             law = laws[term.profile] = _law(scope, lx, term.profile, lw, result)
         key = tuple([term.signs[place] for place in rest]), law.profile
         groups.setdefault(key, []).append((term.size + w.size + law.more, law, term))
-    labels_z = tuple((label, lw.index(label) if label in lw else None) for label in lx)
+    labels_z = tuple((label, matrix.place(lw.index(label)) if label in lw else None) for label in lx)
     terms: list[Term] = []
     for (kept, profile), members in groups.items():
         size, law, top = max(members, key=lambda member: (member[0], -member[2].degree))
@@ -96,7 +96,7 @@ def _mirrored(
     terms: list[Term] = []
     for term in (_turned(t, lx, beside) for t in x):
         mirror = term.mirror
-        places = _places(lx, term, lw, mirror, result) if mirror and mirror.matrix == w.matrix else None
+        places = _places(lx, term, lw, mirror, result, w.matrix) if mirror and mirror.matrix == w.matrix else None
         if mirror is None or places is None:
             continue
         decays = dict(zip(lx, term.profile, strict=True)) if term.profile else {}
@@ -118,21 +118,24 @@ def _mirrored(
     return terms
 
 
-def _places(lx: Labels, term: Term, lw: Labels, mirror: Mirror, result: Labels) -> Sequence[Place] | None:
+def _places(
+    lx: Labels, term: Term, lw: Labels, mirror: Mirror, result: Labels, matrix: Fresh
+) -> Sequence[Place] | None:
     """Where every axis of the result comes from: what the image was made of, or the image; None where they do not fit.
 
     The image has to lie on the axes of the matrix that it was made on, and both together on all of them.
     """
-    on_w = {lw.index(label): term.signs[i] for i, label in enumerate(lx) if label in lw}
+    on = {label: matrix.place(i) for i, label in enumerate(lw)}
+    on_w = {on[label]: term.signs[i] for i, label in enumerate(lx) if label in on}
     was = {position: i for i, (_, position) in enumerate(mirror.labels) if position is not None}
     if set(on_w.values()) != {mirror.bit} or len(on_w.keys() | was.keys()) != len(lw):
         return None
     places: list[Place] = []
     for label in result:
-        if label not in lw:
+        if label not in on:
             places.append((False, lx.index(label)))
-        elif lw.index(label) in was:
-            places.append((True, was[lw.index(label)]))
+        elif on[label] in was:
+            places.append((True, was[on[label]]))
         else:
             return None
     untouched = sum(position is None for _, position in mirror.labels)

@@ -78,25 +78,26 @@ def products(
     best = _formed(axes, left, right) if result else _largest(axes, left, right)
     terms: list[Term] = []
     for (signs, profile), (size, log, _, remembers, x, y) in _uncrowded(best, scope.reach, axes):
-        fresh = _fresh(x, {*la} == {*result}, y, {*lb} == {*result})
+        fresh = _fresh(x, la, y, lb, result)
         mirror = _remembered(x, y, axes.apart(remembers)) if remembers else None
         more = log - x.log - y.log
         terms.append(Term(size, axes.apart(signs), (x, y), axes.shift(x, y), (), profile, mirror, fresh, more))
     return merged(terms, scope.reach)
 
 
-def _fresh(x: Term, whole_x: bool, y: Term, whole_y: bool) -> Fresh | None:
+def _fresh(x: Term, lx: Labels, y: Term, ly: Labels, result: Labels) -> Fresh | None:
     """Whether the product of two terms, nothing of which is summed over, is a fresh matrix as one of them is.
 
-    `whole_x`, `whole_y`: it has the axes of this one. Of a matrix that is read for the second time nothing random is
-    left: what else is in the product is.
+    Of a matrix that is read for the second time nothing random is left: what else is in the product is.
     """
+    whole_x, whole_y = {*lx} == {*result}, {*ly} == {*result}
     if x.matrix and y.matrix and whole_x and whole_y:
         names = set(x.matrix.name.split(AND)) ^ set(y.matrix.name.split(AND))
-        return Fresh(AND.join(sorted(names)), x.matrix.source ^ y.matrix.source) if names else None
-    for one, whole, other in ((x, whole_x, y), (y, whole_y, x)):
+        made = Fresh(AND.join(sorted(names)), x.matrix.source ^ y.matrix.source, order=x.matrix.order)
+        return made.turned([lx.index(label) for label in result]) if names else None
+    for one, labels, whole, other in ((x, lx, whole_x, y), (y, ly, whole_y, x)):
         if one.matrix and whole and not (any(other.signs) and (not one.matrix.both or knows(other, one))):
-            return one.matrix
+            return one.matrix.turned([labels.index(label) for label in result])
     return None
 
 

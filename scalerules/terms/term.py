@@ -7,8 +7,8 @@ Sizes are whole numbers of *ticks* (see `scalerules.passes.point.Point`) while t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
 from typing import Literal
@@ -59,12 +59,23 @@ class Step:
 class Fresh:
     """A random matrix that has not been applied to anything yet: its name, and its source on all axes (a product's: 0).
 
-    `both`: it has two axes beside that of depth, so it is still a matrix where rows and columns have signs.
+    `both`: it has two axes beside that of depth, so it is still a matrix where rows and columns have signs. `order`:
+    which axis of the matrix every axis is, where they are read in another order; it is the same matrix.
     """
 
     name: str
     source: int
     both: bool = True
+    order: tuple[int, ...] | None = field(default=None, compare=False)
+
+    def turned(self, places: Sequence[int]) -> Fresh:
+        """The matrix with other axes first: for every axis, which one of this it is."""
+        order = tuple([self.place(place) for place in places])
+        return replace(self, order=None if order == tuple(range(len(order))) else order)
+
+    def place(self, axis: int) -> int:
+        """Which axis of the matrix an axis is."""
+        return self.order[axis] if self.order else axis
 
 
 class Term:
