@@ -16,7 +16,7 @@ from scalerules.solving.equations import Equation, Vectors, unknowns_of, value_o
 from scalerules.solving.problem import Problem, Unsolvable
 from scalerules.terms.term import Symbol
 
-from .above import ordered
+from .above import Above
 from .drafts import named
 from .rows import Rows
 from .writer import exponents_of
@@ -122,7 +122,7 @@ def _trees(problem: Problem, failure: Unsolvable) -> list[list[str]]:
     Equations are of several runs: the rows are read off the terms and what each came from, and have no solved size.
     """
     tops = [equation.event.term for equation in failure.clash]
-    terms = {id(term): term for top in tops if top is not None for term, _ in ordered(top, ())}
+    terms = {id(term): term for top in tops if top is not None for term, _ in Above(()).ordered(top)}
     told = [Told(term.step, (term,)) for term in terms.values() if term.step and term.step.stage != "parameter"]
     rows = Rows(problem.graph, replace(failure.run, told=told), _sizes(problem, failure), list(problem.direction))
     places = [rows.where.get(id(top)) for top in tops]  # none of a parameter that stands alone: it follows from nothing

@@ -12,7 +12,8 @@ from scalerules.terms.term import Symbol
 
 RATES = ("lr", "update")
 """The kinds of unknowns that own contributions are read off for."""
-Form = Mapping[Symbol, Fraction]
+Form = Mapping[Symbol, int | Fraction]
+"""A linear form, with whole numbers where coefficients are whole: fractions are slow."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,12 @@ class Pool:
     def __init__(self) -> None:
         self.open: list[Candidate] = []
         self.owns: list[Equation] = []
-        self._forms: dict[tuple[tuple[Symbol, Fraction], ...], Form] = {}
+        self._forms: dict[tuple[tuple[Symbol, int | Fraction], ...], Form] = {}
 
     def add(self, found: Iterable[tuple[Equation, Run]]) -> None:
         """Further conditions, behind those that are there."""
         for equation, run in found:
-            form = equation.form
+            form = equation.counts
             self.open.append(Candidate(equation, run, self._forms.setdefault(tuple(form.items()), form)))
             if equation.relation == "maximal" and equation.event.kind == "own":
                 self.owns.append(equation)
@@ -52,7 +53,7 @@ class Pool:
     @property
     def rates(self) -> dict[Symbol, Form]:
         """What the own contribution of every parameter says of its rate."""
-        return {rate_of(equation): equation.form for equation in self.owns}
+        return {rate_of(equation): equation.counts for equation in self.owns}
 
 
 class Told:
@@ -60,18 +61,18 @@ class Told:
 
     def __init__(self, stated: Collection[Symbol]) -> None:
         self._stated = frozenset(stated)
-        self._rows: list[tuple[Symbol, dict[Symbol, Fraction]]] = []
+        self._rows: list[tuple[Symbol, Form]] = []
 
     def adds(self, form: Form) -> bool:
         """Whether a form says of the unknowns what those before it do not; then it is one of them."""
-        rest = {symbol: form[symbol] for symbol in unknowns_of(form) if symbol not in self._stated}
+        rest: dict[Symbol, int | Fraction] = {s: form[s] for s in unknowns_of(form) if s not in self._stated}
         for pivot, row in self._rows:
             if share := rest.get(pivot):
-                rest |= {symbol: rest.get(symbol, Fraction(0)) - share * value for symbol, value in row.items()}
+                rest |= {symbol: rest.get(symbol, 0) - share * value for symbol, value in row.items()}
         rest = {symbol: value for symbol, value in rest.items() if value}
         if rest:
             pivot, first = next(iter(rest.items()))
-            self._rows.append((pivot, {symbol: value / first for symbol, value in rest.items()}))
+            self._rows.append((pivot, {symbol: Fraction(value) / first for symbol, value in rest.items()}))
         return bool(rest)
 
 

@@ -15,7 +15,7 @@ from scalerules.solving.equations import Equation, Vectors, allowance_of, own_co
 from scalerules.solving.problem import BEYOND, Problem
 from scalerules.terms.term import Symbol
 
-from .above import Key, applications, key_of
+from .above import Above, Key, key_of
 from .pool import RATES, Candidate, Form, Pool, Told, rate_of
 from .saddle import Beyond, Reached
 
@@ -168,8 +168,8 @@ class Reading:
         seen: set[object] = set()
         for term in (top, *event.ties[:TIES]):
             same = replace(equation, event=replace(event, term=term))
-            key = frozenset(same.form.items())
-            if key not in seen and not any(vector_of(same.form, self.vectors, self.run, self.scales)):
+            key = frozenset(same.counts.items())
+            if key not in seen and not any(vector_of(same.counts, self.vectors, self.run, self.scales)):
                 seen.add(key)
                 yield same
 
@@ -218,16 +218,17 @@ def _one_open(
     return open_[0], through
 
 
-def _reduced(form: Form, known: Collection[Symbol], rates: Mapping[Symbol, Form]) -> dict[Symbol, Fraction]:
+def _reduced(form: Form, known: Collection[Symbol], rates: Mapping[Symbol, Form]) -> Form:
     """A form with the open rates put in as what their own contributions say of them."""
     total = dict(form)
     for _ in rates:
         rate = next((s for s in total if s in rates and s not in known and rates[s].get(s)), None)
         if rate is None:
             break
-        share = total[rate] / rates[rate][rate]
+        own = rates[rate][rate]
+        share = total[rate] if own == 1 else Fraction(total[rate]) / own
         for symbol, value in rates[rate].items():
-            total[symbol] = total.get(symbol, Fraction(0)) - share * value
+            total[symbol] = total.get(symbol, 0) - share * value
         total = {symbol: value for symbol, value in total.items() if value}
     return total
 
@@ -257,11 +258,12 @@ def _shortest(ways: Sequence[tuple[Symbol, Candidate]], held: set[Key]) -> tuple
     ways = [way for way in ways if way[0] == ways[0][0]]
     if len(ways) == 1:
         return ways[0]
+    above = Above(held)
 
     def length(way: tuple[Symbol, Candidate]) -> tuple[int, Fraction]:
         event = way[1].equation.event
         assert event.term is not None
-        return applications(event.term, held), sum((abs(event.form[s]) for s in unknowns_of(event.form)), Fraction(0))
+        return above.applications(event.term), sum((abs(event.form[s]) for s in unknowns_of(event.form)), Fraction(0))
 
     return min(ways, key=length)
 
