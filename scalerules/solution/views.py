@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 from scalerules.sizes.exponents import Exponents
 
 from .answer import Answer
 from .rule import Rule
 
+HALF = Fraction(1, 2)
 COLUMNS = ("init", "mult", "lr", "eps", "wd")
 
 
@@ -50,19 +52,32 @@ def table(solution: Answer) -> str:
     more = further(solution)
     cells = [["parameter", "shape", *COLUMNS, *more]]
     for name, rule in solution.parameters.items():
-        row = [_power(getattr(rule, size)) + (" log" if size in rule.log else "") for size in COLUMNS]
-        row += [_power(size) if size is not None else "" for size in dampings(rule, more)]
+        row = [power(getattr(rule, size)) + (" log" if size in rule.log else "") for size in COLUMNS]
+        row += [power(size) if size is not None else "" for size in dampings(rule, more)]
         cells.append([name, " ".join(rule.shape), *row])
     text = f"{head}\n\n{columns(cells)}"
     if solution.multipliers:
-        text += "\n" + columns([["multiplier", "factor"]] + [[k, _power(v)] for k, v in solution.multipliers.items()])
+        text += "\n" + columns([["multiplier", "factor"]] + [[k, power(v)] for k, v in solution.multipliers.items()])
     if solution.cone:
         text += f"\nholds where {', '.join(solution.cone)}\n"
     return text
 
 
-def _power(exponents: Exponents) -> str:
-    return str(exponents.expr).replace("**", "^")
+def power(exponents: Exponents) -> str:
+    """The powers as sympy prints them, `sqrt(depth)/width^2`: loading it takes longer than many a derivation."""
+    powers = sorted((scale, power) for scale, power in exponents.fractions.items() if power)
+    if len(powers) == 1 and powers[0][1] < 0 and powers[0][1] not in (-1, -HALF):
+        return _raised(*powers[0])
+    above, below = ("*".join(_raised(s, sign * p) for s, p in powers if sign * p > 0) for sign in (1, -1))
+    if not below:
+        return above or "1"
+    return f"{above or 1}/({below})" if sum(p < 0 for _, p in powers) > 1 else f"{above or 1}/{below}"
+
+
+def _raised(scale: str, power: Fraction) -> str:
+    if power in (1, HALF):
+        return scale if power == 1 else f"sqrt({scale})"
+    return f"{scale}^{power}" if power > 0 and power.denominator == 1 else f"{scale}^({power})"
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from fractions import Fraction
 from itertools import permutations
@@ -280,32 +279,39 @@ def averaged(function: str):
     return g.build(g.node("average", "mean", y, axis="n"))
 
 
-@functools.cache
-def slopes(function: str, size: float) -> tuple[float, float]:
-    """Measured exponents of the root mean square of f(x) and of its mean over the width, x Gaussian of this size."""
+WIDE = (2**9, 2**15)
+
+
+@pytest.fixture(scope="module")
+def normal() -> list[torch.Tensor]:
+    """Standard normal numbers at each width."""
     rng = torch.Generator().manual_seed(0)
+    return [torch.randn(256, n, generator=rng, dtype=torch.float64) for n in WIDE]
+
+
+def slopes(function: str, size: float, normal: list[torch.Tensor]) -> tuple[float, float]:
+    """Measured exponents of the root mean square of f(x) and of its mean over the width, x Gaussian of this size."""
     f = {"identity": lambda x: x, "negative": torch.neg, "leaky_relu": torch.nn.functional.leaky_relu,
          "negative_exp": lambda x: -x.exp(), "relu_squared": lambda x: x.relu().square(),
          "some_function": torch.sigmoid, "some_function_through_zero": torch.nn.functional.gelu}.get(function)  # fmt: skip
     f = f or getattr(torch, function, None) or getattr(torch.nn.functional, function)
-    widths = [2**9, 2**15]
     whole: list[float] = []
     means: list[float] = []
-    for n in widths:
-        y = f(n**size * torch.randn(256, n, generator=rng, dtype=torch.float64))
+    for x in normal:
+        y = f(x.shape[1] ** size * x)
         whole.append(float(y.square().mean().sqrt()))
         means.append(float(y.mean(1).square().mean().sqrt()))
-    run = math.log(widths[1] / widths[0])
+    run = math.log(WIDE[1] / WIDE[0])
     return math.log(whole[1] / whole[0]) / run, math.log(means[1] / means[0]) / run
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_functions_as_measured(function):
+def test_functions_as_measured(function, normal):
     """Parity, f(0) and homogeneity of every function, as the sizes that torch shows for an argument of size -1/4."""
     size = Fraction(-1, 4)
     run = problem_of(averaged(function), "sgd").run({("init", "input"): size}, 0)
     found = {e.node: run.point.size(e.ticks) for e in run.events if e.kind == "value"}
-    whole, mean = slopes(function, float(size))
+    whole, mean = slopes(function, float(size), normal)
     assert float(found["y"]) == pytest.approx(whole, abs=0.06)
     assert float(found["average"]) == pytest.approx(mean, abs=0.1)
 

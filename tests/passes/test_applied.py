@@ -51,11 +51,12 @@ def test_other_rates_make_no_value_anew(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_run_behind_others_is_what_it_is_alone(name: str, optimizer: str) -> None:
     """Masked updates, free factors, two covariances, finer ticks: whatever ran before."""
     alone, behind = (problem_of(sr.graph(name), optimizer) for _ in range(2))
-    other = next(iter(alone.graph.parameters))
-    for sizes in ({}, {other: "-1/7"}, {other: "-2"}):
+    first = next(iter(alone.graph.parameters))
+    for sizes in ({}, {first: "-1/7"}, {first: "-2"}):
         behind.run(point(behind, **sizes), 3)
-    assert said(behind.run(point(behind), 3)) == said(alone.run(point(alone), 3))
-    assert behind.run(point(behind), 3).sides.keys() == alone.run(point(alone), 3).sides.keys()
+    one, other = behind.run(point(behind), 3), alone.run(point(alone), 3)
+    assert said(one) == said(other)
+    assert one.sides.keys() == other.sides.keys()
 
 
 def test_operands_are_told_apart_by_what_they_are_not_by_what_they_hold() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -113,20 +114,25 @@ def test_a_readout_of_norm_one_is_what_a_clash_speaks_of(rows_out: int) -> None:
     assert "reciprocal' at" not in str(clash.value) and "free multiplier behind 'c.einsum'" in str(clash.value)
 
 
+class Cosine(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.a, self.w = nn.Linear(8, width), nn.Parameter(torch.randn(3, width))
+        self.t = nn.Parameter(torch.tensor(10.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.t * F.normalize(torch.relu(self.a(x)), dim=-1) @ F.normalize(self.w, dim=-1).T
+
+
+@pytest.fixture(scope="module")
+def cosine() -> sr.Graph:
+    return sr.trace(Cosine, WIDTH, rows)
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
-def test_the_temperature_of_a_cosine_has_the_rate_of_a_number(optimizer: str) -> None:
+def test_the_temperature_of_a_cosine_has_the_rate_of_a_number(cosine: sr.Graph, optimizer: str) -> None:
     """The cosine starts at -1/2 and is of size 0 after a step; entries of the unit vector are smaller, and not judged."""
-
-    class Cosine(nn.Module):
-        def __init__(self, width: int) -> None:
-            super().__init__()
-            self.a, self.w = nn.Linear(8, width), nn.Parameter(torch.randn(3, width))
-            self.t = nn.Parameter(torch.tensor(10.0))
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.t * F.normalize(torch.relu(self.a(x)), dim=-1) @ F.normalize(self.w, dim=-1).T
-
-    solution = derived(Cosine, optimizer)
+    solution = sr.derive(cosine, optimizer=optimizer)
     assert size(solution, "t") == ("0", "0")
     assert size(solution, "w")[0] == "-1/2"
     assert (
@@ -226,6 +232,11 @@ class WrittenOut(nn.Module):
         return self.c(F.relu(self.b(F.relu(self.a(x)))))
 
 
+@cache
+def written_out(how: str) -> sr.Graph:
+    return sr.trace(lambda width: WrittenOut(width, how), WIDTH, rows)
+
+
 DIRECTIONS = ["gain first", "norm first", "normalize", "rsqrt", "detached", "adapted"]
 
 
@@ -235,7 +246,7 @@ def test_a_direction_written_out_has_the_rule_of_a_weight_norm(
     how: str, optimizer: str, direction: str, length: str
 ) -> None:
     """A weight of degree 0 in what it is made of: that is drawn as it passes sizes on, whatever stands in front."""
-    solution = derived(lambda width: WrittenOut(width, how), optimizer)
+    solution = sr.derive(written_out(how), optimizer=optimizer)
     assert size(solution, "c.m") == ("-1/2", length)
     assert size(solution, "b.m") == ("0", "0" if optimizer == "adamw" else "1")
     assert size(solution, "c.V") == ("-1/2", direction)
@@ -248,7 +259,7 @@ def test_a_weight_at_the_scale_of_its_mean_absolute_value(how: str) -> None:
 
     What only products read on the way is a gauge, and a reciprocal of something small is no size to complain of.
     """
-    solution = derived(lambda width: WrittenOut(width, how))
+    solution = sr.derive(written_out(how), optimizer="adamw")
     assert size(solution, "b.V") == ("-1/2", "-1")
     assert size(solution, "c.weight" if how == "mean" else "c.V") == ("-1", "-1")
 

@@ -6,6 +6,8 @@ the slope, in the logarithm of the width, of what the outputs change when one pa
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -284,10 +286,14 @@ RULES: list[tuple[type[nn.Module], str, dict[str, tuple[str, str]]]] = [
 ]
 
 
+@cache
+def traced(module: type[nn.Module]) -> sr.Graph:
+    return sr.trace(module, {"width": (16, 32, 48)}, lambda **_: torch.ones(*module.entries))  # type: ignore[call-overload]
+
+
 @pytest.mark.parametrize(("module", "optimizer", "rules"), RULES)
 def test_the_rule_is_that_by_hand(module: type[nn.Module], optimizer: str, rules: dict[str, tuple[str, str]]) -> None:
-    graph = sr.trace(module, {"width": (16, 32, 48)}, lambda **_: torch.ones(*module.entries))  # type: ignore[call-overload]
-    solution = sr.derive(graph, optimizer=optimizer)
+    solution = sr.derive(traced(module), optimizer=optimizer)
     assert {name.partition("[")[0] for name in solution.parameters} == {
         name for name, _ in module(16).named_parameters()
     }

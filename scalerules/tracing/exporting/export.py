@@ -34,6 +34,7 @@ from .packed_sequences import full_lengths, unpacked
 from .plain_outputs import plain_output
 from .program import read
 from .traces import Trace
+from .unwritten_code import unwritten
 from .ways import WAYS, check_size, evaluation, moved, shorten
 
 
@@ -120,6 +121,7 @@ def _traced(
         stack.enter_context(without_looking())
         stack.enter_context(copying())
         packing, backward = stack.enter_context(full_lengths()), stack.enter_context(own_gradients())
+        stack.enter_context(unwritten())
         model.register_forward_hook(plain_output)
         stack.enter_context(torch.no_grad())
         held = Held(model) if clashes(model) else model

@@ -111,12 +111,17 @@ class Masked(nn.Module):
         return self.last(torch.relu(self.stem(x))[mask > 0])
 
 
+@cache
+def masked(whole: bool) -> sr.Graph:
+    mask = torch.arange(24) % 3
+    inputs = torch.ones(24, 16), mask if whole else mask * 1.0
+    return sr.trace(Masked, WIDTHS, lambda **_: inputs, measure=False, progress=False)
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_rows_that_an_input_chooses_stay_and_are_compared(whole: bool) -> None:
     """Whole numbers are given; real ones are drawn anew for other inputs, which choose other rows."""
-    mask = torch.arange(24) % 3
-    graph = sr.trace(Masked, WIDTHS, lambda **_: (torch.ones(24, 16), mask if whole else mask * 1.0), measure=False)
-    live = program(graph)
+    live = program(masked(whole))
     (output,), (run,) = live.graph.outputs, measured(live, 1)
     assert live.chosen == [] and run.rms["change", output, 3, None] > 0
     assert run.rms["counts", output, 3, "stem.weight"] > 0
@@ -131,7 +136,6 @@ def test_a_report_names_them() -> None:
 
 
 def test_inputs_are_drawn_in_the_precision_of_the_run() -> None:
-    graph = sr.trace(Masked, WIDTHS, lambda **_: (torch.ones(24, 16), torch.arange(24) % 3), measure=False)
-    live = program(graph, dtype=torch.float64)
+    live = program(masked(True), dtype=torch.float64)
     (output,), data = live.graph.outputs, live.data(0)
     assert data.inputs["0"].dtype == torch.float64 and measured(live, 1)[0].rms["value", output, 0, None] > 0
