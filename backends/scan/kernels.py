@@ -823,14 +823,16 @@ def complex_forward(begin, end, method, u, delta, A, B, C, D, first_state, y, ma
         h = first_state[batch, channel].copy()
         for time in range(length):
             if time % CHUNK == 0 and marks.shape[2] > 0:
-                marks[batch, channel, time // CHUNK] = h
+                for n in range(states):  # entry by entry: rows whose lengths are compared take twice as long to compile
+                    marks[batch, channel, time // CHUNK, n] = h[n]
             total = 0.0
             for n in range(states):
                 step = complex_step(method, A[channel, n], delta[batch, channel, time])
                 h[n] = step[0] * h[n] + step[1] * u[batch, channel, time] * B[batch, group, inner, n, time]
                 total += (C[batch, group, inner, n, time] * h[n]).real
             y[batch, channel, time] = 2 * total + D[channel] * u[batch, channel, time]
-        last_state[batch, channel] = h
+        for n in range(states):
+            last_state[batch, channel, n] = h[n]
 
 
 @njit(cache=True, nogil=True)
@@ -851,7 +853,8 @@ def complex_backward(begin, end, method, u, delta, A, B, C, D, marks, dy, dlast,
             for chunk in range((length - 1) // CHUNK, -1, -1):
                 start = chunk * CHUNK
                 steps = min(CHUNK, length - start)
-                before[0] = marks[batch, channel, chunk]
+                for n in range(states):
+                    before[0, n] = marks[batch, channel, chunk, n]
                 for step in range(steps):
                     time = start + step
                     ut, dt = u[batch, channel, time], delta[batch, channel, time]
@@ -878,4 +881,5 @@ def complex_backward(begin, end, method, u, delta, A, B, C, D, marks, dy, dlast,
                         g[n] = flow * decay.conjugate()
                     du[batch, channel, time] = to_u
                     ddelta[batch, channel, time] = to_dt
-            dfirst[batch, channel] = g
+            for n in range(states):
+                dfirst[batch, channel, n] = g[n]

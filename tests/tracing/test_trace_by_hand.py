@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from torch.nn.attention.flex_attention import flex_attention
 import scalerules as sr
 from scalerules.sizes.lengths import Length, Monomial, parse_length
 from scalerules.tracing.exporting.number_laws import Laws
+from scalerules.tracing.traced import Traced
 
 torch.set_num_threads(1)
 WIDTH = {"width": (16, 24, 32)}
@@ -163,6 +164,11 @@ class Dispatched(nn.Module):
         return self.out(y)
 
 
+@cache
+def dispatched(how: str) -> Traced:
+    return sr.trace(lambda width: Dispatched(width, how), WIDTH, rows(6, 5))
+
+
 @pytest.mark.parametrize(
     ("how", "note"),
     [
@@ -173,7 +179,7 @@ class Dispatched(nn.Module):
     ],
 )
 def test_rows_and_branches_that_values_choose(how: str, note: str) -> None:
-    graph = sr.trace(lambda width: Dispatched(width, how), WIDTH, rows(6, 5))
+    graph = dispatched(how)
     assert any(note in each and "test_trace_by_hand.py" in each for each in graph.notes)
     rule = sr.derive(graph, optimizer="adamw")["expert.weight"]
     assert (str(rule.init), str(rule.lr)) == ("width^(-1/2)", "width^-1")
@@ -181,7 +187,7 @@ def test_rows_and_branches_that_values_choose(how: str, note: str) -> None:
 
 def test_a_branch_that_values_choose_is_verified_on_the_graph() -> None:
     """The module could not be exported without its inputs: `verify` ended with torch's RuntimeError."""
-    graph = sr.trace(lambda width: Dispatched(width, "branch"), WIDTH, rows(6, 5))
+    graph = dispatched("branch")
     assert graph.live is None
     assert any("verify runs the graph and not the module: a branch depends on values" in each for each in graph.notes)
     solution = sr.derive(graph, optimizer="adamw")
