@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import pytorch_optimizer
 import torch
 import yaml
 from handmade import handmade
@@ -25,6 +24,13 @@ from scalerules.errors import ScaleRulesError, UnknownName
 
 torch.set_num_threads(1)
 WIDE = {"width": 128}
+
+
+def theirs(name: str) -> type[torch.optim.Optimizer]:
+    """A class of pytorch-optimizer, which is loaded where a test asks for it, not by every process that collects."""
+    import pytorch_optimizer
+
+    return getattr(pytorch_optimizer, name)
 
 
 def by_name(groups: Groups, key: str) -> dict[str, Any]:
@@ -133,9 +139,9 @@ FOR_GROUPS: list[tuple[Callable[[Groups], Any], str]] = [
     (lambda groups: groups.optimizer(torch.optim.AdamW, lr=0.1), r"lr= has no effect, every group has its own"),
     (lambda groups: groups.optimizer(torch.optim.AdamW, eps=1.0), r"eps= has no effect, every group has its own"),
     (lambda groups: groups.optimizer(torch.optim.AdamW, params=[]), r"unknown argument 'params'"),
-    (lambda groups: groups.optimizer(pytorch_optimizer.AdamMini), r"optimizer AdamMini: takes no groups of parameters"),
-    (lambda groups: groups.optimizer(pytorch_optimizer.BSAM), r"optimizer BSAM: needs num_data \(groups\.optimizer"),
-    (lambda groups: groups.optimizer(pytorch_optimizer.AdaShift), r"does not follow the rates .* \(take another one\)"),
+    (lambda groups: groups.optimizer(theirs("AdamMini")), r"optimizer AdamMini: takes no groups of parameters"),
+    (lambda groups: groups.optimizer(theirs("BSAM")), r"optimizer BSAM: needs num_data \(groups\.optimizer"),
+    (lambda groups: groups.optimizer(theirs("AdaShift")), r"does not follow the rates .* \(take another one\)"),
     (lambda groups: groups.on(Net), r"the model: is a type, not a torch module"),  # type: ignore[arg-type]
     (lambda groups: groups.on(Net(64)), r"parameter 'W_E': is 11 x 64, these groups are for 11 x 128"),
     (lambda groups: groups.on(Net(128), names={"w.*": "W_E"}), r"names=: unknown name 'w\.\*'"),
@@ -213,9 +219,9 @@ def test_a_pair_of_epsilons_is_scaled_one_by_one() -> None:
 
 def test_an_optimizer_that_finds_its_rates_is_refused() -> None:
     with pytest.raises(ScaleRulesError, match=r"Prodigy: does not follow the rates of its groups"):
-        quiet(Net(128), rules(), sizes=WIDE, optimizer=pytorch_optimizer.Prodigy)
+        quiet(Net(128), rules(), sizes=WIDE, optimizer=theirs("Prodigy"))
     with pytest.raises(ScaleRulesError, match=r"relative_step=False, in a functools\.partial"):
-        quiet(Net(128), rules("adafactor"), sizes=WIDE, optimizer=pytorch_optimizer.AdaFactor)
+        quiet(Net(128), rules("adafactor"), sizes=WIDE, optimizer=theirs("AdaFactor"))
 
 
 def test_a_class_of_ones_own_is_measured() -> None:
