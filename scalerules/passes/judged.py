@@ -9,7 +9,7 @@ from scalerules.ops.registry import law_of
 from scalerules.ops.site import Held, Site
 
 from .maps import Maps
-from .weights import free_of
+from .weights import degree_of, free_of
 
 
 def judged_sites(
@@ -20,19 +20,25 @@ def judged_sites(
 
     A free multiplier behind a parameter of its own is no freedom: the value in front of it is judged too. What reaches
     the outputs only through sums and weights that are read elsewhere too (a derivative, on its way back) is judged
-    there: its size has to make up for those weights, which have theirs already. `gains`: keys of parameters whose
-    initial entries are a fixed factor that depends on a size; `fixed`: of those whose initial size is not open;
-    `made`: keys of the sites that make weights.
+    there: its size has to make up for those weights, which have theirs already. A value without data whose size norms
+    and fixed factors give is asked for contributions where it meets data, beside what stands there. `gains`: keys of
+    parameters whose initial entries are a fixed factor that depends on a size; `fixed`: of those whose initial size is
+    not open; `made`: keys of the sites that make weights.
     """
     maps = Maps(sites, gains, fixed, made)
     back = maps.on_the_way_back(outputs)
     behind = {site.key for site in sites if site.key in back or maps.open(site)}
+    normed: set[str] = set()
+    for site in sites:
+        normed.update([site.key] if degree_of(site.op) == 0 or normed.intersection(site.inputs) else [])
+    alone = {site.key for site in sites if maps.given(site)} & normed & free_of(sites)
     return [
         replace(
             site,
             given=bool(maps.given(site)),
             judged=site.judged and site.key not in behind,
-            carries=site.carries or site.key in behind,
+            asked=site.asked and site.key not in alone,
+            carries=site.carries or site.key in behind or site.key in alone,
         )
         for site in sites
     ]

@@ -65,7 +65,7 @@ class Maps:
     def _given_by(self, site: Site, parts: Sequence[bool | None]) -> bool | None:
         """The same of a site from what is so of what it reads."""
         if degree_of(site.op) == 0:
-            return False if site.inputs else None
+            return False
         own, law = site.op == "scale" and not site.node.free, law_of(site.op)
         entrywise = law.multilinear and all(set(labels) <= set(site.result) for labels in site.labels)
         alone = len(site.operands) == 1 and (own or law.passes or law.kind == "function")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import scalerules as sr
+from scalerules.errors import Clash
 
 torch.set_num_threads(1)
 WIDTH = {"width": (16, 24, 32)}
@@ -110,3 +111,36 @@ def test_gains_that_start_at_one_stand_between_a_product_and_its_factor() -> Non
     for optimizer, rates in (("adamw", ("-1", "0")), ("sgd", ("0", "1"))):
         solution = sr.derive(graph, optimizer=optimizer)
         assert (str(solution["b.weight"].lr["width"]), str(solution["gain"].lr["width"])) == rates
+
+
+class UnitPositions(nn.Module):
+    """Positions of unit length beside inputs of unit length, or of another one."""
+
+    def __init__(self, width: int, unit: bool) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(8, width), nn.Linear(width, width, bias=False), nn.Linear(width, 3)
+        self.positions, self.unit = nn.Parameter(torch.randn(5, width)), unit
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.normalize(self.a(x), dim=-1) if self.unit else torch.tanh(self.a(x))
+        x = F.normalize(x + F.normalize(self.positions, dim=-1), dim=-1)
+        return self.c(F.normalize(x + F.normalize(self.b(x), dim=-1), dim=-1))
+
+
+def sequences(**_: int) -> Tensor:
+    return torch.randn(4, 5, 8)
+
+
+def test_positions_of_unit_length_count_beside_what_they_are_added_to() -> None:
+    """Asked by themselves, where no entry reaches size 0, they were a clash.
+
+    `verify`, widths 64 to 1024, 6 seeds: every goal reached, 61 of 61 predictions hold. Beside entries of size 1 what
+    they contribute falls by a half (nViT: -0.49 at widths 32 to 256), and no initial value makes it larger.
+    """
+    graph = sr.trace(lambda width: UnitPositions(width, True), WIDTH, sequences)
+    solution = sr.derive(graph)
+    found = {name: (str(r.init["width"]), str(r.lr["width"])) for name, r in solution.parameters.items()}
+    assert found["positions"] == ("0", "0") and found["b.weight"] == ("0", "-1/2")
+    assert graph.live is not None and not [n for n, p in graph.live.readers if p == "positions"]  # behind a factor
+    with pytest.raises(Clash, match="'positions' at 'add'"):
+        sr.derive(sr.trace(lambda width: UnitPositions(width, False), WIDTH, sequences))

@@ -53,6 +53,7 @@ def live(writer: Writer, shown: Mapping[str, str], make_model: Callable[..., Any
     factors: dict[str, tuple[str, tuple[str, ...]]] = {}
     readers: dict[tuple[str, str], tuple[str, ...]] = {}
     behind: dict[str, str] = {}
+    scaled = {shown[key] for key, node in writer.pieces.nodes.items() if key in shown and _varying(node)}
     for key, node in writer.pieces.nodes.items():
         if node.op in ("stream", "repeat") or node.call is None:
             continue
@@ -69,12 +70,17 @@ def live(writer: Writer, shown: Mapping[str, str], make_model: Callable[..., Any
         for source in node.operands:
             if isinstance(source, Part):
                 parameter = writer.part(source, node)
-                if node.shown:
+                if node.shown and (key in shown or node.call.name not in scaled):
                     readers[name, parameter] = _copies(writer, node, node.call.name)
                 weights.setdefault(parameter, _pieces(writer, node, source))
     # a call that is multiplied where the module has no factor returns what stands behind the factor
     nodes = {behind.get(name, name): calls for name, calls in nodes.items()}
     return Live(make_model, inputs, nodes, weights, factors, readers)
+
+
+def _varying(node: SketchNode) -> bool:
+    """Whether a node is a fixed factor: what a call returns that ends in one is another size than what is in front."""
+    return node.op == "scale" and not node.fields.get("free")
 
 
 def lines_of(writer: Writer) -> dict[str, str]:
