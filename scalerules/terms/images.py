@@ -96,8 +96,10 @@ def _mirrored(
     terms: list[Term] = []
     for term in (_turned(t, lx, beside) for t in x):
         mirror = term.mirror
-        places = _places(lx, term, lw, mirror, result, w.matrix) if mirror and mirror.matrix == w.matrix else None
-        if mirror is None or places is None:
+        if mirror is None or w.matrix is None or mirror.matrix != w.matrix:
+            continue
+        places = _places(lx, term, lw, mirror, result, w.matrix)
+        if places is None:
             continue
         decays = dict(zip(lx, term.profile, strict=True)) if term.profile else {}
         sums = [sum_law(True, decays.get(label, 0), scope.ticks(label)) for label in summed]

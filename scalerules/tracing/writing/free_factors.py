@@ -16,6 +16,7 @@ from scalerules.tracing.sketch.values import Part, Source
 
 from .contracted import contracted
 from .divisors import divided
+from .means import means
 from .moved_factors import PASSING, VIEWS, cancelled, free, made_by, moved, passes, readers_of
 from .normed_products import between_normed, is_normed
 from .shared_weights import uneven_readings
@@ -25,6 +26,8 @@ from .write import Pieces, Writer
 def freed(pieces: Pieces) -> Pieces:
     """The pieces with every factor free that stands at a sum of products of data over an axis that grows."""
     pieces = cancelled(contracted(pieces))
+    weighed = _weighed(pieces.nodes)
+    pieces = means(pieces, weighed, lambda node: _adds_up(node, weighed, pieces.nodes))
     weighed = _weighed(pieces.nodes)
     pieces = divided(pieces, lambda node: _summed(node, weighed, pieces.nodes))
     weighed = _weighed(pieces.nodes)
@@ -127,7 +130,7 @@ def _added(pieces: Pieces, weighed: set[str], uneven: Collection[str]) -> Pieces
 
 def _summed(node: SketchNode, weighed: set[str], nodes: Mapping[str, SketchNode]) -> Length | None:
     """Over how many entries a node sums values of the data, None where it sums none or weights make up for it."""
-    if not ((is_product(node, weighed) or _is_sum(node, weighed)) and _sums_growing(node, nodes)) or not node.labels:
+    if not _adds_up(node, weighed, nodes) or not node.labels:
         return None
     lengths: dict[int, Length] = {}
     for source, row in zip(node.operands, node.labels, strict=True):
@@ -135,6 +138,11 @@ def _summed(node: SketchNode, weighed: set[str], nodes: Mapping[str, SketchNode]
             if label not in node.result and axis.length.scales:
                 lengths[label] = axis.length
     return product(lengths.values())
+
+
+def _adds_up(node: SketchNode, weighed: set[str], nodes: Mapping[str, SketchNode]) -> bool:
+    """Whether a node sums values of the data, or products of two, over an axis that grows."""
+    return (is_product(node, weighed) or _is_sum(node, weighed)) and _sums_growing(node, nodes)
 
 
 def _named(product: SketchNode) -> str:

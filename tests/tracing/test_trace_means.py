@@ -1,0 +1,83 @@
+"""Factors that make up for a sum over the width, with something between the two: distances, temperatures, roots."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import scalerules as sr
+
+torch.set_num_threads(1)
+WIDTH = {"width": (16, 24, 32)}
+
+
+class Compared(nn.Module):
+    """Rows that are averaged by how near they are, with a temperature that is learnt; `how` it is written."""
+
+    def __init__(self, width: int, how: str) -> None:
+        super().__init__()
+        self.width, self.how, self.first, self.t = width, how, nn.Linear(5, width), nn.Parameter(torch.zeros(()))
+        self.inner, self.out = nn.Linear(width, width), nn.Linear(width, 3)
+
+    def scores(self, h: Tensor) -> Tensor:
+        n, heat = self.width, self.t.exp()
+        if self.how == "distances":
+            return -heat * torch.cdist(h, h) / n**0.5
+        if self.how == "squares of distances":
+            return -heat * (torch.cdist(h, h) ** 2 / n)
+        if self.how == "sums of squares":
+            return -F.softplus(self.t) * (h[:, :, None] - h[:, None]).pow(2).sum(-1) / (2 * n)
+        return h @ h.transpose(1, 2) * heat / n**0.5
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.tanh(self.first(x))
+        return self.out(torch.tanh(self.inner(self.scores(h).softmax(-1) @ h)))
+
+
+@pytest.mark.parametrize(
+    ("how", "factors"),
+    [("distances", []), ("squares of distances", []), ("sums of squares", []), ("products", ["width^-1"])],
+    ids=["distances", "squared", "squares", "products"],
+)
+def test_a_factor_behind_a_temperature_or_a_root_is_that_of_the_sum(how: str, factors: list[str]) -> None:
+    """The sum got a factor of its own beside the module's, and the temperature a rate of `width^(1/3)` or `(1/6)`.
+
+    A mean of squares is of size 0, and so is what a temperature of size 0 changes in its multiples. Plain torch,
+    AdamW, widths 64 to 512, 5 seeds, 4 steps: the temperature contributes like `width^-0.18` in both first forms,
+    the layers by -0.06 to 0.02.
+    """
+    graph = sr.trace(partial(Compared, how=how), WIDTH, torch.ones(2, 6, 5))
+    solution = sr.derive(graph, optimizer="adamw")
+    assert [str(factor) for factor in solution.multipliers.values()] == factors
+    found = {name: (str(rule.init), str(rule.lr)) for name, rule in solution.parameters.items()}
+    assert (found["t"], found["first.weight"], found["inner.weight"]) == (
+        ("1", "1"),
+        ("1", "1"),
+        ("width^(-1/2)", "width^-1"),
+    )
+    assert sr.verify(graph, solution, sizes=[16, 32, 64], seeds=2, progress=False).verdict is not False
+
+
+class Length(nn.Module):
+    """The root of a mean of squares, as an output."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width, self.first, self.inner = width, nn.Linear(5, width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(torch.relu(self.first(x))).norm(dim=-1, keepdim=True) / self.width**0.5
+
+
+def test_the_length_over_the_root_of_the_width_needs_no_factor() -> None:
+    """The mean square of a hidden layer is of size 0. A factor of `1/width` had been asked for in front of the root."""
+    make: Any = Length
+    graph = sr.trace(make, WIDTH, torch.ones(4, 5))
+    solution = sr.derive(graph, optimizer="adamw")
+    assert not solution.multipliers and str(solution["inner.weight"].init) == "width^(-1/2)"
+    assert sr.verify(graph, solution, sizes=[16, 32, 64], progress=False).verdict is not False
