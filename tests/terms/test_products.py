@@ -61,6 +61,22 @@ def test_products_found_by_their_signs_are_those_of_all(sizes: range, monkeypatc
         assert told(found) == told(entrywise(a, b, reach, kept))
 
 
+@pytest.mark.parametrize("small", (0, 10**6), ids=("by their ends", "one by one"))
+def test_products_are_as_large_as_their_factors_together(small: int, monkeypatch: pytest.MonkeyPatch):
+    rng, reach = random.Random("together"), 4
+    monkeypatch.setattr(quick, "SMALL", small)
+    for _ in range(20):
+        a, b, kept = dense(rng, range(2, 11, 2)), dense(rng, range(2, 11, 2)), rng.choice((2, 1000))
+        pairs = [(x.size + y.size, x.signs[0] ^ y.signs[0]) for x in a for y in b]
+        top = max(x.size for x in a) + max(y.size for y in b)
+        largest = {mask: size for size, mask in sorted(pairs) if size >= top - reach}
+        few = {mask: size for mask, size in largest.items() if mask.bit_count() <= 2}
+        many = sorted((size for mask, size in largest.items() if mask.bit_count() > 2), reverse=True)
+        found = {t.signs[0]: t.size for t in entrywise(a, b, reach, kept)}
+        assert {mask: size for mask, size in found.items() if mask.bit_count() <= 2} == few
+        assert sorted((s for mask, s in found.items() if mask.bit_count() > 2), reverse=True) == many[:kept]
+
+
 def test_of_a_sum_over_all_axes_the_largest_product_is_left():
     rng = random.Random("sum")
     sums = 0
