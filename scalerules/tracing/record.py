@@ -66,6 +66,10 @@ class Call:
         yield from references((*self.args, *self.kwargs.values()))
 
 
+ORDER = "each number once"
+"""What is said of whole numbers that are the places of an axis in another order."""
+
+
 @dataclass(frozen=True)
 class Initial:
     """What the module itself does to a weight, measured on real small copies.

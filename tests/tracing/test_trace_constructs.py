@@ -66,6 +66,47 @@ def test_a_matrix_of_blocks_is_a_hidden_one(how: str) -> None:
     assert {(str(rule.init), str(rule.lr)) for rule in blocks.values()} == {("width^(-1/2)", "width^-1")}
 
 
+class Reordered(nn.Module):
+    """Features in an order that was drawn once, back in theirs, or the last first."""
+
+    def __init__(self, width: int, how: str) -> None:
+        super().__init__()
+        self.how, self.first, self.inner = how, nn.Linear(5, width), nn.Linear(width, width)
+        self.last = nn.Linear(width, 3)
+        self.register_buffer("places", torch.randperm(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, places = self.first(x).relu(), self.get_buffer("places")
+        if self.how == "there and back":
+            h = torch.tanh(h[:, places])[:, torch.argsort(places)]
+        else:
+            turned = torch.arange(h.shape[1] - 1, -1, -1)
+            h = h.index_select(1, places if self.how == "drawn" else turned)
+        return self.last(self.inner(h).relu())
+
+
+@pytest.mark.parametrize("how", ["drawn", "there and back", "reversed"])
+def test_features_in_another_order_are_the_same_features(how: str) -> None:
+    """It had been refused. Sums over the width do not ask for an order: the rules are those of a perceptron.
+
+    Plain torch, AdamW, widths 64 to 512, 3 seeds, 4 steps: the outputs change by `width^-0.02`, every weight
+    contributes by -0.05 to 0.10.
+    """
+    graph = sr.trace(lambda width: Reordered(width, how), WIDTH, X)
+    rules = sr.derive(graph, optimizer="adamw").parameters
+    found = [(str(rules[name].init), str(rules[name].lr)) for name in ("first.weight", "inner.weight", "last.weight")]
+    assert found == [("1", "1"), ("width^(-1/2)", "width^-1"), ("width^-1", "width^-1")]
+
+
+def test_entries_that_are_picked_twice_are_still_refused() -> None:
+    class Picked(Reordered):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.first(x)[:, self.get_buffer("places") // 2])
+
+    with pytest.raises(sr.ScaleRulesError, match="entries are picked from an axis of width, which grows"):
+        sr.trace(lambda width: Picked(width, "drawn"), WIDTH, X)
+
+
 class Sparse(nn.Module):
     """A graph convolution by a sparse matrix, with noise from a generator of its own."""
 

@@ -8,12 +8,22 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from scalerules.tracing.record import Initial
+from scalerules.tracing.record import ORDER, Initial
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
 
 VARIES = "varies along axis"
 """What is said of fixed entries of no known structure."""
+
+
+def order(arrays: list[Array]) -> Initial | None:
+    """What rows are that hold every place of an axis once, one row for each seed; None if they do not."""
+    if any(each.ndim != 1 or each.size < 2 for each in arrays):
+        return None
+    if not all(np.array_equal(np.sort(each), np.arange(each.size)) for each in arrays):
+        return None
+    square = math.sqrt(float(np.mean(arrays[0] ** 2)))
+    return Initial("structured", square, mean=float(arrays[0].mean()), axes=(0,), note=ORDER)
 
 
 def unstructured(seen: Initial) -> bool:

@@ -20,7 +20,7 @@ from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Initial, Weight
 
 from .factories import Sizes, module_of, quiet
-from .fixed_values import Array, fixed, simple, unstructured
+from .fixed_values import Array, fixed, order, simple, unstructured
 
 Values: TypeAlias = dict[str, Array]
 
@@ -184,6 +184,8 @@ def _initial(weight: Weight, copies: list[Values], others: Mapping[str, tuple[fl
         return Initial("unknown", note="made while the module runs" if not weight.trained else "not in a real copy")
     if any(array.shape != arrays[0].shape for array in arrays):
         return Initial("unknown", note="its shape differs from seed to seed")
+    if not weight.trained and weight.dtype.startswith("int") and (found := order(arrays)) is not None:
+        return found
     changed = {
         scale: (step, [copy[weight.name] for copy in those if weight.name in copy and copy[weight.name].size])
         for scale, (step, those) in others.items()

@@ -18,7 +18,7 @@ import torch
 
 from scalerules.sizes.arithmetic import ONE
 from scalerules.sizes.lengths import Length, Monomial
-from scalerules.tracing.record import Call, Initial, Input, Record, Ref, Shape, Weight, references
+from scalerules.tracing.record import ORDER, Call, Initial, Input, Record, Ref, Shape, Weight, references
 from scalerules.tracing.sketch.sketch import Sketch
 from scalerules.tracing.sketch.values import Constant, Value, whole
 
@@ -133,6 +133,20 @@ def measured(record: Record, ref: str) -> tuple[Length, bool] | None:
     return size, centred
 
 
+def is_order(record: Record, constant: Constant) -> bool:
+    """Whether a row of whole numbers is every place of an axis once, at two sizes: what it picks is reordered."""
+    if not constant.ref or len(constant.shape) != 1:
+        return False
+    base = record.sizes()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            rows = [_Runner(record, sizes).value(Ref(constant.ref))
+                    for sizes in (base, {scale: 2 * size for scale, size in base.items()})]  # fmt: skip
+        return all(torch.equal(torch.sort(row).values, torch.arange(row.numel())) for row in rows)
+    except Exception:  # an operation that cannot be run alone: nothing is known of it
+        return False
+
+
 def root_mean_square(record: Record, ref: str) -> float:
     """The root mean square of what a call or buffer holds at the first sizes; 0 where that is not known."""
     try:
@@ -193,6 +207,8 @@ class _Runner:
 
     def _buffer(self, weight: Weight, shape: list[int]) -> torch.Tensor:
         initial = weight.initial
+        if initial.note == ORDER:
+            return torch.randperm(shape[0])
         if weight.trained or initial.value is None:
             raise ValueError("not known")
         ratio = {scale: self.sizes[scale] / size for scale, size in self.record.sizes().items()}

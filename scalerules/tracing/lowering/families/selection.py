@@ -10,6 +10,7 @@ from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.values import HOLD, SUIT, Constant, Dim, Filling, Loss, Result, Value
 
+from ..fixed_entries import is_order
 from ..look_ups import looked_up, of_data
 from ..state import Lowering, as_length, copies, operation
 from ..table import lowers
@@ -53,9 +54,19 @@ def index(lowering: Lowering, call: Call) -> Result:
     given: tuple[object, ...] = lowering.arg(call, 1)
     picked = [i for i, picks in enumerate(given) if picks is not None]
     growing = [i for i in picked if value.length(i).scales]
+    if growing and len(picked) == 1 and _in_another_order(lowering, value, picked[0], given[picked[0]]):
+        return replace(value, curve=None, piece=None, stat=None)
     if growing:
         raise lowering.unknown(f"entries are picked from an axis of {value.length(growing[0])}, which grows", HOLD)
     return _picked(lowering, value, picked, [given[i] for i in picked], call.shape)
+
+
+def _in_another_order(lowering: Lowering, value: Value, dim: int, picks: object) -> bool:
+    """Whether indices along a dimension are all of it: the same entries in another order, as `flip` gives them."""
+    length = picks.shape[0] if isinstance(picks, Constant) and len(picks.shape) == 1 else None
+    if length is None or not same(length, value.length(dim)):
+        return False
+    return isinstance(picks, Constant) and is_order(lowering.record, picks)
 
 
 def _picked(lowering: Lowering, value: Value, picked: Sequence[int], indices: Sequence[object], shape: Shape) -> Value:
@@ -94,6 +105,8 @@ def gather(lowering: Lowering, call: Call) -> Result:
     value = lowering.value(call, 0)
     dim = lowering.dim(lowering.arg(call, 1, "dim", 0), len(value.dims))
     if value.length(dim).scales:
+        if _in_another_order(lowering, value, dim, lowering.arg(call, 2, "index")):
+            return replace(value, curve=None, piece=None, stat=None)
         raise lowering.unknown(f"entries are picked from an axis of {value.length(dim)}, which grows", HOLD)
     if not isinstance(value.source, str):
         indices = [lowering.arg(call, 2, "index")] if operation(call.target) == "index_select" else []
