@@ -57,6 +57,7 @@ def isolated(work: Callable[[], Result]) -> Result:
 def _run(work: Callable[[], Any], returned: IO[bytes], trail: IO[bytes]) -> None:
     """The forked process: does the work, writes what came of it, and ends."""
     try:
+        faulthandler.disable()  # a library may have taken its handlers since it was enabled
         faulthandler.enable(trail)
         if (torch := sys.modules.get("torch")) is not None:
             torch.set_num_threads(1)  # the threads of a pool are not forked

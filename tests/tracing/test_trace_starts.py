@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 from collections.abc import Callable
@@ -98,6 +99,13 @@ def crash() -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+def crash_behind_a_library() -> None:
+    """The handlers of signals, as of pytest's own `faulthandler`, have been taken since."""
+    faulthandler.enable()
+    signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+    isolated(crash)
+
+
 def end() -> None:
     os._exit(3)
 
@@ -108,7 +116,12 @@ def complain() -> None:
 
 @pytest.mark.parametrize(
     "work, said",
-    [(crash, "the process crashed (SIGSEGV)"), (end, "with status 3"), (complain, "nothing fits (change it)")],
+    [
+        (crash, "test_trace_starts.py:99 crash: the process crashed (SIGSEGV)"),
+        (crash_behind_a_library, "test_trace_starts.py:99 crash: the process crashed (SIGSEGV)"),
+        (end, "with status 3"),
+        (complain, "nothing fits (change it)"),
+    ],
 )
 def test_what_ends_a_process_is_an_exception_where_it_is_isolated(work: Callable[[], None], said: str) -> None:
     with pytest.raises(ScaleRulesError) as error:
