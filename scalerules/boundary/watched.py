@@ -30,6 +30,7 @@ def watched() -> int | None:
     trail = tempfile.TemporaryFile()  # noqa: SIM115  # kept open in both processes
     child = os.fork()
     if not child:
+        faulthandler.disable()  # a library may have taken its handlers since it was enabled
         faulthandler.enable(trail)
         return None
     for name in PASSED_ON:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import subprocess
 import sys
@@ -42,7 +41,6 @@ def traced(what: str, folder: Path) -> subprocess.CompletedProcess[str]:
     if not child:
         status = 70
         try:
-            faulthandler.disable()  # of a new process nobody has taken the handlers of signals since
             os.chdir(folder)
             sys.argv, sys.stdout, sys.stderr = command, open("out", "w"), open("err", "w")  # noqa: SIM115
             os.dup2(sys.stdout.fileno(), 1)
