@@ -130,7 +130,7 @@ def twins_of(sites: Sequence[Site], matrices: Mapping[str, str]) -> frozenset[fr
         elif law.linear or law.passes or site.op == "add":
             groups = [*(group for part in before for group in part), *(frozenset([key]) for key in own)]
         else:
-            groups = []
+            groups = [frozenset[str]()]  # of what a function makes nothing can be had at the cost of what it meets
         if site.makes:
             of[site.key] = groups
         found.update(groups if site.makes or law.multilinear else ())

@@ -70,6 +70,31 @@ def test_between_two_layers(
     assert shown(lambda width: Between(width, entries(width), made)) == rule
 
 
+class Spectrum(nn.Module):
+    """A matrix of fixed rank whose singular values are a positive function of a weight."""
+
+    def __init__(self, width: int, positive: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.last, self.positive = nn.Linear(8, width), nn.Linear(width, 3), positive
+        self.u, self.v = nn.Parameter(torch.randn(width, 4)), nn.Parameter(torch.randn(4, width))
+        self.s = nn.Parameter(torch.zeros(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last((self.first(x).relu() @ ((self.u * self.positive(self.s)) @ self.v)).relu())
+
+
+@pytest.mark.parametrize("positive", [torch.exp, torch.nn.functional.softplus], ids=["exp", "softplus"])
+def test_factors_of_a_matrix_start_alike_beside_what_a_function_makes(positive: Callable[[Tensor], Tensor]) -> None:
+    """They had started at `width` and `width^-2`: the same training run, with sizes that nobody would write.
+
+    Of `u` and `v` only the product is read: `1/width` at the start, as a sum over the width of what moves together.
+    """
+    graph = sr.trace(lambda width: Spectrum(width, positive), WIDTH, torch.ones(4, 8))
+    rules = sr.derive(graph, optimizer="adamw").parameters
+    assert {(str(rules[name].init), str(rules[name].lr)) for name in "uv"} == {("width^(-1/2)", "width^(-1/2)")}
+    assert (str(rules["s"].init), str(rules["s"].lr)) == ("1", "1")
+
+
 def test_the_diagonal_of_a_matrix_is_a_gain() -> None:
     class Diagonal(Between):
         def forward(self, x: Tensor) -> Tensor:
