@@ -59,6 +59,37 @@ def test_a_logsumexp_over_an_axis_that_grows_is_the_logarithm_of_a_mean() -> Non
     assert sizes(solution, "c.weight") == ("-1", "-1")
 
 
+class Matched(nn.Module):
+    """Rows that add up to one as weights, by a softmax or by logarithms; `sinkhorn`: columns first, then rows, twice."""
+
+    def __init__(self, width: int, how: str) -> None:
+        super().__init__()
+        self.how, self.first, self.last = how, nn.Linear(5, width), nn.Linear(width, 3)
+        self.scores = nn.Parameter(torch.randn(width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = self.scores
+        if self.how == "softmax":
+            return self.last((self.first(x).relu() @ a.softmax(-1).t()).relu())
+        for dim in (0, 1, 0, 1) if self.how == "sinkhorn" else (1,):
+            a = a - a.logsumexp(dim, keepdim=True)
+        return self.last((self.first(x).relu() @ a.exp().t()).relu())
+
+
+@pytest.mark.parametrize("how", ["logarithms", "sinkhorn"])
+def test_an_exponential_of_what_is_less_its_logsumexp_is_a_softmax(how: str) -> None:
+    """It had clashed: the logarithm of the width is left out of a logsumexp, and counts behind an exponential.
+
+    Rows that add up to one are a mean of what they multiply: scores of size 0, with a rate of size 0.
+    """
+    shown = []
+    for form in ("softmax", how):
+        graph = sr.trace(lambda width, form=form: Matched(width, form), {"width": (16, 24, 32)}, torch.ones(4, 5))
+        rules = sr.derive(graph, optimizer="adamw").parameters
+        shown.append({name: (str(rule.init), str(rule.lr)) for name, rule in rules.items()})
+    assert shown[0] == shown[1] and shown[0]["scores"] == ("1", "1")
+
+
 class Plastic(nn.Module):
     """A fast weight of outer products, each entry of which has a learnt coefficient (arXiv 1804.02464)."""
 

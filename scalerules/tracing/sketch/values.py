@@ -142,7 +142,8 @@ class Piece:
 class Stat:
     """A value as a statistic of another one over some dimensions, raised to a power.
 
-    `kind`: `square` (the mean of squares), `sum` (their sum), `variance`, or `centred` (the entries less their mean).
+    `kind`: `square` (the mean of squares), `sum` (their sum), `variance`, or `centred` (the entries less their mean);
+    `logsumexp`, or `log_softmax` (the entries less that).
     """
 
     kind: str

@@ -106,9 +106,14 @@ def rotated(lowering: Lowering, a: Value, b: Value) -> bool:
 
 
 def normalised_mean(a: Value, b: Value, difference: Value, sign: float) -> Value:
-    """Entries less their mean are remembered as such: divided by their deviation they are a layer norm."""
+    """Entries less their mean are remembered as such: divided by their deviation they are a layer norm.
+
+    So are those less the logarithm of the sum of their exponentials: their exponential is a softmax.
+    """
     if sign < 0 and b.stat is not None and b.stat.kind == "mean" and same_source(b.stat.base, a):
         return replace(difference, stat=replace(b.stat, kind="centred"))
+    if sign < 0 and b.stat is not None and b.stat.kind == "logsumexp" and same_source(b.stat.base, a):
+        return replace(difference, stat=replace(b.stat, kind="log_softmax"))
     return difference
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from scalerules.ops.functions import FUNCTIONS, SOME_THROUGH_ZERO
 from scalerules.sizes.arithmetic import fixed, over
@@ -27,6 +28,9 @@ def unary(lowering: Lowering, call: Call) -> Result:
     name = operation(call.target).rstrip("_").removeprefix("_").removesuffix("_kernel")
     value = lowering.value(call, 0)
     function = UNARY.get(name, UNARY["relu"])
+    if name == "exp" and value.stat is not None and value.stat.kind == "log_softmax":
+        base = replace(value.stat.base, curve=None, piece=None, stat=None)
+        return lowering.sketch.along("softmax", base, value.stat.dims[0], "weights")
     before = curve_of(value)
     samples = tuple(safe(function, x) for x in before.samples)
     if value.curve is None and name in FUNCTIONS:

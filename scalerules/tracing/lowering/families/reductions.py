@@ -220,5 +220,6 @@ def extreme(lowering: Lowering, call: Call) -> Result:
         raise lowering.unknown(f"{name} over an axis of {growing} entries, which grows, is not known", HOLD)
     if name == "logsumexp":
         largest = lowering.sketch.unary(SOME, largest, name)
+        largest = replace(largest, stat=Stat("logsumexp", value, dims)) if growing and len(dims) == 1 else largest
     places = [Constant(shape, discrete=True) for shape in call.shapes[1:]]
     return (largest, *places) if len(call.shapes) > 1 else largest
