@@ -65,8 +65,8 @@ class ExportedModule:
 
     @cached_property
     def weights(self) -> dict[str, Tensor]:
-        """The weights of the module, as it was made."""
-        return {name: tensor.detach() for name, tensor in self.model.named_parameters(remove_duplicate=False)}
+        """The weights and buffers of the module, as it was made."""
+        return {name: tensor.detach() for name, tensor in owned(self.model).items()}
 
     @cached_property
     def real_inputs(self) -> frozenset[str]:
@@ -109,7 +109,8 @@ class ExportedModule:
             if node.name in self.names:
                 arguments.append(weights[self.names[node.name]])
             elif node.name in signature.inputs_to_buffers:
-                arguments.append(buffers[signature.inputs_to_buffers[node.name]].clone())
+                name = signature.inputs_to_buffers[node.name]
+                arguments.append((weights if name in weights else buffers)[name].clone())
             elif node.name in signature.inputs_to_lifted_tensor_constants:
                 arguments.append(buffers[signature.inputs_to_lifted_tensor_constants[node.name]])
             else:
@@ -160,6 +161,11 @@ class ExportedModule:
             made(reader, path)
             paths[reader.name] = sorted({*(n for n in path if path[n]), reader}, key=order.__getitem__)
         return paths
+
+
+def owned(model: torch.nn.Module) -> dict[str, Tensor]:
+    """The parameters of a module and its buffers, by name: a random matrix that is not trained may be either."""
+    return {**dict(model.named_buffers()), **dict(model.named_parameters(remove_duplicate=False))}
 
 
 def _lengths(node: fx.Node) -> set[Any]:

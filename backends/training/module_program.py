@@ -23,7 +23,7 @@ from scalerules.tracing.writing.places import Live
 
 from . import measure as training
 from .abstract_program import AbstractProgram, Data
-from .exported_module import ExportedModule
+from .exported_module import ExportedModule, owned
 from .module_calls import ForwardPass, together
 from .module_weights import Weights
 
@@ -73,8 +73,8 @@ class LiveProgram(AbstractProgram):
 
     def initial(self, seed: int) -> dict[str, Tensor]:
         """The module's own initial values; random ones as large as the solution says."""
-        own = dict(self.module(seed).named_parameters(remove_duplicate=False))
-        values = {name: self.weights.stacked(name, own) for name in self.live.weights}
+        own = owned(self.module(seed))
+        values = {name: self.weights.stacked(name, own) for name in self._held}
         for name, value in values.items():
             rule = self.solution.parameters.get(name)
             if self.graph.parameters[name].init == "normal" and rule is not None and _spread(value):
@@ -83,12 +83,18 @@ class LiveProgram(AbstractProgram):
         return values
 
     @cached_property
+    def _held(self) -> list[str]:
+        """The parameters of the graph that the module holds: a matrix that it makes while it runs is none of them."""
+        there = self.exported.weights.keys()
+        return [name for name, pieces in self.live.weights.items() if {piece.weight for piece in pieces} <= there]
+
+    @cached_property
     def _base_std(self) -> dict[str, float]:
         spreads: dict[str, list[float]] = {}
         base = LiveProgram(self.graph, self.solution, self.base, self.base, self.dtype)
         for seed in SEEDS:
-            own = dict(base.module(seed).named_parameters(remove_duplicate=False))
-            for name in self.live.weights:
+            own = owned(base.module(seed))
+            for name in self._held:
                 spreads.setdefault(name, []).append(_spread(base.weights.stacked(name, own)))
         return {name: math.fsum(values) / len(values) for name, values in spreads.items()}
 

@@ -134,8 +134,10 @@ def _gradient(
     wanted = tuple(one.get(label, label) for label in site.labels[k])
     sides = traces(state.point, wanted, factors) if state.optimizer.sides else None
     known = {label for labels, _ in factors for label in labels}
-    if any(label not in known for label in wanted):
+    bare = [label for label in dict.fromkeys(wanted) if label not in known]
+    if not set(bare) <= set(one.values()):
         return state.law(site).pull(state.point, site, around, k, d), sides
+    factors += [((label,), (Term(0, (0,)),)) for label in bare]  # the diagonal of an identity
     return explicit_if_summed(state.point, Outer(tuple(factors), wanted, Term(0))), sides
 
 

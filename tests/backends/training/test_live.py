@@ -289,3 +289,35 @@ def test_inputs_that_the_module_does_not_take_are_told() -> None:
     )
     with pytest.raises(sr.ScaleRulesError, match="cannot be run: index out of range"):
         sr.verify(graph, sr.derive(graph, "adamw"), sizes=[32, 64], seeds=1, progress=False)
+
+
+class Reservoir(nn.Module):
+    """A random matrix in a buffer, and an identity that the forward pass makes."""
+
+    random: torch.Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(16, width), nn.Linear(width, 8)
+        self.mixed = nn.Parameter(torch.randn(width, width) / width**0.5)
+        self.register_buffer("random", torch.randn(width, width) / width**0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.relu(self.first(x)) @ self.random
+        return self.last(torch.relu(torch.relu(h) @ (self.mixed + torch.eye(len(self.mixed)))))
+
+
+def test_matrices_that_are_no_parameters_are_those_of_the_module() -> None:
+    """Both were looked for among the module's parameters: a KeyError."""
+    graph = sr.trace(Reservoir, {"width": (32, 48, 64)}, torch.ones(6, 16))
+    solution = sr.derive(graph, "adamw")
+    program = LiveProgram(graph, solution, {"width": 128.0}, BASE)
+    random = program.initial(3)["random"]
+    assert abs(float(random.std()) * 128**0.5 - 1) < 0.05
+    data, (other,) = program.data(0), [program.initial(4)["random"]]
+    outputs = [
+        program.forward({**program.initial(3), "random": each}, data).values[program.live.nodes[graph.outputs[0]][0]]
+        for each in (random, other)
+    ]
+    assert not torch.allclose(*outputs)  # the one that it is given, not that of the exported copy
+    assert sr.verify(graph, solution, sizes=[32, 64, 128], seeds=2, progress=False).verdict
