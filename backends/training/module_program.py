@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -100,15 +100,7 @@ class LiveProgram(AbstractProgram):
 
     def data(self, seed: int) -> Data:
         """The module's inputs, real numbers drawn anew; random targets of order one."""
-        generator = torch.Generator().manual_seed(seed)
-        leaves = torch.utils._pytree.tree_leaves(as_call(call_with(self.live.inputs, self.whole)))  # pyright: ignore
-        drawn: dict[str, Tensor] = {}
-        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        for i, leaf in enumerate(tensors):
-            real = leaf.is_floating_point()
-            drawn[f"{i}"] = torch.randn(leaf.shape, generator=generator).to(self.dtype) if real else leaf
-        with torch.no_grad():
-            forward = self._run(self.initial(seed), drawn)
+        drawn, forward = self._drawn(seed)
         targets: list[Tensor] = []
         for output, value in zip(self.graph.outputs, self.outputs(forward), strict=True):
             if output in self.chosen:
@@ -123,6 +115,30 @@ class LiveProgram(AbstractProgram):
             else:
                 targets.append(torch.randn(shape, generator=own, dtype=self.dtype))
         return Data(drawn, targets)
+
+    def _drawn(self, seed: int) -> tuple[dict[str, Tensor], ForwardPass]:
+        """Inputs that the module has finite outputs of, and what it makes of them.
+
+        Real ones are normal numbers; where they have to be positive (a degree, what a logarithm is taken of) their
+        absolute values; where that is not enough, what is given.
+        """
+        leaves = torch.utils._pytree.tree_leaves(as_call(call_with(self.live.inputs, self.whole)))  # pyright: ignore
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        parameters = self.initial(seed)
+        ways: list[Callable[[Tensor], Tensor]] = [torch.Tensor.clone, torch.abs]
+        for way in (*ways, None):
+            generator = torch.Generator().manual_seed(seed)
+            drawn: dict[str, Tensor] = {}
+            for i, leaf in enumerate(tensors):
+                real = leaf.is_floating_point()
+                new = way(torch.randn(leaf.shape, generator=generator)) if real and way else leaf
+                drawn[f"{i}"] = new.to(self.dtype) if real else leaf
+            with torch.no_grad():
+                forward = self._run(parameters, drawn)
+            if all(bool(value.isfinite().all()) for value in self.outputs(forward)):
+                return drawn, forward
+        where, hint = f"module {self.graph.name}", "give inputs of which the module, as it starts, has finite outputs"
+        raise ScaleRulesError("its outputs are not finite", where=where, hint=hint)
 
     def outputs(self, forward: Any) -> list[Tensor]:
         """The values of the output nodes."""

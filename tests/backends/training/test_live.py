@@ -321,3 +321,34 @@ def test_matrices_that_are_no_parameters_are_those_of_the_module() -> None:
     ]
     assert not torch.allclose(*outputs)  # the one that it is given, not that of the exported copy
     assert sr.verify(graph, solution, sizes=[32, 64, 128], seeds=2, progress=False).verdict
+
+
+class OnAGraph(nn.Module):
+    """Roots of degrees, which have to be positive."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(5, width), nn.Linear(width, 3)
+
+    def forward(self, x: torch.Tensor, adjacency: torch.Tensor) -> torch.Tensor:
+        degrees = (adjacency + torch.eye(6)).sum(-1)
+        return self.last(torch.relu(degrees.rsqrt()[:, None] * self.first(x)))
+
+
+def test_numbers_that_have_to_be_positive_are_drawn_so() -> None:
+    """Drawn as others are, roots of negative degrees left no learning rate that is stable."""
+    graph = sr.trace(OnAGraph, {"width": (32, 48, 64)}, (torch.ones(6, 5), torch.ones(6, 6)))
+    solution = sr.derive(graph, "adamw")
+    data = LiveProgram(graph, solution, BASE, BASE).data(0)
+    assert float(data.inputs["0"].min()) >= 0 < float(data.inputs["1"].std())
+    assert sr.verify(graph, solution, sizes=[32, 64, 128], seeds=2, progress=False).verdict
+
+
+def test_outputs_that_are_never_finite_are_told() -> None:
+    class Never(OnAGraph):
+        def forward(self, x: torch.Tensor, adjacency: torch.Tensor) -> torch.Tensor:
+            return super().forward(x, -adjacency.abs() - 9)
+
+    graph = sr.trace(Never, {"width": (32, 48, 64)}, (torch.ones(6, 5), torch.ones(6, 6)), measure=False)
+    with pytest.raises(sr.ScaleRulesError, match="module Never: its outputs are not finite"):
+        LiveProgram(graph, sr.derive(graph, "adamw"), BASE, BASE).data(0)
