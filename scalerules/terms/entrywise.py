@@ -1,7 +1,7 @@
 """Products entry by entry of two tensors with one growing axis: gates, and every chain rule through a function.
 
 Of the products of two lists of terms those are kept that `merging.uncrowded` keeps: all of few sources, and the largest
-ones of many, which remember no image.
+ones of many. Which of those that are as large as each other is left open.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .edges import Found, Part, best_of_few, best_of_many
 from .merging import rank
 from .term import KEPT, MOST_SOURCES, Term
 
-SMALL = 800
+SMALL = 3000
 """So few products are formed one by one."""
 
 
@@ -52,23 +52,13 @@ def _all(left: Sequence[Part], right: Sequence[Part], floor: int, kept: int) -> 
                 break
             mask = mask_x ^ mask_y
             known = best.get(mask)
-            if known is None or size > known[0] or (size == known[0] and not known[2]):
+            if known is None or size > known[0]:
+                best[mask] = size, degree_x + degree_y, mask & (image_x | image_y), x, y
+            elif size == known[0] and not known[2]:
                 remembers = mask & (image_x | image_y)
-                if remembers and mask.bit_count() > MOST_SOURCES:
-                    remembers = 0
-                if known is None or size > known[0] or remembers or degree_x + degree_y < known[1]:
+                if remembers or degree_x + degree_y < known[1]:
                     best[mask] = size, degree_x + degree_y, remembers, x, y
     crowd = [mask for mask in best if mask.bit_count() > MOST_SOURCES]
-    places = {id(part): place for place, part in enumerate((*left, *right))} if crowd else {}
-
-    def order(mask: int) -> tuple[int, ...]:
-        size, degree, _, x, y = best[mask]
-        return -size, degree, places[id(x)], places[id(y)]
-
-    largest = sorted(crowd, key=order)[:kept]
-    gone = {*crowd}.difference(largest)
-    return [
-        (place, mask, bool(remembers), x, y)
-        for place, (mask, (_, _, remembers, x, y)) in enumerate(best.items())
-        if mask not in gone
-    ]
+    for mask in sorted(crowd, key=lambda mask: (best[mask][0], -best[mask][1]), reverse=True)[kept:]:
+        del best[mask]
+    return [(0, mask, bool(remembers), x, y) for mask, (_, _, remembers, x, y) in best.items()]
