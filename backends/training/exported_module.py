@@ -101,7 +101,6 @@ class ExportedModule:
     def run(self, weights: Mapping[str, Tensor], inputs: Iterable[Tensor], factors: Mapping[str, float]) -> Calls:
         """Runs the program; `factors`: what the results of calls are multiplied with."""
         given, signature = list(inputs), self.program.graph_signature
-        buffers = {**dict(self.program.named_buffers()), **self.program.constants}
         arguments: list[Any] = []
         for node in self.nodes:
             if node.op != "placeholder":
@@ -109,10 +108,9 @@ class ExportedModule:
             if node.name in self.names:
                 arguments.append(weights[self.names[node.name]])
             elif node.name in signature.inputs_to_buffers:
-                name = signature.inputs_to_buffers[node.name]
-                arguments.append((weights if name in weights else buffers)[name].clone())
+                arguments.append(weights[signature.inputs_to_buffers[node.name]].clone())
             elif node.name in signature.inputs_to_lifted_tensor_constants:
-                arguments.append(buffers[signature.inputs_to_lifted_tensor_constants[node.name]])
+                arguments.append(self.program.constants[signature.inputs_to_lifted_tensor_constants[node.name]])
             else:
                 arguments.append(given.pop(0) if isinstance(node.meta.get("val"), Tensor) else node.meta.get("val"))
         calls = Calls(self.program.graph_module, factors)
@@ -165,7 +163,7 @@ class ExportedModule:
 
 def owned(model: torch.nn.Module) -> dict[str, Tensor]:
     """The parameters of a module and its buffers, by name: a random matrix that is not trained may be either."""
-    return {**dict(model.named_buffers()), **dict(model.named_parameters(remove_duplicate=False))}
+    return dict([*model.named_buffers(remove_duplicate=False), *model.named_parameters(remove_duplicate=False)])
 
 
 def _lengths(node: fx.Node) -> set[Any]:

@@ -125,14 +125,15 @@ class LiveProgram(AbstractProgram):
         leaves = torch.utils._pytree.tree_leaves(as_call(call_with(self.live.inputs, self.whole)))  # pyright: ignore
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         parameters = self.initial(seed)
-        ways: list[Callable[[Tensor], Tensor]] = [torch.Tensor.clone, torch.abs]
-        for way in (*ways, None):
+        ways: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
+            lambda new, _: new, lambda new, _: new.abs(), lambda _, given: given
+        )  # fmt: skip
+        for way in ways:
             generator = torch.Generator().manual_seed(seed)
             drawn: dict[str, Tensor] = {}
             for i, leaf in enumerate(tensors):
                 real = leaf.is_floating_point()
-                new = way(torch.randn(leaf.shape, generator=generator)) if real and way else leaf
-                drawn[f"{i}"] = new.to(self.dtype) if real else leaf
+                drawn[f"{i}"] = way(torch.randn(leaf.shape, generator=generator), leaf).to(self.dtype) if real else leaf
             with torch.no_grad():
                 forward = self._run(parameters, drawn)
             if all(bool(value.isfinite().all()) for value in self.outputs(forward)):

@@ -7,7 +7,6 @@ that needs a graphics card which this process uses already cannot run there.
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import os
 import pickle
 import signal
@@ -19,7 +18,7 @@ from typing import IO, Any, TypeVar, cast
 from scalerules.errors import ScaleRulesError
 
 from .guard import limits, said
-from .watched import HINT, crash_of
+from .watched import HINT, crash_of, tell_crashes
 
 Result = TypeVar("Result")
 
@@ -57,8 +56,7 @@ def isolated(work: Callable[[], Result]) -> Result:
 def _run(work: Callable[[], Any], returned: IO[bytes], trail: IO[bytes]) -> None:
     """The forked process: does the work, writes what came of it, and ends."""
     try:
-        faulthandler.disable()  # a library may have taken its handlers since it was enabled
-        faulthandler.enable(trail)
+        tell_crashes(trail)
         if (torch := sys.modules.get("torch")) is not None:
             torch.set_num_threads(1)  # the threads of a pool are not forked
         try:

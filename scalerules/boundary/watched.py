@@ -30,8 +30,7 @@ def watched() -> int | None:
     trail = tempfile.TemporaryFile()  # noqa: SIM115  # kept open in both processes
     child = os.fork()
     if not child:
-        faulthandler.disable()  # a library may have taken its handlers since it was enabled
-        faulthandler.enable(trail)
+        tell_crashes(trail)
         return None
     for name in PASSED_ON:
         signal.signal(getattr(signal, name), lambda number, _: _pass_on(child, number))
@@ -39,6 +38,12 @@ def watched() -> int | None:
     if not os.WIFSIGNALED(status):
         return os.waitstatus_to_exitcode(status)
     return _ended(os.WTERMSIG(status), trail)
+
+
+def tell_crashes(trail: IO[bytes]) -> None:
+    """From now on a crash of this process writes there where it was, for `crash_of`."""
+    faulthandler.disable()  # a library may have taken its handlers since it was enabled
+    faulthandler.enable(trail)
 
 
 def _pass_on(child: int, number: int) -> None:

@@ -65,7 +65,7 @@ def table(solution: Answer) -> str:
 
 def power(exponents: Exponents) -> str:
     """The powers as sympy prints them, `sqrt(depth)/width^2`: loading it takes longer than many a derivation."""
-    powers = sorted((scale, power) for scale, power in exponents.fractions.items() if power)
+    powers = sorted((scale, exponent) for scale, exponent in exponents.fractions.items() if exponent)
     if len(powers) == 1 and powers[0][1] < 0 and powers[0][1] not in (-1, -HALF):
         return _raised(*powers[0])
     above, below = ("*".join(_raised(s, sign * p) for s, p in powers if sign * p > 0) for sign in (1, -1))
@@ -74,10 +74,10 @@ def power(exponents: Exponents) -> str:
     return f"{above or 1}/({below})" if sum(p < 0 for _, p in powers) > 1 else f"{above or 1}/{below}"
 
 
-def _raised(scale: str, power: Fraction) -> str:
-    if power in (1, HALF):
-        return scale if power == 1 else f"sqrt({scale})"
-    return f"{scale}^{power}" if power > 0 and power.denominator == 1 else f"{scale}^({power})"
+def _raised(scale: str, exponent: Fraction) -> str:
+    if exponent in (1, HALF):
+        return scale if exponent == 1 else f"sqrt({scale})"
+    return f"{scale}^{exponent}" if exponent > 0 and exponent.denominator == 1 else f"{scale}^({exponent})"
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:

@@ -125,7 +125,7 @@ class Programme:
         }
 
     def sizes(self) -> Mapping[Hashable, float]:
-        """The number that decides of every variable, rounded."""
+        """The number that decides of every variable, rounded: one mapping, which `moves` brings up to date."""
         self.moves()
         return self._sizes
 

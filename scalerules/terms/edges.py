@@ -7,9 +7,10 @@ two edges that meet, the edge between their other ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 from .term import MOST_SOURCES, Term
 
@@ -25,6 +26,9 @@ Part = tuple[int, int, int, int, Term]
 Found = tuple[int, int, bool, Part, Part]
 """What is kept of one mask: how early it comes, the mask, whether it remembers an image, both factors."""
 
+MASK, RANK = itemgetter(1), itemgetter(0, 2)
+"""The mask of a term; its size and degree."""
+
 
 def best_of_few(left: Sequence[Part], right: Sequence[Part], floor: int) -> list[Found]:
     """Of every mask of few sources the largest product, unless that is below the floor.
@@ -33,7 +37,7 @@ def best_of_few(left: Sequence[Part], right: Sequence[Part], floor: int) -> list
     """
     import numpy as np
 
-    count = 1 + union_of([part[1] for part in (*left, *right)]).bit_length()
+    count = 1 + max([part[1].bit_length() for part in (*left, *right)])
     pairs = _meeting(_edges(left, count), _edges(right, count), count)
     if apart := [(p, q, *_ends(left[p][1] ^ right[q][1])) for p, q in _apart(left, right)]:
         pairs = np.append(pairs, np.array(apart, np.int64).T, axis=1)
@@ -81,8 +85,8 @@ def best_of_many(left: Sequence[Part], right: Sequence[Part], floor: int, kept: 
             largest.setdefault(mask, (p, q))
             if len(largest) == kept:
                 break
-    places = _places(right)
-    first = {mask: min(_factors(mask, left, right, places, floor)) for mask in largest}
+    places = _places(right, MASK)
+    first = {mask: next(_factors(mask, left, right, places, floor)) for mask in largest}
     return [
         (p * len(right) + q, mask, False, left[largest[mask][0]], right[largest[mask][1]])
         for mask, (p, q) in first.items()
@@ -91,7 +95,7 @@ def best_of_many(left: Sequence[Part], right: Sequence[Part], floor: int, kept: 
 
 def _in_order(left: Sequence[Part], right: Sequence[Part], floor: int) -> Iterator[tuple[int, int]]:
     """The places of the factors of all products: the largest first, of the fewest parameters, as they come."""
-    ours, theirs = _alike(left), _alike(right)
+    ours, theirs = _places(left, RANK), _places(right, RANK)
     for smaller, degree in sorted({(-s - t, d + e) for s, d in ours for t, e in theirs if s + t >= floor}):
         pairs = [(places, theirs.get((-smaller - size, degree - its))) for (size, its), places in ours.items()]
         for p, others in sorted((p, others) for places, others in pairs if others for p in places):
@@ -101,17 +105,9 @@ def _in_order(left: Sequence[Part], right: Sequence[Part], floor: int) -> Iterat
 def _factors(
     mask: int, left: Sequence[Part], right: Sequence[Part], places: Mapping[int, list[int]], floor: int
 ) -> Iterator[tuple[int, int]]:
-    """The places of the factors of all products of a mask."""
+    """The places of the factors of all products of a mask, the first ones first."""
     for p, part in enumerate(left):
         yield from [(p, q) for q in places.get(mask ^ part[1], ()) if part[0] + right[q][0] >= floor]
-
-
-def _alike(parts: Iterable[Part]) -> dict[tuple[int, int], list[int]]:
-    """The places of terms by size and degree."""
-    found: dict[tuple[int, int], list[int]] = {}
-    for place, part in enumerate(parts):
-        found.setdefault((part[0], part[2]), []).append(place)
-    return found
 
 
 def _edges(parts: Sequence[Part], count: int) -> Numbers:
@@ -144,7 +140,7 @@ def _meeting(ours: Numbers, theirs: Numbers, count: int) -> Numbers:
 
 def _apart(left: Sequence[Part], right: Sequence[Part]) -> Iterable[tuple[int, int]]:
     """The places of factors whose product has no or few sources, although they are no edges, or the same one."""
-    places = _places(right)
+    places = _places(right, MASK)
     crowd = [(mask, found) for mask, found in places.items() if mask.bit_count() > MOST_SOURCES]
     for p, part in enumerate(left):
         mask = part[1]
@@ -155,11 +151,11 @@ def _apart(left: Sequence[Part], right: Sequence[Part]) -> Iterable[tuple[int, i
                 yield from [(p, q) for q in found]
 
 
-def _places(parts: Iterable[Part]) -> dict[int, list[int]]:
-    """The places of terms by their mask."""
-    found: dict[int, list[int]] = {}
+def _places(parts: Sequence[Part], alike: Callable[[Part], Any]) -> dict[Any, list[int]]:
+    """The places of terms by what they are alike in."""
+    found: dict[Any, list[int]] = {}
     for place, part in enumerate(parts):
-        found.setdefault(part[1], []).append(place)
+        found.setdefault(alike(part), []).append(place)
     return found
 
 
@@ -167,11 +163,3 @@ def _places(parts: Iterable[Part]) -> dict[int, list[int]]:
 def _ends(mask: int) -> tuple[int, int]:
     """The ends of a mask of few sources: the ground, which is 0, stands in for what it lacks."""
     return (mask & (mask - 1) and mask & -mask).bit_length(), mask.bit_length()
-
-
-def union_of(masks: Iterable[int]) -> int:
-    """The sources that any mask has."""
-    bits = 0
-    for mask in masks:
-        bits |= mask
-    return bits

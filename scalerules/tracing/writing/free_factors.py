@@ -17,7 +17,7 @@ from scalerules.tracing.sketch.values import Part, Source
 from .contracted import contracted
 from .divisors import divided
 from .means import means
-from .moved_factors import PASSING, VIEWS, cancelled, free, made_by, moved, passes, readers_of
+from .moved_factors import PASSING, VIEWS, cancelled, free, made_by, moved, passes, readers_of, varies
 from .normed_products import between_normed, is_normed
 from .shared_weights import uneven_readings
 from .write import Pieces, Writer
@@ -40,7 +40,7 @@ def freed(pieces: Pieces) -> Pieces:
     normed = {name for name in weighed if is_normed(name, nodes)}
     plain = _plain(weighed, nodes)
     for name, node in pieces.nodes.items():
-        parameters = plain if node.op == "scale" and _varies(node) else weighed
+        parameters = plain if node.op == "scale" and varies(node) else weighed
         if (
             node.op == "scale"
             and not node.fixed
@@ -53,7 +53,7 @@ def freed(pieces: Pieces) -> Pieces:
         ):
             nodes[name] = replace(node, fields={**node.fields, "free": True})
     for name, node in pieces.nodes.items():
-        if node.op == "scale" and not _varies(node) and _scaled_before(node, nodes):
+        if node.op == "scale" and not varies(node) and _scaled_before(node, nodes):
             nodes[name] = replace(node, fields={"factor": ONE})
     pieces = moved(replace(pieces, nodes=nodes), lambda node: is_product(node, weighed - normed))
     return _added(pieces, weighed, uneven)
@@ -81,7 +81,7 @@ def _one_each(pieces: Pieces, is_product: Callable[[SketchNode], bool]) -> Piece
         operands = tuple(instead.get((name, source), source) for source in node.operands)
         nodes[name] = node = replace(node, operands=operands)
         behind = [pieces.nodes[reader] for reader in dict.fromkeys(readers.get(name, ()))]
-        apart = len(behind) > 1 and node.op == "scale" and _varies(node) and name not in pieces.outputs
+        apart = len(behind) > 1 and node.op == "scale" and varies(node) and name not in pieces.outputs
         if not apart or not all(is_product(each) for each in behind):
             continue
         for number, reader in enumerate(behind, 1):
@@ -96,7 +96,7 @@ def _behind_uneven(pieces: Pieces, uneven: Collection[str]) -> Pieces:
 
     In front, what is multiplied would be asked to be of size 0: `norm(x) * d**-0.5`, as T5 has it.
     """
-    return moved(pieces, lambda node: node.name in uneven, _varies)
+    return moved(pieces, lambda node: node.name in uneven, varies)
 
 
 def _added(pieces: Pieces, weighed: set[str], uneven: Collection[str]) -> Pieces:
@@ -198,14 +198,9 @@ def free_factors(writer: Writer) -> tuple[dict[str, list[str]], list[str]]:
         line = f" ({call.source})" if call is not None and call.source else ""
         said.append(f"{name}: the module multiplies by {factor}{line}; how that should scale is solved for")
         path, kind = call.stack[-1] if call is not None and call.stack else ("", "")
-        if not _varies(node) and "Linear" in kind:
+        if not varies(node) and "Linear" in kind:
             places[name] = [writer.path(path, node)]
     return places, said
-
-
-def _varies(node: SketchNode) -> bool:
-    factor = node.fields.get("factor")
-    return isinstance(factor, Length) and bool(factor.scales)
 
 
 def _scaled_before(node: SketchNode, nodes: Mapping[str, SketchNode]) -> bool:
@@ -215,7 +210,7 @@ def _scaled_before(node: SketchNode, nodes: Mapping[str, SketchNode]) -> bool:
         return False
     for source in nodes[product].operands:
         while isinstance(source, str) and nodes[source].op in PASSING:
-            if free(nodes[source]) and _varies(nodes[source]):
+            if free(nodes[source]) and varies(nodes[source]):
                 return True
             source = nodes[source].operands[0]
     return False
@@ -252,7 +247,7 @@ def _makes_a_mean(node: SketchNode, nodes: Mapping[str, SketchNode], weighed: se
     """Whether a varying factor stands right behind a sum over a growing axis: moved, it would leave the sum."""
     source = made_by(node.operands[0], nodes, VIEWS)
     return (
-        _varies(node)
+        varies(node)
         and isinstance(source, str)
         and _is_sum(nodes[source], weighed)
         and _sums_growing(nodes[source], nodes)
@@ -281,7 +276,7 @@ def _made_up_for(name: str, nodes: Mapping[str, SketchNode], readers: Mapping[st
         row.append(behind[0])
         behind = readers.get(behind[0], [])
     total = product(nodes[each].fields.get("factor", ONE) for each in row)
-    return _varies(nodes[name]) and not total.scales
+    return varies(nodes[name]) and not total.scales
 
 
 def _is_sum(node: SketchNode, weighed: set[str]) -> bool:

@@ -18,7 +18,7 @@ from scalerules.sizes.lengths import Length
 from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Part, Source
 
-from .moved_factors import PASSING, readers_of
+from .moved_factors import PASSING, readers_of, varies
 from .write import Pieces
 
 
@@ -41,8 +41,7 @@ def means(pieces: Pieces, weighed: Collection[str], is_sum: Callable[[SketchNode
 
 
 def _varies(node: SketchNode) -> bool:
-    factor = node.fields.get("factor")
-    return node.op == "scale" and isinstance(factor, Length) and bool(factor.scales) and not node.fixed
+    return node.op == "scale" and varies(node) and not node.fixed
 
 
 def _weights(node: SketchNode) -> bool:

@@ -23,6 +23,12 @@ def made_by(source: Source, nodes: Mapping[str, SketchNode], through: Collection
     return source
 
 
+def varies(node: SketchNode) -> bool:
+    """Whether a node has a factor that depends on a size."""
+    factor = node.fields.get("factor")
+    return isinstance(factor, Length) and bool(factor.scales)
+
+
 def passes(node: SketchNode) -> bool:
     """Whether a factor in front of a node is one behind it: views, other factors, gains."""
     return node.op in PASSING or _is_gain(node)

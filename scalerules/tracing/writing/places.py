@@ -53,7 +53,7 @@ def live(writer: Writer, shown: Mapping[str, str], make_model: Callable[..., Any
     factors: dict[str, tuple[str, tuple[str, ...]]] = {}
     readers: dict[tuple[str, str], tuple[str, ...]] = {}
     behind: dict[str, str] = {}
-    scaled = {shown[key] for key, node in writer.pieces.nodes.items() if key in shown and _varying(node)}
+    scaled = {shown[key] for key, node in writer.pieces.nodes.items() if key in shown and _fixed_factor(node)}
     for key, node in writer.pieces.nodes.items():
         if node.op in ("stream", "repeat") or node.call is None:
             continue
@@ -78,7 +78,7 @@ def live(writer: Writer, shown: Mapping[str, str], make_model: Callable[..., Any
     return Live(make_model, inputs, nodes, weights, factors, readers)
 
 
-def _varying(node: SketchNode) -> bool:
+def _fixed_factor(node: SketchNode) -> bool:
     """Whether a node is a fixed factor: what a call returns that ends in one is another size than what is in front."""
     return node.op == "scale" and not node.fields.get("free")
 
