@@ -13,12 +13,14 @@ import re
 import signal
 import sys
 import tempfile
+from pathlib import Path
 from typing import IO
 
 CRASHES = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT")
 PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<name>\S+)')
-OURS = re.compile(r"/(torch|scalerules|site-packages|lib/python[\d.]+)/")
+OURS = re.compile(rf"/(torch|site-packages|lib/python[\d.]+)/|^{re.escape(str(Path(__file__).parent.parent))}/")
+"""Files that are not the user's. A folder of his may have the name of this package, as a checkout has."""
 HINT = "run forward() on these inputs alone; small sizes may do"
 """What to do about a crash."""
 
