@@ -105,9 +105,11 @@ def test_a_weight_of_which_the_rows_are_measured_is_a_weight() -> None:
     def make(width: int) -> nn.Module:
         return nn.Sequential(LowRank(6, width), nn.ReLU(), LowRank(width, width), nn.ReLU(), nn.Linear(width, 3))
 
-    found = rules(sr.trace(make, WIDTH, torch.ones(4, 6)))
-    assert (found["2.down"], found["2.up"], found["2.length"]) == (READOUT, VECTOR, VECTOR)
-    assert (found["0.down"], found["0.up"], found["4.weight"]) == (VECTOR, VECTOR, READOUT)
+    solution = sr.derive(sr.trace(make, WIDTH, torch.ones(4, 6)), optimizer="adamw")
+    down, up, length = (solution[f"2.{name}"] for name in ("down", "up", "length"))
+    started, moved = (size["width"] + up.lr["width"] for size in (down.init, down.lr))  # `up` starts at zero
+    assert (started, moved, length.lr["width"]) == (-1, -1, 0)
+    assert [solution[name].lr["width"] for name in ("0.down", "0.up", "4.weight")] == [0, 0, -1]
 
 
 class Exits(nn.Module):

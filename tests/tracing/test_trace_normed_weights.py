@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -138,6 +139,48 @@ def test_the_temperature_of_a_cosine_has_the_rate_of_a_number(cosine: sr.Graph, 
     assert (
         sum(factor["width"] for factor in solution.multipliers.values()) == -1
     )  # of entries of size 0, in place of 1/|x|
+
+
+class Quotient(nn.Module):
+    """A product of values and rows of a weight over lengths, as `quotient` writes it."""
+
+    def __init__(self, width: int, quotient: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.a, self.w, self.quotient = nn.Linear(8, width), nn.Parameter(torch.randn(3, width)), quotient
+        self.t = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.t.exp() * self.quotient(torch.relu(self.a(x)), self.w)
+
+
+def of_rows(x: Tensor) -> Tensor:
+    return x.norm(dim=-1)
+
+
+COSINES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "both at once": lambda h, w: h @ w.T / (of_rows(h)[:, None] * of_rows(w)),
+    "two steps": lambda h, w: h @ w.T / of_rows(h)[:, None] / of_rows(w).clamp_min(1e-8),
+    "outer": lambda h, w: torch.einsum("bi,oi->bo", h, w) / (torch.outer(of_rows(h), of_rows(w)) + 1e-8),
+    "squares": lambda h, w: h @ w.T * ((h * h).sum(-1, keepdim=True) * w.pow(2).sum(-1)).rsqrt(),
+    "means": lambda h, w: h @ w.T / h.shape[1] / (h.square().mean(-1, keepdim=True) * w.square().mean(-1)).sqrt(),
+}
+
+
+@pytest.mark.parametrize("quotient", [pytest.param(each, id=name) for name, each in COSINES.items()])
+def test_a_cosine_by_hand_is_that_of_unit_vectors(quotient: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """In plain torch, widths 64 to 1024, the outputs change by -0.04 to 0.00 and the weight contributes 0.01."""
+    solution = sr.derive(sr.trace(lambda width: Quotient(width, quotient), WIDTH, rows), optimizer="adamw")
+    assert size(solution, "t")[1] == "0"
+    assert (size(solution, "a.weight"), size(solution, "w")) == (("0", "0"), ("-1/2", "-1/2"))
+    assert sum(factor["width"] for factor in solution.multipliers.values()) == -1
+
+
+def test_a_product_over_the_length_of_a_weight_is_that_with_its_direction() -> None:
+    """Without a factor the outputs change by `width^0.44` in plain torch, with it by -0.04: it is solved for."""
+    for quotient in (lambda h, w: h @ w.T / of_rows(w), lambda h, w: h @ F.normalize(w, dim=-1).T):
+        solution = sr.derive(sr.trace(lambda width, q=quotient: Quotient(width, q), WIDTH, rows), optimizer="adamw")
+        assert size(solution, "w") == ("-1/2", "-1/2")
+        assert sum(factor["width"] for factor in solution.multipliers.values()) == -1
 
 
 def test_a_number_that_a_module_holds_once_is_no_law_of_its_size() -> None:

@@ -40,6 +40,8 @@ class SketchNode:
     fixed: bool = False
     """Of an input: whether only the calculus has it, entries that the module holds and no batch changes; of a factor:
     whether nothing is to be solved for."""
+    square_of: Source | None = None
+    """What its entries are the squares of, entry by entry, axis by axis."""
 
 
 @dataclass(frozen=True)

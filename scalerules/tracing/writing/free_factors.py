@@ -15,6 +15,7 @@ from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Part, Source
 
 from .contracted import contracted
+from .divided_products import undivided
 from .divisors import divided
 from .means import means
 from .moved_factors import PASSING, VIEWS, cancelled, free, made_by, moved, passes, readers_of, varies
@@ -25,7 +26,7 @@ from .write import Pieces, Writer
 
 def freed(pieces: Pieces) -> Pieces:
     """The pieces with every factor free that stands at a sum of products of data over an axis that grows."""
-    pieces = cancelled(contracted(pieces))
+    pieces = cancelled(contracted(undivided(pieces)))
     weighed = _weighed(pieces.nodes)
     pieces = means(pieces, weighed, lambda node: _adds_up(node, weighed, pieces.nodes))
     weighed = _weighed(pieces.nodes)

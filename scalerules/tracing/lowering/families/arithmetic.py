@@ -11,7 +11,7 @@ from scalerules.ops.functions import SOME
 from scalerules.sizes.arithmetic import ONE, power
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call, Shape
-from scalerules.tracing.sketch.values import Constant, Curve, Loss, Operand, Result, Stat, Value, same_source
+from scalerules.tracing.sketch.values import Constant, Curve, Loss, Operand, Result, Value, same_source
 
 from ..curves import finite, safe
 from ..fixed_entries import root_mean_square
@@ -19,7 +19,7 @@ from ..noise import drawn_beside
 from ..state import Lowering, as_length, number, operation
 from ..table import lowers
 from .drawn import curve_of, drawn
-from .written_norms import SIZES, divided, normalised, raised
+from .written_norms import SIZES, divided, normalised, raised, squared
 
 TINY = 1e-2
 """A smaller number that is added is there against a division by zero."""
@@ -179,7 +179,7 @@ def multiplied(lowering: Lowering, a: object, b: object, shape: Shape) -> Value:
         if base is not None and a.stat is None and b.stat is None:
             one, other = curve_of(a).samples, curve_of(b).samples
             square = drawn(lowering, Curve(base, tuple(x * y for x, y in zip(one, other, strict=True))), "mul")
-            return replace(square, stat=Stat("squared", a, ())) if one == other else square
+            return squared(lowering, square, a) if one == other else square
         return pairwise(lowering, "einsum", [a, b], shape, "mul")
     value, constant = (a, b) if isinstance(a, Value) else (b, a)
     if not isinstance(value, Value):

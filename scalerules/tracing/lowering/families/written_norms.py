@@ -33,8 +33,16 @@ def raised(lowering: Lowering, value: Value, exponent: Fraction) -> Value:
         before = curve_of(value)
         samples = tuple(sample ** int(exponent) for sample in before.samples)
         powers = drawn(lowering, Curve(before.base, samples), "pow")
-        return replace(powers, stat=Stat("squared", value, ())) if exponent == 2 else powers
+        return squared(lowering, powers, value) if exponent == 2 else powers
     return _power(lowering, value, exponent)
+
+
+def squared(lowering: Lowering, squares: Value, value: Value) -> Value:
+    """The squares of a value, remembered as such."""
+    nodes = lowering.sketch.nodes
+    if isinstance(squares.source, str) and squares.source != value.source:
+        nodes.by_name[squares.source] = replace(nodes[squares.source], square_of=value.source)
+    return replace(squares, stat=Stat("squared", value, ()))
 
 
 def _power(lowering: Lowering, value: Value, exponent: Fraction) -> Value:
