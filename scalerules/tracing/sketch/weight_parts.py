@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from scalerules.ops.functions import SOME
 from scalerules.sizes.arithmetic import is_one, over, plus, product
 
 from .axes import Axis
 from .nodes import Nodes
-from .sketch_node import Change, SketchNode, Split
+from .put_together import DEEP, ENDS, parts_within, stretches
+from .sketch_node import Change, SketchNode, Split, Stretch
 from .values import Factor, Part, Source
 
-DEEP = 12
-"""So far back a stretch of an axis is looked for in the weights that make it."""
-ENDS = ("input", "constant", "scan", "stream", "repeat", "slice")
-"""Operations through which no axis is followed to weights."""
+NORMS = ("rms_norm", "layer_norm")
+"""Operations that divide by the size of all entries along an axis."""
 
 Changed = tuple[Source, int]
 """The source of which an axis was changed, and how many axes stand in place of it."""
@@ -54,7 +54,9 @@ class WeightParts:
         return self.changes[key]
 
     def _changed_node(self, node: SketchNode, slot: int, change: Change, deep: int) -> Changed | None:
-        if node.op in ENDS or node.along == slot:
+        if node.along == slot:
+            return self._changed_along(node, slot, change, deep) if isinstance(change, Stretch) else None
+        if node.op in ENDS:
             return None
         if node.labels is None:
             inner = [self.changed(source, slot, change, deep - 1) for source in node.operands]
@@ -74,6 +76,33 @@ class WeightParts:
                 operands[k], count = inner
                 rows[k] = _replaced(row, row.index(label), _fresh(node, label, count))
         return None if count is None else self._remade(node, tuple(operands), tuple(rows), slot, count)
+
+    def _changed_along(self, node: SketchNode, slot: int, change: Stretch, deep: int) -> Changed | None:
+        """A stretch of what was put together: the parts that lie in it, normalised along their own axis if all were.
+
+        Of parts beside each other the one that grows says how large they are together.
+        """
+        if node.op in NORMS:
+            lengths = stretches(self.nodes, node.operands[0], slot)
+            grown = sum(bool(length.scales) for length in lengths) == 1 < len(lengths)
+            inner = self.changed(node.operands[0], slot, change, deep - 1) if grown else None
+            if inner is None or change.length.scales:
+                return inner and self._remade(node, (inner[0],), None, slot, inner[1])
+            return self._remade(replace(node, op=SOME, along=None, fields={}), (inner[0],), None, slot, inner[1])
+        within = parts_within(self.nodes, node, slot, change) if node.op == "concat" else []
+        if not within:
+            return None
+        (part, rest), *others = within
+        if rest is not None:
+            return self.changed(part, slot, rest, deep - 1)
+        before, (_, *behind) = self.nodes.slots(part)[:slot], self.nodes.slots(part)[slot:]
+        if others:
+            slots = (*before, Axis(change.length), *behind)
+            return self._put(replace(node, operands=tuple(each for each, _ in within), slots=slots)), 1
+        if not is_one(change.length):
+            return part, 1
+        kept = [place for place in range(len(before) + 1 + len(behind)) if place != slot]
+        return self.nodes.rearranged(part, kept, (*before, *behind), "one"), 0
 
     def _changed_split(self, node: SketchNode, slot: int, change: Change, deep: int) -> Changed | None:
         """A change through a node that splits an axis: the split goes to the weights, then the change to its factor."""

@@ -8,7 +8,8 @@ from typing import TypeAlias
 from scalerules.sizes.arithmetic import fixed, plus
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.sketch.axes import Axis
-from scalerules.tracing.sketch.sketch_node import SketchNode
+from scalerules.tracing.sketch.put_together import stretches
+from scalerules.tracing.sketch.sketch_node import SketchNode, Stretch
 from scalerules.tracing.sketch.values import Atom, Part, Source, Value, moved
 
 from ..state import Lowering
@@ -32,22 +33,37 @@ def parts_of_join(
             continue
         if w.source.weight.name in lowering.sketch.parts.whole:
             continue
-        join = lowering.sketch.nodes[x.source]
-        letter = _joined_letter(x, x_letters, join)
-        if not letter or letter in result or letter not in w_letters:
-            continue
-        column = list(w_letters).index(letter)
-        axes = [lowering.sketch.nodes.slots(source)[-1] for source in join.operands]
-        if len({bool(axis.length.scales) for axis in axes}) < 2 or len(w.dims[column]) != 1:
-            continue
-        start, parts = fixed(0), list[list[Labelled]]()
-        for source, axis in zip(join.operands, axes, strict=True):
-            own = lowering.sketch.layout.stretch(w, column, start, axis.length)
-            if not lowering.is_zero(source):
-                parts.append([(_part(x, x_letters, letter, source, axis), x_letters), (own, w_letters)])
-            start = plus(start, axis.length)
-        return parts
+        summed = [letter for letter in x_letters if letter in w_letters and letter not in result]
+        for letter in summed:
+            column, own = list(w_letters).index(letter), list[list[Labelled]]()
+            pieces = _pieces(lowering, x, x_letters, letter) if len(w.dims[column]) == 1 else []
+            start = fixed(0)
+            for piece in pieces:
+                length = piece.length(list(x_letters).index(letter))
+                if not lowering.is_zero(piece.source):
+                    columns = lowering.sketch.layout.stretch(w, column, start, length)
+                    own.append([(piece, x_letters), (columns, w_letters)])
+                start = plus(start, length)
+            if own:
+                return own
     return None
+
+
+def _pieces(lowering: Lowering, x: Value, letters: Sequence[str], letter: str) -> list[Value]:
+    """The parts of a value that lie along a letter where some of them grow and others do not; else none."""
+    dim, nodes = list(letters).index(letter), lowering.sketch.nodes
+    if len(x.dims[dim]) != 1 or (slot := x.dims[dim][0].slot) is None:
+        return []
+    lengths = stretches(nodes, x.source, slot)
+    if len({bool(length.scales) for length in lengths}) < 2:
+        return []
+    join = nodes[x.source] if isinstance(x.source, str) else None
+    if join is not None and join.op == "concat" and join.along == slot:
+        return [_part(x, letters, letter, source, nodes.slots(source)[-1]) for source in join.operands]
+    cuts = [Stretch(plus(fixed(0), *lengths[:index]), length) for index, length in enumerate(lengths)]
+    if any(lowering.sketch.parts.changed(x.source, slot, cut) is None for cut in cuts):
+        return []
+    return [lowering.sketch.layout.stretch(x, dim, cut.start, cut.length) for cut in cuts]
 
 
 def beside_each_other(
