@@ -13,6 +13,12 @@ from contextlib import contextmanager
 MANY = 4_000_000
 """Objects (some 400 MB) after which circles are looked for after all."""
 
+FEW = 1_000_000
+"""Objects (some 100 MB) that derivations may leave before they are looked through."""
+
+_left: list[int] = []
+"""How many each has left since then."""
+
 
 @contextmanager
 def gathering() -> Generator[None]:
@@ -24,7 +30,19 @@ def gathering() -> Generator[None]:
     try:
         yield
     finally:
+        _put_aside()
         gc.enable()
+
+
+def _put_aside() -> None:
+    """All that is new counts as old, or enabling the collector would look through it at once: most of it is held."""
+    _left.append(gc.get_count()[0])
+    if sum(_left) > FEW:
+        gc.collect()
+        _left.clear()
+    elif not gc.get_freeze_count():
+        gc.freeze()
+        gc.unfreeze()
 
 
 def tidy() -> None:

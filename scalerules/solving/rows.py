@@ -22,7 +22,7 @@ class Rows:
     def __init__(self, problem: Problem, upper: Vectors, given: Vectors) -> None:
         self.problem, self.upper, self.given = problem, upper, given
         self._read: dict[str, Inequality] = {}
-        self._maximal: tuple[Run | None, Mapping[str, Equation]] = None, {}
+        self._maximal: tuple[Run | None, dict[str, Equation]] = None, {}
 
     def __getitem__(self, name: str) -> Inequality:
         """An equation that has been read."""
@@ -41,6 +41,8 @@ class Rows:
 
     def maximal(self, run: Run) -> dict[str, Equation]:
         """For every parameter, its largest own contribution so far is to reach size 0; of equal ones the plainest."""
+        if self._maximal[0] is run:
+            return self._maximal[1]
         found: dict[str, Equation] = {}
         for name, events in own_contributions(run).items():
             reached = [event for event in events if event.term is not None]

@@ -40,18 +40,19 @@ def inner(scope: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
 
 def scaled(a: list[Term], b: list[Term], reach: int) -> list[Term]:
     """The products of a tensor with a number; one of the two is a single term without axes."""
-    terms: list[Term] = []
-    whole = a if len(b) == 1 else b
+    behind = len(b) == 1
+    whole, number = (a, b[0]) if behind else (b, a[0])
     done = isinstance(whole, Merged) and whole.reach == reach and not profiled(whole)
-    for x in sorted(a, key=rank, reverse=True):
-        for y in sorted(b, key=rank, reverse=True):
-            each = x if x.signs else y
-            mirror, profile = each.mirror, each.profile
-            if mirror is not None and not any([mirror.bit & mask for mask in each.signs]):
-                mirror = None
-            if profile is not None and not any(profile):
-                profile = None
-            terms.append(Term(x.size + y.size, each.signs, (x, y), (), (), profile, mirror, each.matrix))
+    terms: list[Term] = []
+    for term in sorted(whole, key=rank, reverse=True):
+        each = term if term.signs else number
+        mirror, profile, bit = each.mirror, each.profile, each.mirror.bit if each.mirror else 0
+        if mirror is not None and not any([bit & mask for mask in each.signs]):
+            mirror = None
+        if profile is not None and not any(profile):
+            profile = None
+        parents = (term, number) if behind else (number, term)
+        terms.append(Term(term.size + number.size, each.signs, parents, (), (), profile, mirror, each.matrix))
     return Merged(terms, reach) if done else merged(terms, reach)
 
 
