@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
-from scalerules.sizes.arithmetic import ONE, product
+from scalerules.sizes.arithmetic import ONE, product, times
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Part, Source
@@ -49,6 +49,7 @@ def freed(pieces: Pieces) -> Pieces:
             and not _makes_a_mean(node, nodes, weighed)
             and (
                 _behind(node, nodes, parameters)
+                or _leaves_a_sum(node, nodes, weighed)
                 or (_before(name, nodes, readers, parameters) and not _made_up_for(name, nodes, readers))
             )
         ):
@@ -245,14 +246,29 @@ def _behind(node: SketchNode, nodes: Mapping[str, SketchNode], weighed: set[str]
 
 
 def _makes_a_mean(node: SketchNode, nodes: Mapping[str, SketchNode], weighed: set[str]) -> bool:
-    """Whether a varying factor stands right behind a sum over a growing axis: moved, it would leave the sum."""
+    """Whether a varying factor makes a mean of the sum that it stands right behind: moved, it would leave the sum."""
+    left = _left_of_sum(node, nodes, weighed)
+    return left is not None and not _grows(left)
+
+
+def _leaves_a_sum(node: SketchNode, nodes: Mapping[str, SketchNode], weighed: set[str]) -> bool:
+    """Whether what a varying factor leaves of such a sum grows (`sum / n**0.5`): nothing else makes up for the rest."""
+    left = _left_of_sum(node, nodes, weighed)
+    return left is not None and _grows(left)
+
+
+def _left_of_sum(node: SketchNode, nodes: Mapping[str, SketchNode], weighed: set[str]) -> Length | None:
+    """How many times an entry a sum of values is behind a varying factor; None where it stands behind no such sum."""
     source = made_by(node.operands[0], nodes, VIEWS)
-    return (
-        varies(node)
-        and isinstance(source, str)
-        and _is_sum(nodes[source], weighed)
-        and _sums_growing(nodes[source], nodes)
-    )
+    if not varies(node) or not isinstance(source, str) or not _is_sum(nodes[source], weighed):
+        return None
+    length = _summed(nodes[source], weighed, nodes)
+    return length and times(length, node.fields["factor"])
+
+
+def _grows(length: Length) -> bool:
+    """Whether a length becomes longer with one of the scales."""
+    return any(power > 0 for monomial in length.monomials for _, power in monomial.powers)
 
 
 def _before(name: str, nodes: Mapping[str, SketchNode], readers: Mapping[str, list[str]], weighed: set[str]) -> bool:
