@@ -1,4 +1,7 @@
-"""What no gradient goes through: the program says where values are detached, the calculus has no such operation."""
+"""What no gradient goes through: the program says where values are detached, the calculus has no such operation.
+
+Nor does one go through what is only compared.
+"""
 
 from __future__ import annotations
 
@@ -14,3 +17,32 @@ def detached(record: Record, call: Call) -> bool:
                 return True
             found.add(each.name)
     return False
+
+
+COMPARISONS = ("gt", "lt", "ge", "le", "eq", "ne")
+PASSING = ("select", "slice", "unsqueeze", "squeeze", "expand", "view", "getitem", "detach", "alias", "clone")
+
+
+def unread(record: Record, call: Call) -> bool:
+    """Whether nothing reads the values that a call returns first."""
+    read = [ref for each in record.calls for ref in references((*each.args, *each.kwargs.values()))]
+    return not any(ref.name == call.name and not ref.index for ref in (*read, *(out.ref for out in record.outputs)))
+
+
+def only_compared(record: Record, call: Call) -> bool:
+    """Whether the values that a call returns first are only held against others, as a threshold is."""
+    found, compared = {call.name}, False
+    if any(output.ref.name == call.name and not output.ref.index for output in record.outputs):
+        return False
+    for each in record.calls:
+        read = [ref for ref in references((*each.args, *each.kwargs.values())) if ref.name in found]
+        if not read or all(ref.name == call.name and ref.index for ref in read):
+            continue
+        operation = each.target.split(".")[1] if each.target.count(".") else each.target
+        if operation in PASSING and not any(output.ref.name == each.name for output in record.outputs):
+            found.add(each.name)
+        elif operation in COMPARISONS:
+            compared = True
+        else:
+            return False
+    return compared

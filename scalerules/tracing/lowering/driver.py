@@ -13,6 +13,7 @@ from . import families  # fills the table
 from .buffers import DISCRETE
 from .constants import folded
 from .families.choices import COMPARISONS
+from .families.selection import put_at
 from .folding import Folds
 from .state import Lowering, operation, several
 from .table import TABLE
@@ -56,7 +57,7 @@ def lower(lowering: Lowering, call: Call) -> Result:
 def _lower(lowering: Lowering, name: str, call: Call) -> Result:
     operands = list(lowering.operands((*call.args, *call.kwargs.values())))
     if not any(isinstance(o, (Value, Loss, Filling)) for o in operands):
-        return of_zeros(lowering, call) or folded(lowering, call)
+        return put_at(lowering, call) or of_zeros(lowering, call) or folded(lowering, call)
     if call.dtypes and all(str(d).startswith(DISCRETE) for d in call.dtypes) and name not in DECIDED:
         return several(call, [Constant(shape, discrete=True, ref=call.name) for shape in call.shapes])
     if (zeros := of_zeros(lowering, call)) is not None:

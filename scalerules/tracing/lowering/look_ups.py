@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from scalerules.sizes.arithmetic import ONE
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call, Input, Shape
-from scalerules.tracing.sketch.values import SUIT, Constant, Value
+from scalerules.tracing.sketch.values import SUIT, Constant, Put, Value
 
 from .buffers import DISCRETE
 from .state import Lowering, operation
@@ -62,3 +63,27 @@ def _tokens(lowering: Lowering, shape: Sequence[Length | None]) -> Value:
     if None in shape:
         raise lowering.unknown("a length fits no simple function of the scales", SUIT)
     return lowering.sketch.data(lowering.sketch.nodes.name_here("tokens"), known, "tokens")
+
+
+def places_along(lowering: Lowering, value: Value, dim: int, count: Length) -> Value:
+    """For each of `count` entries along a dimension its place, as tokens: other dimensions, entries, the dimension."""
+    others = [value.length(i) for i in range(len(value.dims)) if i != dim]
+    name = lowering.sketch.nodes.name_here("place")
+    return lowering.sketch.data(name, [*others, count, value.length(dim)], "tokens", fixed=True)
+
+
+def at_places(lowering: Lowering, value: Value, places: Value, dim: int, short: str, *, put: bool = False) -> Value:
+    """The entries at places along a dimension; or, to `put` them there, entries that are so many as zeros elsewhere."""
+    letters = [str(i) for i in range(len(value.dims))]
+    chosen = [letter if i != dim else "chosen" for i, letter in enumerate(letters)]
+    row = [*(letter for i, letter in enumerate(letters) if i != dim), "chosen", letters[dim]]
+    front, behind = (chosen, letters) if put else (letters, chosen)
+    return lowering.sketch.combine("einsum", [(value, front), (places, row)], behind, short)
+
+
+def put_back(lowering: Lowering, entries: Value, places: Value, dim: int) -> Value:
+    """A fixed number of entries at their places, zeros elsewhere."""
+    plain = replace(entries, curve=None, piece=None, stat=None)
+    value = at_places(lowering, plain, places, dim, "put", put=True)
+    lowering.put[str(value)] = Put(value, entries, places, dim)
+    return value

@@ -21,6 +21,7 @@ from scalerules.tracing.sketch.values import (
     Dim,
     Operand,
     Part,
+    Put,
     Result,
     Source,
     Unknown,
@@ -56,13 +57,15 @@ class Lowering:
         """The data that fixed entries along growing axes stand for, by what makes them."""
         self.zeros: dict[str, bool] = {}
         """The constants that are zero, by their nodes."""
+        self.put: dict[str, Put] = {}
+        """What is zeros but for a fixed number of entries, by its node."""
         self.shown: dict[str, str] = {}
         """The call that returns the value of each node."""
 
     @contextmanager
     def attempt(self) -> Generator[None]:
         """What is lowered in the block stays only if the block ends without an error."""
-        with self.sketch.attempt(), kept_if_done(self.results, self.shown, self.fixed, self.zeros):
+        with self.sketch.attempt(), kept_if_done(self.results, self.shown, self.fixed, self.zeros, self.put):
             yield
 
     def unknown(self, what: str, hint: str) -> Unknown:

@@ -193,6 +193,18 @@ class Constant:
     """The call, buffer or input that it is, where one can be named."""
     truth: Curve | None = None
     """Of truth values: where they hold, as a function of the value that decides them."""
+    places: Value | None = None
+    """Of whole numbers: a row of zeros and a one for each, along an axis that grows, of which they are places."""
+
+
+@dataclass(frozen=True, eq=False)
+class Put:
+    """Entries that are zeros but for a fixed number, along a dimension that grows: `value`, made of these `entries`."""
+
+    value: Value
+    entries: Value
+    places: Value
+    dim: int
 
 
 @dataclass(frozen=True, eq=False)

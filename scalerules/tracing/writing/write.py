@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -75,6 +76,10 @@ def _over_tokens(sketch: Sketch, output: str) -> bool:
     return any(table.length == slots[-1].length for table in tables)
 
 
+LOG_SOFTMAX = re.compile(r"\blog_softmax(_\d+)?$")
+"""How the node is called of which logits stand in front."""
+
+
 def _outputs(sketch: Sketch, results: Sequence[Result]) -> tuple[list[str], str]:
     """The outputs, and the kind of the loss that the module computes itself ("" if it does not)."""
     flat: list[object] = []
@@ -83,13 +88,15 @@ def _outputs(sketch: Sketch, results: Sequence[Result]) -> tuple[list[str], str]
     losses = [operand for operand in flat if isinstance(operand, Loss)]
     values = [s for loss in losses for s in loss.sources] if losses else [v for v in flat if isinstance(v, Value)]
     names = [value.source for value in values if isinstance(value.source, str)]
-    read = [sketch.nodes[n].operands[0] if n.endswith("log_softmax") else n for n in names]
+    likelihoods = [n for n in names if LOG_SOFTMAX.search(n)]
+    read = [sketch.nodes[n].operands[0] if n in likelihoods else n for n in names]
     read_from = list(dict.fromkeys(n for n in read if isinstance(n, str)))
     beside = [v for v in flat if isinstance(v, Value)] if losses else []  # a prediction whose loss stands outside
     for term in [*beside, *(term for loss in losses for term in loss.terms)]:
         if isinstance(term.source, str) and _weights(sketch, [term.source]) - _weights(sketch, read_from):
             read_from.append(term.source)  # it trains what nothing else reads
-    return read_from, losses[0].kind if losses else ""
+    unread = "cross_entropy" if likelihoods and likelihoods == names else ""
+    return read_from, losses[0].kind if losses else unread
 
 
 def _weights(sketch: Sketch, outputs: Iterable[str]) -> set[str]:

@@ -9,10 +9,11 @@ from fractions import Fraction
 from scalerules.ops.functions import SOME
 from scalerules.sizes.arithmetic import ONE, over, power, product, same
 from scalerules.tracing.record import Call
-from scalerules.tracing.sketch.values import HOLD, SUIT, Constant, Result, Value
+from scalerules.tracing.sketch.values import SUIT, Constant, Result, Stat, Value
 
 from ..state import Lowering, as_length, number, operation
 from ..table import lowers
+from .reductions import averaged
 
 
 def affine(lowering: Lowering, value: Value, weight: object, bias: object, dims: Sequence[int]) -> Value:
@@ -124,8 +125,17 @@ def softmax(lowering: Lowering, call: Call) -> Result:
 
 @lowers("log_softmax", "_log_softmax")
 def log_softmax(lowering: Lowering, call: Call) -> Result:
-    """Logits less a common number: as large as the logits, and a function of size 0."""
-    value = lowering.value(call, 0)
-    if value.length(lowering.dim(lowering.arg(call, 1, "dim", -1), len(value.dims))).scales:
-        raise lowering.unknown("log_softmax over an axis that grows is not known", HOLD)
-    return lowering.sketch.unary(SOME, replace(value, curve=None, piece=None, stat=None), "log_softmax")
+    """Logits less a common number: as large as the logits, and a function of size 0.
+
+    Over an axis that grows the number is the logarithm of their exponentials' mean; that of how many there are is left
+    out.
+    """
+    value = replace(lowering.value(call, 0), curve=None, piece=None, stat=None)
+    dim = lowering.dim(lowering.arg(call, 1, "dim", -1), len(value.dims))
+    if not value.length(dim).scales:
+        return lowering.sketch.unary(SOME, value, "log_softmax")
+    mean = averaged(lowering, lowering.sketch.unary("exp", value), [dim], keep=True, short="logsumexp")
+    common = lowering.sketch.unary(SOME, mean, "logsumexp")
+    letters = [str(i) for i in range(len(value.dims))]
+    logits = lowering.sketch.combine("add", [(value, letters), (common, letters)], letters, "log_softmax")
+    return replace(logits, stat=Stat("log_softmax", value, (dim,)))

@@ -13,8 +13,9 @@ from scalerules.sizes.arithmetic import ONE, power, product
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import HOLD, Constant, Loss, Result, Stat, Value
 
-from ..detached import detached
-from ..state import Lowering, number, operation
+from ..detached import detached, only_compared
+from ..look_ups import at_places, places_along
+from ..state import Lowering, as_length, number, operation
 from ..table import lowers
 from .arithmetic import pairwise
 from .choices import choice
@@ -183,15 +184,8 @@ def picked(lowering: Lowering, value: Value, dims: Sequence[int], keep: bool, sh
     """
     if (call := lowering.sketch.nodes.call) is not None and detached(lowering.record, call):
         return averaged(lowering, lowering.sketch.unary("abs", value), dims, keep, short)
-    letters = [str(i) for i in range(len(value.dims))]
     for dim in (d for d in dims if value.length(d).scales):
-        order = [*(i for i in range(len(letters)) if i != dim), dim]
-        name = lowering.sketch.nodes.name_here("place")
-        place = lowering.sketch.data(name, [value.length(i) for i in order], "tokens", fixed=True)
-        pair = [(value, letters), (place, [letters[i] for i in order])]
-        left = ["" if i == dim else letter for i, letter in enumerate(letters)]
-        value = lowering.sketch.combine("einsum", pair, [x for x in left if x], short)
-        value = value.at([*value.dims[:dim], (), *value.dims[dim:]])
+        value = at_places(lowering, value, places_along(lowering, value, dim, ONE), dim, short)
     return lowering.sketch.unary("abs", totalled(lowering, value, dims, keep, short))
 
 
@@ -199,27 +193,40 @@ def picked(lowering: Lowering, value: Value, dims: Sequence[int], keep: bool, sh
 def extreme(lowering: Lowering, call: Call) -> Result:
     """The largest entry along dimensions: as large as the others, and, where these grow, of one sign."""
     name = operation(call.target)
-    second = lowering.arg(call, 1, "dim")
+    position = 2 if name == "kthvalue" else 1
+    second = lowering.arg(call, position, "dim")
     if isinstance(second, (Value, Constant)):
         return choice(lowering, call)
     value = lowering.value(call, 0)
     dims = dims_of(lowering, second, len(value.dims))
-    keep = bool(lowering.arg(call, 2, "keepdim", False)) or len(call.shape) == len(value.dims)
-    growing = next((value.length(dim) for dim in dims if value.length(dim).scales), None)
-    if growing is None:
-        largest = totalled(lowering, value, dims, keep, name)
-    elif name in LARGEST:
-        said = f"{name} of {growing} entries, which grow, is as large as they are"
-        lowering.notes.append(f"{call.source}: {said}")
-        largest = picked(lowering, replace(value, curve=None, piece=None, stat=None), dims, keep, name)
-        largest = replace(largest, stat=size_of(value, dims))
-    elif name == "logsumexp":  # the logarithm of their number, and that of a mean, whose gradient is a softmax
-        lowering.notes.append(f"{call.source}: the logarithm of {growing} is left out of the logsumexp")
-        largest = averaged(lowering, lowering.sketch.unary("exp", value), dims, keep, name)
+    keep = bool(lowering.arg(call, position + 1, "keepdim", False)) or len(call.shape) == len(value.dims)
+    if any(value.length(dim).scales for dim in dims):
+        largest = _among_growing(lowering, call, value, dims, keep)
     else:
-        raise lowering.unknown(f"{name} over an axis of {growing} entries, which grows, is not known", HOLD)
-    if name == "logsumexp":
-        largest = lowering.sketch.unary(SOME, largest, name)
-        largest = replace(largest, stat=Stat("logsumexp", value, dims)) if growing and len(dims) == 1 else largest
+        largest = totalled(lowering, value, dims, keep, name)
+        largest = lowering.sketch.unary(SOME, largest, name) if name == "logsumexp" else largest
     places = [Constant(shape, discrete=True) for shape in call.shapes[1:]]
     return (largest, *places) if len(call.shapes) > 1 else largest
+
+
+def _among_growing(lowering: Lowering, call: Call, value: Value, dims: tuple[int, ...], keep: bool) -> Value | Constant:
+    """The largest of entries that grow in number, the logarithm of the sum of their exponentials, or a threshold."""
+    name, count = operation(call.target), next(value.length(dim) for dim in dims if value.length(dim).scales)
+    if name == "logsumexp":  # the logarithm of their number, and that of a mean, whose gradient is a softmax
+        lowering.notes.append(f"{call.source}: the logarithm of {count} is left out of the logsumexp")
+        mean = averaged(lowering, lowering.sketch.unary("exp", value), dims, keep, name)
+        logarithm = lowering.sketch.unary(SOME, mean, name)
+        return replace(logarithm, stat=Stat("logsumexp", value, dims)) if len(dims) == 1 else logarithm
+    which = as_length(lowering.arg(call, 1)) if name == "kthvalue" else None
+    few = which is not None and not which.scales
+    compared = only_compared(lowering.record, call)
+    if name in LARGEST or few and not compared:
+        said = f"{name} of {count} entries, which grow, is as large as they are"
+        lowering.notes.append(f"{call.source}: {said}")
+        largest = picked(lowering, replace(value, curve=None, piece=None, stat=None), dims, keep, name)
+        return replace(largest, stat=size_of(value, dims))
+    if compared and not few:
+        return Constant(call.shapes[0])
+    hint = "take their mean: a gradient reaches one entry, which moves the median the less the more there are"
+    said = f"{name} over an axis of {count} entries, which grows, is not known"
+    raise lowering.unknown(said, hint if name in ("median", "kthvalue") else HOLD)

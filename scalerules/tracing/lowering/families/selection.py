@@ -10,8 +10,9 @@ from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.values import HOLD, SUIT, Constant, Dim, Filling, Loss, Result, Value
 
+from ..detached import only_compared, unread
 from ..fixed_entries import is_order
-from ..look_ups import looked_up, of_data
+from ..look_ups import at_places, looked_up, of_data, places_along, put_back
 from ..state import Lowering, as_length, copies, operation
 from ..table import lowers
 from .joins import joined
@@ -107,6 +108,8 @@ def gather(lowering: Lowering, call: Call) -> Result:
     if value.length(dim).scales:
         if _in_another_order(lowering, value, dim, lowering.arg(call, 2, "index")):
             return replace(value, curve=None, piece=None, stat=None)
+        if (chosen := _by_values(lowering, value, dim, lowering.arg(call, 2, "index"))) is not None:
+            return chosen
         raise lowering.unknown(f"entries are picked from an axis of {value.length(dim)}, which grows", HOLD)
     if not isinstance(value.source, str):
         indices = [lowering.arg(call, 2, "index")] if operation(call.target) == "index_select" else []
@@ -114,19 +117,82 @@ def gather(lowering: Lowering, call: Call) -> Result:
     return lowering.sketch.layout.take(value, dim, call.shape[dim] or ONE)
 
 
+def _by_values(lowering: Lowering, value: Value, dim: int, places: object) -> Value | None:
+    """Entries along an axis that grows, at places that an order of values gives: all of them, or a fixed number."""
+    entry = lowering.record.by_name.get(places.ref) if isinstance(places, Constant) else None
+    if not isinstance(places, Constant) or len(places.shape) != len(value.dims):
+        return None
+    count, plain = places.shape[dim], replace(value, curve=None, piece=None, stat=None)
+    if places.places is not None and same(places.places.length(len(value.dims)), value.length(dim)):
+        return at_places(lowering, plain, places.places, dim, "chosen")
+    if count is None or not isinstance(entry, Call) or operation(entry.target) not in ORDERS:
+        return None
+    if not of_data(lowering, places):
+        return None
+    if same(count, value.length(dim)):
+        return lowering.sketch.unary("leaky_relu", plain, "sorted")
+    return (
+        None if count.scales else at_places(lowering, plain, places_along(lowering, plain, dim, count), dim, "chosen")
+    )
+
+
+def put_at(lowering: Lowering, call: Call) -> Value | None:
+    """A fixed number of entries at places along an axis that grows, and zeros elsewhere; None where it is none."""
+    if operation(call.target) not in ("scatter", "scatter_"):
+        return None
+    base, index = lowering.arg(call, 0), lowering.arg(call, 2, "index")
+    places = index.places if isinstance(index, Constant) else None
+    if places is None:
+        return None
+    dim, entries = lowering.dim(lowering.arg(call, 1, "dim"), len(call.shape)), lowering.arg(call, 3, "src")
+    if not isinstance(entries, Value):
+        hint = "put the entries themselves there: torch.zeros_like(h).scatter(-1, places, h.gather(-1, places))"
+        raise lowering.unknown("a mask leaves a fixed number of entries, which grow, where they stand", hint)
+    if not (isinstance(base, Constant) and base.number == 0) or len(places.dims) != len(call.shape) + 1:
+        hint = "put them among zeros, and add the others"
+        raise lowering.unknown("a fixed number of entries is put among others, which grow", hint)
+    return put_back(lowering, entries, places, dim)
+
+
+ORDERS = ("argsort", "sort", "topk", "argmax", "argmin", "max", "min", "kthvalue")
+
+
 @lowers("topk", "sort", "msort")
 def topk(lowering: Lowering, call: Call) -> Result:
-    """The largest entries, along an axis that does not grow, and where they stand."""
+    """The largest entries, or all in their order, and where they stand.
+
+    Along an axis that grows, a fixed number of them are look-ups; all of them are what an elementwise function without
+    a symmetry makes of as many entries: sorted entries change as the entries do, and in the mean they are not zero.
+    """
     value = lowering.value(call, 0)
-    position = 2 if operation(call.target) == "topk" else 1
-    dim = lowering.dim(lowering.arg(call, position, "dim", -1), len(value.dims))
-    if value.length(dim).scales:
-        raise lowering.unknown(
-            f"{operation(call.target)} over an axis of {value.length(dim)}, which grows, is not known", HOLD
-        )
+    name = operation(call.target)
+    dim = lowering.dim(lowering.arg(call, 2 if name == "topk" else 1, "dim", -1), len(value.dims))
     plain = replace(value, curve=None, piece=None, stat=None)
-    chosen = lowering.sketch.layout.take(plain, dim, call.shape[dim] or ONE, "chosen")
+    count = call.shape[dim] or ONE
+    if not value.length(dim).scales:
+        chosen: Value | Constant = lowering.sketch.layout.take(plain, dim, count, "chosen")
+    elif name != "topk":
+        chosen = lowering.sketch.unary("leaky_relu", plain, "sorted")
+    elif not count.scales:
+        return _few(lowering, call, plain, dim, count)
+    elif only_compared(lowering.record, call) or unread(lowering.record, call):
+        chosen = Constant(call.shapes[0])
+    else:
+        raise lowering.unknown(
+            f"the largest {count} of {value.length(dim)} entries, which grow, are not known",
+            "leave them in their places, by a threshold that is only compared: h * (h >= h.topk(k).values[..., -1:])",
+        )
     return (chosen, *(Constant(shape, discrete=True) for shape in call.shapes[1:])) if len(call.shapes) > 1 else chosen
+
+
+def _few(lowering: Lowering, call: Call, value: Value, dim: int, count: Length) -> Result:
+    """A fixed number of the largest entries, which grow in number, and their places."""
+    if only_compared(lowering.record, call):
+        said = f"{count} of {value.length(dim)} entries, which grow, are kept by a threshold"
+        raise lowering.unknown(said, "put them among zeros: torch.zeros_like(h).scatter(-1, *h.topk(k)[::-1])")
+    places = places_along(lowering, value, dim, count)
+    chosen = lowering.sketch.unary("abs", at_places(lowering, value, places, dim, "largest"))
+    return chosen, Constant(call.shapes[1], discrete=True, ref=call.name, places=places)
 
 
 @lowers("cumsum", "cumprod", "logcumsumexp")
@@ -145,6 +211,8 @@ def cumulated(lowering: Lowering, call: Call) -> Result:
         "_unsafe_index_put", "scatter_")  # fmt: skip
 def scattered(lowering: Lowering, call: Call) -> Result:
     """Entries put into others, at places along axes that do not grow: as large as either."""
+    if (few := put_at(lowering, call)) is not None:
+        return few
     operands = [o for o in lowering.operands((*call.args, *call.kwargs.values())) if isinstance(o, (Value, Loss))]
     wanted = _known(lowering, call.shape)
     parts: list[Value] = []
