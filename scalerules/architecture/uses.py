@@ -122,10 +122,12 @@ def _as_matrix(node: Node, k: int, alone: Sequence[int]) -> bool:
 def as_matrix(own: set[str], operands: Sequence[Sequence[str]], k: int, result: Sequence[str]) -> bool:
     """Whether a product uses its `k`-th operand as a matrix: of the labels `own`, one is summed and one kept alone.
 
-    The one is summed with another operand, and no other operand has the one that is kept.
+    The one is summed with another operand, and no other operand has the one that is kept. What it multiplies has all
+    its other labels: queries that meet the keys of all times are values, of however many groups they are.
     """
     others = {label for i, part in enumerate(operands) if i != k for label in part}
-    return bool(own & others - set(result)) and bool(own & set(result) - others)
+    met = others.issuperset(set(operands[k]) - own)
+    return met and bool(own & others - set(result)) and bool(own & set(result) - others)
 
 
 def _seen(node: Node, place: int, shown: _Shown, before: Sequence[str], after: Sequence[str]) -> _Shown:

@@ -9,6 +9,7 @@ import pytest
 
 import scalerules as sr
 from scalerules.architecture.builder import Builder
+from scalerules.architecture.uses import fan_in, matrix
 from scalerules.catalogue.graphs import catalogue
 from scalerules.solution.solution import Solution
 
@@ -135,6 +136,15 @@ def test_fine_experts_go_by_their_own_fan_in():
     assert solution["W_down"].init.fractions["granularity"] == Fraction(1, 2)
     assert solution["W_down"].lr.fractions["granularity"] == 1
     assert solution["W_up"].lr.fractions["granularity"] == 0
+
+
+def test_queries_of_a_few_groups_are_read_by_a_matrix_like_keys():
+    """The queries of a group meet the same key, as the rows of a matrix that data choose would."""
+    graph = sr.graph("llama")
+    for name, out, into in (("attention.W_Q", (0, 1, 2), (3,)), ("attention.W_K", (0, 1), (2,))):
+        use = matrix(graph, name)
+        assert use is not None and (use.brought, use.summed) == (out, into)
+    assert fan_in(graph, "attention.W_Q", graph.sizes) == fan_in(graph, "attention.W_K", graph.sizes) == 64
 
 
 @pytest.mark.parametrize(("optimizer", "a", "b"), [("adam", -1, 0), ("sgd", -1, 1)])
