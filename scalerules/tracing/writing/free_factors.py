@@ -17,6 +17,7 @@ from scalerules.tracing.sketch.values import Part, Source
 from .contracted import contracted
 from .divided_products import undivided
 from .divisors import divided
+from .held_vectors import held_vectors
 from .means import means
 from .moved_factors import PASSING, VIEWS, cancelled, free, made_by, moved, passes, readers_of, varies
 from .normed_products import between_normed, is_normed
@@ -68,7 +69,8 @@ def _weighed(nodes: Mapping[str, SketchNode]) -> set[str]:
 
 def _plain(weighed: Collection[str], nodes: Mapping[str, SketchNode]) -> set[str]:
     """Of these, those whose size initial values decide, and that are no products of two weights."""
-    return {name for name in weighed if not is_normed(name, nodes) and not _multiplied(name, nodes)}
+    held = held_vectors(nodes, weighed)
+    return {n for n in weighed if n not in held and not is_normed(n, nodes) and not _multiplied(n, nodes)}
 
 
 def _one_each(pieces: Pieces, is_product: Callable[[SketchNode], bool]) -> Pieces:
@@ -104,13 +106,13 @@ def _behind_uneven(pieces: Pieces, uneven: Collection[str]) -> Pieces:
 def _added(pieces: Pieces, weighed: set[str], uneven: Collection[str]) -> Pieces:
     """The pieces with a free factor, 1 in the module, behind growing sums of data or of a shared weight without one."""
     nodes = pieces.nodes
-    readers = readers_of(nodes)
+    readers, held = readers_of(nodes), held_vectors(nodes, weighed)
     new = {
         name: _named(node)
         for name, node in nodes.items()
         if name in uneven
         or (
-            (is_product(node, weighed) or _is_sum(node, weighed))
+            (is_product(node, weighed) or _is_sum(node, weighed) or _compares(node, weighed, held))
             and _sums_growing(node, nodes)
             and not _has_factor(name, nodes, readers)
         )
@@ -294,6 +296,11 @@ def _made_up_for(name: str, nodes: Mapping[str, SketchNode], readers: Mapping[st
         behind = readers.get(behind[0], [])
     total = product(nodes[each].fields.get("factor", ONE) for each in row)
     return varies(nodes[name]) and not total.scales
+
+
+def _compares(node: SketchNode, weighed: set[str], held: set[str]) -> bool:
+    """Whether a node sums products of data with a vector of weights whose size is held."""
+    return is_product(node, weighed - held) and any(s not in weighed for s in node.operands if isinstance(s, str))
 
 
 def _is_sum(node: SketchNode, weighed: set[str]) -> bool:
