@@ -12,7 +12,7 @@ from scalerules.tracing.sketch.sketch import Sketch
 from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import SUIT, Atom, Constant, Dim, Loss, Operand, Result, Value, same_source
 
-from ..state import Lowering, copies
+from ..state import Lowering, as_length, copies, operation
 from ..table import lowers
 from .views import viewed
 
@@ -175,9 +175,34 @@ def block_diagonal(lowering: Lowering, call: Call) -> Result:
 @lowers("constant_pad_nd", "pad", "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d",
         "reflection_pad3d", "replication_pad3d")  # fmt: skip
 def padded(lowering: Lowering, call: Call) -> Result:
-    """More entries at the ends of axes that do not grow."""
+    """More entries at the ends of axes that do not grow, or zeros beside the entries of those that do."""
     value = lowering.value(call, 0)
     for dim, length in enumerate(call.shape):
         if length is not None and not same(length, value.length(dim)):
-            value = lowering.sketch.layout.take(value, dim, length, "padded")
+            beside = _zeros_beside(lowering, call, dim) if length.scales else []
+            if beside:
+                before, after = ([lowering.constant(_filled(value, dim, each))] if each else [] for each in beside)
+                value = joined(lowering, [*before, value, *after], dim, length)
+            else:
+                value = lowering.sketch.layout.take(value, dim, length, "padded")
     return value
+
+
+def _zeros_beside(lowering: Lowering, call: Call, dim: int) -> list[Length | None]:
+    """How many zeros stand in front of a dimension and behind it (None: none); nothing where other entries do."""
+    general = operation(call.target) == "pad"
+    mode, number = lowering.arg(call, 2, "mode", "constant") if general else "constant", 3 if general else 2
+    if mode != "constant" or lowering.arg(call, number, "value", 0) not in (None, 0):
+        return []
+    amounts = list(lowering.arg(call, 1, "pad"))
+    place = 2 * (len(call.shape) - 1 - dim)
+    lengths = [as_length(amount) for amount in amounts[place : place + 2]]
+    if len(lengths) < 2 or any(length is None or min(probe(length)) < 0 for length in lengths):
+        return []
+    return [None if max(probe(length)) == 0 else length for length in lengths if length is not None]
+
+
+def _filled(value: Value, dim: int, length: Length) -> Constant:
+    """As many zeros along a dimension beside a value."""
+    shape = [length if i == dim else value.length(i) for i in range(len(value.dims))]
+    return Constant(tuple(shape), 0.0)
