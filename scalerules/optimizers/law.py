@@ -155,15 +155,19 @@ class Optimizer:
         if top is None or law.powers is None:
             return [], top, scaling
         rate = self.rate(point, held, scaling, top)
-        pieces = [piece for piece, t in tops if t is not None]
+        pieces, own = [piece for piece, t in tops if t is not None], [t for _, t in tops if t is not None]
         over = top
         if law.levelled:
             pieces = [_levelled(piece, law.whole) for piece in pieces]
             alike = largest(t for t in (entries(point, piece) for piece in pieces) if t is not None)
             over = alike if alike is not None and alike.size < top.size else top
-        by = self._divided(rate, over, scaling)
         full = rate if law.whole and steady and held.woven else None
-        return [_scaled(point, held, piece, by, full) for piece in pieces], top, scaling
+        update: list[Piece] = []
+        for piece, t in zip(pieces, own, strict=True):
+            apart = law.whole and steady and isinstance(piece, Outer) and t.size < over.size
+            by = self._divided(rate, t if apart else over, scaling)  # singular values are made alike place by place
+            update.append(_scaled(point, held, piece, by, full))
+        return update, top, scaling
 
     def loss(self, point: Point, held: Held, seen: Term, top: Term, scaling: Scaling) -> Term:
         """What the update changes in the loss, to first order: update times gradient, summed over all entries.

@@ -208,7 +208,7 @@ def test_a_transposed_convolution_is_a_convolution_of_the_spread_image():
     [
         ("sparse", {"density": 1}, [0.125, 0.25, 0.5, 1], {}),
         ("moe", {"experts": 1}, [64, 128, 256], {}),
-        ("moe", {"experts": 1, "active": 1}, [16, 32, 64, 128], {"gate": "sigmoid"}),
+        ("moe", {"experts": 1, "active": 1}, [64, 128, 256, 512], {"gate": "sigmoid"}),
         ("moe", {"width": 1, "granularity": "1/2"}, [32, 128, 512], {"shared": False}),
         ("lora", {"rank": 1}, [4, 8, 16, 32], {}),
         ("s4d", {"width": 1}, SIZES, {"A": "lin"}),

@@ -329,3 +329,13 @@ def test_what_is_read_twice_in_a_row_is_measured_behind_the_second():
     graph = sr.graph(str(FOLDER / "read_twice_in_a_row.yaml"))
     report = sr.verify(graph, sr.derive(graph, optimizer="muon"), sizes=[64, 128, 256, 512], seeds=2)
     assert report.verdict is True, [row for row in report.rows if not row.sure]
+
+
+def test_singular_values_are_made_alike_at_every_place_that_reads_a_matrix():
+    """Seeds 40020 and 100218, Muon: where it is read again its gradient is `n^(-1/2)` smaller, and counts as much."""
+    graph = sr.graph(str(FOLDER / "read_twice_around_a_product.yaml"))
+    solution = sr.derive(graph, optimizer="muon")
+    sizes = {p.node: p.size for p in solution.sizes if p.quantity == "own" and p.parameter == "W1"}
+    assert sizes["W1"] == sizes["W1.again1"] == 0
+    report = sr.verify(graph, solution, sizes=[32, 64, 128, 256], seeds=4)
+    assert report.verdict is True, [row for row in report.rows if not row.sure]
