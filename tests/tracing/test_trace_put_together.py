@@ -177,3 +177,40 @@ def test_zeros_beside_values_leave_their_columns_apart(inputs: bool) -> None:
         assert found["both.weight[:, 0:6]"] == ("0", "0")
     else:
         assert found["both.weight"] == ("-1/2", "-1")
+
+
+class Flat(nn.Module):
+    """Tokens of a hidden layer beside the inputs, in one row; `adapted`: a layer with an update of rank 2 reads each."""
+
+    def __init__(self, width: int, adapted: bool) -> None:
+        super().__init__()
+        long = (1 if adapted else 5) * (width + 6)
+        self.first, self.both, self.out = nn.Linear(6, width), nn.Linear(long, width), nn.Linear(width, 3)
+        self.a, self.b = nn.Parameter(torch.randn(2, long)), nn.Parameter(torch.zeros(width, 2))
+        self.adapted = adapted
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = torch.cat([F.relu(self.first(x)), x], -1)
+        if self.adapted:
+            return self.out(F.linear(z, self.both.weight + self.b @ self.a).tanh())
+        return self.out(self.both(z.flatten(1)).tanh())
+
+
+def test_a_factor_of_a_long_row_is_apart_too() -> None:
+    graph = sr.trace(lambda width: Flat(width, False), WIDTH, torch.ones(4, 5, 6))
+    solution = sr.derive(graph, optimizer="adamw")
+    found = sizes(solution)
+    assert found["both.weight[:, (5, width + 6)[:, 0:width]]"] == ("-1/2", "-1")
+    assert found["both.weight[:, (5, width + 6)[:, width:width + 6]]"] == ("0", "0")
+    model, base = Flat(256, False), Flat(16, False)
+    options = {"base": {"width": 16}, "sizes": {"width": 256}, "unruled": ("a", "b")}
+    with pytest.warns(match="the smallest is taken"):
+        sr.apply(model, solution, lr=1e-3, reference=base, **options)  # type: ignore[arg-type]
+    many, few = model.both.weight.detach().unflatten(1, (5, 262)).split([256, 6], -1)
+    assert few.std() / many.std() == pytest.approx(4, rel=0.1)
+
+
+def test_columns_of_what_weights_make_are_apart() -> None:
+    found = sizes(sr.derive(sr.trace(lambda width: Flat(width, True), WIDTH, torch.ones(4, 5, 6)), optimizer="adamw"))
+    assert (found["both.weight[:, 0:width]"], found["a[:, 0:width]"]) == (("-1/2", "-1"), ("-1", "-1"))
+    assert found["both.weight[:, width:width + 6]"] == found["a[:, width:width + 6]"] == ("0", "0")

@@ -16,7 +16,7 @@ from scalerules.sizes.lengths import parse_length
 if TYPE_CHECKING:
     from torch import Tensor
 
-_CUT = re.compile(r"\((?P<shape>[^()]*)\)\[(?P<cuts>[^\[\]]*)\]|(?P<plain>[^,\[\]]+)")
+_CUT = re.compile(r"\s*\((?P<shape>[^()]*)\)\[(?P<cuts>[^\[\]]*)\]|(?P<plain>[^,\[\]]+)")
 
 
 def weight_of(rule: str) -> str:

@@ -29,41 +29,75 @@ def parts_of_join(
     if len(operands) != 2:
         return None
     for (x, x_letters), (w, w_letters) in (operands, operands[::-1]):
-        if not isinstance(w.source, Part) or isinstance(x.source, Part):
-            continue
-        if w.source.weight.name in lowering.sketch.parts.whole:
-            continue
-        summed = [letter for letter in x_letters if letter in w_letters and letter not in result]
-        for letter in summed:
-            column, own = list(w_letters).index(letter), list[list[Labelled]]()
-            pieces = _pieces(lowering, x, x_letters, letter) if len(w.dims[column]) == 1 else []
-            start = fixed(0)
-            for piece in pieces:
-                length = piece.length(list(x_letters).index(letter))
+        for letter in [each for each in x_letters if each in w_letters and each not in result]:
+            if (apart := _factors_apart(lowering, (x, x_letters), (w, w_letters), letter)) is not None:
+                return parts_of_join(lowering, apart, result)
+            pieces, made = _pieces(lowering, x, x_letters, letter), list[list[Labelled]]()
+            columns = _columns(lowering, w, list(w_letters).index(letter), pieces) if pieces else []
+            for (_, piece), own in zip(pieces, columns, strict=False):
                 if not lowering.is_zero(piece.source):
-                    columns = lowering.sketch.layout.stretch(w, column, start, length)
-                    own.append([(piece, x_letters), (columns, w_letters)])
-                start = plus(start, length)
-            if own:
-                return own
+                    made.append([(piece, x_letters), (own, w_letters)])
+            if made:
+                return made
     return None
 
 
-def _pieces(lowering: Lowering, x: Value, letters: Sequence[str], letter: str) -> list[Value]:
-    """The parts of a value that lie along a letter where some of them grow and others do not; else none."""
+def _factors_apart(
+    lowering: Lowering, value: Labelled, weight: Labelled, letter: str
+) -> tuple[Labelled, Labelled] | None:
+    """Both operands with a letter for each factor of an axis of the value, if one of these was put together."""
+    (x, x_letters), (w, w_letters) = value, weight
+    dim, column = list(x_letters).index(letter), list(w_letters).index(letter)
+    atoms, nodes = x.dims[dim], lowering.sketch.nodes
+    if len(atoms) < 2 or len(w.dims[column]) != 1 or not lowering.of_weights(w):
+        return None
+    lengths = [stretches(nodes, x.source, atom.slot) for atom in atoms if atom.slot is not None]
+    if not any(len({bool(length.scales) for length in each}) > 1 for each in lengths):
+        return None
+    split = lowering.sketch.layout.split(w, column, 0, [atom.axis.length for atom in atoms])
+    if len(split.dims[column]) != len(atoms):
+        return None
+    names = [f"{letter}.{number}" for number in range(len(atoms))]
+    return _spread(x, x_letters, dim, names), _spread(split, w_letters, column, names)
+
+
+def _spread(value: Value, letters: Sequence[str], dim: int, names: Sequence[str]) -> Labelled:
+    """A value with a dimension for each factor of one."""
+    factors = [(atom,) for atom in value.dims[dim]]
+    spread = value.at([*value.dims[:dim], *factors, *value.dims[dim + 1 :]])
+    return spread, [*letters[:dim], *names, *letters[dim + 1 :]]
+
+
+def _columns(lowering: Lowering, w: Value, column: int, pieces: Sequence[tuple[Stretch, Value]]) -> list[Value]:
+    """The stretches of a weight, or of what weights make, that read these pieces; none where it is read as a whole."""
+    parts, atoms = lowering.sketch.parts, w.dims[column]
+    if len(atoms) != 1 or (slot := atoms[0].slot) is None or not lowering.of_weights(w):
+        return []
+    if any(parts.changed(w.source, slot, cut) is None for cut, _ in pieces):
+        return []
+    return [lowering.sketch.layout.stretch(w, column, cut.start, cut.length) for cut, _ in pieces]
+
+
+def _pieces(lowering: Lowering, x: Value, letters: Sequence[str], letter: str) -> list[tuple[Stretch, Value]]:
+    """The parts of a value along a letter, and where they lie, if some of them grow and others do not; else none."""
     dim, nodes = list(letters).index(letter), lowering.sketch.nodes
-    if len(x.dims[dim]) != 1 or (slot := x.dims[dim][0].slot) is None:
+    if len(x.dims[dim]) != 1 or (slot := x.dims[dim][0].slot) is None or isinstance(x.source, Part):
         return []
     lengths = stretches(nodes, x.source, slot)
     if len({bool(length.scales) for length in lengths}) < 2:
         return []
-    join = nodes[x.source] if isinstance(x.source, str) else None
-    if join is not None and join.op == "concat" and join.along == slot:
-        return [_part(x, letters, letter, source, nodes.slots(source)[-1]) for source in join.operands]
+    join, direct = nodes[x.source], list[Source]()
+    if join.op == "concat" and join.along == slot:
+        direct = list(join.operands)
+        lengths = [nodes.slots(source)[-1].length for source in direct]
     cuts = [Stretch(plus(fixed(0), *lengths[:index]), length) for index, length in enumerate(lengths)]
-    if any(lowering.sketch.parts.changed(x.source, slot, cut) is None for cut in cuts):
+    if direct:
+        parts = [_part(x, letters, letter, source, nodes.slots(source)[-1]) for source in direct]
+    elif any(lowering.sketch.parts.changed(x.source, slot, cut) is None for cut in cuts):
         return []
-    return [lowering.sketch.layout.stretch(x, dim, cut.start, cut.length) for cut in cuts]
+    else:
+        parts = [lowering.sketch.layout.stretch(x, dim, cut.start, cut.length) for cut in cuts]
+    return list(zip(cuts, parts, strict=True))
 
 
 def beside_each_other(
