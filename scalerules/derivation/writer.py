@@ -63,7 +63,7 @@ class Writer:
             mode=self.mode,
             gauge=self.gauge,
             scales=tuple(self.scales),
-            parameters=self._normed({name: self._rule(name) for name in self.graph.parameters}),
+            parameters=self._normed({name: self._rule(name) for name in self._ruled()}),
             multipliers={
                 name: exponents_of(vector, self.scales)
                 for name, vector in ((name, self.solved.vectors["mult", name]) for name in self._multipliers())
@@ -73,7 +73,7 @@ class Writer:
             assumptions=(*said, *self.clipping),
             warnings=warnings(problem, self.solved, self.tied, {name for _, name in self._unmet}),
             sizes=tuple(self._sizes()),
-            explanations={name: self._explained(name) for name in (*self.graph.parameters, *self._multipliers())},
+            explanations={name: self._explained(name) for name in (*self._ruled(), *self._multipliers())},
             architecture=self.graph,
             constants=constants(self.graph) if self.gauge == "unit" else {},
         )
@@ -103,6 +103,11 @@ class Writer:
         trained = [name for name in rules if name in self.gradients]
         counts = {n: reduce(Exponents.plus, map(self.tuning.growth, rules[n].shape), self.zero) for n in trained}
         return global_norm(rules, {n: self._gradient(n) for n in trained}, counts, self.problem.direction)
+
+    def _ruled(self) -> list[str]:
+        """The parameters that have a rule: all but identities that nobody trains, of which there is nothing to set."""
+        parameters = self.graph.parameters
+        return [name for name in parameters if parameters[name].trained or parameters[name].init != "identity"]
 
     def _multipliers(self) -> list[str]:
         """The free factors in the order of the graph."""

@@ -47,6 +47,16 @@ def shown(make: Callable[[int], nn.Module], name: str = "W", inputs: Tensor | No
     return str(solution[name].init["width"]), str(solution[name].lr["width"])
 
 
+def test_an_identity_that_nobody_trains_has_no_rule() -> None:
+    """The module has no parameter of that name, and there is nothing to set."""
+    graph = sr.trace(
+        lambda width: Between(width, torch.ones(width), lambda d, _: torch.diag(d)), WIDTH, torch.ones(4, 8)
+    )
+    solution = sr.derive(graph, optimizer="adamw")
+    assert list(solution) == ["first.weight", "first.bias", "W", "last.weight", "last.bias"]
+    assert "identity" in graph.parameters and "identity" not in str(solution)
+
+
 @pytest.mark.parametrize(
     ("entries", "made", "rule"),
     [
