@@ -115,6 +115,39 @@ def test_a_readout_of_norm_one_is_what_a_clash_speaks_of(rows_out: int) -> None:
     assert "reciprocal' at" not in str(clash.value) and "free multiplier behind 'c.einsum'" in str(clash.value)
 
 
+class Standardised(nn.Module):
+    """A convolution whose filters are less their mean, over their deviation (arXiv 1903.10520)."""
+
+    def __init__(self, width: int, bias: bool, norm: bool, gain: bool) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1, bias=bias)
+        self.norm, self.c = nn.GroupNorm(4, width) if norm else None, nn.Linear(width, 3)
+        self.gain = nn.Parameter(torch.ones(width, 1, 1, 1)) if gain else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.b.weight - self.b.weight.mean((1, 2, 3), keepdim=True)
+        weight = weight / (weight.std((1, 2, 3), keepdim=True) + 1e-5)
+        weight = weight if self.gain is None else weight * self.gain
+        h = F.conv2d(F.relu(self.a(x)), weight, self.b.bias, padding=1)
+        return self.c(F.relu(h if self.norm is None else self.norm(h)).mean((2, 3)))
+
+
+@pytest.mark.parametrize(("bias", "norm", "gain"), [(1, 1, 0), (1, 0, 0), (0, 0, 1), (1, 1, 1), (0, 1, 0)])
+def test_standardised_filters_have_a_factor_where_more_than_a_norm_reads_what_they_make(
+    bias: bool, norm: bool, gain: bool
+) -> None:
+    """In plain torch, widths 64 to 512, outputs change by -0.02 with it, and by 0.44 without a norm and without it.
+
+    With a norm and without it a bias of rate 0 contributes by -0.54.
+    """
+    graph = sr.trace(lambda width: Standardised(width, bias, norm, gain), WIDTH, torch.ones(2, 3, 8, 8))
+    solution = sr.derive(graph, optimizer="adamw")
+    factors = {name: str(factor["width"]) for name, factor in solution.multipliers.items()}
+    assert factors == ({} if norm and not bias and not gain else {"conv.factor": "-1/2"})
+    assert size(solution, "b.weight") == ("-1/2", "-1")
+    assert not bias or size(solution, "b.bias") == ("0", "0")
+
+
 class Cosine(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from scalerules.sizes.arithmetic import ONE, product, times
 from scalerules.sizes.lengths import Length
+from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Part, Source
 
@@ -20,7 +21,7 @@ from .divisors import divided
 from .held_vectors import held_vectors
 from .means import means
 from .moved_factors import PASSING, VIEWS, cancelled, free, made_by, moved, passes, readers_of, varies
-from .normed_products import between_normed, is_normed
+from .normed_products import between_normed, is_normed, is_unit, norms_read
 from .shared_weights import uneven_readings
 from .write import Pieces, Writer
 
@@ -107,16 +108,16 @@ def _added(pieces: Pieces, weighed: set[str], uneven: Collection[str]) -> Pieces
     """The pieces with a free factor, 1 in the module, behind growing sums of data or of a shared weight without one."""
     nodes = pieces.nodes
     readers, held = readers_of(nodes), held_vectors(nodes, weighed)
-    new = {
-        name: _named(node)
-        for name, node in nodes.items()
-        if name in uneven
-        or (
-            (is_product(node, weighed) or _is_sum(node, weighed) or _compares(node, weighed, held))
-            and _sums_growing(node, nodes)
-            and not _has_factor(name, nodes, readers)
-        )
-    }
+    sized = {name for name in weighed if not is_unit(name, nodes)}
+
+    def lacks_factor(node: SketchNode) -> bool:
+        """Whether a node sums over a growing axis and nothing makes up for it, nor a norm takes it as it is."""
+        if not _sums_growing(node, nodes) or _has_factor(node.name, nodes, readers):
+            return False
+        of_units = is_product(node, sized) and not norms_read(node.name, nodes, readers)
+        return is_product(node, weighed) or _is_sum(node, weighed) or _compares(node, weighed, held) or of_units
+
+    new = {name: _named(node) for name, node in nodes.items() if name in uneven or lacks_factor(node)}
     if not new:
         return pieces
     changed: dict[str, SketchNode] = {}
@@ -126,10 +127,19 @@ def _added(pieces: Pieces, weighed: set[str], uneven: Collection[str]) -> Pieces
             fields = {"factor": ONE, "free": True}
             changed[new[name]] = replace(
                 node, name=new[name], op="scale", operands=(name,), labels=None, result=tuple(range(len(node.slots))),
-                fields=fields,
+                fields=fields, call=_made_at(node, nodes, readers),
             )  # fmt: skip
     outputs = tuple(new.get(name, name) for name in pieces.outputs)
     return replace(pieces, nodes=changed, outputs=outputs)
+
+
+def _made_at(node: SketchNode, nodes: Mapping[str, SketchNode], readers: Mapping[str, list[str]]) -> Call | None:
+    """Where the module can have a factor of a product: at the one weight of its own that a norm gives, or behind it.
+
+    Behind it a bias may be in the same call, which has no such factor.
+    """
+    units = [s for s in node.operands if isinstance(s, str) and is_unit(s, nodes) and not _from_data(s, nodes)]
+    return nodes[units[0]].call if len(units) == 1 and len(readers[units[0]]) == 1 else node.call
 
 
 def _summed(node: SketchNode, weighed: set[str], nodes: Mapping[str, SketchNode]) -> Length | None:
@@ -202,7 +212,7 @@ def free_factors(writer: Writer) -> tuple[dict[str, list[str]], list[str]]:
         line = f" ({call.source})" if call is not None and call.source else ""
         said.append(f"{name}: the module multiplies by {factor}{line}; how that should scale is solved for")
         path, kind = call.stack[-1] if call is not None and call.stack else ("", "")
-        if not varies(node) and "Linear" in kind:
+        if not varies(node) and "Linear" in kind and call is not None and "linear" in call.target:
             places[name] = [writer.path(path, node)]
     return places, said
 
