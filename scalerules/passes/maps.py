@@ -8,6 +8,7 @@ from functools import cached_property
 from scalerules.ops.registry import law_of
 from scalerules.ops.site import Site
 
+from .unit_vectors import between_units
 from .weights import degree_of
 
 JOINING = ("add", "concat")
@@ -40,7 +41,7 @@ class Maps:
 
     def open(self, site: Site) -> bool:
         """Whether a value is judged behind what reads it."""
-        if self._gauge(site) or self._as_norms_make_it(site):
+        if self._gauge(site) or self._as_norms_make_it(site) or between_units(site, self.sites, self.readers):
             return True
         factors = self._factors(site)
         if factors is None or self._made_up_for(site, factors) or all(self._gauge(factor) for factor, _ in factors):
