@@ -47,7 +47,8 @@ def natural_sizes(problem: Problem) -> Vectors:
     effect, and the factor is what should not be smaller than it has to be. A vector of weights that is read through a
     matrix of weights alone (a learnt query), or that is added to what is (its bias), is like a value: of size 0, and
     the matrix passes that on. So is the bias of a layer that makes weights. No larger is a matrix that is read twice in
-    a row, of which only the product with itself counts.
+    a row, of which only the product with itself counts. And no matrix in front of a factor that cannot be taken up
+    there, since it is read elsewhere too, is larger than some place that reads it asks for.
     """
     plan, scales = problem.plan, tuple(problem.direction)
     growths = Point(problem.graph, problem.direction, {}).constants(scales)
@@ -76,7 +77,10 @@ def natural_sizes(problem: Problem) -> Vectors:
     sizes: Vectors = {
         ("init", held.name): even(held) for held in plan.parameters.values() if held.name in problem.opened
     }
+    in_front, asked = _in_front_of_factors(plan), dict[str, list[Vector]]()
     for site in plan.sites:
+        for k, key in enumerate(site.parameters):
+            asked.setdefault(key, []).append(even(here(site, k, plan.parameters[key])))
         parameters = [plan.parameters[key] for key in site.parameters]
         multilinear = law_of(site.op).multilinear
         alone = [held for held in parameters if sorted(held.fan_in) == sorted(held.axes)]
@@ -100,6 +104,9 @@ def natural_sizes(problem: Problem) -> Vectors:
         degrees[site.key] = _degree(site, degrees)
         if degrees[site.key] == 1 and not site.node.free:
             sizes.update({("init", held.name): even(here(site, k, held)) for k, held in enumerate(parameters)})
+    for key in in_front:
+        if uses[key] > 1:
+            sizes.setdefault(("init", plan.parameters[key].name), max(asked[key]))
     directions = [held for held in plan.parameters.values() if held.key in plan.unseen]
     return sizes | {("init", held.name): even(held) if held.matrix else zero for held in directions}
 
@@ -131,6 +138,24 @@ def _before_free_factors(plan: Plan) -> set[str]:
         if site.makes and (site.key in before or site.node.free):
             before.update((site.key, *site.inputs))
     return before
+
+
+def _in_front_of_factors(plan: Plan) -> list[str]:
+    """The parameters of the products that free factors read, views in between, but for tables that are looked up in.
+
+    And for those whose products with values a fixed factor reads: they are as large as that asks for.
+    """
+    before, found, others = set[str](), dict[str, None](), set[str]()
+    fixed = {source for site in plan.sites if site.op == "scale" and not site.node.free for source in site.inputs}
+    tokens = {site.key for site in plan.sites if site.node.kind == "tokens"}
+    for site in reversed(plan.sites):
+        if site.node.free or (site.key in before and law_of(site.op).passes):
+            before.update(site.inputs)
+        elif site.key in before and law_of(site.op).multilinear:
+            found.update(dict.fromkeys(site.parameters))
+        if site.key in fixed or tokens.intersection(site.inputs):
+            others.update(site.parameters)
+    return [key for key in found if key not in others]
 
 
 def _degree(site: Site, degrees: Mapping[str, Fraction]) -> Fraction:

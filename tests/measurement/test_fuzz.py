@@ -20,6 +20,7 @@ from scalerules.measurement.fuzzing.fuzz import OPTIMIZERS
 from scalerules.measurement.fuzzing.random_graphs import draw
 from scalerules.measurement.fuzzing.shrink import candidates, shrink, weight
 from scalerules.measurement.fuzzing.variants import CHANGES, exponents, written
+from scalerules.measurement.verification.predicted import left_behind
 
 FOLDER = Path(__file__).parent / "fuzz_found"
 
@@ -339,3 +340,24 @@ def test_singular_values_are_made_alike_at_every_place_that_reads_a_matrix():
     assert sizes["W1"] == sizes["W1.again1"] == 0
     report = sr.verify(graph, solution, sizes=[32, 64, 128, 256], seeds=4)
     assert report.verdict is True, [row for row in report.rows if not row.sure]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_matrix_on_both_sides_of_a_factor_is_no_larger_than_either_place_asks_for(optimizer):
+    """Seed 100431: it started at `n` in front of a factor `n^(-3)`, so that nothing in between counted."""
+    graph = sr.graph(str(FOLDER / "factor_between_two_reads.yaml"))
+    solution = sr.derive(graph, optimizer=optimizer)
+    assert solution["W1"].init["width"] == Fraction(-1, 2) and solution.multipliers["free1"]["width"] == 0
+    if optimizer == "adamw":
+        assert sr.verify(graph, solution, sizes=[64, 128, 256], seeds=2).refuted == []
+
+
+def test_what_waits_counts_less_at_first_but_not_less_than_it_is_said_to():
+    """Seed 100423, SGD: a contribution of size 0 once the matrix behind it has moved, -1 before."""
+    graph = sr.graph(str(FOLDER / "narrow_readout.yaml"))
+    solution = sr.derive(graph, optimizer="sgd")
+    assert left_behind(solution) == {"last.left": 1}
+    report = sr.verify(graph, solution, sizes=[64, 128, 256, 512])
+    assert report.verdict is not False and "last.left" in report.warned
+    silent = replace(solution, sizes=tuple(replace(p, lower=None) for p in solution.sizes))
+    assert sr.verify(graph, silent, sizes=[64, 128, 256, 512]).refuted == ["counts"]

@@ -335,7 +335,11 @@ def test_what_parameters_at_a_saddle_feed_learns_late() -> None:
     runs = [SimpleNamespace(rms={key[1]: seed / size}) for seed in (1.0, 1.1) for size in sizes]
     table = Table([runs[:4], runs[4:]], [math.log(size) for size in sizes], 1, ())
     said = {
-        warned: [goal.row.status for goal in judge_goals(reading, replace(table, warned=warned)) if goal.key == key]
+        warned: [
+            goal.row.status
+            for goal in judge_goals(reading, replace(table, warned=dict.fromkeys(warned, math.inf)))
+            if goal.key == key
+        ]
         for warned in ((), ("V",), ("W",))
     }
     assert said == {(): ["wrong"], ("V",): ["wrong"], ("W",): ["warned"]}

@@ -7,7 +7,7 @@ structure of the graph alone (`reading.py`); each is a row with the size 0, judg
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Literal
@@ -65,8 +65,8 @@ class Table:
     logs: Sequence[float]
     steps: int
     silent: Sequence[str]
-    warned: Collection[str] = ()
-    """Parameters that the rule itself says are left behind at first: at a saddle, or sharing another's rate."""
+    warned: Mapping[str, float] = field(default_factory=dict[str, float])
+    """By parameter how far the rule itself says it is left behind at first: at a saddle, waiting for another change."""
     floors: Mapping[str, float] = field(default_factory=dict[str, float])
     """By parameter of few entries the least variance that what it makes has from run to run."""
 
@@ -95,14 +95,18 @@ def judge_goals(reading: Reading, table: Table) -> list[Goal]:
     wanted = [*_stable(reading, table), *_learning(reading, table), *_counting(reading, table)]
     typical = typical_noises(m for _, m, _ in wanted)
     count = max(1, sum(m.slope is not None for _, m, _ in wanted))
-    waiting = {node for parameter in table.warned for node in reading.frozen.get(parameter, ())}
+    waiting: dict[str, float] = {}
+    for parameter, gap in table.warned.items():
+        waiting.update((node, max(gap, waiting.get(node, 0.0))) for node in reading.frozen.get(parameter, ()))
     judged: list[Goal] = []
     for goal, m, allowance in wanted:
         row = m.row(typical.get(m.key[0], ASSUMED**2), count)
         row = _verdict(row, goal, allowance)
         row = replace(row, why=row.why.replace("predicted", "wanted"))
-        behind = m.key[3] in table.warned if goal == "counts" else goal == "learning" and m.key[1] in waiting
-        if behind and not row.sure:
+        behind = table.warned.get(str(m.key[3]), 0.0) if goal == "counts" else 0.0
+        behind = waiting.get(m.key[1], 0.0) if goal == "learning" else behind
+        within = behind == math.inf or (row.slope is not None and -row.slope < behind + row.width)
+        if behind and not row.sure and within:
             row = replace(row, status="warned", why=f"left behind at first, as the rule warns: {row.why}")
         judged.append(Goal(goal, row))
     return judged

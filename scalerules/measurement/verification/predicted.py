@@ -116,10 +116,19 @@ def _key(p: Predicted) -> Key:
     return (p.quantity, p.node, p.step, p.parameter if p.quantity == "own" else None)
 
 
-def left_behind(solution: Solution) -> list[str]:
-    """The parameters that the solution's own warnings are about."""
+def left_behind(solution: Solution) -> dict[str, float]:
+    """By parameter how much less than size 0 it may contribute, as the solution itself says.
+
+    Where it warns, without end; where a contribution waits for another change, down to what it is before.
+    """
     told: Sequence[str] = getattr(solution, "warnings", ())
-    return [name for name in solution.parameters if any(text.startswith(f"{name!r} ") for text in told)]
+    gaps: dict[str, float] = {}
+    for p in solution.sizes:
+        if p.quantity == "own" and p.parameter is not None and p.size is not None and p.lower is not None:
+            gaps[p.parameter] = max(gaps.get(p.parameter, 0.0), float(p.size - p.lower))
+    return gaps | {
+        name: math.inf for name in solution.parameters if any(text.startswith(f"{name!r} ") for text in told)
+    }
 
 
 def climbing(solution: Solution, predicted: Mapping[Key, Fraction | None]) -> dict[str, float]:
