@@ -89,3 +89,28 @@ def test_the_length_over_the_root_of_the_width_needs_no_factor() -> None:
     solution = sr.derive(graph, optimizer="adamw")
     assert not solution.multipliers and str(solution["inner.weight"].init) == "width^(-1/2)"
     assert sr.verify(graph, solution, sizes=[16, 32, 64], progress=False).verdict is not False
+
+
+class Landmarks(nn.Module):
+    """Attention through mean queries and keys, which are compared with each other and with all (2102.03902)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.out = nn.Linear(5, width), nn.Linear(width, 3)
+        self.q, self.k, self.v = (nn.Linear(width, width) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.tanh(self.first(x))
+        q, k, v = self.q(h), self.k(h), self.v(h)
+        few_q, few_k = (y.unflatten(1, (3, 2)).mean(2) for y in (q, k))
+        near, within, far = ((a @ b.mT).softmax(-1) for a, b in ((q, few_k), (few_q, few_k), (few_q, k)))
+        return self.out(torch.tanh(h + near @ (within @ (far @ v))))
+
+
+def test_the_number_of_a_mean_is_no_factor_of_several_products() -> None:
+    """Each had the factor of two of the three products, so that the third was divided by the width twice.
+
+    Plain torch, AdamW, widths 64 to 512, 3 seeds, 4 steps: its scores change by -1.19 then, by -0.14 with one for each.
+    """
+    solution = sr.derive(sr.trace(Landmarks, WIDTH, torch.ones(2, 6, 5)), optimizer="adamw")
+    assert [str(factor) for factor in solution.multipliers.values()] == ["width^-1"] * 3

@@ -49,6 +49,7 @@ def freed(pieces: Pieces) -> Pieces:
             and not node.fixed
             and not between_normed(name, nodes, readers, normed)
             and not _makes_a_mean(node, nodes, weighed)
+            and (varies(node) or len(_ends(name, nodes, readers)) < 2)
             and (
                 _behind(node, nodes, parameters)
                 or _leaves_a_sum(node, nodes, weighed)
@@ -293,6 +294,14 @@ def _before(name: str, nodes: Mapping[str, SketchNode], readers: Mapping[str, li
         and all(is_product(nodes[r], weighed) for r in ends)
         and all(_before(r, nodes, readers, weighed) for r in through)
     )
+
+
+def _ends(name: str, nodes: Mapping[str, SketchNode], readers: Mapping[str, list[str]]) -> set[str]:
+    """What reads a value, views, factors and gains in between: a fixed number of several is none of each of them."""
+    found = set[str]()
+    for reader in readers.get(name, []):
+        found |= _ends(reader, nodes, readers) if passes(nodes[reader]) else {reader}
+    return found
 
 
 def _made_up_for(name: str, nodes: Mapping[str, SketchNode], readers: Mapping[str, list[str]]) -> bool:
