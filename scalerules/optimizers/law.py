@@ -155,17 +155,20 @@ class Optimizer:
         if top is None or law.powers is None:
             return [], top, scaling
         rate = self.rate(point, held, scaling, top)
-        pieces, own = [piece for piece, t in tops if t is not None], [t for _, t in tops if t is not None]
-        over = top
+        pieces, over = [piece for piece, t in tops if t is not None], top
         if law.levelled:
             pieces = [_levelled(piece, law.whole) for piece in pieces]
-            alike = largest(t for t in (entries(point, piece) for piece in pieces) if t is not None)
+        own = [t for t in (entries(point, piece) for piece in pieces) if t is not None]
+        if law.levelled:
+            bulk = [] if law.whole else [t for t in own if not any(map(exponential, t.profile or ()))]
+            alike = largest(bulk or own)  # a few entries are made as large as all others
             over = alike if alike is not None and alike.size < top.size else top
         full = rate if law.whole and steady and held.woven else None
         update: list[Piece] = []
         for piece, t in zip(pieces, own, strict=True):
-            apart = law.whole and steady and isinstance(piece, Outer) and t.size < over.size
-            by = self._divided(rate, t if apart else over, scaling)  # singular values are made alike place by place
+            place = law.whole and steady and isinstance(piece, Outer)  # it has singular values of its own
+            apart = t.size > over.size or (place and t.size < over.size)
+            by = self._divided(rate, t if apart else over, scaling)
             update.append(_scaled(point, held, piece, by, full))
         return update, top, scaling
 

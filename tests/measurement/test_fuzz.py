@@ -361,3 +361,14 @@ def test_what_waits_counts_less_at_first_but_not_less_than_it_is_said_to():
     assert report.verdict is not False and "last.left" in report.warned
     silent = replace(solution, sizes=tuple(replace(p, lower=None) for p in solution.sizes))
     assert sr.verify(graph, silent, sizes=[64, 128, 256, 512]).refuted == ["counts"]
+
+
+def test_rows_that_few_words_move_are_no_larger_than_those_of_all_classes():
+    """Seed 100277, AdamW: a table of ever more words that is the readout too. Entry by entry all its rows move alike.
+
+    What the words that are seen send back had been taken for the size of all: the other rows' part was -1/2.
+    """
+    graph = sr.graph(str(FOLDER / "tied_classes.yaml"))
+    solution = sr.derive(graph, optimizer="adamw")
+    assert [p.size for p in solution.sizes if p.quantity == "own" and p.node == "tied"] == [0, 0, 0]
+    assert sr.verify(graph, solution, sizes=[64, 128, 256], seeds=2).wrong == []
