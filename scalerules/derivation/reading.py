@@ -153,7 +153,7 @@ class Reading:
             reached = [event for event in events if event.term is not None]
             best = max(reached, key=lambda event: event.ticks, default=None)
             if best is not None and (name not in self.short or run is not self.run):
-                allowance = allowance_of(name, self.problem.depths, run)
+                allowance = allowance_of(best, self.problem.depths, run)
                 yield from ((e, run) for e in self._equal(Equation("maximal", best, allowance=allowance)))
         for event in run.events:
             if event.judged and event.kind != "gradient" and event.term is not None and not event.ticks:

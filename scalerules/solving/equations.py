@@ -132,10 +132,14 @@ def plainest(events: Iterable[Event]) -> Event:
     return event if term is event.term else replace(event, term=term)
 
 
-def allowance_of(name: str, depths: Mapping[str, tuple[Site, Site | None]], run: Run) -> Shift:
-    """What the sum over depth adds to an own contribution in a repeated block, multiplier included."""
-    if name not in depths:
+def allowance_of(event: Event, depths: Mapping[str, tuple[Site, Site | None]], run: Run) -> Shift:
+    """What the sum over depth adds to an own contribution in a repeated block, the multiplier that it passes included.
+
+    One that is asked behind the multiplier has that already.
+    """
+    if event.parameter is None or event.parameter not in depths:
         return ()
-    join, multiplier = depths[name]
-    shift = run.point.factor(multiplier)[1] if multiplier is not None else ()
+    join, multiplier = depths[event.parameter]
+    before = multiplier is not None and event.node != multiplier.name
+    shift = run.point.factor(multiplier)[1] if multiplier is not None and before else ()
     return ((("growth", str(join.joins)), Fraction(1)), *shift)

@@ -49,7 +49,7 @@ class Rows:
             if reached:
                 top = max(event.ticks for event in reached)
                 best = plainest(event for event in reached if event.ticks == top)
-                allowance = allowance_of(name, self.problem.depths, run)
+                allowance = allowance_of(best, self.problem.depths, run)
                 found[f"maximal {name}"] = Equation("maximal", best, allowance=allowance)
         self._maximal = run, found
         return found

@@ -49,7 +49,7 @@ def checked(problem: Problem, vectors: Vectors, beyond: int = BEYOND) -> Solved:
     run.events = [event for event in run.events if event.step <= problem.steps]
     owns = {name: [e for e in events if e.term is not None] for name, events in own_contributions(run).items()}
     best = {name: max(events, key=lambda e: e.ticks) for name, events in owns.items() if events}
-    reached = {n: Equation("maximal", e, allowance=allowance_of(n, problem.depths, run)) for n, e in best.items()}
+    reached = {n: Equation("maximal", e, allowance=allowance_of(e, problem.depths, run)) for n, e in best.items()}
     sizes = {name: value_of(equation.form, vectors, run, scales) for name, equation in reached.items()}
     short = {name: -size for name, size in sizes.items() if size < 0}
     return Solved(vectors, run, list(reached.values()), short)

@@ -25,7 +25,7 @@ N, A, M = ("growth", "n"), ("init", "W"), ("mult", "W")
 RUN: Any = SimpleNamespace(
     point=SimpleNamespace(
         constants=lambda scales: {N: (F(3, 2), F(1), F(1, 2))},
-        factor=lambda site: (0, (((site), F(2)),)) if site else None,
+        factor=lambda site: (0, ((site.name, F(2)),)) if site else None,
     )
 )
 """A run along width and half as fast along state: an axis grows by their product's size 3/2."""
@@ -72,12 +72,20 @@ def test_equal_forms_are_asked_for_once():
 
 
 @pytest.mark.parametrize(
-    ("name", "multiplier", "shift"),
-    [("W", None, ((("growth", "layers"), F(1)),)), ("W", "site", ((("growth", "layers"), F(1)), ("site", F(2)))), ("V", "site", ())],
-)  # fmt: skip
-def test_what_the_sum_over_depth_adds(name: str, multiplier: Any, shift: Any):
-    depths: Any = {"W": (SimpleNamespace(joins="layers"), multiplier)}
-    assert allowance_of(name, depths, RUN) == shift
+    ("name", "node", "multiplier", "shift"),
+    [
+        ("W", "W.einsum", None, ((("growth", "layers"), F(1)),)),
+        ("W", "W.einsum", "site", ((("growth", "layers"), F(1)), ("site", F(2)))),
+        ("W", "site", "site", ((("growth", "layers"), F(1)),)),
+        ("V", "V.einsum", "site", ()),
+    ],
+)
+def test_what_the_sum_over_depth_adds(name: str, node: str, multiplier: str | None, shift: Any):
+    """Behind the multiplier, where a contribution in front of a fixed one is asked for, it has counted already."""
+    site: Any = multiplier and SimpleNamespace(name=multiplier)
+    depths: Any = {"W": (SimpleNamespace(joins="layers"), site)}
+    event: Any = SimpleNamespace(parameter=name, node=node)
+    assert allowance_of(event, depths, RUN) == shift
 
 
 def test_an_equation_in_words():
