@@ -21,13 +21,14 @@ def judged_sites(
     A free multiplier behind a parameter of its own is no freedom: the value in front of it is judged too. What reaches
     the outputs only through sums and weights that are read elsewhere too (a derivative, on its way back) is judged
     there: its size has to make up for those weights, which have theirs already. A value without data whose size norms
-    and fixed factors give is asked for contributions where it meets data, beside what stands there. `gains`: keys of
-    parameters whose initial entries are a fixed factor that depends on a size; `fixed`: of those whose initial size is
-    not open; `made`: keys of the sites that make weights.
+    and fixed factors give is asked for contributions where it meets data, beside what stands there. What a
+    function with a size of its own makes of a parameter is judged where it is made: no factor makes up for that.
+    `gains`: keys of parameters whose initial entries are a fixed factor that depends on a size; `fixed`: of those whose
+    initial size is not open; `made`: keys of the sites that make weights.
     """
     maps = Maps(sites, gains, fixed, made)
     back = maps.on_the_way_back(outputs)
-    behind = {site.key for site in sites if site.key in back or maps.open(site)}
+    behind = {site.key for site in sites if site.key in back or (maps.open(site) and not _bends_parameters(site))}
     normed: set[str] = set()
     for site in sites:
         normed.update([site.key] if degree_of(site.op) == 0 or normed.intersection(site.inputs) else [])
@@ -42,6 +43,11 @@ def judged_sites(
         )
         for site in sites
     ]
+
+
+def _bends_parameters(site: Site) -> bool:
+    """Whether a site is a function with a size of its own of a parameter: no factor behind it is a gauge of that."""
+    return bool(site.parameters) and not site.inputs and degree_of(site.op) is None
 
 
 def behind_products(sites: Sequence[Site]) -> tuple[Site, ...]:
@@ -78,7 +84,8 @@ def opened_products(sites: Sequence[Site], parameters: Collection[str]) -> tuple
     """
     maps, opened, makers = Maps(sites), set[str](), set(parameters)
     for site in sites:
-        if (opened.intersection(site.inputs) or makers.intersection(site.parameters)) and maps.multiplied(site):
+        made = opened.intersection(site.inputs) or makers.intersection(site.parameters)
+        if made and maps.multiplied(site) and not _bends_parameters(site):
             opened.add(site.key)
     return tuple(
         replace(site, judged=False, asked=False, carries=True) if site.key in opened else site for site in sites
