@@ -42,7 +42,21 @@ def warnings(problem: Problem, solved: Solved, tied: Mapping[str, str], unmet: C
     texts = [_left_behind(problem, name, distance, tied) for name, distance in solved.short.items()]
     still = [name for name in sorted(unmet) if problem.graph.parameters[name].trained]
     texts += [f"the gradient of {name!r} is exactly zero for all steps: any rate does" for name in still]
+    texts += [
+        f"no axis or factor of the graph grows with {scale!r}: the rule says nothing of it"
+        for scale in _unseen(problem)
+    ]
     return tuple(texts)
+
+
+def _unseen(problem: Problem) -> list[str]:
+    """The scales that grow and on which nothing in the graph depends: blocks whose number is held, for one."""
+    graph = problem.graph
+    lengths = [*graph.lengths.values()]
+    factors = [node.factor for _, node in graph.walk()] + [parameter.factor for parameter in graph.parameters.values()]
+    lengths += [graph.length(factor, "a factor") for factor in factors if factor is not None]
+    seen = {scale for length in lengths for scale in length.scales}
+    return [scale for scale in problem.direction if scale not in seen]
 
 
 def _left_behind(problem: Problem, name: str, distance: Fraction, tied: Mapping[str, str]) -> str:

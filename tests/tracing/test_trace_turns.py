@@ -121,3 +121,29 @@ def test_a_power_of_the_depth_in_front_of_branches_counts_once(power: float, rat
     for layer in ("1", "3"):
         rule = solution[f"layers.*.{layer}.weight"]
         assert (str(rule.init), str(rule.lr)) == ("width^(-1/2)", rate)
+
+
+class TwoStreams(nn.Module):
+    """Blocks that hand on a velocity beside their stream (momentum residual networks, 2102.07870)."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(5, width), nn.Linear(width, 3)
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x)
+        velocity = torch.zeros_like(h)
+        for layer in self.layers:
+            velocity = 0.9 * velocity + 0.1 * torch.tanh(layer(h))
+            h = h + velocity
+        return self.last(h)
+
+
+def test_a_rule_along_a_scale_that_nothing_depends_on_says_so() -> None:
+    """Blocks that are not folded are as many as were traced: a rule without a depth was given for all depths."""
+    graph = sr.trace(TwoStreams, SCALES, lambda **_: torch.ones(4, 5))
+    assert any("not folded" in note for note in graph.notes)
+    warned = sr.derive(graph, optimizer="adamw", scales={"width": 1, "depth": 1}).warnings
+    assert warned == ("no axis or factor of the graph grows with 'depth': the rule says nothing of it",)
+    assert not sr.derive(graph, optimizer="adamw").warnings
