@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -25,11 +26,12 @@ from .writer import exponents_of
 def clash_of(problem: Problem, failure: Unsolvable) -> Clash:
     """The clash in words: each equation with the size that was reached, and what would resolve it."""
     equations = [f"{e.words}: {_inequality(e)}{_line(problem, e.event)}" for e in failure.clash]
-    where, ways = f"graph {problem.graph.name!r}", _remedies(problem, failure)
-    return Clash(where, equations, ways, _total(problem, failure), _trees(problem, failure))
+    total = _sum_of(problem, failure)
+    where, ways = f"graph {problem.graph.name!r}", _remedies(problem, failure, total)
+    return Clash(where, equations, ways, _said(failure, total), _trees(problem, failure))
 
 
-def _remedies(problem: Problem, failure: Unsolvable) -> list[str]:
+def _remedies(problem: Problem, failure: Unsolvable, total: _Sum | None) -> list[str]:
     """What would resolve a clash: to do without one of its equations, each in its way."""
     ways = [f"do not give the {kind} of {name!r}" for kind, name in problem.given]
     left = failure.compromise.short if failure.compromise else {}
@@ -37,7 +39,12 @@ def _remedies(problem: Problem, failure: Unsolvable) -> list[str]:
     for name, distance in left.items():
         rate = exponents_of(rates["lr", name], list(problem.direction))
         ways.append(f"let the own contribution of {name!r} stay at size -{distance} (its lr is then {rate})")
-    ways += [_without(problem, e) for e in failure.clash if e.relation == "stable" or e.event.parameter not in left]
+    for k, equation in enumerate(failure.clash):
+        power = -total.size / total.shares[k] if total is not None and total.shares[k] > 0 else None
+        if total is None and len(set(left.values())) == 1:  # as much as contributions would have to be smaller
+            power = -max(left.values())
+        if equation.relation == "stable" or equation.event.parameter not in left:
+            ways.append(_without(problem, equation, power))
     if len(problem.direction) > 1:
         ways.append("hold a scale fixed")
     if problem.isolated:
@@ -45,14 +52,17 @@ def _remedies(problem: Problem, failure: Unsolvable) -> list[str]:
     return list(dict.fromkeys(ways))
 
 
-def _without(problem: Problem, equation: Equation) -> str:
-    """How to do without an equation."""
+def _without(problem: Problem, equation: Equation, power: Fraction | None) -> str:
+    """How to do without an equation; `power`: of the one scale, what a factor has to be."""
     event = equation.event
     if equation.relation == "maximal":
         return f"leave {event.parameter!r} untrained"
     if event.kind == "loss":
         return f"give {event.parameter!r} a smaller rate"
-    return f"put a free multiplier behind {_multiplied(problem, event)!r}"
+    node = _multiplied(problem, event)
+    line, scales = problem.graph.lines.get(node), [scale for scale, growth in problem.direction.items() if growth]
+    here = f": multiply it by {scales[0]}**({power}) at {line}" if line and power and len(scales) == 1 else ""
+    return f"put a free multiplier behind {node!r}{here}"
 
 
 def _multiplied(problem: Problem, event: Event) -> str:
@@ -77,8 +87,17 @@ def _inequality(equation: Equation) -> str:
     return f"{written(named(equation.form))} {'>=' if equation.relation == 'maximal' else '<='} 0"
 
 
-def _total(problem: Problem, failure: Unsolvable) -> str | None:
-    """The sum of the equations in which every unknown cancels and that cannot hold; None where it is not found."""
+@dataclass(frozen=True)
+class _Sum:
+    """The sum of the equations in which every unknown cancels: how often each stands in it, what is left, its size."""
+
+    shares: Sequence[Fraction]
+    rest: Mapping[Symbol, Fraction]
+    size: Fraction
+
+
+def _sum_of(problem: Problem, failure: Unsolvable) -> _Sum | None:
+    """The sum of the equations that cannot hold; None where it is not found."""
     import sympy  # pyright: ignore[reportMissingTypeStubs]
 
     signs = [-1 if e.relation == "maximal" else 1 for e in failure.clash]
@@ -102,11 +121,18 @@ def _total(problem: Problem, failure: Unsolvable) -> str | None:
     if any(share < 0 and not equal for share, equal in zip(shares, free, strict=True)):
         return None
     size = value_of(rest, known, failure.run, scales)
-    pairs = zip(shares, signs, strict=True)
-    counts = {f"({number})": share * sign for number, (share, sign) in enumerate(pairs, 1) if share}
+    return _Sum(shares, rest, size) if size > 0 else None
+
+
+def _said(failure: Unsolvable, total: _Sum | None) -> str | None:
+    """What the sum of the equations says."""
+    if total is None:
+        return None
+    pairs = enumerate(zip(total.shares, failure.clash, strict=True), 1)
+    counts = {f"({k})": -share if e.relation == "maximal" else share for k, (share, e) in pairs if share}
     parts = dict(sorted(counts.items(), key=lambda part: part[1] < 0))
-    left = written(named({symbol: value for symbol, value in rest.items() if value}))
-    return f"{written(parts)} says that {left} <= 0, and it is {size}" if size > 0 else None
+    left = written(named({symbol: value for symbol, value in total.rest.items() if value}))
+    return f"{written(parts)} says that {left} <= 0, and it is {total.size}"
 
 
 def _line(problem: Problem, event: Event) -> str:

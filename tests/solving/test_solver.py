@@ -276,7 +276,8 @@ def test_a_clash_at_a_part_of_a_value_names_its_node_and_line():
     graph.written_at({name: f"net.py:{number}" for number, name in enumerate(graph.nodes)})
     with pytest.raises(Clash) as caught:
         sr.derive(graph, optimizer="adam")
-    assert caught.value.remedies == ["put a free multiplier behind 'sum'"]
+    wanted = "put a free multiplier behind 'sum': multiply it by width**(-1/2) at net.py:1"
+    assert caught.value.remedies == [wanted]
     assert "'sum at the label'" in str(caught.value) and "(net.py:1)" in str(caught.value)
 
 
