@@ -38,6 +38,7 @@ class Beside(nn.Module):
             "a sum with itself": lambda: z + z.tanh(),
             "a mean over tokens": lambda: z.mean(1, keepdim=True),
             "one more": lambda: torch.cat([z, x[..., :1]], -1)[..., : z.shape[-1]].tanh(),
+            "another order of tokens": lambda: z.flip(1),
             "more of it": lambda: torch.cat([z[..., :-6], F.silu(z[..., -6:])], -1),
         }
         return self.out(F.relu(self.both(between[self.between]())))
@@ -214,3 +215,18 @@ def test_columns_of_what_weights_make_are_apart() -> None:
     found = sizes(sr.derive(sr.trace(lambda width: Flat(width, True), WIDTH, torch.ones(4, 5, 6)), optimizer="adamw"))
     assert (found["both.weight[:, 0:width]"], found["a[:, 0:width]"]) == (("-1/2", "-1"), ("-1", "-1"))
     assert found["both.weight[:, width:width + 6]"] == found["a[:, width:width + 6]"] == ("0", "0")
+
+
+class Reversed(Beside):
+    """The same in another order of features, by what `between` says."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = torch.cat([F.relu(self.first(x)), x], -1)
+        return self.out(F.relu(self.both(z.flip(-1) if self.between == "flip" else z.roll(3, -1))))
+
+
+@pytest.mark.parametrize("how", ["flip", "roll"])
+def test_features_in_another_order_are_not_apart(how: str) -> None:
+    """Where the few entries stand then is not known: columns of others had their rule, in silence."""
+    graph = sr.trace(lambda width: Reversed(width, how), WIDTH, torch.ones(4, 6))
+    assert sizes(sr.derive(graph, optimizer="adamw"))["both.weight"] == ("-1/2", "-1")

@@ -16,7 +16,7 @@ from ..look_ups import at_places, looked_up, of_data, places_along, put_back
 from ..state import Lowering, as_length, copies, operation
 from ..table import lowers
 from .joins import joined
-from .views import rearranged
+from .views import rearranged, reordered
 
 
 @lowers("embedding", "embedding_bag", "_embedding_bag")
@@ -56,7 +56,7 @@ def index(lowering: Lowering, call: Call) -> Result:
     picked = [i for i, picks in enumerate(given) if picks is not None]
     growing = [i for i in picked if value.length(i).scales]
     if growing and len(picked) == 1 and _in_another_order(lowering, value, picked[0], given[picked[0]]):
-        return replace(value, curve=None, piece=None, stat=None)
+        return replace(reordered(lowering, value, picked[0]), curve=None, piece=None, stat=None)
     if growing:
         raise lowering.unknown(f"entries are picked from an axis of {value.length(growing[0])}, which grows", HOLD)
     return _picked(lowering, value, picked, [given[i] for i in picked], call.shape)
@@ -107,7 +107,7 @@ def gather(lowering: Lowering, call: Call) -> Result:
     dim = lowering.dim(lowering.arg(call, 1, "dim", 0), len(value.dims))
     if value.length(dim).scales:
         if _in_another_order(lowering, value, dim, lowering.arg(call, 2, "index")):
-            return replace(value, curve=None, piece=None, stat=None)
+            return replace(reordered(lowering, value, dim), curve=None, piece=None, stat=None)
         if (chosen := _by_values(lowering, value, dim, lowering.arg(call, 2, "index"))) is not None:
             return chosen
         raise lowering.unknown(f"entries are picked from an axis of {value.length(dim)}, which grows", HOLD)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 from scalerules.sizes.arithmetic import ONE, constant, fixed, is_one, negative, over, probe, product, same
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.axes import Axis
+from scalerules.tracing.sketch.put_together import stretches
 from scalerules.tracing.sketch.values import APART, SUIT, Atom, Constant, Dim, Piece, Result, Value
 
 from ..state import Lowering, as_length, copies, number, operation
@@ -216,7 +218,20 @@ def repeat_interleave(lowering: Lowering, call: Call) -> Result:
 @lowers("roll", "flip", "fliplr", "flipud", "rot90")
 def shifted(lowering: Lowering, call: Call) -> Result:
     """The same entries in another order along an axis."""
-    return lowering.value(call, 0)
+    value, place = lowering.value(call, 0), 2 if operation(call.target) == "roll" else 1
+    dims: object = lowering.arg(call, place, "dims", ())
+    for dim in cast("Sequence[object]", dims) if isinstance(dims, (list, tuple)) else ():
+        value = reordered(lowering, value, lowering.dim(dim, len(value.dims)))
+    return value
+
+
+def reordered(lowering: Lowering, value: Value, dim: int) -> Value:
+    """The same entries in another order: where parts lie that the dimension was put together of is not known then."""
+    atoms = value.dims[dim]
+    slots = [atom.slot for atom in atoms if atom.slot is not None]
+    if any(len(stretches(lowering.sketch.nodes, value.source, slot)) > 1 for slot in slots):
+        return lowering.sketch.layout.arranged(value, dim, (Axis(value.length(dim)),), "ordered")
+    return value
 
 
 @lowers("unfold", "unfold_copy")
