@@ -61,6 +61,7 @@ FEW = {
     "picked": (lambda h: h.tanh().gather(-1, h.topk(5).indices), VECTOR),
     "put back": (lambda h: kept(h, 5), VECTOR),
     "a function of them": (lambda h: F.gelu(kept(h, 5)), VECTOR),
+    "the largest put back": (lambda h: torch.zeros_like(h).scatter(-1, *h.topk(1)[::-1]), VECTOR),
 }
 
 
@@ -84,6 +85,7 @@ def test_of_the_largest_the_layer_that_makes_them_is_the_readout(
     [
         (lambda h: h * h.median(-1, keepdim=True).values, "take their mean"),
         (lambda h: h * (h >= h.topk(5).values[..., -1:]), "put them among zeros"),
+        (lambda h: h * (h >= h.amax(-1, keepdim=True)), "put it among zeros"),
         (lambda h: h * torch.zeros_like(h).scatter(-1, h.topk(5).indices, 1.0), "put the entries themselves there"),
         (lambda h: h * h.topk(many(h)).values.mean(-1, keepdim=True), "leave them in their places"),
     ],

@@ -30,7 +30,7 @@ def unread(record: Record, call: Call) -> bool:
 
 
 def only_compared(record: Record, call: Call) -> bool:
-    """Whether the values that a call returns first are only held against others, as a threshold is."""
+    """Whether the values that a call returns first are only held against others that grow in number, as a threshold."""
     found, compared = {call.name}, False
     if any(output.ref.name == call.name and not output.ref.index for output in record.outputs):
         return False
@@ -42,7 +42,7 @@ def only_compared(record: Record, call: Call) -> bool:
         if operation in PASSING and not any(output.ref.name == each.name for output in record.outputs):
             found.add(each.name)
         elif operation in COMPARISONS:
-            compared = True
+            compared |= any(length is None or bool(length.scales) for length in each.shape)
         else:
             return False
     return compared

@@ -220,12 +220,15 @@ def _among_growing(lowering: Lowering, call: Call, value: Value, dims: tuple[int
     which = as_length(lowering.arg(call, 1)) if name == "kthvalue" else None
     few = which is not None and not which.scales
     compared = only_compared(lowering.record, call)
-    if name in LARGEST or few and not compared:
+    if compared and (few or name in LARGEST):
+        said = f"one of {count} entries, which grow, is kept by a threshold"
+        raise lowering.unknown(said, "put it among zeros: torch.zeros_like(h).scatter(-1, *h.topk(1)[::-1])")
+    if name in LARGEST or few:
         said = f"{name} of {count} entries, which grow, is as large as they are"
         lowering.notes.append(f"{call.source}: {said}")
         largest = picked(lowering, replace(value, curve=None, piece=None, stat=None), dims, keep, name)
         return replace(largest, stat=size_of(value, dims))
-    if compared and not few:
+    if compared:
         return Constant(call.shapes[0])
     hint = "take their mean: a gradient reaches one entry, which moves the median the less the more there are"
     said = f"{name} over an axis of {count} entries, which grows, is not known"
