@@ -133,19 +133,24 @@ class _Names:
 def _as_met(plan: Plan) -> list[tuple[Site, Site]]:
     """The sites in order, each with the one where it meets data: there, not where it is written, it takes effect.
 
-    Or with a free factor of weights: what is behind that is the factor's.
+    Or with a free factor of weights: what is behind that is the factor's. The order is that of the operations in front
+    of a site, whichever of two branches is listed first.
     """
     data: set[str] = set()
     for site in plan.sites:
         if site.op == "input" or (site.makes and site.node.free) or data.intersection(site.inputs):
             data.add(site.key)
+    level: dict[str, int] = {}
+    for site in plan.sites:
+        level[site.key] = max([level[key] for key in site.inputs], default=0) + (not law_of(site.op).passes)
+    sites = sorted(plan.sites, key=lambda site: level[site.key])
     place: dict[str, int] = {}
     met: dict[str, int] = {}
-    for number, site in reversed(list(enumerate(plan.sites))):
+    for number, site in reversed(list(enumerate(sites))):
         here = place[site.key] = number if site.key in data else met.get(site.key, number)
         for key in site.inputs:
             met[key] = min(here, met.get(key, here))
-    return [(site, plan.sites[place[site.key]]) for site in sorted(plan.sites, key=lambda site: place[site.key])]
+    return [(site, sites[place[site.key]]) for site in sorted(sites, key=lambda site: place[site.key])]
 
 
 def _ends(plan: Plan, outputs: Collection[str]) -> set[str]:

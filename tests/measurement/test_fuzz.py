@@ -227,6 +227,7 @@ SINCE = [
     ("read_twice_in_a_row", "adamw", "joint"), ("tied_in_a_row", "muon", "isolated"),
     ("small_gain_before_layers", "muon", "joint"), ("read_through_a_derivative", "adamw", "joint"),
     ("read_through_a_derivative", "sgd", "joint"), ("rates_put_in", "adamw", "joint"),
+    ("two_values_of_one_product", "adamw", "joint"), ("two_values_of_one_product", "muon", "isolated"),
 ]  # fmt: skip
 """Graphs for which there was no rule, or another one where they were written in another way, or a derivation that the
 checker refused; and where."""
