@@ -13,10 +13,10 @@ from scalerules.passes.maps import JOINING
 from scalerules.passes.plan import Plan, depth_allowance
 from scalerules.passes.point import Point
 from scalerules.passes.weights import degree_of, free_of
-from scalerules.sizes.vectors import Vector
+from scalerules.sizes.vectors import Vector, plus
 from scalerules.terms.pieces import axis_name
 
-from .equations import Vectors
+from .equations import Vectors, vector_of
 from .problem import Problem
 
 
@@ -77,10 +77,7 @@ def natural_sizes(problem: Problem) -> Vectors:
     sizes: Vectors = {
         ("init", held.name): even(held) for held in plan.parameters.values() if held.name in problem.opened
     }
-    in_front, asked = _in_front_of_factors(plan), dict[str, list[Vector]]()
     for site in plan.sites:
-        for k, key in enumerate(site.parameters):
-            asked.setdefault(key, []).append(even(here(site, k, plan.parameters[key])))
         parameters = [plan.parameters[key] for key in site.parameters]
         multilinear = law_of(site.op).multilinear
         alone = [held for held in parameters if sorted(held.fan_in) == sorted(held.axes)]
@@ -104,9 +101,11 @@ def natural_sizes(problem: Problem) -> Vectors:
         degrees[site.key] = _degree(site, degrees)
         if degrees[site.key] == 1 and not site.node.free:
             sizes.update({("init", held.name): even(here(site, k, held)) for k, held in enumerate(parameters)})
-    for key in in_front:
-        if uses[key] > 1:
-            sizes.setdefault(("init", plan.parameters[key].name), max(asked[key]))
+    if tied := [key for key in _in_front_of_factors(plan) if uses[key] > 1]:
+        asked = _asked(problem, {("init", held.name): even(held) for held in plan.parameters.values()})
+        for symbol in (("init", plan.parameters[key].name) for key in tied):
+            if symbol in asked:
+                sizes.setdefault(symbol, asked[symbol])
     directions = [held for held in plan.parameters.values() if held.key in plan.unseen]
     return sizes | {("init", held.name): even(held) if held.matrix else zero for held in directions}
 
@@ -141,21 +140,34 @@ def _before_free_factors(plan: Plan) -> set[str]:
 
 
 def _in_front_of_factors(plan: Plan) -> list[str]:
-    """The parameters of the products that free factors read, views in between, but for tables that are looked up in.
-
-    And for those whose products with values a fixed factor reads: they are as large as that asks for.
-    """
-    before, found, others = set[str](), dict[str, None](), set[str]()
-    fixed = {source for site in plan.sites if site.op == "scale" and not site.node.free for source in site.inputs}
-    tokens = {site.key for site in plan.sites if site.node.kind == "tokens"}
+    """The parameters of the products that free factors read, views in between."""
+    before, found = set[str](), dict[str, None]()
     for site in reversed(plan.sites):
         if site.node.free or (site.key in before and law_of(site.op).passes):
             before.update(site.inputs)
         elif site.key in before and law_of(site.op).multilinear:
             found.update(dict.fromkeys(site.parameters))
-        if site.key in fixed or tokens.intersection(site.inputs):
-            others.update(site.parameters)
-    return [key for key in found if key not in others]
+    return list(found)
+
+
+def _asked(problem: Problem, even: Vectors) -> Vectors:
+    """The largest initial size that a place which reads a parameter asks for, all others being as large as sums are.
+
+    It makes what is read there, or what a fixed factor behind makes of that, of size 0.
+    """
+    trained = {("init", name) for name, parameter in problem.graph.parameters.items() if parameter.init == "normal"}
+    known: Vectors = {**{symbol: vector for symbol, vector in even.items() if symbol in trained}, **problem.given}
+    run = problem.run({symbol: vector[0] for symbol, vector in known.items()}, steps=0)
+    values = {e.site: vector_of(e.counts, known, run, list(problem.direction)) for e in run.events if e.term}
+    scaled = {key: site.key for site in problem.plan.sites if site.op == "scale" for key in site.inputs}
+    asked: Vectors = {}
+    for site in problem.plan.sites:
+        for symbol in (("init", problem.plan.parameters[key].name) for key in site.parameters):
+            for place in {site.key, scaled.get(site.key, site.key)} if symbol in known else ():
+                if place in values:
+                    size = plus(known[symbol], values[place], Fraction(-1))
+                    asked[symbol] = max(asked.get(symbol, size), size)
+    return asked
 
 
 def _degree(site: Site, degrees: Mapping[str, Fraction]) -> Fraction:
