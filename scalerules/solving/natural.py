@@ -155,8 +155,8 @@ def _asked(problem: Problem, even: Vectors) -> Vectors:
 
     It makes what is read there, or what a fixed factor behind makes of that, of size 0.
     """
-    trained = {("init", name) for name, parameter in problem.graph.parameters.items() if parameter.init == "normal"}
-    known: Vectors = {**{symbol: vector for symbol, vector in even.items() if symbol in trained}, **problem.given}
+    drawn = {("init", name) for name, parameter in problem.graph.parameters.items() if parameter.init == "normal"}
+    known: Vectors = {**{symbol: vector for symbol, vector in even.items() if symbol in drawn}, **problem.given}
     run = problem.run({symbol: vector[0] for symbol, vector in known.items()}, steps=0)
     values = {e.site: vector_of(e.counts, known, run, list(problem.direction)) for e in run.events if e.term}
     scaled = {key: site.key for site in problem.plan.sites if site.op == "scale" for key in site.inputs}

@@ -46,8 +46,8 @@ def scaled(a: list[Term], b: list[Term], reach: int) -> list[Term]:
     terms: list[Term] = []
     for term in sorted(whole, key=rank, reverse=True):
         each = term if term.signs else number
-        mirror, profile, bit = each.mirror, each.profile, each.mirror.bit if each.mirror else 0
-        if mirror is not None and not any([bit & mask for mask in each.signs]):
+        mirror, profile = each.mirror, each.profile
+        if mirror is not None and not any([mirror.bit & mask for mask in each.signs]):
             mirror = None
         if profile is not None and not any(profile):
             profile = None

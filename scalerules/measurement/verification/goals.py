@@ -103,8 +103,8 @@ def judge_goals(reading: Reading, table: Table) -> list[Goal]:
         row = m.row(typical.get(m.key[0], ASSUMED**2), count)
         row = _verdict(row, goal, allowance)
         row = replace(row, why=row.why.replace("predicted", "wanted"))
-        behind = table.warned.get(str(m.key[3]), 0.0) if goal == "counts" else 0.0
-        behind = waiting.get(m.key[1], 0.0) if goal == "learning" else behind
+        said = {"counts": table.warned.get(str(m.key[3]), 0.0), "learning": waiting.get(m.key[1], 0.0)}
+        behind = said.get(goal, 0.0)
         within = behind == math.inf or (row.slope is not None and -row.slope < behind + row.width)
         if behind and not row.sure and within:
             row = replace(row, status="warned", why=f"left behind at first, as the rule warns: {row.why}")

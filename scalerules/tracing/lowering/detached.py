@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from scalerules.tracing.record import Call, Record, references
 
+from .state import operation
+
 
 def detached(record: Record, call: Call) -> bool:
     """Whether what a call returns is detached somewhere behind it."""
@@ -19,7 +21,7 @@ def detached(record: Record, call: Call) -> bool:
     return False
 
 
-COMPARISONS = ("gt", "lt", "ge", "le", "eq", "ne")
+COMPARING = ("gt", "lt", "ge", "le", "eq", "ne")
 PASSING = ("select", "slice", "unsqueeze", "squeeze", "expand", "view", "getitem", "detach", "alias", "clone")
 
 
@@ -38,10 +40,10 @@ def only_compared(record: Record, call: Call) -> bool:
         read = [ref for ref in references((*each.args, *each.kwargs.values())) if ref.name in found]
         if not read or all(ref.name == call.name and ref.index for ref in read):
             continue
-        operation = each.target.split(".")[1] if each.target.count(".") else each.target
-        if operation in PASSING and not any(output.ref.name == each.name for output in record.outputs):
+        name = operation(each.target)
+        if name in PASSING and not any(output.ref.name == each.name for output in record.outputs):
             found.add(each.name)
-        elif operation in COMPARISONS:
+        elif name in COMPARING:
             compared |= any(length is None or bool(length.scales) for length in each.shape)
         else:
             return False

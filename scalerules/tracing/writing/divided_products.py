@@ -25,18 +25,23 @@ OF_POWER = {Fraction(-1): "reciprocal", HALF: "sqrt", -HALF: "rsqrt", Fraction(1
 def undivided(pieces: Pieces) -> Pieces:
     """The pieces with the lengths of factors in front of the products that they divide."""
     nodes: Nodes = pieces.nodes
+    alone = _read_once(nodes, pieces.outputs)
     for name in pieces.nodes:
-        while (found := _moved(nodes, name, pieces.outputs)) is not None:
-            nodes = found
+        while (found := _moved(nodes, name, pieces.outputs, alone)) is not None:
+            nodes, alone = found, _read_once(found, pieces.outputs)
     return replace(pieces, nodes=nodes)
 
 
-def _moved(nodes: Nodes, name: str, outputs: Collection[str]) -> Nodes | None:
+def _read_once(nodes: Nodes, outputs: Collection[str]) -> set[str]:
+    """The nodes that one other reads, and that are no outputs."""
+    return {name for name, by in readers_of(nodes).items() if len(by) == 1} - set(outputs)
+
+
+def _moved(nodes: Nodes, name: str, outputs: Collection[str], alone: Collection[str]) -> Nodes | None:
     """The nodes with the lengths in one divisor of a product in front of what they are the lengths of; None without."""
     node = nodes.get(name)
     if node is None or node.op != "einsum" or node.labels is None or len(node.operands) < 2:
         return None
-    alone = {each for each, by in readers_of(nodes).items() if len(by) == 1} - set(outputs)
     for k, (source, row) in enumerate(zip(node.operands, node.labels, strict=True)):
         factors = factors_of(source, row, Fraction(1), nodes)
         others = [Place(name, j, each) for j, each in enumerate(node.labels) if j != k]

@@ -14,14 +14,13 @@ from scalerules.ops.functions import POINTS
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Constant, Curve, Loss, Result, Value, same_source
 
+from ..detached import COMPARING
 from ..state import Lowering, as_length, operation
 from ..table import lowers
 from .arithmetic import pairwise
 from .drawn import curve_of, drawn
 
-COMPARISONS: dict[str, Callable[[float, float], bool]] = {
-    name: getattr(operator, name) for name in ("gt", "lt", "ge", "le", "eq", "ne")
-}
+COMPARISONS: dict[str, Callable[[float, float], bool]] = {name: getattr(operator, name) for name in COMPARING}
 CHOSEN: dict[str, Callable[[float, float], float]] = {"maximum": max, "minimum": min, "fmax": max, "fmin": min,
                                                            "max": max, "min": min}  # fmt: skip
 """The choices that the two operands themselves decide."""
