@@ -12,10 +12,9 @@ from torch import Tensor, fx
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from scalerules.errors import ScaleRulesError
-from scalerules.tracing.exporting.export import exported, settle_names, without_looking
-from scalerules.tracing.exporting.factories import as_call, quiet
-from scalerules.tracing.exporting.functional import functional
+from scalerules.tracing.exporting.factories import quiet
 from scalerules.tracing.exporting.library_kernels import whole_kernels
+from scalerules.tracing.exporting.whole_program import whole_program
 
 from .module_calls import Calls, ForwardPass, drawn
 
@@ -29,16 +28,15 @@ class ExportedModule:
     model: torch.nn.Module
 
     @classmethod
-    def of(cls, model: torch.nn.Module, inputs: Any, dtype: torch.dtype) -> ExportedModule:
-        """Exports a module; real inputs get this dtype."""
+    def of(cls, model: torch.nn.Module, arguments: tuple[Any, Any], dtype: torch.dtype) -> ExportedModule:
+        """Exports a module that is called with these arguments, by place and by name; real ones get this dtype."""
 
         def cast(leaf: Any) -> Any:
             return leaf.to(dtype) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
 
-        args, kwargs = torch.utils._pytree.tree_map(cast, as_call(inputs))  # pyright: ignore
-        with quiet(), torch.no_grad(), whole_kernels(), without_looking():
-            program = functional(exported(model, args, kwargs))
-        settle_names(program)
+        args, kwargs = torch.utils._pytree.tree_map(cast, arguments)  # pyright: ignore
+        with quiet(), whole_kernels():
+            program, _ = whole_program(model, args, kwargs)
         first: dict[int, str] = {}
         for name, tensor in model.named_parameters(remove_duplicate=False):
             first.setdefault(id(tensor), name)

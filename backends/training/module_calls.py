@@ -30,7 +30,7 @@ class Calls(fx.Interpreter):
         """
         try:
             result = self.called(n)
-        except (RuntimeError, IndexError) as error:
+        except (RuntimeError, IndexError, TypeError) as error:
             said = f"{n.target} cannot be trained: {str(error).splitlines()[0].rstrip('.')}"
             hint = "verify the graph instead of the module: write graph.to_yaml() to a file and read it with sr.graph"
             if isinstance(error, IndexError):
@@ -63,6 +63,8 @@ class Calls(fx.Interpreter):
         if n.target in BIASED:  # the factor stands at the product and not at its bias
             args = [arg * factor if i == BIASED[n.target] else arg for i, arg in enumerate(args)]
             return n.target(*args, **kwargs)  # type: ignore[operator]
+        if str(n.target) == "flex_attention":
+            return n.target(args[0] * factor, *args[1:], **kwargs)  # type: ignore[operator]
         if "scaled_dot_product" in str(n.target):
             scale = kwargs.get("scale")
             own = args[0].shape[-1] ** -0.5 if scale is None else scale
@@ -97,11 +99,20 @@ def copied(target: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor
     return source.to(target.dtype).expand_as(target)
 
 
+def in_own_precision(x: Tensor, **to: Any) -> Tensor:
+    """`aten._to_copy`, but real numbers keep the precision of the measurement, whatever they are rounded to."""
+    if x.is_floating_point() and to.get("dtype", x.dtype).is_floating_point:
+        to["dtype"] = x.dtype
+    return torch.ops.aten._to_copy.default(x, **to)
+
+
 INSTEAD: Mapping[Any, Callable[..., Any]] = {
     torch.ops.aten.view.default: torch.reshape,  # the strides of what a recurrence returns are others
     torch.ops.aten.slice_scatter.default: slice_written,  # torch's own have no derivative for complex numbers,
     torch.ops.aten.select_scatter.default: row_written,
     torch.ops.aten.copy.default: copied,  # or for none
+    torch.ops.aten._to_copy.default: in_own_precision,
+    torch.ops.aten._assert_tensor_metadata.default: lambda *_, **__: None,
 }
 
 

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, fx
 
 from scalerules.errors import ScaleRulesError
-from scalerules.tracing.exporting.factories import as_call, call_with, module_of, quiet
+from scalerules.tracing.exporting.factories import arguments_of, module_of, quiet
+from scalerules.tracing.exporting.failures import cannot_trace
 from scalerules.tracing.exporting.ways import evaluation
 from scalerules.tracing.writing.places import Live
 
@@ -57,10 +58,13 @@ class LiveProgram(AbstractProgram):
     def exported(self) -> ExportedModule:
         """The module as torch exports it; in training mode where it is another computation, and was traced, in that."""
         calls = {call for calls in self.live.nodes.values() for call in calls}
-        inputs = call_with(self.live.inputs, self.whole)
-        exported = ExportedModule.of(self.module(0), inputs, self.dtype)
-        if exported.missing(calls):
-            exported = ExportedModule.of(self.module(0, as_built=True), inputs, self.dtype)
+        arguments = arguments_of(self.live.inputs, self.whole)
+        try:
+            exported = ExportedModule.of(self.module(0), arguments, self.dtype)
+            if exported.missing(calls):
+                exported = ExportedModule.of(self.module(0, as_built=True), arguments, self.dtype)
+        except (RuntimeError, TypeError, ValueError) as error:  # whatever the user's module, or torch, raises
+            raise cannot_trace(self.whole, [("real", error)]) from error
         exported.check(calls, f"module {self.graph.name}")
         return exported
 
@@ -122,7 +126,7 @@ class LiveProgram(AbstractProgram):
         Real ones are normal numbers; where they have to be positive (a degree, what a logarithm is taken of) their
         absolute values; where that is not enough, what is given.
         """
-        leaves = torch.utils._pytree.tree_leaves(as_call(call_with(self.live.inputs, self.whole)))  # pyright: ignore
+        leaves = torch.utils._pytree.tree_leaves(arguments_of(self.live.inputs, self.whole))  # pyright: ignore
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         parameters = self.initial(seed)
         ways: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (

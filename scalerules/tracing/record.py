@@ -189,6 +189,8 @@ class Record:
     """Inputs were cut along axes of this length to so many entries, for a loop over time."""
     decided: bool = False
     """Whether entries of the inputs decided a branch: other inputs may take another."""
+    taken_apart: str = ""
+    """An operation that runs a program of its own (`scan`), in whose place the calls of that program stand."""
 
     @cached_property
     def by_name(self) -> dict[str, Call | Weight | Input]:

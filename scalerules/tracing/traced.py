@@ -202,6 +202,8 @@ def _unlike_the_module(record: Record, nodes: Iterable[Any]) -> str | None:
         return "a block that is applied again is traced as its sum"
     if (complex_one := next((w.name for w in record.weights if w.trained and "complex" in w.dtype), None)) is not None:
         return f"the weight {complex_one!r} is complex"
+    if record.taken_apart:
+        return f"the graph has what {record.taken_apart} does, call by call"
     if record.decided:
         return "a branch depends on values, and the graph has the one that the given inputs take"
     return None

@@ -1,9 +1,7 @@
 """One exported trace of a module at fixed sizes: nodes with numbers, before any symbol is fitted.
 
 No memory is taken for weights: the module is built on the meta device, or with fake tensors where its constructor
-does not allow that, and only then as it is (up to `MAX_REAL` entries). `torch.export` traces it without running it, and
-`run_decompositions({})` makes the graph functional while linear maps, attention, norms, softmax, activations,
-convolutions and recurrent cells stay whole.
+does not allow that, and only then as it is (up to `MAX_REAL` entries).
 """
 
 # torch's own annotations are partial: what comes out of it is taken as Any.
@@ -12,30 +10,23 @@ convolutions and recurrent cells stay whole.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import torch
-from torch import nn
 
-from scalerules.boundary.guard import Endless, guarded, said
+from scalerules.boundary.guard import Endless
 from scalerules.errors import ScaleRulesError
 
-from .derivatives import differentiates, needs_derivative, with_derivative
-from .factories import Sizes, as_call, call_with, module_of, quiet
+from .factories import Sizes, arguments_of, module_of, quiet
 from .failures import by_data, cannot_trace
-from .functional import functional
 from .library_kernels import whole_kernels
 from .measured_values import Decisions, measuring
-from .own_gradients import own_gradients
-from .packed_sequences import full_lengths, unpacked
-from .plain_outputs import plain_output
 from .program import read
 from .traces import Trace
-from .unwritten_code import unwritten
 from .ways import WAYS, check_size, evaluation, moved, shorten
+from .whole_program import whole_program
 
 
 def trace(
@@ -100,8 +91,7 @@ def _traced(
             if built == "values":
                 torch.manual_seed(0)
             with torch.device("cpu"):
-                args, kwargs = as_call(call_with(make_inputs, sizes))
-                args, kwargs = tuple(map(unpacked, args)), {name: unpacked(each) for name, each in kwargs.items()}
+                args, kwargs = arguments_of(make_inputs, sizes)
         except Exception as error:
             error._while_building = True  # pyright: ignore[reportAttributeAccessIssue]
             raise
@@ -118,134 +108,10 @@ def _traced(
             decisions = stack.enter_context(measuring(taken))
         else:
             stack.enter_context(whole_kernels())
-        stack.enter_context(without_looking())
-        stack.enter_context(copying())
-        packing, backward = stack.enter_context(full_lengths()), stack.enter_context(own_gradients())
-        stack.enter_context(unwritten())
-        model.register_forward_hook(plain_output)
-        stack.enter_context(torch.no_grad())
-        held = Held(model) if clashes(model) else model
-        program = functional(_run(held, args, kwargs))
-        settle_names(program)
-        found = read(model, program, dict(sizes), built, "" if held is model else HOLDER)
+        program, taken_otherwise = whole_program(model, args, kwargs)
+        found = read(model, program, dict(sizes), built)
     lines = dict.fromkeys(decisions.lines)
     decided = [f"{line}: depends on values, traced as the given inputs decide it" for line in lines]
-    found.taken = tuple(decisions.taken)
-    found.notes += [*notes, *decided, *dict.fromkeys([*packing, *backward])]
+    found.taken, found.decided = tuple(decisions.taken), bool(decisions.asked)
+    found.notes += [*notes, *decided, *taken_otherwise]
     return found
-
-
-HOLDER = "held_module"
-"""The name of a module inside of the one that is exported in its place."""
-
-
-class Held(nn.Module):
-    """A module around another one, whose own names the exporter cannot hold (`code`, `graph`): inside they are free."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.add_module(HOLDER, module)
-        self.train(module.training)
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module computes."""
-        return getattr(self, HOLDER)(*args, **kwargs)
-
-
-def clashes(model: nn.Module) -> bool:
-    """Whether a part of the module is called like something that exported modules have of their own."""
-    own = {*model._modules, *model._parameters, *model._buffers}
-    return bool(own & (set(dir(torch.fx.GraphModule)) - set(dir(nn.Module))))
-
-
-def _run(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The exported program; the module's code may neither end the program nor run for ever."""
-    try:
-        with guarded("forward()"):
-            return exported(model, args, kwargs)
-    except SystemExit as error:
-        raise Endless(f"forward() ends the program: {said(error)}") from None
-
-
-def exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The exported program of a module; one that asks autograd for a derivative gets another `forward` for it.
-
-    What autograd cannot follow either (`flex_attention` on a processor) stays as it was exported.
-    """
-    program = None
-    try:
-        program = torch.export.export(model, args, kwargs, strict=False)
-        if not differentiates(program.graph):
-            return program
-    except Exception as error:
-        if not needs_derivative(error):
-            raise
-    try:
-        with_derivative(model, args, kwargs)
-    except NotImplementedError:
-        if program is None:
-            raise
-        return program
-    return torch.export.export(model, args, kwargs, strict=False)
-
-
-@contextmanager
-def without_looking() -> Generator[None]:
-    """`nn.Transformer` looks at the entries of its masks, which have none: they are taken as they are passed."""
-    from torch.nn.modules import transformer
-
-    looked = transformer._detect_is_causal_mask
-    transformer._detect_is_causal_mask = lambda mask, is_causal=None, size=None: bool(is_causal)
-    try:
-        yield
-    finally:
-        transformer._detect_is_causal_mask = looked
-
-
-@contextmanager
-def copying() -> Generator[None]:
-    """`copy.deepcopy` of a value reads its memory, which is not there: it is a clone."""
-    whole = torch.Tensor.__deepcopy__
-
-    def clone(tensor: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
-        return memo.setdefault(id(tensor), tensor.clone())
-
-    setattr(torch.Tensor, "__deepcopy__", clone)  # noqa: B010
-    try:
-        yield
-    finally:
-        setattr(torch.Tensor, "__deepcopy__", whole)  # noqa: B010
-
-
-_VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default, torch.ops.aten.reshape.default)
-
-
-def settle_names(program: Any) -> None:
-    """Gives calls and inputs names that are the same in all exports, and none that a weight has, too.
-
-    Whether a reshape is a view or a copy depends on strides, which differ between kernels (attention on the meta
-    device and on a real one): every view is called `view_N` by its place among them. And a module may call a weight
-    as torch calls a call, or as it calls its input: `self.exp`, `self.x`.
-    """
-    nodes, signature = list(program.graph.nodes), program.graph_signature
-    held = [*(str(spec.target) for spec in signature.input_specs if spec.target), *map(str, program.constants)]
-    weights = {name.removeprefix(f"{HOLDER}.") for name in held}
-    inputs = {spec.arg.name: spec.arg for spec in signature.input_specs if spec.kind.name == "USER_INPUT"}
-    views = [node for node in nodes if node.op == "call_function" and node.target in _VIEWS]
-    taken = weights | ({node.name for node in nodes} - {node.name for node in views})
-    for node in views:
-        node.name = _free("view", taken)
-    for node in nodes:
-        if node.name in weights and (node.op == "call_function" or node.name in inputs):
-            given = inputs.get(node.name)
-            node.name = _free(node.name, taken)
-            if given is not None:
-                given.name = node.name
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """The first of `name`, `name_1`, `name_2` that is free; it is taken then."""
-    numbered = itertools.chain([name], (f"{name}_{i}" for i in itertools.count(1)))
-    free = next(each for each in numbered if each not in taken)
-    taken.add(free)
-    return free

@@ -21,6 +21,8 @@ from torch.nn.utils.rnn import PackedSequence
 from scalerules.boundary.guard import guarded, said
 from scalerules.errors import ScaleRulesError
 
+from .packed_sequences import unpacked
+
 Sizes: TypeAlias = Mapping[str, int]
 
 
@@ -51,6 +53,12 @@ def as_call(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
             return tuple(cast("Sequence[Any]", items[0])), cast("dict[str, Any]", items[1])
         return items, {}
     return (inputs,), {}
+
+
+def arguments_of(make_inputs: Callable[..., Any], sizes: Sizes) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a module is called with at these sizes; packed sequences are all of full length."""
+    args, kwargs = as_call(call_with(make_inputs, sizes))
+    return tuple(map(unpacked, args)), {name: unpacked(each) for name, each in kwargs.items()}
 
 
 def module_of(make_model: Callable[..., Any], sizes: Sizes) -> nn.Module:

@@ -40,12 +40,13 @@ class Decided(int):
 class Decisions:
     """What data decided while a module was exported, in order: lines of the user's program, and the conditions.
 
-    `earlier` are the conditions of a trace at another size, which goes the same way.
+    `earlier` are the conditions of a trace at another size, which goes the same way; `asked` is all that was asked.
     """
 
     earlier: tuple[bool, ...] = ()
     lines: list[str] = field(default_factory=list[str])
     taken: list[bool] = field(default_factory=list[bool])
+    asked: list[object] = field(default_factory=list[object])
 
     def taking(self, result: Any) -> Any:
         """A condition as the earlier trace decided it, and as its own data do where that has none more."""
@@ -66,7 +67,7 @@ def measuring(earlier: tuple[bool, ...] = ()) -> Generator[Decisions]:
     from torch._subclasses import FakeTensorMode, meta_utils
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-    decisions, asked = Decisions(earlier), list[object]()
+    decisions = Decisions(earlier)
     told, evaluate = ShapeEnv._log_real_tensor_propagation, ShapeEnv._evaluate_expr
     copied, compared = meta_utils._safe_copy, getattr(FakeTensorMode, _COMPARING, None)
 
@@ -78,15 +79,15 @@ def measuring(earlier: tuple[bool, ...] = ()) -> Generator[Decisions]:
         return known
 
     def tell(_: object, expression: object, *__: object) -> None:
-        asked.append(expression)
+        decisions.asked.append(expression)
         frames = [f for f in traceback.extract_stack() if is_users(f.filename)]
         if frames:
             decisions.lines.append(f"{short_path(frames[-1].filename)}:{frames[-1].lineno} {frames[-1].line}")
 
     def decide(env: ShapeEnv, expression: Any, *args: Any, **kwargs: Any) -> Any:
-        before = len(asked)
+        before = len(decisions.asked)
         result = evaluate(env, expression, *args, **kwargs)
-        return decisions.taking(result) if len(asked) > before else result
+        return decisions.taking(result) if len(decisions.asked) > before else result
 
     setattr(ShapeEnv, "_log_real_tensor_propagation", tell)  # noqa: B010
     setattr(ShapeEnv, "_evaluate_expr", decide)  # noqa: B010

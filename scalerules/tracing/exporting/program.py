@@ -18,7 +18,7 @@ from scalerules.tracing.record import Ref, references
 
 from .measured_values import number
 from .nodes import LAYOUT, dtype_of, entry_of, plain, shape_of, source_of, stack_of, target_of
-from .scans import unrolled
+from .scans import branched, endless, unrolled
 from .traces import Step, Tensor, Trace
 
 _FORGOTTEN = frozenset(
@@ -44,18 +44,17 @@ _IDENTITIES = frozenset(
 """Of their first operand. Dropout changes no size, and every module would otherwise be noted with two outputs."""
 
 
-def read(model: nn.Module, program: Any, sizes: dict[str, int], built: str, holder: str = "") -> Trace:
-    """The trace that an exported program of `model` holds. Raises `ScaleRulesError` on a scan over no steps.
+_INSIDE = {"scan": unrolled, "map_impl": unrolled, "cond": branched, "while_loop": endless}
+"""Operations that run programs of their own."""
 
-    `holder` is what the model is called in the module that was exported in its place, if one was.
-    """
-    if holder:
-        _without_holder(program, f"{holder}.")
+
+def read(model: nn.Module, program: Any, sizes: dict[str, int], built: str) -> Trace:
+    """The trace that an exported program of `model` holds. Raises `ScaleRulesError` on a scan over no steps."""
     owners = {name: type(module).__name__ for name, module in model.named_modules()}
     names, weights = _weights(model, owners)
     refs: dict[str, Any] = {}
     trace = Trace(type(model).__name__, sizes, [], [], list(weights.values()), [], built)
-    constants = {str(name).removeprefix(f"{holder}."): value for name, value in program.constants.items()}
+    constants = {str(name): value for name, value in program.constants.items()}
     for spec in program.graph_signature.input_specs:
         _read_input(spec, refs, names, weights, constants)
     paths = _input_paths(program)
@@ -74,19 +73,6 @@ def read(model: nn.Module, program: Any, sizes: dict[str, int], built: str, hold
     _read_outputs(program, refs, trace)
     _drop_dead(trace)
     return trace
-
-
-def _without_holder(program: Any, prefix: str) -> None:
-    """Gives weights and modules the names that they have without the module around them."""
-    for spec in program.graph_signature.input_specs:
-        if isinstance(spec.target, str):
-            spec.target = spec.target.removeprefix(prefix)
-    for node in program.graph.nodes:
-        stack = list(node.meta.get("nn_module_stack", {}).items())[1:]
-        if stack:
-            paths = {key: (str(path), kind) for key, (path, kind) in stack}
-            bare = {key: ("" if p == prefix[:-1] else p.removeprefix(prefix), kind) for key, (p, kind) in paths.items()}
-            node.meta["nn_module_stack"] = bare
 
 
 def _weights(model: nn.Module, owners: dict[str, str]) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -136,8 +122,8 @@ def _read_step(node: Any, refs: dict[str, Any], trace: Trace, prefix: str = "", 
     if target in _IDENTITIES and isinstance(node.args[0], torch.fx.Node):
         refs[node.name] = refs[node.args[0].name]
         return
-    if target == "scan":
-        refs[node.name] = unrolled(node, refs, trace, _read_step)
+    if target in _INSIDE:
+        refs[node.name] = _INSIDE[target](node, refs, trace, _read_step)
         return
     if target == "flex_attention":
         _read_flex(node, refs, trace)

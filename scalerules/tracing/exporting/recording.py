@@ -79,7 +79,8 @@ def as_record(traces: Sequence[Trace], unified: Unified, notes: Sequence[str], s
         tuple(dict.fromkeys([*notes, *unresolved])),
         seconds,
         traces[0].cut,
-        bool(traces[0].taken),
+        traces[0].decided,
+        traces[0].taken_apart,
     )
 
 

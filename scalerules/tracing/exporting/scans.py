@@ -1,4 +1,4 @@
-"""A scan over time that a module calls as one operation, as its steps one after the other."""
+"""Operations that run programs of their own: a scan as its steps one after the other, a condition as both branches."""
 
 # torch's own annotations are partial: what comes out of it is taken as Any.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -22,30 +22,25 @@ MAX_STEPS = 6
 
 
 def unrolled(node: Any, refs: dict[str, Any], trace: Trace, read_step: ReadStep) -> list[Ref]:
-    """A scan as its steps, one after the other; the references to its final carries and stacked outputs.
+    """A scan, or a map, as its steps, one after the other; the references to its final carries and stacked outputs.
 
     `read_step` adds the operation of a node of the body.
     """
-    body, carries, sequences, others = node.args
-    graph = getattr(node.graph.owning_module, body.target).graph
+    body, *carried, sequences, others = node.args  # a map carries nothing along
+    carries = carried[0] if carried else ()
     steps = sequences[0].meta["val"].shape[0] if sequences else 0
     if not steps:
-        raise ScaleRulesError("a scan runs over no steps", where=source_of(node), hint="give it longer inputs")
+        raise ScaleRulesError(f"{node.target} runs over no steps", where=source_of(node), hint="give it longer inputs")
     own = {name for weight in trace.weights for name in (weight.name, *weight.aliases)}
     if not any(isinstance(refs[each.name], Ref) and refs[each.name].name in own for each in sequences):
         steps = min(steps, MAX_STEPS)  # with weights of their own all are needed
-    inputs = [each for each in graph.nodes if each.op == "placeholder"]
-    returned = next(iter(reversed(graph.nodes))).args[0]
+    trace.taken_apart = str(node.target)
     carry: list[Any] = [plain(each, refs) for each in carries]
-    outputs: list[list[Any]] = [[] for _ in returned[len(carries) :]]
+    outputs: list[list[Any]] = [[] for _ in node.meta["val"][len(carries) :]]
     for step in range(steps):
         read = [_slice(node, each, refs[each.name], step, trace) for each in sequences]
         values = [*carry, *read, *(plain(each, refs) for each in others)]
-        local: dict[str, Any] = {each.name: value for each, value in zip(inputs, values, strict=True)}
-        for each in graph.nodes:
-            if each.op == "call_function":
-                read_step(each, local, trace, f"{node.name}_{step}_", node)
-        results = [plain(each, local) for each in returned]
+        results = _inside(node, body, values, f"{node.name}_{step}_", trace, read_step)
         carry = results[: len(carries)]
         for kept, result in zip(outputs, results[len(carries) :], strict=True):
             kept.append(result)
@@ -54,6 +49,47 @@ def unrolled(node: Any, refs: dict[str, Any], trace: Trace, read_step: ReadStep)
         for number, (kept, each) in enumerate(zip(outputs, node.meta["val"][len(carries) :], strict=True))
     ]
     return [*carry, *stacked]
+
+
+def endless(node: Any, refs: dict[str, Any], trace: Trace, read_step: ReadStep) -> list[Ref]:
+    """`while_loop` has as many steps as data say. Raises `ScaleRulesError`."""
+    said, hint = (
+        "how often while_loop repeats only the data say",
+        "write it as a loop of Python, of as many steps as it has",
+    )
+    raise ScaleRulesError(said, where=source_of(node), hint=hint)
+
+
+def branched(node: Any, refs: dict[str, Any], trace: Trace, read_step: ReadStep) -> list[Ref]:
+    """`torch.cond`: both branches, and of each result the entries of the one that the condition says."""
+    condition, *branches, given = node.args
+    values = [plain(each, refs) for each in given]
+    ways = [
+        _inside(node, branch, values, f"{node.name}_{name}_", trace, read_step)
+        for name, branch in zip(("then", "else"), branches, strict=True)
+    ]
+    trace.notes.append(f"{source_of(node)}: a branch depends on values, both are traced")
+    trace.taken_apart = str(node.target)
+    results: list[Ref] = []
+    for number, (one, other, value) in enumerate(zip(*ways, node.meta["val"], strict=True)):
+        name, shape, dtype = f"{node.name}_out_{number}", (tuple(value.shape),), (dtype_of(value.dtype),)
+        args = (plain(condition, refs), one, other)
+        trace.steps.append(Step(name, "aten.where.self", args, {}, shape, dtype, stack_of(node), source_of(node)))
+        results.append(Ref(name))
+    return results
+
+
+def _inside(node: Any, program: Any, values: list[Any], prefix: str, trace: Trace, read_step: ReadStep) -> list[Any]:
+    """What a program inside of an operation returns of these values, its calls added to the trace."""
+    graph = getattr(node.graph.owning_module, program.target).graph
+    inputs = [each.name for each in graph.nodes if each.op == "placeholder"]
+    local: dict[str, Any] = dict(zip(inputs, values, strict=True))
+    for each in graph.nodes:
+        if each.op == "call_function":
+            read_step(each, local, trace, prefix, node)
+        elif each.op == "get_attr":
+            local[each.name] = each.target
+    return [plain(each, local) for each in next(iter(reversed(graph.nodes))).args[0]]
 
 
 def _slice(node: Any, sequence: Any, ref: Ref, step: int, trace: Trace) -> Ref:

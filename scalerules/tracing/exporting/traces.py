@@ -57,6 +57,10 @@ class Trace:
     cut: tuple[int, int] | None = None
     """How the inputs were cut (`brief.Cut`)."""
     taken: tuple[bool, ...] = ()
-    """What data decided: the conditions, in their order (`measured_values.Decisions`)."""
+    """The conditions that data decided, in their order (`measured_values.Decisions`)."""
+    decided: bool = False
+    """Whether data decided anything: a condition, or a number."""
+    taken_apart: str = ""
+    """An operation that runs a program of its own, of which the calls are in the trace instead."""
     chosen: set[str] = field(default_factory=set[str])
     """Lengths that data decide, already noted."""

@@ -13,6 +13,10 @@ LIBRARIES = (*(f"{Path(str(each.__file__)).parent}/" for each in (torch, sympy))
 """The folders of torch, of what it reckons sizes with, and of this package; others may be called as they are."""
 
 
+WRITTEN = "<eval_with_key>"
+"""How the code is called that torch writes for a graph."""
+
+
 STANDARD = f"{Path(sysconfig.get_path('stdlib')).as_posix()}/"
 """The folder of Python's own library, in which installed packages have a folder, too."""
 
@@ -21,7 +25,7 @@ def is_users(file: str) -> bool:
     """Whether a file is the user's, or a library's that the user calls."""
     path = Path(file).as_posix()
     own = path.startswith(STANDARD) and not path.startswith(f"{STANDARD}site-packages/")
-    return not (own or path.startswith(LIBRARIES))
+    return not (own or path.startswith((*LIBRARIES, WRITTEN)))
 
 
 def short_path(file: str) -> str:

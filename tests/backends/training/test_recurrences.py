@@ -9,9 +9,9 @@ from scalerules.backends.training.recurrences import TABLE, delta_rule, selectiv
 from torch.utils import _pytree as tree
 
 from benchmarks.zoo import ZOO
-from scalerules.tracing.exporting.export import without_looking
 from scalerules.tracing.exporting.factories import quiet
 from scalerules.tracing.exporting.library_kernels import REPLACED, whole_kernels
+from scalerules.tracing.exporting.whole_program import whole_program
 
 IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2], [2, 7, 1, 8, 2, 8, 1]])
 
@@ -22,9 +22,8 @@ def test_an_exported_recurrence_runs_as_the_module_does(name: str) -> None:
     model = ZOO[name].make_model(width=64).eval()
     for parameter in model.parameters():  # decays and gates away from their first values
         parameter.data += 0.1 * torch.randn_like(parameter)
-    with quiet(), torch.no_grad(), whole_kernels(), without_looking():
-        program = torch.export.export(model, (), {"input_ids": IDS, "use_cache": False}, strict=False)
-        program = program.run_decompositions({})
+    with quiet(), whole_kernels():
+        program, _ = whole_program(model, (), {"input_ids": IDS, "use_cache": False})
     known = {str(node.target) for node in program.graph_module.graph.nodes if "scalerules" in str(node.target)}
     assert known, "the recurrence was exported as one call"
     buffers = {**dict(program.named_buffers()), **program.constants}

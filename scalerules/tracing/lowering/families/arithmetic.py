@@ -19,6 +19,7 @@ from ..noise import drawn_beside
 from ..state import Lowering, as_length, number, operation
 from ..table import lowers
 from .drawn import curve_of, drawn
+from .undone import undone
 from .written_norms import SIZES, divided, normalised, raised, squared
 
 TINY = 1e-2
@@ -52,6 +53,8 @@ def _same_base(a: Value, b: Value) -> Value | None:
 def add(lowering: Lowering, call: Call) -> Result:
     """A sum or difference."""
     name = operation(call.target)
+    if (left := undone(lowering, call)) is not None:
+        return left
     a, b = _two(lowering, call)
     alpha = number(lowering.arg(call, 2, "alpha", 1), 1.0)
     sign = -alpha if "sub" in name and name != "rsub" else alpha
@@ -220,6 +223,8 @@ def scaled(lowering: Lowering, value: Value, constant: object) -> Value:
 @lowers("div", "true_divide", "divide", "div_")
 def div(lowering: Lowering, call: Call) -> Result:
     """A quotient entry by entry."""
+    if (left := undone(lowering, call)) is not None:
+        return left
     a, b = _two(lowering, call)
     if isinstance(a, Loss):
         return a
