@@ -75,7 +75,17 @@ class ExportedModule:
     @cached_property
     def fed(self) -> frozenset[str]:
         """The calls that depend on what the module is called with, by name."""
-        fed = set(map(str, self.program.graph_signature.user_inputs))
+        return self.fed_by(map(str, self.program.graph_signature.user_inputs))
+
+    @property
+    def tensor_inputs(self) -> list[str]:
+        """The tensors among what the module is called with, in order."""
+        given = set(map(str, self.program.graph_signature.user_inputs))
+        return [node.name for node in self.nodes if node.name in given and isinstance(node.meta.get("val"), Tensor)]
+
+    def fed_by(self, inputs: Iterable[str]) -> frozenset[str]:
+        """The calls that depend on some of the inputs, by name."""
+        fed = set(inputs)
         for node in self.nodes:
             if any(source.name in fed for source in node.all_input_nodes):
                 fed.add(node.name)

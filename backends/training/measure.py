@@ -184,19 +184,15 @@ def losses(program: AbstractProgram, trial: Trial) -> list[float]:
 
 
 def other_data(program: AbstractProgram, seed: int, data: Data) -> Data:
-    """The same targets behind other inputs: drawn anew, or, where they are given, in the reverse order.
-
-    Raises `ScaleRulesError` where these are the same.
-    """
+    """The same targets behind other inputs: drawn anew, or, where they are given, in another order."""
     drawn = program.data(seed + OTHER).inputs
-    other = {n: x.flip(0) if torch.equal(x, data.inputs[n]) else x for n, x in drawn.items()}
-    if all(torch.equal(x, data.inputs[n]) for n, x in other.items()):
-        said, hint = (
-            "the inputs are whole numbers that are all alike",
-            "give different ones: torch.arange, torch.randint",
-        )
-        raise ScaleRulesError(said, where=f"inputs of {program.graph.name}", hint=hint)
-    return Data(other, data.targets)
+    return Data({n: reordered(x) if torch.equal(x, data.inputs[n]) else x for n, x in drawn.items()}, data.targets)
+
+
+def reordered(given: Tensor) -> Tensor:
+    """The rows of an input in the reverse order, or all entries, where the rows are alike."""
+    rows = given.flip(0)
+    return given.flip(*range(given.ndim)) if torch.equal(rows, given) else rows
 
 
 def measure(program: AbstractProgram, trial: Trial, own: Collection[tuple[str, str]] | None = None,
@@ -253,8 +249,6 @@ def _watched(program: AbstractProgram, trial: Trial, watched: Watched, forward: 
         for node in nodes:
             if node in values:
                 norms["counts", node, trial.steps, name] = difference(values[node] - without[node], values[node])
-    if not watched.data:
-        return norms
     others = program.forward(forward.parameters, other_data(program, trial.seed, data), look=False).all_values()
     for node in watched.data:
         if node in values:

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import compress
 from typing import Any
 
 import torch
@@ -126,8 +127,6 @@ class LiveProgram(AbstractProgram):
         Real ones are normal numbers; where they have to be positive (a degree, what a logarithm is taken of) their
         absolute values; where that is not enough, what is given.
         """
-        leaves = torch.utils._pytree.tree_leaves(arguments_of(self.live.inputs, self.whole))  # pyright: ignore
-        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         parameters = self.initial(seed)
         ways: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
             lambda new, _: new, lambda new, _: new.abs(), lambda _, given: given
@@ -135,7 +134,7 @@ class LiveProgram(AbstractProgram):
         for way in ways:
             generator = torch.Generator().manual_seed(seed)
             drawn: dict[str, Tensor] = {}
-            for i, leaf in enumerate(tensors):
+            for i, leaf in enumerate(self._given):
                 real = leaf.is_floating_point()
                 drawn[f"{i}"] = way(torch.randn(leaf.shape, generator=generator), leaf).to(self.dtype) if real else leaf
             with torch.no_grad():
@@ -144,6 +143,12 @@ class LiveProgram(AbstractProgram):
                 return drawn, forward
         where, hint = f"module {self.graph.name}", "give inputs of which the module, as it starts, has finite outputs"
         raise ScaleRulesError("its outputs are not finite", where=where, hint=hint)
+
+    @cached_property
+    def _given(self) -> list[Tensor]:
+        """The tensors that the module is called with, in order."""
+        leaves = torch.utils._pytree.tree_leaves(arguments_of(self.live.inputs, self.whole))  # pyright: ignore
+        return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
 
     def outputs(self, forward: Any) -> list[Tensor]:
         """The values of the output nodes."""
@@ -190,9 +195,21 @@ class LiveProgram(AbstractProgram):
         return factors
 
     def depends(self, node: str) -> bool:
-        """Whether a node depends on what the module is called with: rows of a table at fixed places do not."""
+        """Whether other inputs change a node: rows of a table at fixed places they do not."""
         calls = self.live.nodes.get(node)
-        return calls is None or not self.exported.fed.isdisjoint(calls)
+        return calls is None or not self._varied.isdisjoint(calls)
+
+    @cached_property
+    def _varied(self) -> frozenset[str]:
+        """The calls that depend on inputs of which there are others: whole numbers that are all alike have none.
+
+        Raises `ScaleRulesError` where there are none of any input.
+        """
+        others = [leaf.is_floating_point() or not torch.equal(training.reordered(leaf), leaf) for leaf in self._given]
+        if others and not any(others):
+            said, hint = "they are whole numbers, all alike", "give different ones: torch.arange, torch.randint"
+            raise ScaleRulesError(said, where=f"inputs of {self.graph.name}", hint=hint)
+        return self.exported.fed_by(compress(self.exported.tensor_inputs, others))
 
     @cached_property
     def chosen(self) -> Collection[str]:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from scalerules.backends.training.module_program import LiveProgram
+from scalerules.backends.training import measure as training
+from scalerules.backends.training.module_program import LiveProgram, measure
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import flex_attention
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
@@ -172,8 +173,37 @@ class Bag(nn.Module):
 
 def test_inputs_that_are_all_alike_are_told() -> None:
     graph = traced(Bag, lambda **_: torch.ones(3, 4, dtype=torch.int64))
-    with pytest.raises(sr.ScaleRulesError, match=r"whole numbers that are all alike \(give different ones"):
+    with pytest.raises(
+        sr.ScaleRulesError, match=r"inputs of Bag: they are whole numbers, all alike \(give different ones"
+    ):
         sr.verify(graph, sr.derive(graph, "adamw"), sizes=[16, 32], seeds=1, progress=False, jobs=1)
+
+
+class Both(nn.Module):
+    """Vectors, and tokens for them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.table, self.head = nn.Linear(5, width), nn.Embedding(20, width), nn.Linear(width, 4)
+
+    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
+        return self.head(torch.relu(self.first(x)) + torch.relu(self.table(tokens)))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "asked"),
+    [([[1, 1], [1, 1]], [False, True]), ([[1, 2], [1, 2]], [True, True]), ([[1, 1], [2, 2]], [True, True])],
+)
+def test_only_what_other_inputs_change_is_asked_to_depend_on_them(tokens: list[list[int]], asked: list[bool]) -> None:
+    graph = traced(Both, lambda **_: (torch.ones(2, 2, 5), torch.tensor(tokens)))
+    program = LiveProgram(graph, sr.derive(graph, "adamw"), BASE, BASE)
+    bent = [name for name, node in graph.walk() if node.op == "relu"]
+    assert sorted(map(program.depends, bent)) == asked
+    watched = training.Watched({}, bent)
+    (seen,) = measure(program, [training.Trial(0.01, steps=1)], [], watched=watched)
+    moved = {key[1]: size for key, size in seen.rms.items() if key[0] == "data"}
+    assert sorted(moved) == sorted(filter(program.depends, bent))
+    assert all(moved.values())
 
 
 def test_packed_inputs_are_run_at_their_full_length() -> None:
