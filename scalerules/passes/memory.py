@@ -9,12 +9,13 @@ from __future__ import annotations
 import gc
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import cache
 
 MANY = 4_000_000
 """Objects (some 400 MB) after which circles are looked for after all."""
 
-FEW = 1_000_000
-"""Objects (some 100 MB) that derivations may leave before they are looked through."""
+FEW = 2_000_000
+"""Objects (some 200 MB) that derivations may leave before they are looked through."""
 
 _left: list[int] = []
 """How many each has left since then."""
@@ -40,9 +41,16 @@ def _put_aside() -> None:
     if sum(_left) > FEW:
         gc.collect()
         _left.clear()
-    elif not gc.get_freeze_count():
+        _frozen.cache_clear()
+    elif not _frozen():
         gc.freeze()
         gc.unfreeze()
+
+
+@cache
+def _frozen() -> bool:
+    """Whether the user keeps something from the collector, which would be given back to it; counting it takes long."""
+    return gc.get_freeze_count() > 0
 
 
 def tidy() -> None:
