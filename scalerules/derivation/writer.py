@@ -69,7 +69,7 @@ class Writer:
                 for name, vector in ((name, self.solved.vectors["mult", name]) for name in self._multipliers())
             },
             direction=dict(problem.direction),
-            cone=() if self.solved.everywhere else cone_of(self.run, self.solved.vectors, self.scales),
+            cone=self._cone(),
             assumptions=(*said, *self.clipping),
             warnings=warnings(problem, self.solved, self.tied, {name for _, name in self._unmet}),
             sizes=tuple(self._sizes()),
@@ -98,6 +98,16 @@ class Writer:
         if optimizer.clip == "fixed" and norm[1].size(direction) > 0:
             rules = {n: divided(r, norm[1], self.tuning.of_norm(n, GRADIENT, -1), optimizer) for n, r in rules.items()}
         return rules
+
+    def _cone(self) -> tuple[str, ...]:
+        """The directions in which the solution holds, by the run that its rows are written from.
+
+        Which of equally large terms is kept depends on what a run has kept of others; they bound other directions.
+        """
+        if self.solved.everywhere or len(self.scales) < 2:
+            return ()
+        run = self.problem.run(self.solved.unknowns, self.problem.steps, told=True)
+        return cone_of(run, self.solved.vectors, self.scales)
 
     def _norm(self, rules: Mapping[str, Rule]) -> tuple[str, Exponents] | None:
         trained = [name for name in rules if name in self.gradients]

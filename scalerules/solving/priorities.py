@@ -134,7 +134,7 @@ def _as_met(plan: Plan) -> list[tuple[Site, Site]]:
     """The sites in order, each with the one where it meets data: there, not where it is written, it takes effect.
 
     Or with a free factor of weights: what is behind that is the factor's. The order is that of the operations in front
-    of a site, whichever of two branches is listed first.
+    of a site, and of those in front of what reads it first, whichever of two branches is listed first.
     """
     data: set[str] = set()
     for site in plan.sites:
@@ -143,7 +143,11 @@ def _as_met(plan: Plan) -> list[tuple[Site, Site]]:
     level: dict[str, int] = {}
     for site in plan.sites:
         level[site.key] = max([level[key] for key in site.inputs], default=0) + (not law_of(site.op).passes)
-    sites = sorted(plan.sites, key=lambda site: level[site.key])
+    read: dict[str, int] = {}
+    for site in reversed(plan.sites):
+        at = read.get(site.key, level[site.key]) if law_of(site.op).passes else level[site.key]
+        read.update((key, min(at, read.get(key, at))) for key in site.inputs)
+    sites = sorted(plan.sites, key=lambda site: (level[site.key], read.get(site.key, level[site.key])))
     place: dict[str, int] = {}
     met: dict[str, int] = {}
     for number, site in reversed(list(enumerate(sites))):

@@ -228,6 +228,8 @@ SINCE = [
     ("small_gain_before_layers", "muon", "joint"), ("read_through_a_derivative", "adamw", "joint"),
     ("read_through_a_derivative", "sgd", "joint"), ("rates_put_in", "adamw", "joint"),
     ("two_values_of_one_product", "adamw", "joint"), ("two_values_of_one_product", "muon", "isolated"),
+    ("scan_in_any_order", "adamw", "joint"), ("scan_in_any_order", "sgd", "isolated"),
+    ("cone_of_its_rows", "muon", "joint"),
 ]  # fmt: skip
 """Graphs for which there was no rule, or another one where they were written in another way, or a derivation that the
 checker refused; and where."""
