@@ -53,7 +53,7 @@ def base(rng: random.Random, axes: int, sizes: Sequence[int], decays: bool, many
     log = rng.choice((0, 0, 1)) if any(profile) else 0
     made = Term(size, tuple(sources), (), shift, profile=profile if any(profile) else None, log=log)
     if axes and rng.random() < 0.4:
-        made.mirror = Mirror(Fresh("W", D), rng.choice((A, B, C, D)), made, (), (), made)
+        made.mirror = Mirror(Fresh("W", D), rng.choice((A, B, C, D)), made, (), (), made, {})
     return made
 
 

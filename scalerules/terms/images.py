@@ -42,17 +42,10 @@ def image_of(scope: Scope, lx: Labels, x: list[Term], lw: Labels, w: Term, resul
         full = top.matrix is not None and _full(scope, lx, lw, result)
         fresh = Fresh(f"({top.matrix.name}.{matrix.name})", 0) if full and top.matrix else None
         image = Term(size, signs, (top, w), law.shift, profile=profile, matrix=fresh, log=law.log)
-        made_of = tuple([_turned(member[2], lx, beside) for member in members])
-        image.mirror = Mirror(matrix, bit, image, made_of, labels_z, w)
+        made_of = tuple([member[2] for member in members])
+        image.mirror = Mirror(matrix, bit, image, made_of, labels_z, w, beside)
         terms.append(image)
     return [*terms, *_mirrored(scope, lx, x, lw, w, result, beside)] if scope.coherent else terms
-
-
-def _turned(term: Term, labels: Labels, beside: Mapping[str, int]) -> Term:
-    """A term with the signs of the rows or columns of a matrix that it meets."""
-    if not any([beside.get(label) for label in labels]):
-        return term
-    return term.derived(signs=tuple([s ^ beside.get(x, 0) for s, x in zip(term.signs, labels, strict=True)]))
 
 
 def _full(scope: Scope, lx: Labels, lw: Labels, result: Labels) -> bool:
@@ -94,10 +87,11 @@ def _mirrored(
     """What comes back of what was an image of this matrix, or of its transpose: along what the image was made of."""
     summed = [label for label in lw if label not in result]
     terms: list[Term] = []
-    for term in (_turned(t, lx, beside) for t in x):
-        mirror = term.mirror
+    for each in x:
+        mirror = each.mirror
         if mirror is None or w.matrix is None or mirror.matrix != w.matrix:
             continue
+        term = each.turned(lx, beside)
         places = _places(lx, term, lw, mirror, result, w.matrix)
         if places is None:
             continue
@@ -108,7 +102,7 @@ def _mirrored(
         offset = term.size - mirror.image.size + w.size + mirror.by.size + sum(more for more, _, _ in sums)
         untouched = [i for i, (_, position) in enumerate(mirror.labels) if position is None]
         now = [term.signs[place] for before, place in places if not before]
-        for z in mirror.preimage:
+        for z in mirror.met():
             if [z.signs[i] for i in untouched] == now:
                 signs = tuple((z if before else term).signs[place] for before, place in places)
                 signs = tuple(mask ^ beside.get(label, 0) for mask, label in zip(signs, result, strict=True))

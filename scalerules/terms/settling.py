@@ -49,8 +49,8 @@ def _alike(a: Mirror | None, b: Mirror | None) -> bool:
     """Whether two images remember the same."""
     if a is b or a is None or b is None:
         return a is b
-    same = (a.bit, a.image.size, a.labels, len(a.preimage)) == (b.bit, b.image.size, b.labels, len(b.preimage))
-    return same and content(a.preimage) == content(b.preimage)
+    one, other = ((m.bit, m.image.size, m.labels, m.beside, len(m.preimage)) for m in (a, b))
+    return one == other and content(a.preimage) == content(b.preimage)
 
 
 def _covers(a: Outer, b: Outer) -> bool:

@@ -7,7 +7,7 @@ Sizes are whole numbers of *ticks* (see `scalerules.passes.point.Point`) while t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
@@ -128,6 +128,12 @@ class Term:
         self._form: dict[Symbol, Fraction] | None = None
         self._counts: _Counts | None = None
 
+    def turned(self, labels: Sequence[str], beside: Mapping[str, int]) -> Term:
+        """The term with the signs of the rows or columns of a matrix that it meets, by their labels."""
+        if not any([beside.get(label) for label in labels]):
+            return self
+        return self.derived(signs=tuple([s ^ beside.get(x, 0) for s, x in zip(self.signs, labels, strict=True)]))
+
     def derived(
         self,
         size: int | None = None,
@@ -229,3 +235,10 @@ class Mirror:
     """For every growing axis of `z`: its label, and the position of the parameter's axis there (None: not on it)."""
     by: Term
     """The term of the matrix that made it."""
+    beside: Mapping[str, int]
+    """By label the signs of the rows or columns of the matrix that `z` met there."""
+
+    def met(self) -> Iterator[Term]:
+        """What the image was made of, as the matrix met it; made when it is asked for, which is seldom."""
+        labels = tuple(label for label, _ in self.labels)
+        return (z.turned(labels, self.beside) for z in self.preimage)

@@ -150,7 +150,7 @@ def test_a_matrix_is_applied_to_the_whole_product_of_the_others():
     factors = [(I, vector(A, -2)), (I, vector(B)), ((*O, *I), matrix(AT, -UNIT // 2))]
     for operands in permutations(factors):
         (image,) = contract(AT, operands, O)
-        assert image.mirror is not None and [t.signs for t in image.mirror.preimage] == [(A ^ B,)]
+        assert image.mirror is not None and [t.signs for t in image.mirror.met()] == [(A ^ B,)]
         assert (image.size, image.signs) == (-2, (image.mirror.bit,))
 
 

@@ -34,7 +34,7 @@ def term(rng: random.Random, signs: tuple[int, ...], sizes: range, profile: Prof
     shift = tuple((("lr", f"W{number}"), Fraction(1)) for number in range(rng.choice((1, 2, 3))))
     made = Term(-rng.choice(sizes), signs, (), shift, profile=profile, log=rng.choice((0, 0, 1)) if profile else 0)
     if signs and rng.random() < 0.5:
-        made.mirror = Mirror(Fresh("W", 2), rng.choice(SOURCES), made, (), (), made)
+        made.mirror = Mirror(Fresh("W", 2), rng.choice(SOURCES), made, (), (), made, {})
     return made
 
 

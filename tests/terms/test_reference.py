@@ -124,7 +124,7 @@ def test_an_image_is_as_large_as_the_largest_that_it_is_made_of(lx: Labels, resu
             group = groups[t.signs, t.profile]
             assert (t.size, -t.degree) == max((pair.size, -pair.degree) for pair, _ in group)
             assert t.mirror is not None and (t.mirror.bit, t.mirror.image.size) == (IMAGE, t.size)
-            assert t.mirror.preimage == tuple(z for _, z in group)
+            assert tuple(t.mirror.met()) == tuple(z for _, z in group)
 
 
 @pytest.mark.parametrize("decays", (False, True), ids=("flat", "decaying"))

@@ -40,7 +40,7 @@ def one(size: int = 0, degree: int = 0, log: int = 0, image: Mirror | None = Non
 
 def mirror(bit: int = 2, size: int = 0, of: tuple[Term, ...] = (Term(0, (4,)),), axis: str = "n|i") -> Mirror:
     """What an image remembers."""
-    return Mirror(Fresh("W", 2), bit, Term(size), of, ((axis, 0),), Term(0))
+    return Mirror(Fresh("W", 2), bit, Term(size), of, ((axis, 0),), Term(0), {})
 
 
 @pytest.mark.parametrize(
