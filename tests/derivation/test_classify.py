@@ -75,10 +75,11 @@ GRID = list(
 
 
 @pytest.mark.parametrize("hidden", [0, 1])
-def test_every_parametrization_as_classified(hidden):
+@pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.slow)])
+def test_every_parametrization_as_classified(hidden, share):
     graph = sr.graph("mlp", hidden=hidden, activation="tanh")
     kinds = set()
-    for _, first, inner, last, out, c in (point for point in GRID if point[0] == hidden):
+    for _, first, inner, last, out, c in [point for point in GRID if point[0] == hidden][::share]:
         a = [first, *[inner] * hidden, last]
         b = [-first, *[HALF - inner] * hidden, out - last]
         stable, r = theory(a, b, c)

@@ -260,7 +260,11 @@ def program(graph: Graph, solution: sr.Solution, width: int, base: int = 16):
     return Program(graph, solution, {"width": width}, {"width": base}, torch.float64)
 
 
-NUMBERED = [*OPTIMIZERS, *(name for name in DECAY if "=" in name)]
+NUMBERED = [
+    *[*OPTIMIZERS][::2],
+    *(pytest.param(name, marks=pytest.mark.slow) for name in [*OPTIMIZERS][1::2]),
+    *(name for name in DECAY if "=" in name),
+]
 
 
 @pytest.mark.parametrize("optimizer", NUMBERED)

@@ -51,7 +51,7 @@ def test_rates_that_grow_along_the_heads_have_the_rule_of_those_that_do_not(opti
         assert grown[name].init == level[name].init or name == "A_log", name
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
+@pytest.mark.parametrize("optimizer", ["adamw", *(pytest.param(o, marks=pytest.mark.slow) for o in ("sgd", "muon"))])
 def test_the_scan_of_a_graph_agrees_with_the_loop_that_is_written_out(optimizer: str) -> None:
     graph = sr.graph("mamba2")
     data = graph.model_dump()

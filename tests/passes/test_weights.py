@@ -289,7 +289,7 @@ ENTRYWISE: list[tuple[Make, str]] = [
 
 
 @pytest.mark.parametrize("number", range(len(ENTRYWISE)))
-@pytest.mark.parametrize("place", range(3), ids=["adamw", "sgd", "muon"])
+@pytest.mark.parametrize("place", [0, pytest.param(1, marks=pytest.mark.slow), 2], ids=["adamw", "sgd", "muon"])
 def test_products_and_functions_entry_by_entry(number: int, place: int) -> None:
     """By hand, and measured: docs/theory.md. Behind a function, or beside another matrix, a gradient has full rank:
 
