@@ -9,16 +9,28 @@ from __future__ import annotations
 import gc
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 
 MANY = 4_000_000
 """Objects (some 400 MB) after which circles are looked for after all."""
 
-FEW = 2_000_000
-"""Objects (some 200 MB) that derivations may leave before they are looked through."""
+FEW = 1_000_000
+"""Objects (some 100 MB) in circles that derivations may leave before they are looked through."""
 
-_left: list[int] = []
-"""How many each has left since then."""
+LEAST = 1 / 32
+"""The least share of what is there after a derivation that is taken to be in circles: most is freed without them."""
+
+
+@dataclass
+class _Left:
+    """How many objects were there after all derivations since the last look, and which share of them was in circles."""
+
+    objects: int = 0
+    share: float = 1.0
+
+
+_left = _Left()
 
 
 @contextmanager
@@ -37,10 +49,10 @@ def gathering() -> Generator[None]:
 
 def _put_aside() -> None:
     """All that is new counts as old, or enabling the collector would look through it at once: most of it is held."""
-    _left.append(gc.get_count()[0])
-    if sum(_left) > FEW:
-        gc.collect()
-        _left.clear()
+    _left.objects += gc.get_count()[0]
+    if _left.objects * _left.share > FEW:
+        _left.share = max(gc.collect() / _left.objects, LEAST)
+        _left.objects = 0
         _frozen.cache_clear()
     elif not _frozen():
         gc.freeze()
