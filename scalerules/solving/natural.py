@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from fractions import Fraction
 
 from scalerules.ops.registry import law_of
@@ -14,7 +13,6 @@ from scalerules.passes.plan import Plan, depth_allowance
 from scalerules.passes.point import Point
 from scalerules.passes.weights import degree_of, free_of
 from scalerules.sizes.vectors import Vector, plus
-from scalerules.terms.pieces import axis_name
 
 from .equations import Vectors, vector_of
 from .problem import Problem
@@ -47,8 +45,8 @@ def natural_sizes(problem: Problem) -> Vectors:
     effect, and the factor is what should not be smaller than it has to be. A vector of weights that is read through a
     matrix of weights alone (a learnt query), or that is added to what is (its bias), is like a value: of size 0, and
     the matrix passes that on. So is the bias of a layer that makes weights. No larger is a matrix that is read twice in
-    a row, of which only the product with itself counts. And no matrix in front of a factor that cannot be taken up
-    there, since it is read elsewhere too, is larger than some place that reads it asks for.
+    a row, of which only the product with itself counts. And no matrix in front of a factor or behind one, which is
+    read elsewhere too, is larger than some place that reads it asks for.
     """
     plan, scales = problem.plan, tuple(problem.direction)
     growths = Point(problem.graph, problem.direction, {}).constants(scales)
@@ -67,12 +65,8 @@ def natural_sizes(problem: Problem) -> Vectors:
         return tuple(-sum(part, Fraction(0)) / 2 for part in zip(*shares, strict=True))
 
     uses = Counter(key for site in plan.sites for key in site.parameters)
-
-    def here(site: Site, k: int, held: Held) -> Held:
-        """A parameter as a site reads it that is not the only one: encoders of fixed length decode what they made."""
-        labels = site.labels[len(site.inputs) + k]
-        fan_in = tuple(axis_name(label) for label in labels if label not in site.result)
-        return held if uses[held.key] == 1 else replace(held, fan_in=fan_in)
+    tied = dict.fromkeys(key for key in _in_front_of_factors(plan) if uses[key] > 1)
+    """What stands in front of a free factor or behind one, and is read at another place too."""
 
     sizes: Vectors = {
         ("init", held.name): even(held) for held in plan.parameters.values() if held.name in problem.opened
@@ -100,8 +94,9 @@ def natural_sizes(problem: Problem) -> Vectors:
                 sizes.update({("init", held.name): even(held) for held in parameters if held not in alone})
         degrees[site.key] = _degree(site, degrees)
         if degrees[site.key] == 1 and not site.node.free:
-            sizes.update({("init", held.name): even(here(site, k, held)) for k, held in enumerate(parameters)})
-    if tied := [key for key in _in_front_of_factors(plan) if uses[key] > 1]:
+            tied.update((key, None) for key in site.parameters if uses[key] > 1)
+            sizes.update({("init", held.name): even(held) for held in parameters if uses[held.key] == 1})
+    if tied:
         asked = _asked(problem, {("init", held.name): even(held) for held in plan.parameters.values()})
         for symbol in (("init", plan.parameters[key].name) for key in tied):
             if symbol in asked:
