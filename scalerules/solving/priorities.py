@@ -20,6 +20,9 @@ from .equations import Vectors
 from .natural import natural_sizes, necks
 from .problem import Problem
 
+SUMS = ("add", "residual")
+"""Operations that add values up."""
+
 AIMS = ("own", "full", "least", "even")
 """What is made large beside the unknowns: own contributions, those inside a block, the least of several."""
 
@@ -51,7 +54,7 @@ def priorities(problem: Problem, given: Vectors) -> list[Aim]:
     hidden = [symbol for symbol in inits if symbol[1] in names.hidden]
     early = [symbol for symbol in inits if symbol[1] not in names.late]
     even = [("even", name) for name, alike in twins(problem.plan).items() if all(("init", n) in inits for n in alike)]
-    least = [("least", "sum")] if summands(problem.plan) else []
+    least = [("least", "sum")] if summands(problem) else []
     evenly = [("least", "rate")] if problem.opened else []
     inside = [("full", name) for name in names.trained if name in problem.depths]
     join = bool(names.joins)  # what depth allows is used for depth only
@@ -94,9 +97,10 @@ def twins(plan: Plan) -> dict[str, list[str]]:
     return {" ".join(sorted(alike)): sorted(alike) for alike in plan.twins}
 
 
-def summands(plan: Plan) -> list[str]:
-    """The sites whose values are added up with others, to one with a growing axis; sums over depth are apart."""
-    sums = [site for site in plan.sites if site.op in ("add", "residual") and not site.joins]
+def summands(problem: Problem) -> list[str]:
+    """The sites whose values are added up to a hidden one with a growing axis; sums over depth are apart."""
+    plan, ends = problem.plan, _ends(problem.plan, problem.graph.outputs)
+    sums = [site for site in plan.sites if site.op in SUMS and not site.joins and site.key not in ends]
     return [key for site in sums if len(site.operands) > 1 and plan.hidden(site) for key in site.inputs]
 
 
@@ -158,7 +162,7 @@ def _as_met(plan: Plan) -> list[tuple[Site, Site]]:
 
 
 def _ends(plan: Plan, outputs: Collection[str]) -> set[str]:
-    """The sites of the outputs, and those that are outputs but for a factor or an arrangement."""
+    """The sites of the outputs, and those that are outputs but for a factor, an arrangement or a sum."""
     readers: dict[str, list[Site]] = {}
     for site in plan.sites:
         for key in site.inputs:
@@ -166,7 +170,7 @@ def _ends(plan: Plan, outputs: Collection[str]) -> set[str]:
     ends: set[str] = set()
     for site in reversed(plan.sites):
         behind = readers.get(site.key, [])
-        passed = all(s.key in ends and len(s.operands) == 1 and law_of(s.op).linear for s in behind)
+        passed = all(s.key in ends and (s.op in SUMS or (len(s.operands) == 1 and law_of(s.op).linear)) for s in behind)
         if site.name in outputs or (behind and passed):
             ends.add(site.key)
     return ends

@@ -102,7 +102,7 @@ class Rows:
         if ("least", "sum") not in self.upper:
             return rows
         starts = {event.site: event for event in run.events if event.kind == "value" and event.term is not None}
-        events = [starts[key] for key in dict.fromkeys(summands(self.problem.plan)) if key in starts]
+        events = [starts[key] for key in dict.fromkeys(summands(self.problem)) if key in starts]
         return rows | {
             f"least {event.site}": self._opposite(event.form, ("least", "sum"), run)
             for event in events
