@@ -53,7 +53,7 @@ def propagate(
     forward(state)
     events, seen = state.run.events, 0
     before: object = None
-    while state.time < (1 if isolated else steps) and not (until and until(events[seen:])):
+    while state.time < (min(steps, 1) if isolated else steps) and not (until and until(events[seen:])):
         last, seen = events[seen:], len(events)
         state.time += 1
         content = state.content()
