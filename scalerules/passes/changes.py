@@ -23,9 +23,11 @@ def changes(state: State) -> None:
     for site in state.plan.sites:
         if site.op == "input":
             continue
-        parts = _owns(state, site, carried)
+        moves = site.key in state.plan.reached
+        parts = _owns(state, site, carried) if moves else []
         if not state.isolated:
-            parts += [_pushed(state, site, k, key) for k, key in enumerate(site.inputs) if state.change[key]]
+            changed = [(k, key) for k, key in enumerate(site.inputs) if moves and state.change[key]]
+            parts += [_pushed(state, site, k, key) for k, key in changed]
             terms = state.settled(
                 ("change", site.key), _together(state, ("change", site.key), parts, state.point.reach)
             )

@@ -376,3 +376,14 @@ def test_rows_that_few_words_move_are_no_larger_than_those_of_all_classes():
     solution = sr.derive(graph, optimizer="adamw")
     assert [p.size for p in solution.sizes if p.quantity == "own" and p.node == "tied"] == [0, 0, 0]
     assert sr.verify(graph, solution, sizes=[64, 128, 256], seeds=2).wrong == []
+
+
+def test_the_mean_square_of_what_a_norm_gives_is_one_number():
+    """Seeds 100708, 100786: a norm written out behind a norm. What stands in it was asked to move, and is constant."""
+    graph = sr.graph(str(FOLDER / "norm_of_a_norm.yaml"))
+    solution = sr.derive(graph, optimizer="adamw")
+    solution.check()
+    still = {p.size for p in solution.sizes if p.quantity == "change" and p.node in ("norm2.mean", "norm2.root")}
+    assert still == {None}
+    report = sr.verify(graph, solution, sizes=[16, 32, 64], seeds=1, progress=False)
+    assert not report.wrong and not report.failed

@@ -134,7 +134,17 @@ class Reading:
         return frozenset(n for n in self.with_data if (n in self.outputs or self._unlinear(n)) and self._is_value(n))
 
     def _is_value(self, name: str) -> bool:
-        return self.nodes[name].op not in ("input", "top_k", "repeat")
+        return self.nodes[name].op not in ("input", "top_k", "repeat") and not self._one_number(name)
+
+    def _one_number(self, name: str) -> bool:
+        """Whether a node is the mean square of what norms along the same axis give, which never moves."""
+        if self.nodes[name].op != "mean":
+            return False
+        squares = [source for group in self.sources[name] for source in group]
+        normed = [self.nodes[source] for square in squares for group in self.sources[square] for source in group]
+        return all(self.nodes[square].op == "square" for square in squares) and all(
+            node.op in ("rms_norm", "layer_norm") and node.axis == self.nodes[name].axis for node in normed
+        )
 
     def beside_itself(self, name: str) -> bool:
         """Whether only the parts of a value beside each other matter: all that read it not linearly are norms."""
