@@ -147,10 +147,14 @@ def graph_of(
         raise ScaleRulesError(what, hint="hold it fixed: give inputs of one length at all sizes") from error
     assert isinstance(graph, Traced)
     graph._places, said = free_factors(writer)  # pyright: ignore[reportPrivateUsage]
-    if (unlike := _unlike_the_module(record, written.nodes.values())) is not None:
+    unlike, places = _unlike_the_module(record, written.nodes.values()), None
+    if unlike is None and make_model is not None and inputs is not None:
+        places = live(writer, lowering.shown, make_model, brief(inputs, record.cut))
+        if hidden := [output for output in graph.outputs if output not in places.nodes]:
+            unlike, places = f"no call of the module returns {hidden[0]!r}, from which its loss is computed", None
+    if unlike is not None:
         said.append(f"verify runs the graph and not the module: {unlike}")
-    elif make_model is not None and inputs is not None:
-        graph._live = live(writer, lowering.shown, make_model, brief(inputs, record.cut))  # pyright: ignore[reportPrivateUsage]
+    graph._live = places  # pyright: ignore[reportPrivateUsage]
     graph.written_at(lines_of(writer))
     graph._record = record  # pyright: ignore[reportPrivateUsage]
     left = _penalties(record, lowering)

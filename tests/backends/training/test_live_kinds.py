@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +116,37 @@ def test_what_runs_is_the_module(kind: type[nn.Module], tolerance: float) -> Non
         assert not torch.equal(program.outputs(program.forward(moved, data))[0], found), name
 
 
+class Masked(nn.Module):
+    """A mask that is written in place: what fills it is exported as three calls without memory, and as one with it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner, self.out = nn.Linear(5, width), nn.Linear(width, 4)
+        self.attention = nn.MultiheadAttention(width, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = torch.zeros(2, 3, dtype=torch.bool, device=x.device)
+        mask[:, -1] = True
+        h = self.inner(x.view(2, 3, 5))
+        return self.out(self.attention(h, h, h, key_padding_mask=mask, need_weights=False)[0])
+
+
+def test_every_node_is_measured_at_its_own_call() -> None:
+    graph = traced(Masked)
+    program = LiveProgram(graph, sr.derive(graph, "adamw"), BASE, BASE)
+    values = program.forward(program.initial(0), program.data(0)).values
+    lengths = {axis: length.value(BASE) for axis, length in graph.lengths.items()}
+    for node, (call, *_) in program.live.nodes.items():
+        assert values[call].numel() == math.prod(lengths[axis] for axis in graph.axes_of(node)), (node, call)
+
+
+class Nearer(Plain):
+    """A loss of which no call returns what the graph has for it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.triplet_margin_loss(*(self.c(self.hidden(x.roll(i, 0))) for i in range(3)))  # pyright: ignore
+
+
 class Whole(Plain):
     """As many repetitions as a number of the data says."""
 
@@ -139,7 +171,12 @@ class Mapped(Plain):
 
 @pytest.mark.parametrize(
     ("kind", "said"),
-    [(Whole, "a branch depends on values"), (Conditional, "what cond does"), (Mapped, "what map_impl")],
+    [
+        (Whole, "a branch depends on values"),
+        (Conditional, "what cond does"),
+        (Mapped, "what map_impl"),
+        (Nearer, "no call"),
+    ],
 )
 def test_what_is_not_run_as_it_was_traced_is_measured_as_a_graph(kind: type[nn.Module], said: str) -> None:
     graph = traced(kind)
