@@ -38,7 +38,7 @@ def backward(state: State) -> None:
 
 def _steep(state: State) -> bool:
     """Whether there is a derivative that only a small step sees: what updates change in the loss is followed apart."""
-    laws = ((site, law_of(site.op).laws) for site in state.plan.sites if site.key in state.plan.reached)
+    laws = ((site, law_of(site.op).laws) for site in state.plan.sites if site.key in state.reached)
     return any(isinstance(law, Discretised) and law.steep(state.point, site, state.totals(site)) for site, law in laws)
 
 
@@ -101,7 +101,7 @@ def _pull(
                 gradients[key].append(gradient)
                 if sides is not None:
                     state.run.sides[key] = sides
-        elif key in state.plan.reached:
+        elif key in state.reached:
             terms = state.once(("pull", *place), seen, lambda k=k: pull(state.point, site, around, k, d))
             state.because(terms, "backward", site, key)
             arriving.setdefault(key, []).append(terms)

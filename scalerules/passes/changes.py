@@ -23,11 +23,9 @@ def changes(state: State) -> None:
     for site in state.plan.sites:
         if site.op == "input":
             continue
-        moves = site.key in state.plan.reached
-        parts = _owns(state, site, carried) if moves else []
+        parts = _owns(state, site, carried)
         if not state.isolated:
-            changed = [(k, key) for k, key in enumerate(site.inputs) if moves and state.change[key]]
-            parts += [_pushed(state, site, k, key) for k, key in changed]
+            parts += [_pushed(state, site, k, key) for k, key in enumerate(site.inputs) if state.change[key]]
             terms = state.settled(
                 ("change", site.key), _together(state, ("change", site.key), parts, state.point.reach)
             )

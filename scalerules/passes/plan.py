@@ -10,7 +10,6 @@ from scalerules.ops.site import Held, Site
 from scalerules.terms.pieces import axis_name
 
 from .judged import behind_layers, behind_products, opened_products
-from .unit_vectors import one_length
 
 
 @dataclass(frozen=True)
@@ -40,15 +39,6 @@ class Plan:
         depths = {held.depth for held in self.parameters.values()}
         axes = {axis_name(label) for site in self.sites for label in site.result}
         return frozenset(axes - depths or axes)
-
-    @cached_property
-    def reached(self) -> frozenset[str]:
-        """The sites that depend on a parameter: only they change, and need a gradient."""
-        sites, found = {site.key: site for site in self.sites}, set[str]()
-        for site in self.sites:
-            if (site.parameters or found.intersection(site.inputs)) and not one_length(site, sites):
-                found.add(site.key)
-        return frozenset(found)
 
     @cached_property
     def behind_products(self) -> Plan:

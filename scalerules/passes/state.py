@@ -54,6 +54,12 @@ class State:
         self._moved: dict[str, list[Piece]] = {}
         self._contents: dict[str, tuple[list[Piece], object]] = {}
         self._totals: dict[str, tuple[list[Piece], list[Piece]]] = {}
+        reached: set[str] = set()
+        for site in plan.sites:
+            if site.parameters or any(key in reached for key in site.inputs):
+                reached.add(site.key)
+        self.reached = frozenset(reached)
+        """Sites that depend on a parameter: only they need a gradient."""
 
     def law(self, site: Site) -> Law:
         """The laws of a site."""

@@ -27,6 +27,7 @@ from .judged import idle_factors, judged_sites, picked_sites
 from .plan import Plan
 from .routing import choices, chosen_only
 from .weights import bent, degree_of, inner_numbers, twins_of, weights_of, without_size, woven_in
+from .written_norms import with_norms
 
 COPIES = ("", "'")
 
@@ -36,7 +37,7 @@ def unfold(graph: Graph, growing: frozenset[str]) -> Plan:
     plan = _Unfolding(chosen_only(graph), growing)
     plan.body(plan.graph.nodes, {}, "", None)
     outputs = {name: plan.keys[name] for name in graph.outputs}
-    plan.sites = parts_apart(plan.sites, outputs.values())
+    plan.sites = parts_apart(with_norms(plan.sites, outputs.values()), outputs.values())
     matrices = [key for key, held in plan.parameters.items() if len(held.axes) > 1 + bool(held.depth)]
     weights = weights_of(plan.sites, matrices)
     making = weights_of(plan.sites, matrices, homogeneous=False) - weights

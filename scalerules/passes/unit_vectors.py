@@ -52,12 +52,3 @@ def _direction(site: Site, sites: Mapping[str, Site]) -> bool:
     if law_of(site.op).passes:
         return bool(site.inputs) and _direction(sites[site.inputs[0]], sites)
     return site.op in ("rms_norm", "layer_norm")
-
-
-def one_length(site: Site, sites: Mapping[str, Site]) -> bool:
-    """Whether a value is the mean square of what a norm along the same axis gives: one number, whatever moves."""
-    if site.op != "mean" or len(site.inputs) != 1:
-        return False
-    square = sites[site.inputs[0]]
-    normed = sites[square.inputs[0]] if square.op == "square" and len(square.inputs) == 1 else square
-    return normed.op in ("rms_norm", "layer_norm") and square.op == "square" and normed.node.axis == site.node.axis
