@@ -394,3 +394,16 @@ def test_a_norm_that_is_written_out_is_that_norm():
     again = sr.graph(str(FOLDER / "norm_of_a_norm.yaml"))
     report = sr.verify(again, sr.derive(again, optimizer="adamw"), sizes=[16, 32, 64], seeds=1, progress=False)
     assert not report.wrong and not report.failed
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_where_no_rate_is_too_large_values_keep_half_of_what_they_are(optimizer):
+    """Seed 100807: a norm and fixed weights in front of a loss. At a rate of 420,000 `erf` was a sign.
+
+    Of it nothing adds up with what it was: `W2` contributed -0.49 for 0. In plain torch, at 0.01, 0.00 from 64 to 2048.
+    """
+    graph = sr.graph(str(FOLDER / "no_rate_too_large.yaml"))
+    solution = sr.derive(graph, optimizer=optimizer)
+    report = sr.verify(graph, solution, sizes=[32, 64, 128, 256], seeds=2, progress=False)
+    assert report.verdict, [row for row in report.rows if not row.sure]
+    assert report.rate.value < 1 and "for values to turn less" in str(report.rate)

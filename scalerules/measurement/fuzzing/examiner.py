@@ -210,10 +210,10 @@ class Examiner:
     def _edge(self, graph: Graph, solution: Solution, sizes: Sequence[float]) -> float:
         """The usual rate of a rule."""
         from scalerules.measurement.scales import scale_values
-        from scalerules.measurement.verification.edge import stable_rate
+        from scalerules.measurement.verification.usual import usual_rate
 
         base = next(iter(scale_values(graph, solution, sizes, what="cannot fit slopes to")[1].values()))
-        return stable_rate(graph, solution, base).value
+        return usual_rate(graph, solution, base, STEPS).value
 
 
 def _counts(rows: Sequence[Row]) -> dict[str, int]:

@@ -25,8 +25,9 @@ OF_THE_EDGE = 0.4
 
 
 TURNS = 0.5
-"""How much of what normed weights make for norms may be new after some steps at the base size: no rate is too large for
-these, the loss does not rise, and at small sizes they have turned all the way, which wide ones have not."""
+"""How much of what normed weights make for norms, or of all values, may be new after some steps at the base size where
+no rate is too large: the loss does not rise, and at small sizes they have turned all the way, while wide ones have not.
+"""
 
 
 AT_ONCE = 4
@@ -37,7 +38,7 @@ AT_ONCE = 4
 class Rate:
     """The base learning rate, and the stable and the unstable rate that it was placed by (None: it was given).
 
-    `turned`: how often what normed weights make for norms was new at that part of the stable one, where it is less.
+    `turned`: how often such values were new at that part of the stable one, where it is less.
     """
 
     value: float
@@ -49,9 +50,7 @@ class Rate:
         if self.stable is None:
             return f"{self.value:.3g} (given)"
         above = f"{self.unstable:.3g} is not" if self.unstable is not None else "none was found that is not"
-        less = (
-            "" if self.turned is None else f", and {TURNS / self.turned:.2g} of that, for normed weights to turn less"
-        )
+        less = "" if self.turned is None else f", and {TURNS / self.turned:.2g} of that, for values to turn less"
         return (
             f"{self.value:.3g} ({OF_THE_EDGE:g} of {self.stable:.3g}, which is stable at the base size; {above}{less})"
         )

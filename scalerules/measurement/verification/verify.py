@@ -26,7 +26,7 @@ from scalerules.solution.solution import Solution
 
 from ..scales import scale_values
 from ..trainers import training
-from .edge import EDGE_SEEDS, Rate, rises, stable_rate, turns
+from .edge import Rate, rises
 from .goals import Goal, Table, judge_goals
 from .judge import Key, Row, far_above, judge, measured, milder, warned
 from .maximal import larger
@@ -45,6 +45,7 @@ from .reading import Reading
 from .report import Report
 from .runs import Look, Runs, belong, few_samples, left_out, usable
 from .slopes import Samples
+from .usual import usual_rate
 
 GENTLE = 0.25
 """The part of that rate at which what was measured too small is measured again: near the edge a wide network may have
@@ -104,12 +105,7 @@ def verify(
     base = next(iter(by_size.values()))
     check_fits(graph, by_size.values())
     with working(f"looking for the learning rate of {graph.name}", progress):
-        rate = Rate(lr) if lr is not None else stable_rate(graph, solution, base, device)
-        if lr is None and (nodes := Reading(graph).turning):
-            alone, here = {next(iter(by_size)): base}, range(seed, seed + len(EDGE_SEEDS))
-            look = Look(graph, solution, alone, base, steps, False, jobs, device)
-            runs, _ = look(rate.value, dict.fromkeys(alone, here))
-            rate = rate.turning(max((turns(run.rms, nodes, steps) for run in runs.values()), default=0.0))
+        rate = Rate(lr) if lr is not None else usual_rate(graph, solution, base, steps, seed, jobs, device)
     silent, chosen = left_out(graph, solution, base)
     growth = float(next(g for g in solution.direction.values() if g))
     report = Report(
