@@ -14,6 +14,7 @@ from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from scalerules.errors import ScaleRulesError
 from scalerules.tracing.exporting.factories import quiet
 from scalerules.tracing.exporting.library_kernels import whole_kernels
+from scalerules.tracing.exporting.plain_inputs import Arguments
 from scalerules.tracing.exporting.whole_program import whole_program
 
 from .module_calls import Calls, ForwardPass, drawn
@@ -28,15 +29,14 @@ class ExportedModule:
     model: torch.nn.Module
 
     @classmethod
-    def of(cls, model: torch.nn.Module, arguments: tuple[Any, Any], dtype: torch.dtype) -> ExportedModule:
-        """Exports a module that is called with these arguments, by place and by name; real ones get this dtype."""
+    def of(cls, model: torch.nn.Module, arguments: Arguments, dtype: torch.dtype) -> ExportedModule:
+        """Exports a module that is called with these arguments; real ones get this dtype."""
 
         def cast(leaf: Any) -> Any:
             return leaf.to(dtype) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
 
-        args, kwargs = torch.utils._pytree.tree_map(cast, arguments)  # pyright: ignore
         with quiet(), whole_kernels():
-            program, _ = whole_program(model, args, kwargs)
+            program, _ = whole_program(model, arguments.changed(cast))
         first: dict[int, str] = {}
         for name, tensor in model.named_parameters(remove_duplicate=False):
             first.setdefault(id(tensor), name)

@@ -147,8 +147,7 @@ class LiveProgram(AbstractProgram):
     @cached_property
     def _given(self) -> list[Tensor]:
         """The tensors that the module is called with, in order."""
-        leaves = torch.utils._pytree.tree_leaves(arguments_of(self.live.inputs, self.whole))  # pyright: ignore
-        return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        return arguments_of(self.live.inputs, self.whole).tensors
 
     def outputs(self, forward: Any) -> list[Tensor]:
         """The values of the output nodes."""

@@ -125,3 +125,30 @@ def test_slices_that_begin_where_data_say_and_copies_are_traced() -> None:
     graph = sr.trace(Windows, WIDTH, (torch.ones(3, 6, 6), LENGTHS), measure=False)
     assert [node.op for node in graph.nodes.values() if node.op == "tanh"] == ["tanh"] * 3
     assert any("rows are chosen by values" in note for note in graph.notes)
+
+
+class Speech(nn.Module):
+    """Labels without places, of a recurrence in both directions."""
+
+    def __init__(self, width: int, own: bool = True) -> None:
+        super().__init__()
+        self.own = own
+        self.rnn, self.head = nn.GRU(5, width, bidirectional=True), nn.Linear(2 * width, 6)
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        logits = self.head(self.rnn(x)[0])
+        lengths = torch.tensor([8, 7]), torch.tensor([3, 2])
+        return nn.CTCLoss()(logits.log_softmax(-1), labels, *lengths) if self.own else logits
+
+
+def test_labels_without_places_are_classes() -> None:
+    def traced(own: bool) -> sr.Graph:
+        inputs = torch.ones(8, 2, 5), torch.tensor([[1, 2, 3], [2, 3, 0]])
+        return sr.trace(lambda width: Speech(width, own), WIDTH, lambda **_: inputs, progress=False)
+
+    found, logits = traced(True), traced(False)
+    assert found.loss == "cross_entropy"
+    one, other = sr.derive(found, "adamw"), sr.derive(logits.model_copy(update={"loss": "cross_entropy"}), "adamw")
+    assert {n: (r.init, r.lr) for n, r in one.parameters.items()} == {
+        n: (r.init, r.lr) for n, r in other.parameters.items()
+    }

@@ -91,7 +91,7 @@ def _traced(
             if built == "values":
                 torch.manual_seed(0)
             with torch.device("cpu"):
-                args, kwargs = arguments_of(make_inputs, sizes)
+                arguments = arguments_of(make_inputs, sizes)
         except Exception as error:
             error._while_building = True  # pyright: ignore[reportAttributeAccessIssue]
             raise
@@ -101,14 +101,14 @@ def _traced(
         if mode == "evaluation":
             evaluation(model)
             notes.append("traced in evaluation mode (normalisation over batches as in training)")
-        args, kwargs = moved(built, context, args, kwargs)
+        arguments = moved(built, context, arguments)
         if built == "fake":
             stack.enter_context(context)
         if built == "values":
             decisions = stack.enter_context(measuring(taken))
         else:
             stack.enter_context(whole_kernels())
-        program, taken_otherwise = whole_program(model, args, kwargs)
+        program, taken_otherwise = whole_program(model, arguments)
         found = read(model, program, dict(sizes), built)
     lines = dict.fromkeys(decisions.lines)
     decided = [f"{line}: depends on values, traced as the given inputs decide it" for line in lines]

@@ -22,6 +22,7 @@ from scalerules.boundary.guard import guarded, said
 from scalerules.errors import ScaleRulesError
 
 from .packed_sequences import unpacked
+from .plain_inputs import Arguments
 
 Sizes: TypeAlias = Mapping[str, int]
 
@@ -55,10 +56,10 @@ def as_call(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (inputs,), {}
 
 
-def arguments_of(make_inputs: Callable[..., Any], sizes: Sizes) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def arguments_of(make_inputs: Callable[..., Any], sizes: Sizes) -> Arguments:
     """What a module is called with at these sizes; packed sequences are all of full length."""
     args, kwargs = as_call(call_with(make_inputs, sizes))
-    return tuple(map(unpacked, args)), {name: unpacked(each) for name, each in kwargs.items()}
+    return Arguments.of(tuple(map(unpacked, args)), {name: unpacked(each) for name, each in kwargs.items()})
 
 
 def module_of(make_model: Callable[..., Any], sizes: Sizes) -> nn.Module:

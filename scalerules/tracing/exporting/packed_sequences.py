@@ -1,4 +1,4 @@
-"""Packed sequences at their full lengths while a module is traced: a packed batch is then a view of the padded one.
+"""Sequences at their full lengths while a module is traced: a packed batch is then a view of the padded one.
 
 How many entries a packed sequence has only its lengths say, which are data. No size depends on how many of the steps a
 sequence has, so all of them have all: `data` is (time * batch, features), `batch_sizes` has the batch at every step,
@@ -6,6 +6,7 @@ and a recurrent layer reads the padded sequence.
 """
 
 # torch's own annotations are partial: what comes out of it is taken as Any.
+# pyright: reportUntypedFunctionDecorator=false
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils import rnn
 from torch.nn.utils.rnn import PackedSequence
 
@@ -35,7 +37,12 @@ def full_lengths() -> Generator[list[str]]:
     The functions get other code, as users import them by name.
     """
     del _notes[:]
-    swapped = {rnn.pack_padded_sequence: _pack, rnn.pad_packed_sequence: _pad, rnn.pad_sequence: _stack}
+    swapped: dict[Any, Any] = {
+        rnn.pack_padded_sequence: _pack,
+        rnn.pad_packed_sequence: _pad,
+        rnn.pad_sequence: _stack,
+        functional.ctc_loss: _ctc,
+    }
     codes = {function: function.__code__ for function in swapped}
     forwards = {layer: layer.forward for layer in LAYERS}
     for function, other in swapped.items():
@@ -112,6 +119,36 @@ def _stack(
     from scalerules.tracing.exporting.packed_sequences import stacked  # its names are those of torch's file
 
     return stacked(sequences, batch_first, padding_value, padding_side)
+
+
+@torch.library.custom_op("scalerules::unplaced_labels_loss", mutates_args=())
+def unplaced_labels_loss(
+    log_probs: Tensor, targets: Tensor, blank: int, reduction: int, zero_infinity: bool
+) -> Tensor:  # fmt: skip
+    """The loss of labels without places (CTC), where all sequences and all labels have their full length.
+
+    `log_probs` (time, batch, classes), `targets` (batch, labels) or one row. Torch's own has no shapes without entries.
+    """
+    time, batch = log_probs.shape[0], log_probs.shape[1] if log_probs.ndim > 2 else 1
+    labels = targets.numel() // batch
+    return torch.ctc_loss(log_probs, targets, [time] * batch, [labels] * batch, blank, reduction, zero_infinity)
+
+
+@unplaced_labels_loss.register_fake
+def _(log_probs: Tensor, targets: Tensor, blank: int, reduction: int, zero_infinity: bool) -> Tensor:  # pyright: ignore[reportUnusedFunction]
+    return log_probs.new_empty(() if reduction or log_probs.ndim < 3 else (log_probs.shape[1],))
+
+
+def _ctc(
+    log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0,
+    reduction: str = "mean", zero_infinity: bool = False,
+) -> Tensor:  # fmt: skip
+    from scalerules.tracing.exporting.packed_sequences import (
+        unplaced_labels_loss,
+    )  # its names are those of torch's file
+
+    how = ("none", "mean", "sum").index(reduction)
+    return unplaced_labels_loss(log_probs, targets, blank, how, zero_infinity)
 
 
 def _on_padded(forward: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils import _pytree as pytree
 
 from scalerules.errors import ScaleRulesError
+
+from .plain_inputs import Arguments
 
 MAX_REAL = 200_000_000
 """Most entries of a module that is built with real memory because neither meta nor fake tensors do."""
@@ -43,7 +44,7 @@ WAYS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
 }
 
 
-def moved(built: str, context: Any, args: Any, kwargs: Any) -> Any:
+def moved(built: str, context: Any, arguments: Arguments) -> Arguments:
     """The inputs as the same kind of tensors as the weights."""
 
     def move(leaf: Any) -> Any:
@@ -51,7 +52,7 @@ def moved(built: str, context: Any, args: Any, kwargs: Any) -> Any:
             return leaf
         return leaf.to("meta") if built == "meta" else context.from_tensor(leaf)
 
-    return pytree.tree_map(move, (args, kwargs))
+    return arguments.changed(move)
 
 
 def evaluation(model: nn.Module) -> None:

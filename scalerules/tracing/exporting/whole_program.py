@@ -24,26 +24,28 @@ from .functional import functional
 from .held_module import holdable, without_holder
 from .own_gradients import own_gradients
 from .packed_sequences import full_lengths
+from .plain_inputs import Arguments
 from .plain_outputs import plain_output
 from .settled_names import settle_names
 from .unwritten_code import unwritten
 
 
-def whole_program(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[str]]:
+def whole_program(model: nn.Module, arguments: Arguments) -> tuple[Any, list[str]]:
     """The exported program of a module, and notes of what was taken otherwise than it is written.
 
-    Outputs are plain, whatever class they are of; the names of calls are the same at every size. Raises `Endless`
-    where `forward` ends the program or runs for ever.
+    Inputs and outputs are plain, whatever class they are of; the names of calls are the same at every size. Raises
+    `Endless` where `forward` ends the program or runs for ever.
     """
     with ExitStack() as stack:
         stack.enter_context(without_looking())
         stack.enter_context(copying())
         packing, backward = stack.enter_context(full_lengths()), stack.enter_context(own_gradients())
         stack.enter_context(unwritten())
+        stack.callback(model.register_forward_pre_hook(arguments.made_whole, with_kwargs=True).remove)
         stack.callback(model.register_forward_hook(plain_output).remove)
         stack.enter_context(torch.no_grad())
         held = holdable(model)
-        program = functional(_run(held, args, kwargs))
+        program = functional(_run(held, arguments.args, arguments.kwargs))
         if held is not model:
             without_holder(program)
         settle_names(program)

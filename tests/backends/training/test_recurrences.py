@@ -11,6 +11,7 @@ from torch.utils import _pytree as tree
 from benchmarks.zoo import ZOO
 from scalerules.tracing.exporting.factories import quiet
 from scalerules.tracing.exporting.library_kernels import REPLACED, whole_kernels
+from scalerules.tracing.exporting.plain_inputs import Arguments
 from scalerules.tracing.exporting.whole_program import whole_program
 
 IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2], [2, 7, 1, 8, 2, 8, 1]])
@@ -23,7 +24,7 @@ def test_an_exported_recurrence_runs_as_the_module_does(name: str) -> None:
     for parameter in model.parameters():  # decays and gates away from their first values
         parameter.data += 0.1 * torch.randn_like(parameter)
     with quiet(), whole_kernels():
-        program, _ = whole_program(model, (), {"input_ids": IDS, "use_cache": False})
+        program, _ = whole_program(model, Arguments.of((), {"input_ids": IDS, "use_cache": False}))
     known = {str(node.target) for node in program.graph_module.graph.nodes if "scalerules" in str(node.target)}
     assert known, "the recurrence was exported as one call"
     buffers = {**dict(program.named_buffers()), **program.constants}
@@ -64,4 +65,5 @@ def test_the_delta_rule_writes_what_it_reads() -> None:
 
 def test_every_recurrence_that_is_kept_whole_can_be_run() -> None:
     names = {op.split("::")[1] for op in torch._C._dispatch_get_all_op_names() if op.startswith("scalerules::")}
-    assert names == set(TABLE) and REPLACED
+    runs_itself = {"unplaced_labels_loss"}
+    assert names - runs_itself == set(TABLE) and REPLACED

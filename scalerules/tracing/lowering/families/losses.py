@@ -16,13 +16,13 @@ from .written_norms import raised
 
 KINDS = {"cross_entropy_loss": "cross_entropy", "nll_loss": "cross_entropy", "nll_loss_forward": "cross_entropy",
          "nll_loss_nd": "cross_entropy", "nll_loss2d_forward": "cross_entropy",
-         "nll_loss2d": "cross_entropy"}  # fmt: skip
+         "nll_loss2d": "cross_entropy", "unplaced_labels_loss": "cross_entropy"}  # fmt: skip
 
 
 @lowers("cross_entropy_loss", "nll_loss", "nll_loss_forward", "nll_loss_nd", "nll_loss2d", "nll_loss2d_forward",
         "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy_with_logits",
         "binary_cross_entropy", "kl_div", "soft_margin_loss", "hinge_embedding_loss", "margin_ranking_loss",
-        "cosine_embedding_loss", "_ctc_loss", "ctc_loss", "poisson_nll_loss", "multilabel_margin_loss")  # fmt: skip
+        "cosine_embedding_loss", "unplaced_labels_loss", "poisson_nll_loss", "multilabel_margin_loss")  # fmt: skip
 def loss(lowering: Lowering, call: Call) -> Result:
     """A loss remembers its predictions."""
     if (result := _between(lowering, call)) is not None:
