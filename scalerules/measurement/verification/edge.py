@@ -50,7 +50,8 @@ class Rate:
         if self.stable is None:
             return f"{self.value:.3g} (given)"
         above = f"{self.unstable:.3g} is not" if self.unstable is not None else "none was found that is not"
-        less = "" if self.turned is None else f", and {TURNS / self.turned:.2g} of that, for values to turn less"
+        what = "values" if self.unstable is None else "normed weights"
+        less = "" if self.turned is None else f", and {TURNS / self.turned:.2g} of that, for {what} to turn less"
         return (
             f"{self.value:.3g} ({OF_THE_EDGE:g} of {self.stable:.3g}, which is stable at the base size; {above}{less})"
         )
