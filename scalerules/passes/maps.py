@@ -137,21 +137,28 @@ class Maps:
         """Whether only layers and products read a fixed factor of a value, or a value that a parameter of theirs makes.
 
         The layer behind a fixed factor takes it up, so it is the value in front that is judged, unless that is a sum of
-        which the factor makes a mean; a matrix that is read twice in a row, views in between, has no factor to itself
-        in between. No parameter makes what a norm gives larger: products with other values have its factor too.
+        which the factor makes a mean; a matrix that is read twice in a row, views and fixed factors in between, has no
+        factor to itself in between. No parameter makes what a norm gives larger: products with other values have its
+        factor too.
         """
         if law_of(site.op).passes:
             return bool(site.inputs) and all(key in self.sites and self._gauge(self.sites[key]) for key in site.inputs)
         if multiple := self._multiple(site):
-            return not any(map(self._bare_sum, site.inputs)) and self._taken_up(site, self._normed(multiple))
-        readers = self._behind(site.key)
-        return (
-            law_of(site.op).multilinear
-            and bool(readers)
-            and all(
-                law_of(reader.op).multilinear and set(site.parameters) & set(reader.parameters) for reader in readers
-            )
+            layers = not any(map(self._bare_sum, site.inputs)) and self._taken_up(site, self._normed(multiple))
+            return layers or self._between_its_own(multiple)
+        return self._between_its_own(site)
+
+    def _between_its_own(self, site: Site) -> bool:
+        """Whether only layers with a parameter of the value read it, views and fixed factors in between."""
+        readers = self._carried_to(site.key) if law_of(site.op).multilinear else []
+        return bool(readers) and all(
+            law_of(reader.op).multilinear and set(site.parameters) & set(reader.parameters) for reader in readers
         )
+
+    def _carried_to(self, key: str) -> list[Site]:
+        """What reads a value, itself or through views and fixed factors."""
+        readers = self.readers.get(key, ())
+        return [site for r in readers for site in (self._carried_to(r.key) if self._carried(r) else [r])]
 
     def _behind(self, key: str) -> list[Site]:
         """What reads a value, itself or through views."""

@@ -407,3 +407,16 @@ def test_where_no_rate_is_too_large_values_keep_half_of_what_they_are(optimizer)
     report = sr.verify(graph, solution, sizes=[32, 64, 128, 256], seeds=2, progress=False)
     assert report.verdict, [row for row in report.rows if not row.sure]
     assert report.rate.value < 1 and "for values to turn less" in str(report.rate)
+
+
+def test_a_fixed_factor_between_two_readings_of_one_matrix_is_an_identity():
+    """Seed 100612 at its smallest: what only the same matrix reads was held at size 0 behind the factor."""
+    graph = sr.graph(str(FOLDER / "read_back_behind_a_factor.yaml"))
+    plain = graph.to_dict()
+    plain["nodes"]["factor1"] = {"op": "identity", "inputs": ["W1"]}
+    for optimizer in OPTIMIZERS:
+        solution = sr.derive(graph, optimizer=optimizer)
+        solution.check()
+        assert exponents(graph, solution) == exponents(graph, sr.derive(sr.Graph(**plain), optimizer=optimizer))
+    report = sr.verify(graph, sr.derive(graph, optimizer="adamw"), sizes=[32, 64, 128, 256], seeds=2, progress=False)
+    assert not report.wrong and not report.failed, [row for row in report.rows if not row.sure]
