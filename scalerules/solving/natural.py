@@ -154,7 +154,10 @@ def _asked(problem: Problem, even: Vectors) -> Vectors:
     known: Vectors = {**{symbol: vector for symbol, vector in even.items() if symbol in drawn}, **problem.given}
     run = problem.run({symbol: vector[0] for symbol, vector in known.items()}, steps=0)
     values = {e.site: vector_of(e.counts, known, run, list(problem.direction)) for e in run.events if e.term}
-    scaled = {key: site.key for site in problem.plan.sites if site.op == "scale" for key in site.inputs}
+    scaled: dict[str, str] = {}
+    for site in reversed(problem.plan.sites):
+        at = site.key if site.op == "scale" else scaled.get(site.key) if law_of(site.op).passes else None
+        scaled.update({key: at for key in site.inputs if at is not None})
     asked: Vectors = {}
     for site in problem.plan.sites:
         for symbol in (("init", problem.plan.parameters[key].name) for key in site.parameters):
