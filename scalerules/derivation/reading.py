@@ -71,8 +71,8 @@ class Reading:
                 self._read_off(pool, found, known, AT_ONCE)
         self._read_off(pool, found, known, PLAIN)
         self._read_off(pool, found, known, ANYHOW)
-        for symbol in self.vectors:
-            if symbol not in known and symbol[0] != "update":
+        for symbol in sorted(self.vectors, key=lambda symbol: symbol[0] != "update"):  # rates follow from updates
+            if symbol not in known and (symbol[0] != "update" or symbol[1] in self.short):
                 found.append(Given(symbol, None, self._preference(symbol), self.run))
                 known.add(symbol)
                 self._read_off(pool, found, known, ANYHOW)
@@ -129,6 +129,8 @@ class Reading:
             symbol, through = one
             if through and _gives_rate(equation, known):
                 continue
+            if isinstance(equation, Reached) and symbol != ("lr", equation.event.parameter):
+                continue  # an update is what own contributions make it: there the rate follows from it
             rank = self._rank(symbol, equation)
             if rank < below:
                 ways.setdefault(rank, []).append((symbol, candidate))

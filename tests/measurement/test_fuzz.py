@@ -230,7 +230,7 @@ SINCE = [
     ("two_values_of_one_product", "adamw", "joint"), ("two_values_of_one_product", "muon", "isolated"),
     ("scan_in_any_order", "adamw", "joint"), ("scan_in_any_order", "sgd", "isolated"),
     ("cone_of_its_rows", "muon", "joint"), ("adapted_classes", "adamw", "isolated"), ("adapted_classes", "sgd", "isolated"),
-    ("tied_behind_a_factor", "adamw", "joint"), ("tied_behind_attention", "sgd", "isolated"), ("norm_behind_a_neck", "adamw", "joint"),
+    ("zero_number_at_a_saddle", "sgd", "joint"), ("tied_behind_a_factor", "adamw", "joint"), ("tied_behind_attention", "sgd", "isolated"), ("norm_behind_a_neck", "adamw", "joint"),
 ]  # fmt: skip
 """Graphs for which there was no rule, or another one where they were written in another way, or a derivation that the
 checker refused; and where."""
