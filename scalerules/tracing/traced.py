@@ -132,7 +132,7 @@ def graph_of(
     from scalerules.tracing.exporting.short_inputs import brief
     from scalerules.tracing.writing.beside_losses import growing_sums
     from scalerules.tracing.writing.free_factors import free_factors, freed
-    from scalerules.tracing.writing.places import lines_of, live
+    from scalerules.tracing.writing.places import inside, lines_of, live
     from scalerules.tracing.writing.write import Writer
 
     lowering, written = _lowered(record, loss)
@@ -152,6 +152,8 @@ def graph_of(
         places = live(writer, lowering.shown, make_model, brief(inputs, record.cut))
         if hidden := [output for output in graph.outputs if output not in places.nodes]:
             unlike, places = f"no call of the module returns {hidden[0]!r}, from which its loss is computed", None
+        elif (bent := inside(writer)) is not None:
+            unlike, places = f"the factor that is solved for stands inside of the call {bent!r}", None
     if unlike is not None:
         said.append(f"verify runs the graph and not the module: {unlike}")
     graph._live = places  # pyright: ignore[reportPrivateUsage]

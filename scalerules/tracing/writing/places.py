@@ -78,6 +78,23 @@ def live(writer: Writer, shown: Mapping[str, str], make_model: Callable[..., Any
     return Live(make_model, inputs, nodes, weights, factors, readers)
 
 
+LINEAR = ("scale", "einsum", "add", "rearrange", "concat", "identity")
+
+
+def inside(writer: Writer) -> str | None:
+    """A call that bends what it has multiplied by a free factor: multiplying what it returns is something else.
+
+    Attention takes its factor as an argument.
+    """
+    nodes = list(writer.pieces.nodes.values())
+    for place, node in enumerate(nodes):
+        if node.op == "scale" and node.fields.get("free") and node.call is not None:
+            behind = [each.op for each in nodes[place + 1 :] if each.call is node.call]
+            if "attention" not in node.call.target and any(op not in LINEAR for op in behind):
+                return node.call.name
+    return None
+
+
 def _fixed_factor(node: SketchNode) -> bool:
     """Whether a node is a fixed factor: what a call returns that ends in one is another size than what is in front."""
     return node.op == "scale" and not node.fields.get("free")

@@ -147,6 +147,18 @@ class Nearer(Plain):
         return nn.functional.triplet_margin_loss(*(self.c(self.hidden(x.roll(i, 0))) for i in range(3)))  # pyright: ignore
 
 
+class Distant(nn.Module):
+    """Distances of growing vectors: their squares have a factor, of which torch returns the root."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(5, width), nn.Linear(9, 4)
+        self.centres = nn.Parameter(torch.randn(9, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(torch.exp(-(torch.cdist(torch.relu(self.a(x)), self.centres) ** 2)))
+
+
 class Whole(Plain):
     """As many repetitions as a number of the data says."""
 
@@ -176,6 +188,7 @@ class Mapped(Plain):
         (Conditional, "what cond does"),
         (Mapped, "what map_impl"),
         (Nearer, "no call"),
+        (Distant, "inside of the call"),
     ],
 )
 def test_what_is_not_run_as_it_was_traced_is_measured_as_a_graph(kind: type[nn.Module], said: str) -> None:

@@ -192,6 +192,15 @@ def multiplied(lowering: Lowering, a: object, b: object, shape: Shape) -> Value:
     return lowering.widened(scaled(lowering, value, constant), shape)
 
 
+def weighted(lowering: Lowering, value: Value, weights: object, short: str) -> Value:
+    """A value whose entries are sums of a fixed number of products with these weights, each of which counts."""
+    if not isinstance(weights, Value):
+        return value
+    letters = [str(i) for i in range(len(value.dims))]
+    others = [f"of {i}" for i in range(len(weights.dims))]
+    return lowering.sketch.combine("einsum", [(value, letters), (weights, others)], letters, short)
+
+
 def _spread(value: Value, constant: Constant) -> bool:
     """Whether different fixed numbers stand along an axis that grows and that the value does not have."""
     if constant.number is not None or constant.discrete or not constant.ref:

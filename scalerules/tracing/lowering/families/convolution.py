@@ -9,7 +9,7 @@ from scalerules.sizes.lengths import Length
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import HOLD, SUIT, Constant, Dim, Result, Value
 
-from ..state import Lowering, as_length, copies, operation
+from ..state import Lowering, as_length, copies, number, operation
 from ..table import lowers
 from .products import contracted
 from .views import rearranged
@@ -88,13 +88,45 @@ def _cut(lowering: Lowering, value: Value, dim: int, groups: Length) -> Value:
         "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "lp_pool2d",
         "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_bilinear2d", "upsample_bicubic2d",
         "upsample_linear1d", "upsample_trilinear3d", "_upsample_nearest_exact2d", "_upsample_bilinear2d_aa",
-        "_upsample_bicubic2d_aa", "grid_sampler", "grid_sampler_2d", "_upsample_nearest_exact1d")  # fmt: skip
+        "_upsample_bicubic2d_aa", "_upsample_nearest_exact1d")  # fmt: skip
 def pooled(lowering: Lowering, call: Call) -> Result:
     """Other positions, channel by channel."""
     value = lowering.value(call, 0)
     for dim, length in enumerate(call.shape):
         value = resampled(lowering, value, dim, length or ONE, "upsample" in call.target)
     return (value, *(Constant(shape, discrete=True) for shape in call.shapes[1:])) if len(call.shapes) > 1 else value
+
+
+NEAREST = 1
+"""How torch numbers the sampling that only looks entries up."""
+
+
+@lowers("grid_sampler", "grid_sampler_2d", "grid_sampler_3d")
+def sampled(lowering: Lowering, call: Call) -> Result:
+    """Entries at other positions, which a value may say: they change with it, by what lies next to each other.
+
+    Positions (batch, out, out, 2) make one factor for all channels, bounded however far off they are.
+    """
+    value, places = pooled(lowering, call), lowering.arg(call, 1)
+    if not (isinstance(value, Value) and isinstance(places, Value)) or number(lowering.arg(call, 2), 0.0) == NEAREST:
+        return value
+    batch, channels, *out = (str(i) for i in range(len(value.dims)))
+    weights = lowering.sketch.unary("sigmoid", places, "weights")
+    return lowering.sketch.combine(
+        "einsum",
+        [(value, [batch, channels, *out]), (weights, [batch, *out, "which"])],
+        [batch, channels, *out],
+        "sampled",
+    )
+
+
+@lowers("affine_grid_generator")
+def affine_grid(lowering: Lowering, call: Call) -> Result:
+    """Positions (batch, out, out, 2) that matrices (batch, 2, 3) make of fixed ones."""
+    matrices = lowering.value(call, 0)
+    sums = lowering.sketch.combine("einsum", [(matrices, ["batch", "to", "of"])], ["batch", "to"], "positions")
+    between: list[Dim] = [()] * (len(call.shape) - 2)
+    return lowering.widened(sums.at([sums.dims[0], *between, sums.dims[1]]), call.shape)
 
 
 def resampled(lowering: Lowering, value: Value, dim: int, length: Length, near: bool) -> Value:

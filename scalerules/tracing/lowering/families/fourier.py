@@ -12,6 +12,7 @@ from scalerules.tracing.sketch.values import HOLD, Result, Value
 
 from ..state import Lowering, operation
 from ..table import lowers
+from .arithmetic import weighted
 from .choices import choice
 
 ROTATIONS = (
@@ -31,6 +32,8 @@ def transformed(lowering: Lowering, call: Call) -> Result:
     """Other entries along axes that do not grow, as large as before (their number does not grow either)."""
     value = replace(lowering.value(call, 0), curve=None, piece=None, stat=None)
     name = operation(call.target)
+    if name in ("stft", "istft"):
+        value = weighted(lowering, value, lowering.arg(call, 4, "window"), "windows")
     if len(value.dims) != len(call.shape):
         return lowering.relabelled(value, call.shape) if not _grown(value) else _refused(lowering, name, value)
     for dim in _dims(lowering, call, name, len(value.dims)):

@@ -62,9 +62,10 @@ def clamp(lowering: Lowering, call: Call) -> Result:
     value = lowering.value(call, 0)
     if value.stat is not None or operation(call.target) == "nan_to_num":
         return value
-    low, high = (
-        None if b is None or isinstance(b, Value) else number(b) for b in (lowering.arg(call, 1), lowering.arg(call, 2))
-    )
+    bounds = [lowering.arg(call, 1, "min"), lowering.arg(call, 2, "max")]
+    if learnt := [bound for bound in bounds if isinstance(bound, Value)]:
+        return pairwise(lowering, "add", [value, *learnt], call.shape, "clamp")
+    low, high = (None if bound is None else number(bound) for bound in bounds)
     if operation(call.target) == "clamp_max":
         low, high = None, low
     if (low is None or abs(low) > 1e4 or abs(low) < TINY) and (high is None or abs(high) > 1e4):

@@ -15,6 +15,7 @@ from ..fixed_entries import is_order
 from ..look_ups import at_places, looked_up, of_data, places_along, put_back
 from ..state import Lowering, as_length, copies, operation
 from ..table import lowers
+from .arithmetic import weighted
 from .joins import joined
 from .views import rearranged, reordered
 
@@ -32,6 +33,8 @@ def embedding(lowering: Lowering, call: Call) -> Result:
     else:
         shape = indices.shape if isinstance(indices, Constant) and not bag else call.shape[:-1]
         rows = looked_up(lowering, table, 0, shape)
+    if bag:
+        rows = weighted(lowering, rows, lowering.arg(call, 6, "per_sample_weights"), "weighted")
     return (rows, *(Constant(shape, discrete=True) for shape in call.shapes[1:])) if bag else rows
 
 
