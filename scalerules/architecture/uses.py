@@ -44,7 +44,10 @@ def uses(graph: Graph, parameter: str, through_weights: bool = False) -> list[Us
             labels = [(i, x) for group, x in zip(shown.places, operands[place], strict=True) for i in group]
             chosen = chosen_labels(node, nodes)
             summed = tuple(i for i, label in labels if label not in result and label not in chosen)
-            brought = tuple(i for i, label in labels if label in result and label not in others and i not in summed)
+            kept = {i for i, label in labels if label in result and label not in others}
+            if {*summed, *shown.consumed} - kept:  # rows that are viewed as a matrix are summed over in part
+                summed = tuple(i for i in summed if i not in kept)
+            brought = tuple(i for i in dict.fromkeys(i for i, _ in labels) if i in kept and i not in summed)
             lookup = any(nodes[source].kind == "tokens" for source in node.inputs if source in nodes)
             all_uses.append(Use(name, *_sides(shown, summed, brought), lookup))
     return all_uses

@@ -1,0 +1,46 @@
+"""How a parameter is a matrix, seen from the data that it meets."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+import scalerules as sr
+from scalerules.architecture.uses import matrix
+
+MADE = """
+name: hypernetwork
+axes: {batch: 8, in: 5, code: 8, rows: 5*width, n: width, out: 4}
+parameters: {z: {axes: [code]}, W: {axes: [rows, code]}, last: {axes: [out, n]}}
+nodes:
+  x: {op: input, axes: [batch, in], kind: normal}
+  made: {op: einsum, parameters: [z, W], equation: 'c, r c -> r'}
+  layer: {op: rearrange, inputs: [made], equation: 'r -> n i', axes: [n, in]}
+  hidden: {op: einsum, inputs: [x, layer], equation: 'b i, n i -> b n'}
+  relu: {op: relu, inputs: [hidden]}
+  last: {op: einsum, inputs: [relu], parameters: [last], equation: 'b n, o n -> b o'}
+outputs: [last]
+sizes: {width: 32}
+scales: {width: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def graph() -> sr.Graph:
+    """A layer whose matrix another layer makes, as one row."""
+    return sr.Graph.model_validate(yaml.safe_load(MADE))
+
+
+def test_rows_that_are_viewed_as_a_matrix_are_those_of_what_makes_them(graph: sr.Graph) -> None:
+    """The data sum over a part of the rows; a fan-in of all of them would leave no matrix, and Muon's step a vector."""
+    use = matrix(graph, "W")
+    assert use is not None and (use.summed, use.brought) == ((1,), (0,))
+    plain = matrix(graph, "last")
+    assert plain is not None and (plain.summed, plain.brought) == ((1,), (0,))
+    assert matrix(graph, "z") is None
+
+
+def test_it_trains_under_muon_as_its_rule_says(graph: sr.Graph) -> None:
+    """Every row of the made matrix had moved like `width^(1/2)`, each by itself."""
+    found = sr.verify(graph, sr.derive(graph, "muon"), sizes=[32, 64, 128], seeds=2, progress=False, jobs=1)
+    assert not found.wrong and not found.failed
