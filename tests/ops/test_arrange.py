@@ -50,6 +50,19 @@ def test_a_power_has_the_size_of_its_argument_to_that_power(op, power, size):
     assert found["y"] == Fraction(1, 3) + 2 * size * power
 
 
+@pytest.mark.parametrize(("op", "power"), [("reciprocal", -1), ("sqrt", Fraction(1, 2)), ("rsqrt", Fraction(-1, 2))])
+@pytest.mark.parametrize("size", [Fraction(0), Fraction(-1, 2), Fraction(1, 4)])
+def test_a_power_of_what_moves_a_little_moves_by_its_derivative(op, power, size):
+    g, h = hidden()
+    g.node("root", op, g.mean(g.square(h, name="squares"), axis="n", name="mean"))
+    graph = g.build(g.einsum("y", "b n, b -> b n", g.dense("V", "x", "n in"), "root"))
+    given = {("init", "W"): size, ("init", "V"): Fraction(0), ("lr", "W"): Fraction(-3), ("lr", "V"): Fraction(-3)}
+    run = problem_of(graph, "sgd").run(given, 1)
+    found = {e.node: run.point.size(e.ticks) for e in run.events if e.kind == "change" and e.term}
+    assert found["mean"] < 2 * size, "a little"
+    assert found["root"] == found["mean"] + 2 * size * (power - 1)
+
+
 def test_a_power_moves_with_its_argument():
     """d(1/m) = -dm / m^2: the rules of an RMS norm that is written out are those of the norm."""
     rules = []

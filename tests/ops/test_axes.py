@@ -45,6 +45,7 @@ def axes(op: str, shapes: str, **fields: Any) -> str:
         ("irfft", "b five n parts", {"axis": "five", "axes": "t"}, "b t n"),
         ("complex", "b n, b n", {}, "b n"), ("complex", "b n parts", {}, "b n"),
         ("top_k", "b experts", {"axes": "k experts"}, "b k experts"),
+        ("top_k", "b t experts", {"axes": "k experts"}, "b t k experts"),
         ("rearrange", "b n", {"equation": "i j -> j i", "axes": "n b"}, "n b"),
         ("rearrange", "parts n", {"equation": "i j -> k", "axes": "wide"}, "wide"),
         ("rearrange", "b n", {"equation": "i j -> i k j", "axes": "b t m"}, "b t m"),

@@ -167,6 +167,15 @@ def test_the_image_of_a_transpose_comes_back(n, m):
     assert list(found.values()) == [std + n // 2], "and the fresh image is still there"
 
 
+def test_what_comes_back_of_a_matrix_with_turned_rows_is_what_it_was():
+    """Found by mutation: `D W W^T D z` is `z` again, with neither the signs of `D` nor those of both."""
+    both = (*O, *I)
+    (turned,) = contract(AT, [(both, matrix(AT, 0)), (O, vector(C))], both)
+    (back,) = contract(AT, [(O, vector(A)), (both, [[turned]])], I)
+    found = sizes(contract(AT, [(I, [[back]]), (both, [[turned]])], O))
+    assert (A,) in found and (A | C,) not in found
+
+
 def test_the_mirror_needs_the_same_matrix_and_nothing_else_on_the_axis():
     w, other = ((*O, *I), matrix(AT, 0)), ((*O, *I), matrix(AT, 0, "V"))
     (back,) = contract(AT, [(O, vector(A)), w], I)
