@@ -9,7 +9,7 @@ from plain_terms import GROWTHS, A, B, C, D, M, N, S, Scope, evaluated
 from scalerules.optimizers import optimizer
 from scalerules.optimizers.gradients import entries, explicit_if_summed, largest, levelled_terms, raised, traces
 from scalerules.terms.pieces import Outer
-from scalerules.terms.term import Profile, Shift, Term
+from scalerules.terms.term import SUMMABLE, Profile, Shift, Term
 
 
 def term(size: int, *signs: int, profile: Profile | None = None, degree: int = 0) -> Term:
@@ -69,6 +69,9 @@ def test_what_signs_make_alike_falls_from_the_largest_on():
     assert [t.profile for t in levelled_terms([top, other, rising])] == [(0,), (2,), (0,)]
     flat = [rising, term(-3, A, profile=(2,))]
     assert levelled_terms(flat) is flat and levelled_terms([]) == []
+    few = Term(10, (4,), profile=(SUMMABLE,))
+    assert [t.size for t in levelled_terms([few, Term(0, (2,))])] == [0, 0], "the few that do not fall are made alike"
+    assert [t.size for t in levelled_terms([few, Term(0, (2,))], whole=True)] == [10, 0]
 
 
 def test_what_shampoo_says_of_its_exponents():

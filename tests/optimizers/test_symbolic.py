@@ -11,6 +11,7 @@ import pytest
 from scalerules.errors import ScaleRulesError
 from scalerules.optimizers import vocabulary
 from scalerules.optimizers.form import arity, checked, form
+from scalerules.optimizers.law import Optimizer
 from scalerules.optimizers.powers import Powers, atom, largest, smallest
 from scalerules.optimizers.symbolic import Facts, Quantity, given
 
@@ -206,6 +207,16 @@ def test_the_form_of_a_law() -> None:
         (lambda g, w, p: vocabulary.sign(g) * vocabulary.maximum(p.fan_in, vocabulary.rms(w)), False),
     ):  # fmt: skip
         assert form(law, Facts("W", True)).normalised == normalised
+
+
+def test_a_law_is_normalised_if_it_is_for_every_kind_of_parameter() -> None:
+    def mixed(g: Any, w: Any, p: Any) -> Any:
+        return vocabulary.sign(g) if p.matrix else g
+
+    def steady(g: Any, w: Any, p: Any) -> Any:
+        return vocabulary.orthogonal(g) if p.matrix else vocabulary.sign(g)
+
+    assert [Optimizer("own", "", "", law).normalised() for law in (mixed, steady)] == [False, True]
 
 
 def test_powers_of_choices() -> None:
