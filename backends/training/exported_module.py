@@ -15,6 +15,7 @@ from scalerules.errors import ScaleRulesError
 from scalerules.tracing.exporting.factories import quiet
 from scalerules.tracing.exporting.library_kernels import whole_kernels
 from scalerules.tracing.exporting.plain_inputs import Arguments
+from scalerules.tracing.exporting.settled_names import fed_by
 from scalerules.tracing.exporting.whole_program import whole_program
 
 from .module_calls import Calls, ForwardPass, drawn
@@ -69,27 +70,26 @@ class ExportedModule:
     @cached_property
     def real_inputs(self) -> frozenset[str]:
         """What the module is called with and is drawn anew, by name."""
-        given = set(map(str, self.program.graph_signature.user_inputs))
-        return frozenset(node.name for node in self.nodes if node.name in given and _is_real(node))
+        return frozenset(node.name for node in self._inputs if _is_real(node))
 
     @cached_property
     def fed(self) -> frozenset[str]:
         """The calls that depend on what the module is called with, by name."""
-        return self.fed_by(map(str, self.program.graph_signature.user_inputs))
+        return self.fed_by(node.name for node in self._inputs)
 
     @property
     def tensor_inputs(self) -> list[str]:
         """The tensors among what the module is called with, in order."""
+        return [node.name for node in self._inputs if isinstance(node.meta.get("val"), Tensor)]
+
+    @property
+    def _inputs(self) -> list[fx.Node]:
         given = set(map(str, self.program.graph_signature.user_inputs))
-        return [node.name for node in self.nodes if node.name in given and isinstance(node.meta.get("val"), Tensor)]
+        return [node for node in self.nodes if node.name in given]
 
     def fed_by(self, inputs: Iterable[str]) -> frozenset[str]:
         """The calls that depend on some of the inputs, by name."""
-        fed = set(inputs)
-        for node in self.nodes:
-            if any(source.name in fed for source in node.all_input_nodes):
-                fed.add(node.name)
-        return frozenset(fed)
+        return frozenset(node.name for node in fed_by(self.nodes, set(inputs)))
 
     def chosen(self, origins: Iterable[str]) -> frozenset[str]:
         """The calls with as many entries as values choose that are made of `origins`: the rows that a mask picks."""

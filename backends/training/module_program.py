@@ -20,6 +20,7 @@ from torch import Tensor, fx
 from scalerules.errors import ScaleRulesError
 from scalerules.tracing.exporting.factories import arguments_of, module_of, quiet
 from scalerules.tracing.exporting.failures import cannot_trace
+from scalerules.tracing.exporting.plain_inputs import Arguments
 from scalerules.tracing.exporting.ways import evaluation
 from scalerules.tracing.writing.places import Live
 
@@ -59,11 +60,10 @@ class LiveProgram(AbstractProgram):
     def exported(self) -> ExportedModule:
         """The module as torch exports it; in training mode where it is another computation, and was traced, in that."""
         calls = {call for calls in self.live.nodes.values() for call in calls}
-        arguments = arguments_of(self.live.inputs, self.whole)
         try:
-            exported = ExportedModule.of(self.module(0), arguments, self.dtype)
+            exported = ExportedModule.of(self.module(0), self._arguments, self.dtype)
             if exported.missing(calls):
-                exported = ExportedModule.of(self.module(0, as_built=True), arguments, self.dtype)
+                exported = ExportedModule.of(self.module(0, as_built=True), self._arguments, self.dtype)
         except (RuntimeError, TypeError, ValueError) as error:  # whatever the user's module, or torch, raises
             raise cannot_trace(self.whole, [("real", error)]) from error
         exported.check(calls, f"module {self.graph.name}")
@@ -134,7 +134,7 @@ class LiveProgram(AbstractProgram):
         for way in ways:
             generator = torch.Generator().manual_seed(seed)
             drawn: dict[str, Tensor] = {}
-            for i, leaf in enumerate(self._given):
+            for i, leaf in enumerate(self._arguments.tensors):
                 real = leaf.is_floating_point()
                 drawn[f"{i}"] = way(torch.randn(leaf.shape, generator=generator), leaf).to(self.dtype) if real else leaf
             with torch.no_grad():
@@ -145,9 +145,9 @@ class LiveProgram(AbstractProgram):
         raise ScaleRulesError("its outputs are not finite", where=where, hint=hint)
 
     @cached_property
-    def _given(self) -> list[Tensor]:
-        """The tensors that the module is called with, in order."""
-        return arguments_of(self.live.inputs, self.whole).tensors
+    def _arguments(self) -> Arguments:
+        """What the module is called with."""
+        return arguments_of(self.live.inputs, self.whole)
 
     def outputs(self, forward: Any) -> list[Tensor]:
         """The values of the output nodes."""
@@ -204,7 +204,8 @@ class LiveProgram(AbstractProgram):
 
         Raises `ScaleRulesError` where there are none of any input.
         """
-        others = [leaf.is_floating_point() or not torch.equal(training.reordered(leaf), leaf) for leaf in self._given]
+        given = self._arguments.tensors
+        others = [leaf.is_floating_point() or not torch.equal(training.reordered(leaf), leaf) for leaf in given]
         if others and not any(others):
             said, hint = "they are whole numbers, all alike", "give different ones: torch.arange, torch.randint"
             raise ScaleRulesError(said, where=f"inputs of {self.graph.name}", hint=hint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 
 from scalerules.ops.registry import law_of
@@ -150,20 +150,15 @@ class Maps:
 
     def _between_its_own(self, site: Site) -> bool:
         """Whether only layers with a parameter of the value read it, views and fixed factors in between."""
-        readers = self._carried_to(site.key) if law_of(site.op).multilinear else []
+        readers = self._behind(site.key, self._carried) if law_of(site.op).multilinear else []
         return bool(readers) and all(
             law_of(reader.op).multilinear and set(site.parameters) & set(reader.parameters) for reader in readers
         )
 
-    def _carried_to(self, key: str) -> list[Site]:
-        """What reads a value, itself or through views and fixed factors."""
+    def _behind(self, key: str, through: Callable[[Site], bool] = lambda s: law_of(s.op).passes) -> list[Site]:
+        """What reads a value, itself or through others: views, if nothing else is said."""
         readers = self.readers.get(key, ())
-        return [site for r in readers for site in (self._carried_to(r.key) if self._carried(r) else [r])]
-
-    def _behind(self, key: str) -> list[Site]:
-        """What reads a value, itself or through views."""
-        readers = self.readers.get(key, ())
-        return [site for r in readers for site in (self._behind(r.key) if law_of(r.op).passes else [r])]
+        return [site for r in readers for site in (self._behind(r.key, through) if through(r) else [r])]
 
     def _multiple(self, site: Site) -> Site | None:
         """What a value is a fixed factor of, gains that start at one on it or not; None where it is no such factor."""

@@ -122,9 +122,7 @@ def _stack(
 
 
 @torch.library.custom_op("scalerules::unplaced_labels_loss", mutates_args=())
-def unplaced_labels_loss(
-    log_probs: Tensor, targets: Tensor, blank: int, reduction: int, zero_infinity: bool
-) -> Tensor:  # fmt: skip
+def unplaced_labels_loss(log_probs: Tensor, targets: Tensor, blank: int, reduction: int, zero_infinity: bool) -> Tensor:
     """The loss of labels without places (CTC), where all sequences and all labels have their full length.
 
     `log_probs` (time, batch, classes), `targets` (batch, labels) or one row. Torch's own has no shapes without entries.
@@ -143,9 +141,8 @@ def _ctc(
     log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0,
     reduction: str = "mean", zero_infinity: bool = False,
 ) -> Tensor:  # fmt: skip
-    from scalerules.tracing.exporting.packed_sequences import (
-        unplaced_labels_loss,
-    )  # its names are those of torch's file
+    # its names are those of torch's file
+    from scalerules.tracing.exporting.packed_sequences import unplaced_labels_loss
 
     how = ("none", "mean", "sum").index(reduction)
     return unplaced_labels_loss(log_probs, targets, blank, how, zero_infinity)

@@ -53,11 +53,8 @@ def unrolled(node: Any, refs: dict[str, Any], trace: Trace, read_step: ReadStep)
 
 def endless(node: Any, refs: dict[str, Any], trace: Trace, read_step: ReadStep) -> list[Ref]:
     """`while_loop` has as many steps as data say. Raises `ScaleRulesError`."""
-    said, hint = (
-        "how often while_loop repeats only the data say",
-        "write it as a loop of Python, of as many steps as it has",
-    )
-    raise ScaleRulesError(said, where=source_of(node), hint=hint)
+    said = "how often while_loop repeats only the data say"
+    raise ScaleRulesError(said, where=source_of(node), hint="write it as a loop of Python, of as many steps as it has")
 
 
 def branched(node: Any, refs: dict[str, Any], trace: Trace, read_step: ReadStep) -> list[Ref]:
@@ -70,13 +67,11 @@ def branched(node: Any, refs: dict[str, Any], trace: Trace, read_step: ReadStep)
     ]
     trace.notes.append(f"{source_of(node)}: a branch depends on values, both are traced")
     trace.taken_apart = str(node.target)
-    results: list[Ref] = []
-    for number, (one, other, value) in enumerate(zip(*ways, node.meta["val"], strict=True)):
-        name, shape, dtype = f"{node.name}_out_{number}", (tuple(value.shape),), (dtype_of(value.dtype),)
-        args = (plain(condition, refs), one, other)
-        trace.steps.append(Step(name, "aten.where.self", args, {}, shape, dtype, stack_of(node), source_of(node)))
-        results.append(Ref(name))
-    return results
+    chosen = plain(condition, refs)
+    return [
+        _added(node, f"out_{number}", "aten.where.self", (chosen, one, other), value, value.shape, trace)
+        for number, (one, other, value) in enumerate(zip(*ways, node.meta["val"], strict=True))
+    ]
 
 
 def _inside(node: Any, program: Any, values: list[Any], prefix: str, trace: Trace, read_step: ReadStep) -> list[Any]:
@@ -94,16 +89,17 @@ def _inside(node: Any, program: Any, values: list[Any], prefix: str, trace: Trac
 
 def _slice(node: Any, sequence: Any, ref: Ref, step: int, trace: Trace) -> Ref:
     """What a scan reads at one step."""
-    value, name = sequence.meta["val"], f"{node.name}_{step}_{sequence.name}"
-    shape, dtype = (tuple(value.shape[1:]),), (dtype_of(value.dtype),)
-    trace.steps.append(Step(name, "aten.select.int", (ref, 0, step), {}, shape, dtype, stack_of(node), source_of(node)))
-    return Ref(name)
+    value = sequence.meta["val"]
+    return _added(node, f"{step}_{sequence.name}", "aten.select.int", (ref, 0, step), value, value.shape[1:], trace)
 
 
 def _stacked(node: Any, kept: list[Any], value: Any, number: int, trace: Trace) -> Ref:
     """The outputs of all steps of a scan, along a new first axis."""
-    name, shape, dtype = f"{node.name}_out_{number}", (tuple(value.shape),), (dtype_of(value.dtype),)
-    trace.steps.append(
-        Step(name, "aten.stack.default", (tuple(kept), 0), {}, shape, dtype, stack_of(node), source_of(node))
-    )
+    return _added(node, f"out_{number}", "aten.stack.default", (tuple(kept), 0), value, value.shape, trace)
+
+
+def _added(node: Any, short: str, target: str, args: tuple[Any, ...], value: Any, shape: Any, trace: Trace) -> Ref:
+    """A call in the trace that stands in for a part of what a node does; of the kind of `value`, in this shape."""
+    name, dtypes = f"{node.name}_{short}", (dtype_of(value.dtype),)
+    trace.steps.append(Step(name, target, args, {}, (tuple(shape),), dtypes, stack_of(node), source_of(node)))
     return Ref(name)

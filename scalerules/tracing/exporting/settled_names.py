@@ -24,7 +24,7 @@ def settle_names(program: Any) -> None:
     nodes, signature = list(program.graph.nodes), program.graph_signature
     weights = {*(str(spec.target) for spec in signature.input_specs if spec.target), *map(str, program.constants)}
     inputs = {spec.arg.name: spec.arg for spec in signature.input_specs if spec.kind.name == "USER_INPUT"}
-    fed = _fed(nodes, {spec.arg.name for spec in signature.input_specs if spec.kind.name in _FED})
+    fed = fed_by(nodes, {spec.arg.name for spec in signature.input_specs if spec.kind.name in _FED})
     calls = [node for node in nodes if node.op == "call_function"]
     taken = weights | ({node.name for node in nodes} - {node.name for node in calls})
     for node in calls:
@@ -36,7 +36,7 @@ def settle_names(program: Any) -> None:
             given.name = node.name = _free(node.name, taken)
 
 
-def _fed(nodes: Collection[Any], names: Collection[str]) -> set[Any]:
+def fed_by(nodes: Collection[Any], names: Collection[str]) -> set[Any]:
     """The nodes that depend on some of those with these names."""
     fed = {node for node in nodes if node.name in names}
     for node in nodes:

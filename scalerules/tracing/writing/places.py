@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from scalerules.ops.registry import law_of
 from scalerules.sizes.lengths import Length
 from scalerules.tracing.sketch.sketch_node import SketchNode
 from scalerules.tracing.sketch.values import Part
@@ -78,9 +79,6 @@ def live(writer: Writer, shown: Mapping[str, str], make_model: Callable[..., Any
     return Live(make_model, inputs, nodes, weights, factors, readers)
 
 
-LINEAR = ("scale", "einsum", "add", "rearrange", "concat", "identity")
-
-
 def inside(writer: Writer) -> str | None:
     """A call that bends what it has multiplied by a free factor: multiplying what it returns is something else.
 
@@ -89,8 +87,8 @@ def inside(writer: Writer) -> str | None:
     nodes = list(writer.pieces.nodes.values())
     for place, node in enumerate(nodes):
         if node.op == "scale" and node.fields.get("free") and node.call is not None:
-            behind = [each.op for each in nodes[place + 1 :] if each.call is node.call]
-            if "attention" not in node.call.target and any(op not in LINEAR for op in behind):
+            behind = [law_of(each.op) for each in nodes[place + 1 :] if each.call is node.call]
+            if "attention" not in node.call.target and not all(op.linear or op.multilinear for op in behind):
                 return node.call.name
     return None
 
