@@ -9,7 +9,7 @@ from functools import cached_property
 
 from scalerules.sizes.vectors import Vector
 
-from .programme import Programme
+from .programme import Infeasible, Programme
 
 ROUNDING = 1e-9
 """Sizes are fractions with small denominators: numbers that differ by less are equal."""
@@ -45,35 +45,57 @@ class Inequality:
         return self._constant + sum([share * at[symbol] for symbol, share in self.shares])
 
 
-def satisfy(programme: Programme, rows: Mapping[str, Inequality]) -> None:
-    """Adds the inequalities that the solution breaks, the most broken first. Raises `Infeasible`."""
+def solved(upper: Mapping[Hashable, Vector], rows: Mapping[str, Inequality], first: Sequence[str] = ()) -> Programme:
+    """The programme solved: with the rows `first`, which are likely to bind, in it from the start, it takes few others.
+
+    Which of them bind where several would do is left open then. Raises `Infeasible`, with what clashes without them.
+    """
+    programme = Programme(upper)
+    if first:
+        try:
+            _add(programme, rows, first)
+            return programme
+        except Infeasible:
+            programme = Programme(upper)
+    _satisfy(programme, rows)
+    return programme
+
+
+def _satisfy(programme: Programme, rows: Mapping[str, Inequality]) -> None:
+    """Adds the inequalities that the solution breaks, the most broken first."""
+    import numpy as np
+
     distinct = list({row.key: name for name, row in reversed(list(rows.items()))}.values())
-    reads: dict[Hashable, list[tuple[int, float]]] = {}
+    if not distinct:
+        return
+    entries: dict[Hashable, list[tuple[int, float]]] = {}
     for place, name in enumerate(distinct):
         for variable, share in rows[name].shares:
-            reads.setdefault(variable, []).append((place, share))
+            entries.setdefault(variable, []).append((place, share))
+    reads = {
+        variable: (np.array([place for place, _ in found]), np.array([share for _, share in found]))
+        for variable, found in entries.items()
+    }
     sizes = programme.sizes()
-    excess = [rows[name].excess(sizes) for name in distinct]
-    while distinct:
-        worst = excess.index(max(excess))
+    excess = np.array([rows[name].excess(sizes) for name in distinct])
+    while True:
+        worst = int(excess.argmax())
         if rows[distinct[worst]].excess(sizes) < ROUNDING:  # sums of differences lose digits
-            excess = [rows[name].excess(sizes) for name in distinct]
-            worst = excess.index(max(excess))
+            excess = np.array([rows[name].excess(sizes) for name in distinct])
+            worst = int(excess.argmax())
             if excess[worst] < ROUNDING:
                 return
         row = rows[distinct[worst]]
         programme.require(distinct[worst], row.form, row.constant)
         programme.loosen()
         for variable, moved in programme.moves().items():
-            for place, share in reads.get(variable, ()):
-                excess[place] += share * moved
+            if variable in reads:
+                places, shares = reads[variable]
+                excess[places] += shares * moved
 
 
-def added(programme: Programme, rows: Mapping[str, Inequality], first: Sequence[str]) -> None:
-    """Adds the inequalities `first`, then all that the solution breaks. Raises `Infeasible`.
-
-    Which of them bind where several would do is left open; with most of what binds first it takes few of them.
-    """
+def _add(programme: Programme, rows: Mapping[str, Inequality], first: Sequence[str]) -> None:
+    """Adds the inequalities `first`, then all that the solution breaks."""
     for name in first:
         programme.require(name, rows[name].form, rows[name].constant)
     while broken := _broken(programme, rows):

@@ -10,10 +10,10 @@ from scalerules.passes.events import Event, Run
 from scalerules.terms.term import Symbol
 
 from .equations import Equation, Vectors, allowance_of, distinct, own_contributions, plainest, vector_of
-from .inequalities import Inequality, satisfy
+from .inequalities import Inequality, solved
 from .priorities import summands, twins
 from .problem import Problem
-from .programme import Infeasible, Programme
+from .programme import Infeasible
 
 
 class Rows:
@@ -84,7 +84,7 @@ class Rows:
             if equation.relation == "maximal" or equation.event.kind == "value":
                 rows[f"{number} opposite"] = self._below(opposite, run)
         try:
-            satisfy(Programme(self.upper), rows)  # type: ignore[arg-type]
+            solved({**self.upper}, rows)
         except Infeasible:
             return False
         return True

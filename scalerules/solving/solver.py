@@ -15,6 +15,7 @@ from typing import Any
 
 from scalerules.boundary.working import note
 from scalerules.passes.events import Event, Run
+from scalerules.terms.term import Symbol
 
 from .equations import (
     Equation,
@@ -22,7 +23,7 @@ from .equations import (
     distinct,
     unknowns_of,
 )
-from .inequalities import ROUNDING, Inequality, added, satisfy
+from .inequalities import ROUNDING, Inequality, solved
 from .natural import idle_factors
 from .priorities import AIMS, priorities, unmet_rates
 from .problem import BEYOND, Problem, Solved, Unsolvable
@@ -77,7 +78,7 @@ class _Solver:
     def _attempt(self) -> Solved:
         run = self._improved(self._settle())
         run = replace(run, events=[event for event in run.events if event.step <= self.problem.steps])
-        programme = self._programme(run)
+        programme = self._programme(run, afresh=True)
         named: dict[Hashable, Equation] = {**self.kept, **self.cycles, **self.rows.maximal(run)}
         binding = [named[name] for name in programme.binding() if name in named]
         short = {name: -vector[0] for (kind, name), vector in self.vectors.items() if kind == "own" and vector[0] < 0}
@@ -141,8 +142,7 @@ class _Solver:
             held = [name for name, row in now.items() if row.key in keys]
             if len(held) == len(keys) and before == upper:
                 return False
-            programme = Programme(upper)  # type: ignore[arg-type]
-            added(programme, {**now, **rows}, [*held, *(str(name) for name in binding if name in rows)])
+            programme = solved({**upper}, {**now, **rows}, [*held, *(str(name) for name in binding if name in rows)])
             return [vector[0] for vector in programme.solution().values()] > self._reached()
 
         judged = [event for event in run.events if event.judged]
@@ -172,9 +172,9 @@ class _Solver:
             self._forget(run)
             waiting = set(self.unmet)
             broken = self._collect(run)
-            before = dict(self.vectors)
+            before = self._point()
             self._programme(run)
-            if before == self.vectors and waiting == set(self.unmet):
+            if before == self._point() and waiting == set(self.unmet):
                 if broken and run.events[-1].step == last:
                     break
                 if not broken:
@@ -186,11 +186,15 @@ class _Solver:
     def _run(self) -> Run:
         """One run of the calculus, up to the first step that something is wrong with; at a point once."""
         steps = self.problem.steps if self.problem.isolated else self.problem.steps + BEYOND
-        point = {symbol: vector[0] for symbol, vector in self.vectors.items()}
+        point = self._point()
         key = frozenset(point.items()), frozenset(self.unmet)
         if key not in self._runs:
             self._runs[key] = self.problem.run(point, steps, self._wrong)
         return self._runs[key]
+
+    def _point(self) -> dict[Symbol, Fraction]:
+        """The size of every unknown along the direction, as far as it has been solved for."""
+        return {symbol: vector[0] for symbol, vector in self.vectors.items()}
 
     def _wrong(self, events: list[Event]) -> bool:
         """Whether a step has an equation that does not hold, or a rate that is met for the first time."""
@@ -236,17 +240,21 @@ class _Solver:
                 equation = Equation("stable", later, earlier=earlier)
                 self.cycles[_name(later, earlier)] = equation
 
-    def _programme(self, run: Run) -> Programme:
-        """Solves for the next point, once. What no equation bounds from above stays where it is."""
+    def _programme(self, run: Run, afresh: bool = False) -> Programme:
+        """Solves for the next point, once. What no equation bounds from above stays where it is.
+
+        It starts from what bound last. `afresh`: from nothing, so that which of several rows are said to bind, where
+        others would do, does not depend on the way there.
+        """
         stable, maximal = {**self.kept, **self.cycles}, self.rows.maximal(run)
         rows = {name: self.rows.read(name, equation, run) for name, equation in stable.items()}
         upper = self._bounds(row.form for row in rows.values())
         rows.update(self.rows.aims(run))
         asked = list(upper.items()), list(rows.items())
-        if self._solved is None or self._solved[0] != asked:
-            programme = Programme(upper)  # type: ignore[arg-type]
+        if afresh or self._solved is None or self._solved[0] != asked:
+            last = [] if afresh or self._solved is None else self._solved[1].binding()
             try:
-                satisfy(programme, rows)
+                programme = solved({**upper}, rows, [str(name) for name in last if name in rows])
             except Infeasible as clash:
                 named: dict[Hashable, Equation] = {**stable, **maximal}
                 raise Unsolvable([named[name] for name in clash.clash if name in named], run) from None
