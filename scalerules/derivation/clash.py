@@ -45,6 +45,8 @@ def _remedies(problem: Problem, failure: Unsolvable, total: _Sum | None) -> list
             power = -max(left.values())
         if equation.relation == "stable" or equation.event.parameter not in left:
             ways.append(_without(problem, equation, power))
+        if equation.event.kind == "loss":
+            ways += [f"put a free multiplier behind {output!r}" for output in problem.graph.outputs]
     if len(problem.direction) > 1:
         ways.append("hold a scale fixed")
     if problem.isolated:

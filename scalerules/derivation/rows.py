@@ -85,8 +85,9 @@ class Rows:
     def judge(self, place: Place, event: Event) -> None:
         """Notes whether a row has to stay at most 0, and where its root mean square lies below its largest entries."""
         draft = self.drafts[place]
+        if event.judged or not draft.judged:
+            draft.below = named(dict(event.discount))
         draft.judged = draft.judged or (event.judged and event.kind != "gradient")
-        draft.below = named(dict(event.discount))
 
     def news(self, place: Place) -> int:
         """How many rows a place would need that are not there yet, or that are not the largest of their kind."""

@@ -20,7 +20,8 @@ class Site:
     `asked`: where it is judged, own contributions have to reach size 0 there, and not only behind it; `carries`: a
     parameter's own change is followed through it to what reads it; `makes`: it has no data yet, so how much each
     parameter contributes is asked where data meets it; `joins`: a residual that sums over depth; `given`: fixed factors
-    and norms alone say how large it is, so that what it changes by is held against that.
+    and norms alone say how large it is, so that what it changes by is held against that; `beside`: own contributions
+    are asked for beside its size, whatever that is.
     """
 
     key: str
@@ -36,6 +37,7 @@ class Site:
     carries: bool = False
     makes: bool = False
     given: bool = False
+    beside: bool = False
     joins: str | None = None
     chosen: Chosen = ()
 

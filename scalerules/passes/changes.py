@@ -23,7 +23,8 @@ def changes(state: State) -> None:
     for site in state.plan.sites:
         if site.op == "input":
             continue
-        parts = _owns(state, site, carried)
+        owns, asked, parts = _owns(state, site, carried)
+        terms: list[Term] = []
         if not state.isolated:
             parts += [_pushed(state, site, k, key) for k, key in enumerate(site.inputs) if state.change[key]]
             terms = state.settled(
@@ -32,6 +33,8 @@ def changes(state: State) -> None:
             before = state.change[site.key]
             if not (before and before[0] is terms):
                 state.change[site.key] = [terms] if terms else []
+        _note(state, site, owns, asked, carried)
+        if not state.isolated:
             state.record("change", site, terms, site.judged)
 
 
@@ -66,8 +69,13 @@ def _around(state: State, site: Site, k: int) -> list[Operand]:
     ]
 
 
-def _owns(state: State, site: Site, carried: Owns) -> list[list[Term]]:
-    """The own contributions of the parameters read here, all together; also notes them, and those carried here."""
+def _owns(
+    state: State, site: Site, carried: Owns
+) -> tuple[dict[str, list[list[Term]]], dict[str, bool], list[list[Term]]]:
+    """The own contributions of parameters by key, which are still to be asked for, and those read here, all together.
+
+    Those of the parameters read here, and of those that are carried here.
+    """
     law, point, totals = state.law(site), state.point, state.totals(site)
     owns, asked, direct = dict[str, list[list[Term]]](), dict[str, bool](), list[list[Term]]()
     for k, key in enumerate(site.operands):
@@ -91,6 +99,11 @@ def _owns(state: State, site: Site, carried: Owns) -> list[list[Term]]:
             )  # fmt: skip
             state.because(terms, "own", site)
             owns[key], asked[key] = [*owns.get(key, []), terms], asked.get(key, False) or pending
+    return owns, asked, direct
+
+
+def _note(state: State, site: Site, owns: dict[str, list[list[Term]]], asked: dict[str, bool], carried: Owns) -> None:
+    """Notes own contributions, and carries them on; what they are held against has changed by then."""
     for key, parts in owns.items():
         held = state.plan.parameters[key]
         joins = site.joins is not None and site.joins == held.depth
@@ -99,7 +112,6 @@ def _owns(state: State, site: Site, carried: Owns) -> list[list[Term]]:
             "own", site, [term for part in parts for term in part], site.judged, held.name, asked[key] and here
         )
         if site.carries or (held.depth and not joins):
-            own = _together(state, ("own", site.key, key), parts, point.reach // 2)
+            own = _together(state, ("own", site.key, key), parts, state.point.reach // 2)
             own = state.settled(("own", site.key, key), own)
             carried.setdefault(site.key, {})[key] = own, asked[key] and not here
-    return direct

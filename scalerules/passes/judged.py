@@ -8,7 +8,7 @@ from dataclasses import replace
 from scalerules.ops.registry import law_of
 from scalerules.ops.site import Held, Site
 
-from .maps import Maps
+from .maps import JOINING, SUMS, Maps
 from .weights import degree_of, free_of
 
 
@@ -74,6 +74,46 @@ def behind_layers(sites: Sequence[Site]) -> tuple[Site, ...]:
         found.append(replace(site, asked=False, carries=True) if asked and maps.layered(site) else site)
         carrying.update([site.key] if found[-1].carries else [])
     return tuple(found)
+
+
+def beside_sizes(sites: Sequence[Site], parameters: Collection[str], outputs: Collection[str]) -> tuple[Site, ...]:
+    """The sites, of which values in front of weights of a fixed size are asked for contributions beside their own size.
+
+    Such weights (rows of one length) take nothing up, so these values may be smaller, and learn as others do, where
+    only homogeneous operations read them. What only sums, views and factors read is asked for contributions there.
+    `parameters`: keys of those that may be smaller; a value that others alone make is as it is, and has to count.
+    """
+    maps = Maps(sites, made={site.key for site in sites if site.makes})
+    found, carrying, sized = list[Site](), set[str](), set[str]()
+    front = _in_front(sites, maps, parameters).difference(outputs)
+    for site in sites:
+        inside = sized.intersection(site.inputs) if _carries_size(site, maps) else ()
+        sized.update([site.key] if inside or set(parameters).intersection(site.parameters) else [])
+        asked = site.judged and site.asked and (site.parameters or carrying.intersection(site.inputs))
+        readers = maps.readers.get(site.key, [])
+        if asked and site.key in sized & front and all(degree_of(reader.op) is not None for reader in readers):
+            behind = all(r.op in SUMS or r.op == "scale" or law_of(r.op).passes for r in readers)
+            site = replace(site, asked=not behind, carries=site.carries or behind, beside=not behind)
+        found.append(site)
+        carrying.update([site.key] if site.carries and not (site.asked and site.judged) else [])
+    return tuple(found)
+
+
+def _carries_size(site: Site, maps: Maps) -> bool:
+    """Whether a site is as large as what it reads is: sums, views, functions and gains, and products of values."""
+    alone = len(site.inputs) == 1 and bool(degree_of(site.op))
+    values = [key for key in site.inputs if key not in maps.made]
+    return alone or site.op in (*SUMS, *JOINING) or (law_of(site.op).multilinear and len(values) > 1)
+
+
+def _in_front(sites: Sequence[Site], maps: Maps, parameters: Collection[str]) -> set[str]:
+    """The keys of what is multiplied with weights whose size norms give, sums, functions and products in between."""
+    front = set[str]()
+    for site in reversed(sites):
+        fixed = not law_of(site.op).multilinear or not set(parameters).intersection(site.parameters)
+        if fixed and (maps.by_normed(site) or (site.key in front and _carries_size(site, maps))):
+            front.update(site.inputs)
+    return front
 
 
 def opened_products(sites: Sequence[Site], parameters: Collection[str]) -> tuple[Site, ...]:

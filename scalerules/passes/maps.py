@@ -13,6 +13,8 @@ from .weights import degree_of
 
 JOINING = ("add", "concat")
 """Operations that put values together, each as large as it is."""
+SUMS = ("add", "residual")
+"""Operations that add values up."""
 
 
 def own_parameters(site: Site) -> list[str]:
@@ -85,9 +87,13 @@ class Maps:
         return self._by_normed(site) and self._only_norms_read(site.key)
 
     def _by_normed(self, site: Site) -> bool:
-        """Whether a site multiplies data with weights whose size a norm gives, and with no others."""
+        """Whether a site multiplies data with weights whose size a norm gives, and with no parameter."""
+        return not site.parameters and self.by_normed(site)
+
+    def by_normed(self, site: Site) -> bool:
+        """Whether a site multiplies data with weights whose size a norm gives, and with no other weights."""
         weights = [self.sites[key] for key in site.inputs if key in self.made]
-        return bool(weights) and not site.parameters and all(map(self._normed, weights))
+        return bool(weights) and all(map(self._normed, weights))
 
     def _only_norms_read(self, key: str) -> bool:
         """Whether norms, and products with weights that norms give, alone read a value, views and factors between."""

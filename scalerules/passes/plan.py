@@ -9,7 +9,7 @@ from functools import cached_property
 from scalerules.ops.site import Held, Site
 from scalerules.terms.pieces import axis_name
 
-from .judged import behind_layers, behind_products, opened_products
+from .judged import behind_layers, behind_products, beside_sizes, opened_products
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,15 @@ class Plan:
 
     def opened(self, names: Collection[str]) -> Plan:
         """The plan in which values that only products read, and these parameters make, are judged behind them."""
-        keys = {key for key, held in self.parameters.items() if held.name in names}
-        return replace(self, sites=opened_products(self.sites, keys))
+        return replace(self, sites=opened_products(self.sites, self._keys(names)))
+
+    def beside_sizes(self, names: Collection[str]) -> Plan:
+        """The plan in which values that these parameters make contribute beside their size, where that is a gauge."""
+        return replace(self, sites=beside_sizes(self.sites, self._keys(names), self.outputs))
+
+    def _keys(self, names: Collection[str]) -> frozenset[str]:
+        """The keys of parameters."""
+        return frozenset(key for key, held in self.parameters.items() if held.name in names)
 
     def hidden(self, site: Site) -> bool:
         """Whether the value has a growing axis in every block (logits, router scores and the like have none)."""

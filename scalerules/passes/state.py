@@ -145,6 +145,9 @@ class State:
         )  # fmt: skip
         if top is not None and site.given and kind != "value" and not site.makes:
             return self._held_against(event, largest(flat(self.initial[site.key])))
+        if top is not None and first and site.beside:
+            self.run.events.append(replace(event, first=False))
+            return self._beside(replace(event, judged=False), largest(flat(self.total(site.key))) or top)
         if top is not None and site.key in self.plan.picked:  # the loss reads the entry of the label, not all alike
             return self._apart(event, "at the label", terms)
         if discount and site.key in self.plan.exponents:  # where they are not small, exponentials leave nothing
@@ -160,9 +163,13 @@ class State:
         self.run.events.append(replace(event, judged=False, first=False))
         if start is None:
             return event
-        discount = tuple((symbol, -share) for symbol, share in start.form.items())
+        return self._beside(replace(event, judged=True), start)
+
+    def _beside(self, event: Event, value: Term) -> Event:
+        """Adds an event: its size beside that of the value."""
+        discount = tuple((symbol, -share) for symbol, share in value.form.items())
         over = replace(
-            event, node=f"{event.node} beside its size", ticks=event.ticks - start.size, judged=True,
+            event, node=f"{event.node} beside its size", ticks=event.ticks - value.size,
             discount=(*event.discount, *discount),
         )  # fmt: skip
         self.run.events.append(over)

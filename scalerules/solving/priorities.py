@@ -12,6 +12,7 @@ from fractions import Fraction
 
 from scalerules.ops.registry import law_of
 from scalerules.ops.site import Site
+from scalerules.passes.maps import SUMS
 from scalerules.passes.plan import Plan
 from scalerules.sizes.vectors import Vector
 from scalerules.terms.term import Symbol
@@ -19,9 +20,6 @@ from scalerules.terms.term import Symbol
 from .equations import Vectors
 from .natural import natural_sizes, necks
 from .problem import Problem
-
-SUMS = ("add", "residual")
-"""Operations that add values up."""
 
 AIMS = ("own", "full", "least", "even")
 """What is made large beside the unknowns: own contributions, those inside a block, the least of several."""
@@ -59,10 +57,11 @@ def priorities(problem: Problem, given: Vectors) -> list[Aim]:
     inside = [("full", name) for name in names.trained if name in problem.depths]
     join = bool(names.joins)  # what depth allows is used for depth only
 
+    alone = problem.isolated and not problem.beside_sizes
     order: list[tuple[Iterable[Symbol], bool, str]] = [
-        (least, problem.isolated, "no term of a sum is left behind to make room for another one"),
-        (even, problem.isolated, "matrices of which only the product has a size are as large as each other"),
-        (early, problem.isolated, "initial sizes of hidden values follow from the values at initialisation alone"),
+        (least, alone, "no term of a sum is left behind to make room for another one"),
+        (even, alone, "matrices of which only the product has a size are as large as each other"),
+        (early, alone, "initial sizes of hidden values follow from the values at initialisation alone"),
         (owns, True, "every parameter learns: its own contribution reaches size 0"),
         (least, True, "no term of a sum is left behind to make room for another one"),
         (hidden, join, "initial sizes come before what depth makes up for"),

@@ -36,8 +36,9 @@ class Problem:
     that products of two changes in one block count too (CompleteP, Dey et al. 2025, arXiv 2505.01618). `lazy`: where a
     contribution cannot reach size 0, the largest stable rate is taken. `behind_products`: values that only products
     with other values read are asked for contributions behind these; `behind_layers`: those that layers read, too.
-    `opened`: parameters that make such values, which may be larger than size 0 then. `memory`: what all runs for this
-    graph and direction share.
+    `beside_sizes`: those in front of weights of a fixed size, beside their own size. `opened`: parameters that make
+    values that only products read, which may be larger than size 0 then. `memory`: what all runs for this graph and
+    direction share.
     """
 
     graph: Graph
@@ -51,6 +52,7 @@ class Problem:
     lazy: bool = False
     behind_products: bool = False
     behind_layers: bool = False
+    beside_sizes: bool = False
     opened: frozenset[str] = frozenset()
     memory: Memory = field(default_factory=Memory, repr=False, compare=False)
 
@@ -65,7 +67,14 @@ class Problem:
         plan = start(self.graph, self.direction)
         plan = plan.opened(self.opened) if self.opened else plan
         plan = plan.behind_products if self.behind_products else plan
-        return plan.behind_layers if self.behind_layers else plan
+        plan = plan.behind_layers if self.behind_layers else plan
+        return plan.beside_sizes(self._open) if self.beside_sizes else plan
+
+    @property
+    def _open(self) -> set[str]:
+        """The parameters that may start small."""
+        drawn = {name for name, parameter in self.graph.parameters.items() if parameter.init in ("normal", "zeros")}
+        return {name for name in drawn if ("init", name) not in self.given}
 
     @property
     def normalised(self) -> bool:

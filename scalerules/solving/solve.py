@@ -27,10 +27,11 @@ from .vanishing import vanishing
 def answer(problem: Problem) -> tuple[Problem, Solved]:
     """The solution, and the problem that it is of. Raises `Unsolvable`.
 
-    Own contributions reach size 0 at every value where they can. Where they cannot, those to values that only products
-    with other values read (queries and keys at scores with a factor of their own) do so behind the product; and where
-    that is not enough, those to values that only layers read behind the layers, which are larger then. And where they
-    do, but vanish behind the product, these values may be larger.
+    Own contributions reach size 0 at every value where they can. Where they cannot, values in front of weights of a
+    fixed size may be smaller, and what reaches size 0 is their part of that; those to values that only products with
+    other values read (queries and keys at scores with a factor of their own) do so behind the product; and where that
+    is not enough, those to values that only layers read behind the layers, which are larger then. And where they do,
+    but vanish behind the product, these values may be larger.
     """
     problem, solved = _answered(problem)
     opening = vanishing(problem, solved)
@@ -46,12 +47,12 @@ def _answered(problem: Problem) -> tuple[Problem, Solved]:
     try:
         return problem, solve(problem)
     except Unsolvable:
-        before, behind = problem, replace(problem, behind_products=True)
-        for other in (behind, replace(behind, behind_layers=True)):
+        behind = replace(problem, behind_products=True)
+        small, layers = replace(problem, beside_sizes=True), replace(behind, behind_layers=True)
+        for before, other in ((problem, small), (problem, behind), (behind, layers)):
             if other.plan.sites != before.plan.sites:
                 with suppress(Unsolvable):
                     return other, solve(other)
-            before = other
         raise
 
 

@@ -141,7 +141,7 @@ def _stable(reading: Reading, table: Table) -> Iterator[Found]:
 
 def _learning(reading: Reading, table: Table) -> Iterator[Found]:
     for node in sorted(reading.judged):
-        beside = _share(node) if reading.beside_itself(node) else None
+        beside = _share(node) if reading.any_size(node) else None
         if node in reading.trained:
             changes = [("change", node, step, None) for step in range(1, table.steps + 1)]
             yield from _peak("learning", changes, table, beside, ALLOWANCE)
@@ -156,7 +156,7 @@ def _counting(reading: Reading, table: Table) -> Iterator[Found]:
         shares: list[Samples] = []
         for node in sorted(nodes):
             cell = table.reached(("counts", node, table.steps, parameter))
-            beside = _share(node) if reading.beside_itself(node) else None
+            beside = _share(node) if reading.any_size(node) else None
             samples = table.samples(_divided(cell, beside))
             if samples is not None:
                 shares.append(samples)
@@ -194,7 +194,7 @@ def _low(key: Key, table: Table, samples: Samples, first: Samples, floor: float 
 
 
 def _share(node: str) -> Cells:
-    """The size of a value at the start: what only norms read matters beside itself."""
+    """The size of a value at the start: what norms and homogeneous functions alone read matters beside itself."""
     return lambda run: run.rms.get(("value", node, 0, None))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from scalerules.architecture.graph import Graph
+from scalerules.ops.functions import FUNCTIONS
 from scalerules.ops.losses import LOSSES
 from scalerules.ops.node import Node
 
@@ -150,6 +151,12 @@ class Reading:
         """Whether only the parts of a value beside each other matter: all that read it not linearly are norms."""
         readers = self._unlinear(name)
         return name not in self.outputs and all(self.nodes[reader].op in FREE_OF_SIZE for reader in readers)
+
+    def any_size(self, name: str) -> bool:
+        """Whether a factor in front of a value stands behind all that read it not linearly, or is gone there."""
+        kinds = {self.nodes[reader].op for reader in self._unlinear(name)} - FREE_OF_SIZE
+        homogeneous = all(op in FUNCTIONS and FUNCTIONS[op].shape.degree is not None for op in kinds)
+        return name not in self.outputs and homogeneous
 
     @cached_property
     def ramped(self) -> frozenset[str]:
