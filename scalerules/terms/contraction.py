@@ -80,7 +80,8 @@ def _times(terms: list[Term], factors: list[Term]) -> list[Term]:
 def _contract_flat(scope: Scope, flat: list[tuple[Labels, list[Term]]], result: Labels) -> list[Term]:
     """Pairwise contraction: always the pair that sums an axis away soonest, fresh matrices last.
 
-    Fresh matrices of the same axes come first, and one of which no axis is left is applied to one side at a time.
+    Fresh matrices of the same axes come first. What shares no axis is multiplied last, unless a matrix sums over both
+    and has an axis left: one of which no axis is left is applied to one side at a time.
     """
     if not all([terms for _, terms in flat]):
         return []
@@ -133,17 +134,24 @@ def _best_pair(flat: list[tuple[Labels, list[Term]]], result: Labels) -> tuple[i
     matrices = [k for k, (_, terms) in enumerate(flat) if any(term.matrix for term in terms)]
 
     def cost(i: int, j: int) -> tuple[bool, bool, bool, int, int]:
-        outside = set(result).union(*(labels for k, (labels, _) in enumerate(flat) if k not in (i, j)))
+        rest = [(k, {*labels}) for k, (labels, _) in enumerate(flat) if k not in (i, j)]
         left, right = {*flat[i][0]}, {*flat[j][0]}
-        gone = len((left | right) - outside)
+        gone = len((left | right).difference(result, *(labels for _, labels in rest)))
         fresh = i in matrices or j in matrices
         entrywise = fresh and left == right
-        others = [{*labels} for k, (labels, _) in enumerate(flat) if k not in (i, j) and k in matrices]
-        closes = any(labels <= left | right and labels.isdisjoint(result) for labels in others)
-        return (closes and left.isdisjoint(right), fresh and not entrywise, not entrywise, -gone, len(left | right))
+        apart = left.isdisjoint(right) and not any(
+            k in matrices and not labels <= left | right and _sums(labels.difference(result), left, right)
+            for k, labels in rest
+        )
+        return (apart, fresh and not entrywise, not entrywise, -gone, len(left | right))
 
     pairs = [(i, j) for i in range(len(flat)) for j in range(i + 1, len(flat))]
     return min(pairs, key=lambda pair: cost(*pair))
+
+
+def _sums(summed: set[str], left: set[str], right: set[str]) -> bool:
+    """Whether axes of both sides are among those that are summed over."""
+    return not (summed.isdisjoint(left) or summed.isdisjoint(right))
 
 
 def _pair(

@@ -25,11 +25,10 @@ def joined(outer: Outer, labels: Labels) -> list[tuple[str, str]]:
 
 
 def identified(flat: _Flat, result: Labels, equal: Sequence[tuple[str, str]]) -> tuple[_Flat, Labels]:
-    """The operands and the result of a contraction in which labels are `equal`: where the result has one, by that."""
+    """The operands and the result of a contraction in which labels are `equal`, by one of them each."""
     name: dict[str, str] = {}
     for one, other in equal:
-        a, b = name.get(one, one), name.get(other, other)
-        kept, gone = (b, a) if b in result and a not in result else (a, b)
+        kept, gone = name.get(one, one), name.get(other, other)
         name = {label: kept if now == gone else now for label, now in name.items()} | {gone: kept}
     flat = [_on_diagonal(tuple(name.get(label, label) for label in labels), terms) for labels, terms in flat]
     bare = set(name.values()) - {label for labels, _ in flat for label in labels}

@@ -7,7 +7,7 @@ two edges that meet, the edge between their other ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -85,12 +85,7 @@ def best_of_many(left: Sequence[Part], right: Sequence[Part], floor: int, kept: 
             largest.setdefault(mask, (p, q))
             if len(largest) == kept:
                 break
-    places = _places(right, MASK)
-    first = {mask: next(_factors(mask, left, right, places, floor)) for mask in largest}
-    return [
-        (p * len(right) + q, mask, False, left[largest[mask][0]], right[largest[mask][1]])
-        for mask, (p, q) in first.items()
-    ]
+    return [(p * len(right) + q, mask, False, left[p], right[q]) for mask, (p, q) in largest.items()]
 
 
 def _in_order(left: Sequence[Part], right: Sequence[Part], floor: int) -> Iterator[tuple[int, int]]:
@@ -100,14 +95,6 @@ def _in_order(left: Sequence[Part], right: Sequence[Part], floor: int) -> Iterat
         pairs = [(places, theirs.get((-smaller - size, degree - its))) for (size, its), places in ours.items()]
         for p, others in sorted((p, others) for places, others in pairs if others for p in places):
             yield from [(p, q) for q in others]
-
-
-def _factors(
-    mask: int, left: Sequence[Part], right: Sequence[Part], places: Mapping[int, list[int]], floor: int
-) -> Iterator[tuple[int, int]]:
-    """The places of the factors of all products of a mask, the first ones first."""
-    for p, part in enumerate(left):
-        yield from [(p, q) for q in places.get(mask ^ part[1], ()) if part[0] + right[q][0] >= floor]
 
 
 def _edges(parts: Sequence[Part], count: int) -> Numbers:

@@ -39,8 +39,8 @@ def image_of(scope: Scope, lx: Labels, x: list[Term], lw: Labels, w: Term, resul
         size, law, top = max(members, key=lambda member: (member[0], -member[2].degree))
         others = dict(zip([label for label in result if label in lx], kept, strict=True))
         signs = tuple([(bit ^ beside[x] if x in lw else 0) ^ others.get(x, 0) for x in result])
-        full = top.matrix is not None and _full(scope, lx, lw, result)
-        fresh = Fresh(f"({top.matrix.name}.{matrix.name})", 0) if full and top.matrix else None
+        both = f"({top.matrix.name}.{matrix.name})" if top.matrix else ""
+        fresh = Fresh(both, 0) if both and _full(scope, lx, lw, result) else None
         image = Term(size, signs, (top, w), law.shift, profile=profile, matrix=fresh, log=law.log)
         made_of = tuple([member[2] for member in members])
         image.mirror = Mirror(matrix, bit, image, made_of, labels_z, w, beside)
@@ -54,7 +54,7 @@ def _full(scope: Scope, lx: Labels, lw: Labels, result: Labels) -> bool:
     between, *sides = (
         sum(scope.ticks(label) for label in labels) for labels in (both - {*result}, {*lx} - both, {*lw} - both)
     )
-    return between >= min(sides) > 0 and {*lx} - both <= {*result}
+    return between >= min(sides) > 0
 
 
 class _Law(NamedTuple):

@@ -50,15 +50,12 @@ def merged(terms: Iterable[Term], reach: int) -> list[Term]:
     if isinstance(terms, Merged) and terms.reach == reach:
         return terms
     best: dict[tuple[Any, ...], Term] = {}
-    top = -(1 << 60)
     for term in terms:
         key = (term.signs, term.profile) if term.profile else term.signs
         known = best.get(key)
         if known is None or term.size > known.size or (term.size == known.size and _told(term) > _told(known)):
             best[key] = term
-            if term.size > top:
-                top = term.size
-    floor = top - reach
+    floor = max([term.size for term in best.values()], default=0) - reach
     kept = uncrowded([term for term in best.values() if term.size >= floor])
     return Merged(_outermost(kept) if profiled(kept) else kept, reach)
 

@@ -10,7 +10,7 @@ from .merging import Merged, merged, profiled, rank
 from .pieces import HALF, Labels, axis_name
 from .point import Scope
 from .sums import Axes, Part
-from .term import KEPT, MOST_SOURCES, Fresh, Mirror, Profile, Shift, Term
+from .term import KEPT, Fresh, Mirror, Profile, Shift, Term
 
 
 def inner(scope: Scope, a: list[Term], b: list[Term], label: str) -> list[Term]:
@@ -78,7 +78,7 @@ def products(
     left, right = (sorted(axes.parts(k, terms), key=_rank, reverse=True) for k, terms in enumerate((a, b)))
     best = _formed(axes, left, right) if result else _largest(axes, left, right)
     terms: list[Term] = []
-    for (signs, profile), (size, log, _, remembers, x, y) in _uncrowded(best, scope.reach, axes):
+    for (signs, profile), (size, log, _, remembers, x, y) in _uncrowded(best, axes):
         fresh = _fresh(x, la, y, lb, result)
         mirror = _remembered(x, y, axes.apart(remembers)) if remembers else None
         more = log - x.log - y.log
@@ -171,11 +171,9 @@ def _remembered(x: Term, y: Term, remembered: tuple[int, ...]) -> Mirror | None:
     return x.mirror if x.mirror is not None and any([x.mirror.bit & mask for mask in remembered]) else y.mirror
 
 
-def _uncrowded(best: _Best, reach: int, axes: Axes) -> Iterable[tuple[tuple[int, Profile | None], _Product]]:
+def _uncrowded(best: _Best, axes: Axes) -> Iterable[tuple[tuple[int, Profile | None], _Product]]:
     """The products that `merged` keeps: those of few sources, and the largest of those with many."""
-    floor = max([product[0] for product in best.values()]) - reach
-    crowd = [(p[0], -p[2], key) for key, p in best.items()
-             if p[0] >= floor and key[0].bit_count() > MOST_SOURCES and axes.crowded(key[0])]  # fmt: skip
+    crowd = [(p[0], -p[2], key) for key, p in best.items() if axes.crowded(key[0])]
     if not crowd:
         return best.items()
     crowd.sort(key=itemgetter(0, 1), reverse=True)

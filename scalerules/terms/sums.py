@@ -83,13 +83,7 @@ class Axes:
 
     def crowded(self, signs: int) -> bool:
         """Whether signs have many sources (a source on several axes counts once where these have the same ones)."""
-        count = signs.bit_count()
-        if count <= MOST_SOURCES or count > MOST_SOURCES * self.count:
-            return count > MOST_SOURCES
-        if self.count == 2:
-            first = signs & self.all
-            return first != signs >> self.width or first.bit_count() > MOST_SOURCES
-        return crowded(self.apart(signs))
+        return signs.bit_count() > MOST_SOURCES and crowded(self.apart(signs))
 
     def laws(self, x: Part) -> list[Law]:
         """The laws of the products of a term with every kind of the other side."""
@@ -188,6 +182,6 @@ def root_mean_square(scope: Scope, term: Term, labels: Sequence[str]) -> tuple[i
     for label, halves in zip(labels, term.profile, strict=True):
         share = Fraction(min(halves, 1), 2)
         ticks -= int(scope.ticks(label) * share)
-        if share and scope.ticks(label):
+        if share:
             discount.append((("growth", label.partition("|")[0]), -share))
     return ticks, tuple(discount)

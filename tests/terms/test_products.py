@@ -82,6 +82,24 @@ def test_products_are_as_large_as_their_factors_together(small: int, monkeypatch
         assert sorted((s for mask, s in found.items() if mask.bit_count() > 2), reverse=True) == many[:kept]
 
 
+@pytest.mark.parametrize("small", (0, 10**6), ids=("by their ends", "one by one"))
+def test_of_many_sources_the_largest_products_of_the_fewest_parameters_are_kept(
+    small: int, monkeypatch: pytest.MonkeyPatch
+):
+    rng = random.Random("crowd")
+    monkeypatch.setattr(quick, "SMALL", small)
+    for _ in range(20):
+        a, b, kept = dense(rng, range(2)), dense(rng, range(2)), rng.choice((2, 5, 40))
+        best: dict[int, tuple[int, int]] = {}
+        for x in a:
+            for y in b:
+                mask, rank = x.signs[0] ^ y.signs[0], (x.size + y.size, -x.degree - y.degree)
+                best[mask] = max(best.get(mask, rank), rank)
+        many = sorted((rank for mask, rank in best.items() if mask.bit_count() > 2), reverse=True)
+        found = [(t.size, -t.degree) for t in entrywise(a, b, 100, kept, mirrors=False) if t.signs[0].bit_count() > 2]
+        assert sorted(found, reverse=True) == many[:kept]
+
+
 def test_of_a_sum_over_all_axes_the_largest_product_is_left():
     rng = random.Random("sum")
     sums = 0

@@ -27,6 +27,8 @@ def test_the_same_terms_in_any_order_are_those_from_before():
 def test_an_update_that_adds_nothing_leaves_the_pieces_as_they_are():
     pieces: list[Piece] = [BEFORE, outer(0, 2, 4)]
     assert joined(pieces, [[Term(0, (2,))], outer(-1, 4)], 100) is pieces
+    several = [*pieces, outer(5, 8)]
+    assert joined(several, [outer(-1, 4)], 100) is several, "within one of them"
     assert len(joined(pieces, [outer(1, 4)], 100)) == 3
     assert len(joined(pieces, [outer(0, 8)], 100)) == 3
     assert [term.size for term in joined(pieces, [[Term(5, (4,))]], 100)[0]] == [0, 5]  # type: ignore[union-attr]

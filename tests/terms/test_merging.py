@@ -1,0 +1,110 @@
+"""What is kept of terms: sizes over the whole that they make up, and of equals the first, so that one story is told."""
+
+from __future__ import annotations
+
+import random
+from fractions import Fraction
+
+import pytest
+from plain_terms import A, B, D, M, N, S, Scope, base, evaluated, pair
+
+from scalerules.terms.contraction import contract
+from scalerules.terms.merging import crowded, largest, merged, relative
+from scalerules.terms.pieces import Labels
+from scalerules.terms.term import Fresh, Term
+
+
+def term(size: int, degree: int = 0, signs: tuple[int, ...] = (A,), **more: int) -> Term:
+    """A term of this many parameters."""
+    return Term(size, signs, (), tuple((("lr", f"V{k}"), Fraction(1)) for k in range(degree)), **more)
+
+
+def test_terms_over_the_whole_that_they_make_up():
+    top, also, less, smaller = term(7, 1, log=1), term(7, 2, (B,), log=1), term(7, 3, (D,)), term(3, 1, (A | B,))
+    top.matrix = Fresh("W", D)
+    found = relative([smaller, less, also, top])
+    assert [(t.size, t.signs, t.parents[0].size) for t in found] == [
+        (-4, (A | B,), 3), (0, (D,), 7), (0, (B,), 7), (0, (A,), 7),
+    ]  # fmt: skip
+    assert [t.minus for t in found] == [(top,), (top,), (also,), (top,)]
+    assert [t.degree for t in found] == [0, 2, 0, 0]
+    assert [t.matrix for t in found] == [None, None, None, top.matrix]
+    assert relative([]) == [] and largest([]) is None
+    rng = random.Random("relative")
+    for _ in range(20):
+        terms = [base(rng, 1, range(20), False, 0) for _ in range(4)]
+        assert all(evaluated(t) == t.size for t in relative(terms))
+
+
+def test_the_largest_is_of_the_fewest_parameters():
+    terms = [term(1), term(2, 3), term(2, 1), term(2, 2)]
+    assert largest(terms) is terms[2]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        (term(0), term(1), 1),
+        (term(1), term(0), 0),
+        (term(0), term(0, log=1), 1),
+        (term(0, 2), term(0, 1), 1),
+        (term(0, 1), term(0, 2), 0),
+        (term(0, 1), term(0, 1), 0),
+        (term(0, 2, log=1), term(0, 1), 0),
+    ],
+)
+def test_of_terms_with_the_same_signs_the_largest_is_kept(first: Term, second: Term, kept: int):
+    (found,) = merged([first, second], 10)
+    assert found is (first, second)[kept]
+
+
+def test_what_is_within_reach_is_kept():
+    terms = [term(0), term(-10, 0, (B,)), term(-11, 0, (D,))]
+    assert merged(terms, 10) == terms[:2] and merged(terms[::-1], 10) == terms[1::-1]
+
+
+@pytest.mark.parametrize(
+    ("signs", "many"),
+    [((0, 0), False), ((A, B), False), ((A | B, A | B), False), ((A | B, A), True), ((A | B | D,), True)],
+)
+def test_a_crowd_is_more_than_two_sources_where_the_same_on_two_axes_count_once(signs: tuple[int, ...], many: bool):
+    assert crowded(signs) is many
+
+
+SHAPES: list[tuple[Labels, Labels, Labels]] = [
+    ((N,), (N,), (N,)), ((N,), (N,), ()), ((N, S), (N,), (S,)), ((N, S), (N, S), ()), ((N,), (), (N,)), ((M, N), (N,), (M,)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("decays", (False, True), ids=("flat", "decaying"))
+@pytest.mark.parametrize(("la", "lb", "result"), SHAPES, ids=lambda labels: "".join(x[0] for x in labels) or "1")
+def test_of_equals_the_first_is_multiplied(la: Labels, lb: Labels, result: Labels, decays: bool):
+    rng = random.Random(f"{la} {lb} {result} {decays}")
+    for _ in range(20):
+        a, b = ([base(rng, len(side), range(3), decays, 0.2) for _ in range(4)] for side in (la, lb))
+        again = [
+            [Term(t.size, t.signs, (), t.shift, profile=t.profile, mirror=t.mirror, log=t.log) for t in side]
+            for side in (a, b)
+        ]
+        found = contract(Scope(40), [(la, [a + again[0]]), (lb, [b + again[1]])], result)
+        assert found and {*(part for t in found for part in t.parents)} <= {*a, *b}
+
+
+@pytest.mark.parametrize(
+    ("la", "lb", "result"),
+    [shape for shape in SHAPES if shape[2] and M not in shape[0]],
+    ids=lambda labels: "".join(x[0] for x in labels) or "1",
+)
+def test_of_equals_the_product_of_the_fewest_parameters_is_kept(la: Labels, lb: Labels, result: Labels):
+    rng = random.Random(f"{la} {lb} {result}")
+    for _ in range(30):
+        a, b = (
+            [term(-rng.randrange(3), rng.randrange(5), tuple(rng.choice((0, A, B)) for _ in side)) for _ in range(12)]
+            for side in (la, lb)
+        )
+        b = b[:1] if not lb else b
+        least: dict[object, tuple[int, int]] = {}
+        for one in [pair(Scope(40), la, x, lb, y, result) for x in a for y in b]:
+            least[one.signs] = min(least.get(one.signs, (99, 0)), (-one.size, one.degree))
+        for found in contract(Scope(40), [(la, [a]), (lb, [b])], result):
+            assert (-found.size, found.degree) == least[found.signs]
