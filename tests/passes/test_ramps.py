@@ -7,7 +7,7 @@ from fractions import Fraction
 from types import SimpleNamespace
 
 import pytest
-from plain_terms import IMAGE, A, N, Scope
+from plain_terms import IMAGE, A, B, C, D, N, S, Scope
 
 import scalerules as sr
 from scalerules.derivation.question import problem_of
@@ -116,3 +116,11 @@ def test_only_what_turns_far_leaves_nothing_of_what_was_there(
     monkeypatch.setattr(law, "_now", lambda *_: [Term(0, (0,))])
     changed = law.push(Scope(99), site, [], 0, [[Term(-2, (A,))]])  # type: ignore[arg-type]
     assert {t.signs for t in changed} == signs
+
+
+def test_a_rate_that_is_random_along_one_axis_alone_is_so_in_what_is_made_of_it():
+    site = SimpleNamespace(labels=[(N,), (N, S), (S, N)], result=(N, S), inputs=["dt", "re", "im"], key="decay")
+    real, imaginary = [[Term(-1, (A, 0)), Term(0, (0, 0))]], [[Term(-2, (B, 0)), Term(-3, (B, C))]]
+    found = Discretised(Falls(0, 2, 4))._terms(Scope(99), site, [[[Term(-4, (D,))]], real, imaginary])  # type: ignore[arg-type]
+    sizes = {t.signs: t.size for t in found}
+    assert [sizes.get(s) for s in ((0, 0), (D, 0), (A, 0), (0, B), (C, B))] == [0, -4, -1, -2, -3]

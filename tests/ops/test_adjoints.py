@@ -1,0 +1,139 @@
+"""Identities of laws: gradients are pulled back by the transpose of what pushes changes; degrees of homogeneity."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from plain_terms import GROWTHS, A, M, N, S, base, evaluated
+from plain_terms import Scope as Plain
+
+from scalerules.ops.arrange import Arrangement, Constant, Power
+from scalerules.ops.elementwise import Elementwise
+from scalerules.ops.forms import Contraction, Factor, Layout, Mean, Sum
+from scalerules.ops.functions import FUNCTIONS
+from scalerules.ops.law import Law
+from scalerules.ops.normalise import Norm, Softmax
+from scalerules.ops.scan import Recurrence
+from scalerules.terms.contraction import contract
+from scalerules.terms.merging import merged
+from scalerules.terms.pieces import Labels
+from scalerules.terms.term import Term
+
+NODE = SimpleNamespace(axis="s")
+SHIFT = ((("lr", "W"), Fraction(-5)),)
+
+
+class Point(Plain):
+    """A point at which a factor is -5, and nothing is remembered."""
+
+    def factor(self, site: Any) -> Any:
+        return -5, SHIFT
+
+    def once(self, key: str, pieces: Any, compute: Callable[[], list[Term]]) -> list[Term]:
+        return compute()
+
+
+def site(labels: tuple[Labels, ...], result: Labels) -> Any:
+    """What a law asks of a site."""
+    names = [f"x{k}" for k in range(len(labels))]
+    return SimpleNamespace(
+        key="site", name="site", labels=labels, result=result, node=NODE, inputs=names, parameters=()
+    )
+
+
+def listed(rng: random.Random, axes: int, count: int, decays: bool = False) -> list[Term]:
+    """Terms that remember nothing, of at most one source."""
+    terms = [base(rng, axes, range(0, 48, 8), decays, 0) for _ in range(count)]
+    return merged([t.derived(signs=tuple(s & A for s in t.signs), mirror=None) for t in terms], 200)
+
+
+def inner(point: Point, labels: Labels, a: list[Term], b: list[Term]) -> tuple[int, int] | None:
+    """How large the sum of the products of two tensors is, and with what power of a logarithm; None of zero."""
+    whole = contract(point, [(labels, [a]), (labels, [b])], ())
+    return max((t.size, t.log) for t in whole) if whole else None
+
+
+BOTH, WORDS = (N, S), ("n|a", "s|b")
+LINEAR: list[tuple[str, Law, tuple[Labels, ...], Labels]] = [
+    ("sum", Sum(), (BOTH, BOTH), BOTH), ("sum of a row", Sum(), (BOTH, (S,)), BOTH), ("sum turned", Sum(), (BOTH,), (S, N)),
+    ("factor", Factor(), (BOTH,), BOTH), ("mean", Mean(), (BOTH,), (N,)), ("mean of all", Mean(), ((S,),), ()),
+    ("dense", Contraction(), (BOTH, (M, N)), (M, S)), ("gain", Contraction(), (BOTH, (S,)), BOTH),
+    ("three", Contraction(), (BOTH, (N,), (S, M)), (M,)), ("total", Contraction(), (BOTH,), ()),
+    ("layout", Layout(), (BOTH,), BOTH), ("turned", Arrangement(), (BOTH,), (S, N)), ("same", Arrangement(), (BOTH,), BOTH),
+    ("copied", Arrangement(), ((N,),), BOTH), ("constant", Constant(), (BOTH,), BOTH),
+    ("recurrence", Recurrence(), (BOTH, BOTH), BOTH), ("recurrence of a row", Recurrence(), ((S,), BOTH), BOTH),
+]  # fmt: skip
+CURVED: list[tuple[str, Law, tuple[Labels, ...], Labels]] = [
+    *((name, Elementwise(function.shape), ((N,),), (N,)) for name, function in FUNCTIONS.items()),
+    ("tanh of two axes", Elementwise(FUNCTIONS["tanh"].shape), (BOTH,), BOTH),
+    ("norm", Norm(), (BOTH,), BOTH), ("norm of a fixed axis", Norm(), ((N,),), (N,)), ("softmax", Softmax(), (BOTH,), BOTH),
+    ("root", Power(Fraction(1, 2)), (BOTH,), BOTH), ("reciprocal", Power(Fraction(-1)), ((N,),), (N,)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("law", "labels", "result"), [row[1:] for row in LINEAR + CURVED],
+                         ids=[row[0] for row in LINEAR + CURVED])  # fmt: skip
+def test_a_gradient_is_pulled_back_by_the_transpose_of_what_pushes_a_change(
+    law: Law, labels: tuple[Labels, ...], result: Labels
+):
+    """`<d, J v> = <J^T d, v>`."""
+    rng, point, here = random.Random(f"{labels} {result}"), Point(400), site(labels, result)
+    for _ in range(12):
+        operands = [[listed(rng, len(side), rng.choice((1, 3)))] for side in labels]
+        for k, side in enumerate(labels):
+            v, d = listed(rng, len(side), 2), listed(rng, len(result), 2)
+            pushed, pulled = law.push(point, here, operands, k, [v]), law.pull(point, here, operands, k, d)
+            assert inner(point, result, d, pushed) == inner(point, side, pulled, v)
+            assert all(evaluated(t) == t.size and len(t.signs) == len(result) for t in pushed)
+            assert all(evaluated(t) == t.size and len(t.signs) == len(side) for t in pulled)
+
+
+def top(terms: list[Term]) -> int:
+    """The size of the largest."""
+    return max(t.size for t in terms)
+
+
+DEGREES: list[tuple[str, Law, Fraction]] = [
+    *((name, Elementwise(f.shape), Fraction(f.shape.degree)) for name, f in FUNCTIONS.items() if f.shape.degree),
+    ("norm", Norm(), Fraction(0)), ("root", Power(Fraction(1, 2)), Fraction(1, 2)), ("inverse", Power(Fraction(-1)), Fraction(-1)),
+    ("inverse root", Power(Fraction(-1, 2)), Fraction(-1, 2)), ("sum", Sum(), Fraction(1)), ("mean", Mean(), Fraction(1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("law", "degree"), [row[1:] for row in DEGREES], ids=[row[0] for row in DEGREES])
+def test_a_homogeneous_function_of_what_is_larger(law: Law, degree: Fraction):
+    """`f(c x) = c**p f(x)`, and its derivative is of degree `p - 1`."""
+    rng, point, here = random.Random(str(degree)), Point(400), site(((N,),), (N,))
+    for _ in range(12):
+        terms = listed(rng, 1, rng.choice((1, 3)))
+        v = listed(rng, 1, 2)
+        larger = [t.derived(size=t.size + 8, parents=(t,), shift=((("lr", "W"), Fraction(8)),)) for t in terms]
+        for name, more in (("value", degree), ("push", degree - 1), ("pull", degree - 1)):
+            found = [
+                law.value(point, here, [[x]]) if name == "value"
+                else law.push(point, here, [[x]], 0, [v]) if name == "push" else law.pull(point, here, [[x]], 0, v)
+                for x in (terms, larger)
+            ]  # fmt: skip
+            before, now = ({t.signs: t.size for t in each} for each in found)
+            assert now == {signs: size + 8 * more for signs, size in before.items()}
+
+
+def test_means_and_factors_are_smaller_sums():
+    point, x = Point(400), [[[Term(0, (A, 0)), Term(-3, (0, A))]]]
+    assert [(t.size, t.signs) for t in Mean().value(point, site((BOTH,), (N,)), x)] == [(0, (A,)), (-3 - 4, (0,))]
+    found = Mean().pull(point, site((BOTH,), (N,)), x, 0, [Term(1, (A,))])
+    assert [(t.size, t.signs) for t in found] == [(1 - GROWTHS["s"], (A, 0))]
+    assert [t.size for t in Factor().value(point, site((BOTH,), BOTH), x)] == [-5, -8]
+
+
+def test_of_a_softmax_every_entry_is_as_small_as_the_axis_is_long():
+    point, x = Point(400), [[[Term(0, (A, A))]]]
+    for law, size in ((Softmax(), -GROWTHS["s"]), (Elementwise(FUNCTIONS["exp"].shape), 0)):
+        here = site((BOTH,), BOTH)
+        assert top(law.value(point, here, x)) == size
+        assert top(law.push(point, here, x, 0, [[Term(-2, (A, 0))]])) == size - 2
