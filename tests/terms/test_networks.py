@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import permutations, product
 
+import plain_terms
 import pytest
 from plain_terms import GROWTHS, IMAGE, A, B, D, M, N, Pair, S, base, evaluated, kept, told
 
@@ -21,16 +21,12 @@ NAMES = {"n": N, "s": S, "m": M}
 Flat = tuple[Labels, list[Term]]
 
 
-@dataclass
-class Scope:
-    """A point with three growing axes, at which every image has a source of its own."""
+class Scope(plain_terms.Scope):
+    """A point at which every image has a source of its own."""
 
-    reach: int = 200
-    coherent: bool = True
-    bits: dict[tuple[object, ...], int] = field(default_factory=dict[tuple[object, ...], int])
-
-    def ticks(self, label: str) -> int:
-        return GROWTHS[label[0]]
+    def __init__(self) -> None:
+        super().__init__(reach=200)
+        self.bits: dict[tuple[object, ...], int] = {}
 
     def bit(self, *key: object) -> int:
         return self.bits.setdefault(key, IMAGE << 8 + len(self.bits))
@@ -38,9 +34,8 @@ class Scope:
 
 def read(spec: str) -> tuple[list[Labels], Labels]:
     """The labels of the operands and of the result of an einsum string."""
-    left, right = spec.split("->")
-    of: Callable[[str], Labels] = lambda word: tuple(NAMES[letter] for letter in word)  # noqa: E731
-    return [of(word) for word in left.split(",")], of(right)
+    *operands, result = (tuple(NAMES[letter] for letter in word) for word in spec.replace("->", ",").split(","))
+    return operands, result
 
 
 def together(operands: Sequence[Labels], terms: Sequence[Term], result: Labels) -> Pair:
@@ -177,6 +172,16 @@ def test_a_contraction_is_linear_in_every_operand(spec: str):
                 flat = [(side, [chosen]) for (side, _), chosen in zip(operands, one, strict=True)]
                 parts += contract(scope, flat, result)
             assert looks(whole) == looks(merged(parts, scope.reach))
+
+
+def test_a_matrix_is_random_to_what_another_has_moved_by():
+    w, v, moved = random_matrix("W", D, 2), random_matrix("V", E, 2), Term(-1, (A, B))
+    for second in ([v, moved], [moved, v]):
+        scope = Scope()
+        found = contract(scope, [((M, N), [[w]]), ((N, S), [second])], (M, S))
+        parts = [t for term in second for t in contract(scope, [((M, N), [[w]]), ((N, S), [[term]])], (M, S))]
+        assert looks(found) == looks(parts) == looks(contract(scope, [((N, S), [second]), ((M, N), [[w]])], (M, S)))
+        assert {t.signs[1] for t in found} == {E, B} and all(t.mirror for t in found)
 
 
 def test_images_have_one_source_for_each_way_in_which_a_matrix_is_applied():
