@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from fractions import Fraction
 
 from scalerules.solving.problem import Problem, Solved
+from scalerules.solving.readings import neglected
 
 from .damping import DECAYS, Decaying
 
@@ -40,6 +41,10 @@ def assumptions(
 def warnings(problem: Problem, solved: Solved, tied: Mapping[str, str], unmet: Collection[str]) -> tuple[str, ...]:
     """What a reader has to know; `unmet`: parameters whose gradient is exactly zero at every step."""
     texts = [_left_behind(problem, name, distance, tied) for name, distance in solved.short.items()]
+    texts += [
+        f"{name!r} is left behind where {node!r} reads it: its own contribution there stays at size -{distance}"
+        for (name, node), distance in neglected(problem, solved).items()
+    ]
     still = [name for name in sorted(unmet) if problem.graph.parameters[name].trained]
     texts += [f"the gradient of {name!r} is exactly zero for all steps: any rate does" for name in still]
     texts += [

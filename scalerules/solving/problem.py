@@ -37,8 +37,8 @@ class Problem:
     contribution cannot reach size 0, the largest stable rate is taken. `behind_products`: values that only products
     with other values read are asked for contributions behind these; `behind_layers`: those that layers read, too.
     `beside_sizes`: those in front of weights of a fixed size, beside their own size. `opened`: parameters that make
-    values that only products read, which may be larger than size 0 then. `memory`: what all runs for this graph and
-    direction share.
+    values that only products read, which may be larger than size 0 then. `every_reading`: parameters are to count at
+    every node that reads them. `memory`: what all runs for this graph and direction share.
     """
 
     graph: Graph
@@ -54,6 +54,7 @@ class Problem:
     behind_layers: bool = False
     beside_sizes: bool = False
     opened: frozenset[str] = frozenset()
+    every_reading: bool = False
     memory: Memory = field(default_factory=Memory, repr=False, compare=False)
 
     @cached_property

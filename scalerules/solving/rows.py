@@ -14,6 +14,7 @@ from .inequalities import Inequality, solved
 from .priorities import summands, twins
 from .problem import Problem
 from .programme import Infeasible
+from .readings import by_reading
 
 
 class Rows:
@@ -40,11 +41,17 @@ class Rows:
         return {str(number): row for number, row in enumerate(rows.values())}
 
     def maximal(self, run: Run) -> dict[str, Equation]:
-        """For every parameter, its largest own contribution so far is to reach size 0; of equal ones the plainest."""
+        """For every parameter, its largest own contribution so far is to reach size 0; of equal ones the plainest.
+
+        Or for every node that reads it.
+        """
         if self._maximal[0] is run:
             return self._maximal[1]
         found: dict[str, Equation] = {}
-        for name, events in own_contributions(run).items():
+        owns = own_contributions(run)
+        if self.problem.every_reading:
+            owns = {" at ".join(pair): events for pair, events in by_reading(owns, self.problem.plan).items()}
+        for name, events in owns.items():
             reached = [event for event in events if event.term is not None]
             if reached:
                 top = max(event.ticks for event in reached)

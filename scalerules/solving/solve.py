@@ -19,6 +19,7 @@ from scalerules.terms.term import Symbol
 
 from .equations import Equation, Vectors
 from .problem import Problem, Solved, Unsolvable
+from .readings import neglected
 from .solver import solve_along
 from .twins import checked, twin_of, with_gradients
 from .vanishing import vanishing
@@ -34,6 +35,10 @@ def answer(problem: Problem) -> tuple[Problem, Solved]:
     but vanish behind the product, these values may be larger.
     """
     problem, solved = _answered(problem)
+    if neglected(problem, solved):
+        every = replace(problem, every_reading=True)
+        with suppress(Unsolvable):
+            problem, solved = every, solve(every)
     opening = vanishing(problem, solved)
     if opening:
         opened = replace(problem, opened=opening)
