@@ -68,6 +68,7 @@ class Physics(nn.Module):
         return self.u(x) + torch.func.vmap(by(self.u))(x).sum(-1)
 
 
+@pytest.mark.skipif(torch.__version__ < "2.13", reason="torch exports no derivative of torch.func before 2.13")
 @pytest.mark.parametrize("how", ["grad", "jacrev", "jvp", "call"])
 def test_a_derivative_of_torch_func_is_a_computation(how: str) -> None:
     graph = sr.trace(lambda width: Physics(width, how), WIDTH, torch.ones(4, 2), measure=False)
