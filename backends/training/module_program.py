@@ -265,6 +265,7 @@ def _spread(value: Tensor) -> float:
 
 def _moved(part: Tensor) -> Tensor:
     """What the rows of a part add along the last dimension: other rows of the same weight stand still there."""
+    part = torch.atleast_1d(part)
     rows = (part != 0).reshape(-1, part.shape[-1]).any(0)
     return part[..., rows] if rows.any() else part
 

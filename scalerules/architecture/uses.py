@@ -54,11 +54,15 @@ def uses(graph: Graph, parameter: str, through_weights: bool = False) -> list[Us
 
 
 def _sides(shown: _Shown, summed: Places, brought: Places) -> tuple[Places, Places]:
-    """Fan-in and fan-out: an axis between two matrices is on the side that has none yet."""
+    """Fan-in and fan-out: an axis between two matrices is on the side that has none yet.
+
+    A matrix that has been applied to a vector is one, whatever is done with the vector that it makes.
+    """
     summed, inner = summed + shown.consumed, shown.inner
     if not summed:
         return (inner, brought) if brought else (inner[-1:], inner[:-1])
-    return summed, brought or inner
+    made = tuple(i for group in shown.places for i in group if i not in summed) if shown.consumed else ()
+    return summed, brought or inner or made
 
 
 Places = tuple[int, ...]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from fractions import Fraction
 
+from scalerules.solving.equations import own_contributions
 from scalerules.solving.problem import Problem, Solved
 from scalerules.solving.readings import neglected
 
@@ -45,6 +46,10 @@ def warnings(problem: Problem, solved: Solved, tied: Mapping[str, str], unmet: C
         f"{name!r} is left behind where {node!r} reads it: its own contribution there stays at size -{distance}"
         for (name, node), distance in neglected(problem, solved).items()
     ]
+    texts += [
+        f"{name!r} moves by size 0 only the few entries that are chosen (by a maximum) or weighed most, all by {size}"
+        for name, size in _few_entries(solved).items()
+    ]
     still = [name for name in sorted(unmet) if problem.graph.parameters[name].trained]
     texts += [f"the gradient of {name!r} is exactly zero for all steps: any rate does" for name in still]
     texts += [
@@ -62,6 +67,22 @@ def _unseen(problem: Problem) -> list[str]:
     lengths += [graph.length(factor, "a factor") for factor in factors if factor is not None]
     seen = {scale for length in lengths for scale in length.scales}
     return [scale for scale in problem.direction if scale not in seen]
+
+
+def _few_entries(solved: Solved) -> dict[str, Fraction]:
+    """The parameters of which few entries alone contribute as they are to, and by what size all alike do."""
+    run, found = solved.run, dict[str, Fraction]()
+    for name, events in own_contributions(run).items():
+        top = max((event.ticks for event in events if event.term is not None), default=0)
+        reached = {(event.site, event.step) for event in events if event.term is not None and event.ticks == top}
+        alike: dict[tuple[str, int], int] = {}
+        for event in run.events:
+            place = event.site, event.step
+            if event.kind == "own" and event.parameter == name and event.term is not None and place in reached:
+                alike[place] = min(event.ticks, alike.get(place, top))
+        if alike and (size := max(alike.values())) < min(top, 0):
+            found[name] = Fraction(size, run.point.per_unit)
+    return found
 
 
 def _left_behind(problem: Problem, name: str, distance: Fraction, tied: Mapping[str, str]) -> str:

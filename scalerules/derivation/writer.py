@@ -225,8 +225,8 @@ class Writer:
     def _sizes(self) -> list[Predicted]:
         """Every predicted size, with the smaller one that finite sizes may show."""
         unknowns = self.solved.unknowns
-        chance = sizes_of(self.problem.run(unknowns, 1, coherent=False, still=True))
-        alone = sizes_of(self.problem.run(unknowns, 1, alone=True))
+        chance = sizes_of(self.problem.run(unknowns, 1, coherent=False, still=True, biased=False))
+        alone = sizes_of(self.problem.run(unknowns, 1, alone=True, biased=False))
         predicted: list[Predicted] = []
         for key, size in sizes_of(self.run).items():
             kind, node, step, parameter = key

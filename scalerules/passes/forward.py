@@ -20,7 +20,8 @@ def start_parameters(state: State) -> None:
     """Sets every parameter to its initial entries."""
     for held in state.plan.parameters.values():
         place = "initial", held.key, state.point.unknown("init", held.name)
-        state.initial[held.key] = [state.once(place, [], lambda held=held: _initial(state, held))]
+        absent = not state.point.biased and held.key in state.plan.biases
+        state.initial[held.key] = [[] if absent else state.once(place, [], lambda held=held: _initial(state, held))]
         state.change[held.key] = []
 
 

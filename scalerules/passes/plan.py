@@ -41,6 +41,12 @@ class Plan:
         return frozenset(axes - depths or axes)
 
     @cached_property
+    def biases(self) -> frozenset[str]:
+        """Keys of the parameters that are only added to values."""
+        other = {key for site in self.sites if site.op != "add" or not site.inputs for key in site.parameters}
+        return frozenset(self.parameters.keys() - other)
+
+    @cached_property
     def behind_products(self) -> Plan:
         """The plan in which values that only products with other values read contribute behind these."""
         return replace(self, sites=behind_products(self.sites))

@@ -19,6 +19,7 @@ class Point:
     """A direction and a value for every unknown, in ticks: whole numbers, so that nothing is rounded.
 
     `coherent`: random factors that have the same source add up over an axis; without it as if they were independent.
+    `biased`: without it what is only added to values starts at zero.
     `memory`: what this run shares with others; a run that is `told` applies every law anew.
     """
 
@@ -31,8 +32,10 @@ class Point:
         coherent: bool = True,
         memory: Memory | None = None,
         told: bool = False,
+        biased: bool = True,
     ) -> None:
-        self.graph, self.direction, self.unknowns, self.coherent = graph, direction, unknowns, coherent
+        self.graph, self.direction, self.unknowns = graph, direction, unknowns
+        self.coherent, self.biased = coherent, biased
         self.growths = {axis: length.growth(direction) for axis, length in graph.lengths.items()}
         denominators = [g.denominator for g in (*self.growths.values(), *direction.values(), *unknowns.values())]
         memory = memory or Memory()

@@ -84,14 +84,15 @@ class Problem:
 
     def run(
         self, unknowns: Mapping[Symbol, Fraction], steps: int, until: Until | None = None, coherent: bool = True,
-        told: bool = False, alone: bool = False, still: bool = False,
+        told: bool = False, alone: bool = False, still: bool = False, biased: bool = True,
     ) -> Run:  # fmt: skip
         """The calculus at one point of the unknowns.
 
-        `told`: with every application of a law; `alone`: each parameter by itself; `still`: without what changes.
+        `told`: with every application of a law; `alone`: each parameter by itself; `still`: without what changes;
+        `coherent`, `biased`: see `Point`.
         """
         grain = self.optimizer.grain(self.plan.parameters.values())
-        point = Point(self.graph, self.direction, unknowns, grain, coherent, self.memory, told)
+        point = Point(self.graph, self.direction, unknowns, grain, coherent, self.memory, told, biased)
         return propagate(
             self.graph, self.plan, point, self.optimizer, steps,
             isolated=self.isolated or alone, until=until, alignments=self.alignments, told=told, still=still,

@@ -44,3 +44,32 @@ def test_it_trains_under_muon_as_its_rule_says(graph: sr.Graph) -> None:
     """Every row of the made matrix had moved like `width^(1/2)`, each by itself."""
     found = sr.verify(graph, sr.derive(graph, "muon"), sizes=[32, 64, 128], seeds=2, progress=False, jobs=1)
     assert not found.wrong and not found.failed
+
+
+FILTER = """
+name: filter
+axes: {batch: 8, in: 5, code: 8, n: width, out: 4}
+parameters: {z: {axes: [code]}, W: {axes: [n, code]}, first: {axes: [n, in]}, last: {axes: [out, n]}}
+nodes:
+  x: {op: input, axes: [batch, in], kind: normal}
+  hidden: {op: einsum, inputs: [x], parameters: [first], equation: 'b i, n i -> b n'}
+  bent: {op: tanh, parameters: [z]}
+  made: {op: einsum, inputs: [bent], parameters: [W], equation: 'c, n c -> n'}
+  gated: {op: einsum, inputs: [hidden, made], equation: 'b n, n -> b n'}
+  last: {op: einsum, inputs: [gated], parameters: [last], equation: 'b n, o n -> b o'}
+outputs: [last]
+sizes: {width: 32}
+scales: {width: 1}
+"""
+
+
+def test_a_layer_that_makes_a_vector_is_a_matrix_whatever_the_vector_is_for() -> None:
+    """A filter, a gain: data meet it entry by entry. Taken for a vector it moved like `width^(1/2)` under Muon."""
+    graph = sr.Graph.model_validate(yaml.safe_load(FILTER))
+    use = matrix(graph, "W")
+    assert use is not None and (use.summed, use.brought) == ((1,), (0,))
+    assert matrix(graph, "z") is None
+    solution = sr.derive(graph, "muon")
+    assert str(solution["W"].lr["width"]) == "1/2"
+    found = sr.verify(graph, solution, sizes=[32, 64, 128], seeds=2, progress=False, jobs=1)
+    assert not found.wrong and not found.failed

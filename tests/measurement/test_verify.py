@@ -305,6 +305,26 @@ def test_a_value_that_only_a_bias_carries_may_start_small() -> None:
     assert slow_names(graph, derive(graph, optimizer="adamw"), {})["value", "squared", None] == 1.0
 
 
+def test_so_may_products_of_such_values_and_the_gradients_behind_them() -> None:
+    """Two heads of few outputs that choose what a gate reads (the `B` and `C` of a selective scan)."""
+    g = Builder("gated", axes={"batch": 8, "in": 4, "n": "width", "few": 3, "out": 2})
+    h = g.tanh(g.dense("first", g.input("x", "batch in"), "n in"))
+    for bias in ("b_B", "b_C"):
+        g.parameter(bias, "few")
+    heads = [
+        g.node(f"{name}+b", "add", g.dense(name, h, "few n"), parameters=(f"b_{name}",), equation="b f, f -> b f")
+        for name in ("B", "C")
+    ]
+    product = g.einsum("product", "b f, b f -> b f", *heads)
+    moved = g.node("moved", "rearrange", product, equation="b f -> b f", axes=["batch", "few"])
+    gated = g.einsum("gated", "b n, b f -> b n", g.dense("value", h, "n n"), moved)
+    graph = g.build(g.dense("last", gated, "out n"))
+    sizes = {(p.quantity, p.node): (p.size, p.lower) for p in derive(graph, optimizer="sgd").sizes if p.step < 2}
+    assert sizes["value", "moved"] == (0, -1) and sizes["value", "value"] == (0, None)
+    size, lower = sizes["gradient", "B"]
+    assert size is not None and lower == size - Fraction(1, 2)
+
+
 def test_where_a_graph_is_read_by_what_is_not_linear() -> None:
     reading = Reading(catalogue("transformer"))
     assert reading.judged == {"embedding", "attention.scores", "attention.stream", "mlp.b_up", "mlp.stream", "logits"}

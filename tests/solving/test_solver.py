@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 import z3
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -367,3 +368,30 @@ def test_no_gain_of_a_later_variable_is_worth_a_loss_of_an_earlier_one():
     programme = Programme({"x": (Fraction(0),), "y": (Fraction(0),)})
     programme.require("both", {"x": Fraction(1), "y": Fraction(1, 5000)}, (Fraction(1),))
     assert programme.solution() == {"x": (0,), "y": (-5000,)}
+
+
+CHOSEN = """
+name: chosen
+axes: {batch: 8, in: 5, n: width, out: 4}
+parameters: {first: {axes: [n, in]}, last: {axes: [out, n]}}
+nodes:
+  x: {op: input, axes: [batch, in], kind: normal}
+  place: {op: input, axes: [batch, n], kind: tokens}
+  hidden: {op: einsum, inputs: [x], parameters: [first], equation: 'b i, n i -> b n'}
+  relu: {op: relu, inputs: [hidden]}
+  largest: {op: einsum, inputs: [relu, place], equation: 'b n, b n -> b'}
+  gate: {op: sigmoid, inputs: [largest]}
+  gated: {op: einsum, inputs: [relu, gate], equation: 'b n, b -> b n'}
+  last: {op: einsum, inputs: [gated], parameters: [last], equation: 'b n, o n -> b o'}
+outputs: [last]
+sizes: {width: 64}
+scales: {width: 1}
+"""
+
+
+def test_a_layer_of_which_few_entries_move_is_warned_of() -> None:
+    """A gate reads the largest of `n` entries: its gradient is sqrt(n) of the others' together, and holds SGD's rate."""
+    graph = sr.Graph.model_validate(yaml.safe_load(CHOSEN))
+    solution = sr.derive(graph, "sgd")
+    assert [warning for warning in solution.warnings if warning.startswith("'first' ") and "-1/2" in warning]
+    assert not sr.derive(graph, "adamw").warnings

@@ -26,17 +26,16 @@ def slow_names(graph: Graph, solution: Solution, predicted: Mapping[Key, Fractio
     """How far below its size a quantity may be measured, for a known reason.
 
     What a parameter contributes behind an operation that does not read it itself comes with a small constant. What
-    coherence alone brings to its size at initialisation (tied tables: one of all logits), and what waits for something
-    else to move, stands behind a smaller size, `lower`; so does what such a gradient moves. What starts after the first
-    step and still rises then (keys, where queries start at zero) has two small constants, its own and that of what it
-    waits for. A value to which only a bias gives its size may have a bias that starts small.
+    coherence or a bias alone brings to its size at initialisation (tied tables: one of all logits), and what waits for
+    something else to move, stands behind a smaller size, `lower`; so does what such a gradient moves. What starts after
+    the first step and still rises then (keys, where queries start at zero) has two small constants, its own and that of
+    what it waits for.
     """
     read = {(name, parameter) for name, node in graph.walk() for parameter in node.parameters}
     slow: dict[Name, float] = {
         ("own", node, parameter): ALLOWANCE for _, node, _, parameter in predicted if (node, parameter) not in read
     }
     slow |= {name: 2 * ALLOWANCE for name in late_names(predicted)}
-    slow |= _carried_by_biases(graph, solution)
     for p in solution.sizes:
         if p.lower is None or p.size is None:
             continue
@@ -44,33 +43,27 @@ def slow_names(graph: Graph, solution: Solution, predicted: Mapping[Key, Fractio
         behind = {("own", node, name) for _, node, _, name in predicted if name == p.node and p.quantity == "gradient"}
         for name in ((p.quantity, p.node, p.parameter), *behind):
             slow[name] = max(gap, slow.get(name, 0.0))
-    return slow
+    gaps = {node: gap for (quantity, node, _), gap in slow.items() if quantity == "value"}
+    return slow | _cancelled(graph, gaps)
 
 
-def _carried_by_biases(graph: Graph, solution: Solution) -> dict[Name, float]:
-    """The exponents that values owe to the initial value of a bias, which may be small beside the rest.
+def _cancelled(graph: Graph, gaps: Mapping[str, float]) -> dict[Name, float]:
+    """How far below its size a sum may be in which constants cancel (`1 + v - exp(v)` in a divergence).
 
-    So do functions of such a value that vanish with it, products with it, and sums in which the constants of others
-    cancel (`1 + v - exp(v)` in a divergence).
+    `gaps`: how far values are below theirs without their biases; as far, functions of them are constants.
     """
-    values = {p.node: p.size for p in solution.sizes if p.quantity == "value" and p.size is not None}
-    owed, constant = dict[str, float](), dict[str, float]()
+    owed, constant = dict(gaps), dict[str, float]()
     for name, node in graph.walk():
-        sizes = [values[source] for source in node.inputs if source in values]
         parts = [owed.get(source) or constant.get(source, 0.0) for source in node.inputs]
-        if node.op == "add" and node.parameters and sizes and name in values and max(sizes) < values[name]:
-            owed[name] = float(values[name] - max(sizes))
-        elif node.op == "add" and all(parts):
-            constants = sum(source in constant for source in node.inputs)
-            into, times = (constant, 1) if constants == 1 else (owed, 2 if constants else 1)
-            into[name] = times * min(parts, default=0.0)
-        elif node.op in FUNCTIONS and parts and parts[0]:
-            shape = FUNCTIONS[node.op].shape
-            into = owed if shape.vanishes and node.inputs[0] in owed else constant
-            into[name] = parts[0] * (shape.degree or 1)
-        elif node.op in ("scale", "einsum"):
+        constants = sum(source in constant for source in node.inputs)
+        if node.op == "add" and constants and all(parts):
+            into, times = (constant, 1) if constants == 1 else (owed, 2)
+            into[name] = times * min(parts)
+        elif node.op in FUNCTIONS and parts and parts[0] and not FUNCTIONS[node.op].shape.vanishes:
+            constant[name] = parts[0] * (FUNCTIONS[node.op].shape.degree or 1)
+        elif node.op in ("scale", "einsum") and name not in owed:
             owed[name] = sum(owed.get(source, 0.0) for source in node.inputs)
-    return {("value", name, None): gap for name, gap in owed.items() if gap}
+    return {("value", name, None): gap for name, gap in owed.items() if gap and name not in gaps}
 
 
 def late_names(predicted: Mapping[Key, Fraction | None]) -> list[Name]:

@@ -105,6 +105,27 @@ def test_an_own_contribution_of_a_part_is_that_of_its_rows(program):
     assert changed.numel() == 6 * 32
 
 
+class Reflected(nn.Module):
+    """A reflection by the rows of one matrix: what a row contributes to its own length is a single number."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.rows = nn.Linear(16, width), nn.Parameter(torch.randn(2, width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.first(x)
+        for row in self.rows:
+            h = h - 2 * (h @ row)[:, None] * row / (row @ row)
+        return h
+
+
+def test_an_own_contribution_of_a_part_may_be_one_number() -> None:
+    inputs = (torch.randn(4, 16),)
+    graph = sr.trace(Reflected, scales={"width": (16, 24, 32)}, inputs=lambda width: inputs, progress=False)
+    report = sr.verify(graph, sr.derive(graph, "adamw"), sizes=[16, 32], seeds=1, progress=False, jobs=1)
+    assert any(row.quantity == "own" and row.parameter and row.parameter.startswith("rows[") for row in report.rows)
+
+
 class Prefixed(nn.Module):
     """Rows of a table at fixed places beside what the inputs make."""
 
