@@ -99,6 +99,19 @@ def beside_sizes(sites: Sequence[Site], parameters: Collection[str], outputs: Co
     return tuple(found)
 
 
+def beside_norms(sites: Sequence[Site]) -> tuple[Site, ...]:
+    """The sites, of which values that norms alone read are asked for contributions beside their own size.
+
+    Nothing else sees how large they are: a matrix that is read elsewhere too need not be larger for them.
+    """
+    maps, found = Maps(sites), list[Site]()
+    for site in sites:
+        readers = maps.readers.get(site.key, [])
+        normed = bool(readers) and all(degree_of(reader.op) == 0 for reader in readers)
+        found.append(replace(site, beside=site.beside or (normed and site.judged and site.asked and not site.makes)))
+    return tuple(found)
+
+
 def _carries_size(site: Site, maps: Maps) -> bool:
     """Whether a site is as large as what it reads is: sums, views, functions and gains, and products of values."""
     alone = len(site.inputs) == 1 and bool(degree_of(site.op))

@@ -9,7 +9,7 @@ from functools import cached_property
 from scalerules.ops.site import Held, Site
 from scalerules.terms.pieces import axis_name
 
-from .judged import behind_layers, behind_products, beside_sizes, opened_products
+from .judged import behind_layers, behind_products, beside_norms, beside_sizes, opened_products
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,11 @@ class Plan:
     def behind_layers(self) -> Plan:
         """The plan in which values that only layers read contribute behind these."""
         return replace(self, sites=behind_layers(self.sites))
+
+    @cached_property
+    def beside_norms(self) -> Plan:
+        """The plan in which values that norms alone read contribute beside their size."""
+        return replace(self, sites=beside_norms(self.sites))
 
     def opened(self, names: Collection[str]) -> Plan:
         """The plan in which values that only products read, and these parameters make, are judged behind them."""

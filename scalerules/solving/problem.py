@@ -36,9 +36,10 @@ class Problem:
     that products of two changes in one block count too (CompleteP, Dey et al. 2025, arXiv 2505.01618). `lazy`: where a
     contribution cannot reach size 0, the largest stable rate is taken. `behind_products`: values that only products
     with other values read are asked for contributions behind these; `behind_layers`: those that layers read, too.
-    `beside_sizes`: those in front of weights of a fixed size, beside their own size. `opened`: parameters that make
-    values that only products read, which may be larger than size 0 then. `every_reading`: parameters are to count at
-    every node that reads them. `memory`: what all runs for this graph and direction share.
+    `beside_sizes`: those in front of weights of a fixed size, beside their own size; `beside_norms`: those that norms
+    alone read. `opened`: parameters that make values that only products read, which may be larger than size 0 then.
+    `every_reading`: parameters are to count at every node that reads them. `memory`: what all runs for this graph and
+    direction share.
     """
 
     graph: Graph
@@ -53,6 +54,7 @@ class Problem:
     behind_products: bool = False
     behind_layers: bool = False
     beside_sizes: bool = False
+    beside_norms: bool = False
     opened: frozenset[str] = frozenset()
     every_reading: bool = False
     memory: Memory = field(default_factory=Memory, repr=False, compare=False)
@@ -69,7 +71,8 @@ class Problem:
         plan = plan.opened(self.opened) if self.opened else plan
         plan = plan.behind_products if self.behind_products else plan
         plan = plan.behind_layers if self.behind_layers else plan
-        return plan.beside_sizes(self._open) if self.beside_sizes else plan
+        plan = plan.beside_sizes(self._open) if self.beside_sizes else plan
+        return plan.beside_norms if self.beside_norms else plan
 
     @property
     def _open(self) -> set[str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 
 from scalerules.ops.site import Site
-from scalerules.passes.events import Event
+from scalerules.passes.events import Event, Run
 from scalerules.passes.plan import Plan
 
 from .equations import Equation, allowance_of, own_contributions, value_of
 from .problem import Problem, Solved
+from .twins import twin_of
 
 Readings = Mapping[str, Mapping[str, frozenset[str]]]
 """By parameter and node that reads it, the keys of the sites at which that contribution is asked for."""
@@ -54,14 +56,27 @@ def by_reading(events: Mapping[str, Iterable[Event]], plan: Plan) -> dict[tuple[
 
 
 def neglected(problem: Problem, solved: Solved) -> dict[tuple[str, str], Fraction]:
-    """By parameter and node how far below size 0 it stays there, where it counts at another node that reads it."""
-    steady, missing = solved.twin or solved, dict[tuple[str, str], Fraction]()
-    scales = list(problem.direction)
-    for (name, node), events in by_reading(own_contributions(steady.run), problem.plan).items():
+    """By parameter and node how far below size 0 it stays there, where it counts at another node that reads it.
+
+    In front of norms that is how far below the value's own size, for which the calculus is run once more.
+    """
+    steady = solved.twin or solved
+    missing = _missing(problem, steady, steady.run)
+    beside = replace(problem, beside_norms=True)
+    if missing and beside.plan.sites != problem.plan.sites:
+        law = beside if solved.twin is None else twin_of(beside)
+        missing = _missing(beside, steady, law.run(steady.unknowns, problem.steps))
+    return missing
+
+
+def _missing(problem: Problem, steady: Solved, run: Run) -> dict[tuple[str, str], Fraction]:
+    """The same, of the contributions in a run."""
+    missing, scales = dict[tuple[str, str], Fraction](), list(problem.direction)
+    for (name, node), events in by_reading(own_contributions(run), problem.plan).items():
         there = [event for event in events if event.term is not None]
         if node and there and name not in steady.short:
             best = max(there, key=lambda event: event.ticks)
-            equation = Equation("maximal", best, allowance=allowance_of(best, problem.depths, steady.run))
-            size = value_of(equation.form, steady.vectors, steady.run, scales)
+            equation = Equation("maximal", best, allowance=allowance_of(best, problem.depths, run))
+            size = value_of(equation.form, steady.vectors, run, scales)
             missing.update({(name, node): -size} if size < 0 else {})
     return missing

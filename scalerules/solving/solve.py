@@ -31,12 +31,13 @@ def answer(problem: Problem) -> tuple[Problem, Solved]:
     Own contributions reach size 0 at every value where they can. Where they cannot, values in front of weights of a
     fixed size may be smaller, and what reaches size 0 is their part of that; those to values that only products with
     other values read (queries and keys at scores with a factor of their own) do so behind the product; and where that
-    is not enough, those to values that only layers read behind the layers, which are larger then. And where they do,
-    but vanish behind the product, these values may be larger.
+    is not enough, those to values that only layers read behind the layers, which are larger then; or those to values
+    that norms alone read beside their size. And where they do reach size 0, but vanish behind the product, these values
+    may be larger.
     """
     problem, solved = _answered(problem)
     if neglected(problem, solved):
-        every = replace(problem, every_reading=True)
+        every = replace(problem, every_reading=True, beside_norms=True)
         with suppress(Unsolvable):
             problem, solved = every, solve(every)
     opening = vanishing(problem, solved)
@@ -54,7 +55,8 @@ def _answered(problem: Problem) -> tuple[Problem, Solved]:
     except Unsolvable:
         behind = replace(problem, behind_products=True)
         small, layers = replace(problem, beside_sizes=True), replace(behind, behind_layers=True)
-        for before, other in ((problem, small), (problem, behind), (behind, layers)):
+        normed = replace(problem, beside_norms=True)
+        for before, other in ((problem, small), (problem, behind), (behind, layers), (problem, normed)):
             if other.plan.sites != before.plan.sites:
                 with suppress(Unsolvable):
                     return other, solve(other)

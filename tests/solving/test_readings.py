@@ -59,3 +59,35 @@ def test_a_tied_transformer_needs_no_warning() -> None:
     """Its table counts at both places under each optimizer."""
     for optimizer in OPTIMIZERS:
         assert not sr.derive(sr.graph("transformer", tied=True), optimizer=optimizer).warnings
+
+
+def read_back(gated: bool) -> sr.Graph:
+    """A matrix to a neck, a function or its product with another map, the same matrix back, a norm."""
+    g = sr.Builder("read back", axes={"batch": 16, "in": 8, "n": "width", "neck": 8, "out": 4}, sizes={"width": 64})
+    h = g.rms_norm(g.dense("first", g.input("x", "batch in"), "n in"), axis="n", name="norm")
+    g.parameter("W", "neck n")
+    bent = g.node("cos", "cos", g.einsum("there", "b n, k n -> b k", h, parameters=("W",)))
+    if gated:
+        bent = g.einsum("gated", "b k, b k -> b k", g.dense("V", h, "neck n"), bent)
+    back = g.einsum("back", "b k, k n -> b n", bent, parameters=("W",))
+    return g.build(g.dense("last", g.rms_norm(back, axis="n", name="last.norm"), "out n"))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_in_front_of_a_norm_a_matrix_counts_beside_the_value(optimizer: str) -> None:
+    """Seed 100010: asked to move what a norm reads by size 0, the matrix would move the neck by `n^(1/2)`: a clash.
+
+    What it makes starts at `n^(-3/2)` and moves by `1/n`, all of what the norm then sees.
+    """
+    solution = sr.derive(read_back(True), optimizer=optimizer)
+    assert [str(solution[name].init["width"]) for name in ("first", "W", "V", "last")] == ["0", "-1", "-1", "-1"]
+    solution.check()
+    if optimizer == "adamw":
+        assert [str(solution[name].lr["width"]) for name in ("first", "W", "V", "last")] == ["0", "-1", "-1", "-1"]
+        report = sr.verify(read_back(True), solution, sizes=[64, 128, 256, 512], seeds=2)
+        assert not report.wrong and not report.refuted, [row for row in report.rows if not row.sure]
+
+
+def test_what_counts_beside_the_value_is_not_left_behind() -> None:
+    """There the matrix moves `1/n` by `1/n`, and the norm sees all of it (measured: its part has slope -0.1)."""
+    assert not sr.derive(read_back(False), optimizer="adamw").warnings
