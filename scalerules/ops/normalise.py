@@ -81,8 +81,8 @@ def _over_their_mean(point: Point, site: Site, terms: Sequence[Term]) -> list[Te
 
 def _matrix(y: list[Term]) -> Term | None:
     """The random matrix that is normalised, where it alone is the largest: of two neither is what they make up."""
-    top = largest(y)
-    known = [t for t in y if top is not None and t.size == top.size]
+    high = max([t.size for t in y], default=0)
+    known = [t for t in y if t.size == high]
     return known[0] if len(known) == 1 and known[0].matrix else None
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from plain_terms import GROWTHS, A, M, N, S, base, evaluated
+from plain_terms import GROWTHS, A, B, M, N, S, base, evaluated
 from plain_terms import Scope as Plain
 
 from scalerules.ops.arrange import Arrangement, Constant, Power
@@ -22,7 +22,7 @@ from scalerules.ops.scan import Recurrence
 from scalerules.terms.contraction import contract
 from scalerules.terms.merging import merged
 from scalerules.terms.pieces import Labels
-from scalerules.terms.term import Term
+from scalerules.terms.term import Fresh, Term
 
 NODE = SimpleNamespace(axis="s")
 SHIFT = ((("lr", "W"), Fraction(-5)),)
@@ -137,3 +137,19 @@ def test_of_a_softmax_every_entry_is_as_small_as_the_axis_is_long():
         here = site((BOTH,), BOTH)
         assert top(law.value(point, here, x)) == size
         assert top(law.push(point, here, x, 0, [[Term(-2, (A, 0))]])) == size - 2
+
+
+@pytest.mark.parametrize(
+    ("beside", "change", "kept"),
+    [
+        ([], (B, B), False), ([Term(-4, (A, A))], (B, B), False), ([Term(0, (A, A))], (B, B), True),
+        ([], (B, A), True), ([], (B | A, B), False), ([], (A, B), True), ([], (0, B), True),
+    ],
+)  # fmt: skip
+def test_of_a_random_matrix_that_is_normalised_longer_rows_leave_nothing(
+    beside: list[Term], change: tuple[int, int], kept: bool
+):
+    """Of two that are as large neither is what they make up."""
+    x = [[[Term(0, (B, B), matrix=Fresh("W", B)), *beside]]]
+    found = Norm().push(Point(400), site((BOTH,), BOTH), x, 0, [[Term(-2, change)]])
+    assert bool([t for t in found if t.signs == change]) is kept

@@ -11,8 +11,10 @@ from plain_terms import IMAGE, A, B, C, D, N, S, Scope
 
 import scalerules as sr
 from scalerules.derivation.question import problem_of
+from scalerules.ops.elementwise import Elementwise
+from scalerules.ops.functions import FUNCTIONS
 from scalerules.ops.scan import FLAT, Discretised, Falls
-from scalerules.terms.term import Term
+from scalerules.terms.term import SUMMABLE, Term
 
 torch = pytest.importorskip("torch")
 
@@ -124,3 +126,24 @@ def test_a_rate_that_is_random_along_one_axis_alone_is_so_in_what_is_made_of_it(
     found = Discretised(Falls(0, 2, 4))._terms(Scope(99), site, [[[Term(-4, (D,))]], real, imaginary])  # type: ignore[arg-type]
     sizes = {t.signs: t.size for t in found}
     assert [sizes.get(s) for s in ((0, 0), (D, 0), (A, 0), (0, B), (C, B))] == [0, -4, -1, -2, -3]
+
+
+@pytest.mark.parametrize(
+    ("name", "profile", "ramp", "value", "slope"),
+    [
+        ("exp", -2, False, {SUMMABLE}, {SUMMABLE}), ("negative_exp", -1, False, {SUMMABLE}, {SUMMABLE}),
+        ("exp", 2, False, {2, 0}, {2, 0}), ("exp", 0, True, {-2}, {-2}), ("exp", 0, False, {0}, {0}),
+        ("relu", -2, False, {-2}, {-2, 0}), ("relu", 2, False, {2}, {2, 0}), ("relu", 0, True, {0}, {0}),
+        ("tanh", -2, False, {-2}, {0}), ("tanh", 2, False, {2}, {0}), ("tanh", 0, True, {0}, {0}),
+    ],
+)  # fmt: skip
+def test_an_exponential_alone_turns_growth_along_an_axis_into_another_kind(
+    name: str, profile: int, ramp: bool, value: set[int], slope: set[int]
+):
+    """exp(-i) is summable, exp(log i) is i; entries that fall have a constant part that does not."""
+    law, x = Elementwise(FUNCTIONS[name].shape), Term(0, (0, A), profile=(0, profile) if profile else None, ramp=ramp)
+    site = SimpleNamespace(key="y", labels=[(S, N)], result=(S, N))
+    point = Scope(99)
+    for found, wanted in ((law.value, value), (law._derivative, slope)):
+        falls = [term.profile or (0, 0) for term in found(point, site, [[[x]]])]  # type: ignore[arg-type]
+        assert {along for _, along in falls} == wanted and {across for across, _ in falls} == {0}
