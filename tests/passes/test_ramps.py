@@ -13,7 +13,7 @@ import scalerules as sr
 from scalerules.derivation.question import problem_of
 from scalerules.ops.elementwise import Elementwise
 from scalerules.ops.functions import FUNCTIONS
-from scalerules.ops.scan import FLAT, Discretised, Falls
+from scalerules.ops.scan import FLAT, Discretised, Falls, _turned
 from scalerules.terms.term import SUMMABLE, Term
 
 torch = pytest.importorskip("torch")
@@ -147,3 +147,13 @@ def test_an_exponential_alone_turns_growth_along_an_axis_into_another_kind(
     for found, wanted in ((law.value, value), (law._derivative, slope)):
         falls = [term.profile or (0, 0) for term in found(point, site, [[[x]]])]  # type: ignore[arg-type]
         assert {along for _, along in falls} == wanted and {across for across, _ in falls} == {0}
+
+
+@pytest.mark.parametrize(("k", "far"), [(0, False), (0, True), (1, False), (2, False)])
+def test_a_quarter_turn_is_a_source_along_imaginary_ramps_alone(k: int, far: bool):
+    """Twice is none; the derivative by the real part of the rate, the first of two, does not turn."""
+    falls, site = [FLAT, Falls(0, -2, 0, turns=True)], SimpleNamespace(inputs=["dt", "re", "im"])
+    found = _turned(Scope(99), site, falls, k, [Term(0, (A, B)), Term(0, (A, IMAGE))], far)  # type: ignore[arg-type]
+    assert [t.signs for t in found] == [(A, B if k == 1 else B ^ IMAGE), (A, IMAGE if k == 1 else 0)]
+    terms = [Term(0, (A, B))]
+    assert _turned(Scope(99), site, [FLAT, FLAT], k, terms) is terms  # type: ignore[arg-type]
