@@ -6,7 +6,7 @@ import random
 from fractions import Fraction
 
 import pytest
-from plain_terms import A, B, D, M, N, S, Scope, base, evaluated, pair
+from plain_terms import GROWTHS, A, B, D, M, N, S, Scope, base, evaluated, pair
 
 from scalerules.terms.contraction import contract
 from scalerules.terms.merging import crowded, largest, merged, relative
@@ -108,3 +108,11 @@ def test_of_equals_the_product_of_the_fewest_parameters_is_kept(la: Labels, lb: 
             least[one.signs] = min(least.get(one.signs, (99, 0)), (-one.size, one.degree))
         for found in contract(Scope(40), [(la, [a]), (lb, [b])], result):
             assert (-found.size, found.degree) == least[found.signs]
+
+
+def test_of_an_aligned_and_an_independent_sum_that_are_as_large_the_aligned_one_is_told():
+    half = GROWTHS["n"] // 2
+    for lower, told in ((half - 1, 1), (half, 1), (half + 1, Fraction(1, 2))):
+        a, b = [term(0, 0, (A,)), term(-lower, 0, (B,))], [term(0, 0, (B,))]
+        (whole,) = contract(Scope(40), [((N,), [a]), ((N,), [b])], ())
+        assert whole.shift == ((("growth", "n"), told),) and whole.size == max(half, 2 * half - lower)

@@ -184,6 +184,17 @@ def test_a_matrix_is_random_to_what_another_has_moved_by():
         assert {t.signs[1] for t in found} == {E, B} and all(t.mirror for t in found)
 
 
+def test_of_a_matrix_that_is_multiplied_twice_nothing_is_left():
+    """`W * V * V` is `W` again, up to signs, and `W * W` no random matrix."""
+    scope, sides = Scope(), (M, N)
+    w, v = random_matrix("W", D, 2), random_matrix("V", E, 2)
+    (both,) = contract(scope, [(sides, [[w]]), (sides, [[v]])], sides)
+    (again,) = contract(scope, [(sides, [[both]]), (sides, [[v]])], sides)
+    (none,) = contract(scope, [(sides, [[w]]), (sides, [[w]])], sides)
+    assert both.matrix is not None and both.matrix.source == D | E
+    assert again.matrix == Fresh("W", D) and again.signs == (D, D) and none.matrix is None
+
+
 def test_images_have_one_source_for_each_way_in_which_a_matrix_is_applied():
     scope, matrix, x = Scope(), random_matrix("W", D, 2), Term(0, (A,))
 
