@@ -7,7 +7,7 @@ from operator import itemgetter
 
 from scalerules.terms.contraction import contract, explicit
 from scalerules.terms.entrywise import entrywise
-from scalerules.terms.merging import crowded, largest, merged, profiled, rank, relative
+from scalerules.terms.merging import crowded, largest, merged, rank, relative
 from scalerules.terms.pieces import Labels, Operand, Outer
 from scalerules.terms.sums import side_by_side
 from scalerules.terms.term import KEPT, MOST_SOURCES, SUMMABLE, Fresh, Profile, Term, decayed
@@ -34,14 +34,13 @@ def powers(point: Point, terms: list[Term], parity: str, homogeneous: bool, cons
 
 def _pairs(terms: list[Term], homogeneous: bool, reach: int) -> list[Term]:
     """Products of two terms, the largest with itself too: of each signature the largest; sorted, the largest first."""
-    if not homogeneous and len(terms[0].signs) == 1 and not any(t.profile for t in terms):
+    if not homogeneous and len(terms[0].signs) == 1:
         many = sum(t.signs[0].bit_count() > MOST_SOURCES for t in terms)  # each may come in place of a product
         return entrywise(terms, terms, reach, KEPT + many, mirrors=False)
     width = max(mask.bit_length() for t in terms for mask in t.signs) if terms[0].signs else 0
     parts = [(t.size, t.degree, side_by_side(t.signs, width), t) for t in terms]
     best: dict[object, tuple[int, int, Term, Term]] = {}
     floor = (1 if homogeneous else 2) * terms[0].size - reach
-    decays = homogeneous and profiled(terms)
     for i, (size_a, degree_a, signs_a, a) in enumerate(parts):
         if homogeneous:
             size_a = degree_a = 0
@@ -49,7 +48,7 @@ def _pairs(terms: list[Term], homogeneous: bool, reach: int) -> list[Term]:
             size = size_a + size_b
             if size < floor:
                 break
-            key = (signs_a ^ signs_b, b.profile) if decays else signs_a ^ signs_b
+            key = (signs_a ^ signs_b, b.profile) if homogeneous else signs_a ^ signs_b
             known = best.get(key)
             if known is None or size > known[0] or (size == known[0] and degree_a + degree_b < known[1]):
                 best[key] = size, degree_a + degree_b, a, b

@@ -14,15 +14,15 @@ from plain_terms import Scope as Plain
 
 from scalerules.ops.arrange import Arrangement, Constant, Power
 from scalerules.ops.elementwise import Elementwise
-from scalerules.ops.forms import Contraction, Factor, Layout, Mean, Sum
+from scalerules.ops.forms import Contraction, Factor, Layout, Mean, Stretch, Sum
 from scalerules.ops.functions import FUNCTIONS
 from scalerules.ops.law import Law
 from scalerules.ops.normalise import Norm, Softmax
-from scalerules.ops.scan import Recurrence
+from scalerules.ops.scan import FLAT, Discretised, Falls, Recurrence
 from scalerules.terms.contraction import contract
 from scalerules.terms.merging import merged
 from scalerules.terms.pieces import Labels
-from scalerules.terms.term import Fresh, Term
+from scalerules.terms.term import SUMMABLE, Fresh, Profile, Term
 
 NODE = SimpleNamespace(axis="s")
 SHIFT = ((("lr", "W"), Fraction(-5)),)
@@ -72,7 +72,8 @@ CURVED: list[tuple[str, Law, tuple[Labels, ...], Labels]] = [
     *((name, Elementwise(function.shape), ((N,),), (N,)) for name, function in FUNCTIONS.items()),
     ("tanh of two axes", Elementwise(FUNCTIONS["tanh"].shape), (BOTH,), BOTH),
     ("norm", Norm(), (BOTH,), BOTH), ("norm of a fixed axis", Norm(), ((N,),), (N,)), ("softmax", Softmax(), (BOTH,), BOTH),
-    ("root", Power(Fraction(1, 2)), (BOTH,), BOTH), ("reciprocal", Power(Fraction(-1)), ((N,),), (N,)),
+    ("decay", Discretised(Falls(0, 2, 4)), ((N,), BOTH), BOTH), ("complex", Discretised(FLAT), ((N,), BOTH, (S,)), BOTH),
+    ("euler", Discretised(FLAT, reads_a=False), ((N,), BOTH), BOTH), ("root", Power(Fraction(1, 2)), (BOTH,), BOTH), ("reciprocal", Power(Fraction(-1)), ((N,),), (N,)),
 ]  # fmt: skip
 
 
@@ -89,6 +90,8 @@ def test_a_gradient_is_pulled_back_by_the_transpose_of_what_pushes_a_change(
             v, d = listed(rng, len(side), 2), listed(rng, len(result), 2)
             pushed, pulled = law.push(point, here, operands, k, [v]), law.pull(point, here, operands, k, d)
             assert inner(point, result, d, pushed) == inner(point, side, pulled, v)
+            still = isinstance(law, Constant) or (k > 0 and isinstance(law, Discretised) and not law.reads_a)
+            assert bool(pushed) is bool(pulled) is not still
             assert all(evaluated(t) == t.size and len(t.signs) == len(result) for t in pushed)
             assert all(evaluated(t) == t.size and len(t.signs) == len(side) for t in pulled)
 
@@ -153,3 +156,26 @@ def test_of_a_random_matrix_that_is_normalised_longer_rows_leave_nothing(
     x = [[[Term(0, (B, B), matrix=Fresh("W", B)), *beside]]]
     found = Norm().push(Point(400), site((BOTH,), BOTH), x, 0, [[Term(-2, change)]])
     assert bool([t for t in found if t.signs == change]) is kept
+
+
+@pytest.mark.parametrize(
+    ("law", "labels", "result", "signs", "there", "profile"),
+    [
+        (Layout(), (N, S), (N, S), (A, B), (A, B), (1, 0)), (Layout(), (N, S), (M,), (A, B), (A | B,), None),
+        (Layout(), (M,), (N, S), (A,), (A, A), None), (Layout(), (M, N, S), (M, "n|all"), (A, 0, B), (A, B), None),
+        (Layout(), (M, "n|all"), (M, N, S), (A, B), (A, B, B), None), (Layout(), ("n|a", S), (N, "s|b"), (A, B), (A, B), (1, 0)),
+        (Stretch(), (N, S), (N,), (A, B), (A,), None), (Stretch(), (N, S), (N, "s|part"), (A, B), (A, B), (1, 0)),
+    ],
+)  # fmt: skip
+def test_of_axes_that_are_merged_or_split_each_has_the_sources_of_all(
+    law: Layout, labels: Labels, result: Labels, signs: tuple[int, ...], there: tuple[int, ...], profile: Profile | None
+):
+    falls = (1, *(0 for _ in labels[1:]))
+    (found,) = law.value(Point(400), site((labels,), result), [[[Term(-1, signs, profile=falls)]]])
+    assert (found.size, found.signs, found.profile) == (-1, there, profile)
+    (back,) = law.pull(Point(400), site((labels,), result), [[]], 0, [found])
+    if isinstance(law, Stretch) and len(labels) > len(result):
+        assert (back.size, back.signs, back.profile) == (-1, (*there, 0), (0, SUMMABLE)), "of the others none"
+    else:
+        assert len(back.signs) == len(labels) and back.size == -1
+        assert {*back.signs} == {*there} or len(labels) > len(result)

@@ -74,5 +74,13 @@ def test_what_signs_make_alike_falls_from_the_largest_on():
     assert [t.size for t in levelled_terms([few, Term(0, (2,))], whole=True)] == [10, 0]
 
 
+def test_what_falls_exponentially_in_every_term_alone_stays_so():
+    first, other = Term(0, (A, B), profile=(SUMMABLE, 0)), Term(-1, (A, C), profile=(0, SUMMABLE))
+    assert [t.profile for t in levelled_terms([first, other])] == [(0, 0), (0, SUMMABLE)]
+    both = Term(-1, (A, C), profile=(SUMMABLE, 1))
+    assert [t.profile for t in levelled_terms([first, both])] == [(SUMMABLE, 0), (SUMMABLE, 1)]
+    assert [t.profile for t in levelled_terms([first, other], whole=True)] == [(SUMMABLE, 0), (0, SUMMABLE)]
+
+
 def test_what_shampoo_says_of_its_exponents():
     assert "each becomes its power 1/4;" in optimizer("shampoo(1/4,1/8)").reason
