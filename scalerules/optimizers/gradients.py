@@ -8,7 +8,7 @@ from fractions import Fraction
 from scalerules.terms.contraction import explicit
 from scalerules.terms.pieces import Labels, Outer, Piece
 from scalerules.terms.point import Scope
-from scalerules.terms.term import SUMMABLE, Raised, Term, decayed
+from scalerules.terms.term import SUMMABLE, Raised, Term, decayed, exponential
 
 
 def traces(scope: Scope, labels: Labels, factors: Sequence[tuple[Labels, tuple[Term, ...]]]) -> tuple[Term, Term]:
@@ -59,11 +59,6 @@ def entries(scope: Scope, piece: Piece) -> Term | None:
             profile[i] = SUMMABLE
     falls = tuple(decayed(halves) for halves in profile) if any(profile) else None
     return Term(sum(t.size for t in tops), (), tuple(tops), profile=falls)
-
-
-def exponential(halves: int) -> bool:
-    """Whether entries fall exponentially along an axis: all but a few are nothing, and remain so in any update."""
-    return halves > SUMMABLE // 2
 
 
 def levelled_terms(terms: list[Term], whole: bool = False) -> list[Term]:

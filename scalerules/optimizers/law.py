@@ -16,10 +16,10 @@ from scalerules.ops.law import Point
 from scalerules.ops.site import Held
 from scalerules.terms.pieces import Outer, Piece
 from scalerules.terms.sums import root_mean_square
-from scalerules.terms.term import Symbol, Term
+from scalerules.terms.term import Symbol, Term, exponential
 
 from .form import KINDS, Form, Formula, form
-from .gradients import entries, exponential, largest, levelled_terms, raised
+from .gradients import entries, largest, levelled_terms, raised
 from .powers import BEHIND, GRADIENT, READ, TOGETHER, WEIGHT, Resolved
 from .symbolic import Facts
 

@@ -28,9 +28,14 @@ STEEPEST = 12
 """Entries that fall faster than `i**-6` count as falling like that: no sum tells them apart."""
 
 
+def exponential(halves: int) -> bool:
+    """Whether entries fall exponentially along an axis: all but a few are nothing, and remain so in any update."""
+    return halves > SUMMABLE // 2
+
+
 def decayed(halves: int) -> int:
     """The profile of a product: times any power, what decays exponentially still does."""
-    return SUMMABLE if halves > SUMMABLE // 2 else min(halves, STEEPEST)
+    return SUMMABLE if exponential(halves) else min(halves, STEEPEST)
 
 
 MOST_SOURCES = 2
