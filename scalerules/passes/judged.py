@@ -106,9 +106,8 @@ def beside_norms(sites: Sequence[Site]) -> tuple[Site, ...]:
     """
     maps, found = Maps(sites), list[Site]()
     for site in sites:
-        readers = maps.readers.get(site.key, [])
-        normed = bool(readers) and all(degree_of(reader.op) == 0 for reader in readers)
-        found.append(replace(site, beside=site.beside or (normed and site.judged and site.asked and not site.makes)))
+        asked = site.judged and site.asked and not site.makes
+        found.append(replace(site, beside=site.beside or (asked and maps.normed(site))))
     return tuple(found)
 
 

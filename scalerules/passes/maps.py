@@ -247,6 +247,11 @@ class Maps:
         readers = self._behind(site.key)
         return bool(readers) and all(degree_of(r.op) == 0 or self._opens(r) for r in readers)
 
+    def normed(self, site: Site) -> bool:
+        """Whether norms alone read a value, views in between."""
+        readers = self._behind(site.key)
+        return bool(readers) and all(degree_of(reader.op) == 0 for reader in readers)
+
     def layered(self, site: Site) -> bool:
         """Whether only layers whose initial size is open, and products with other values, read a value, no state."""
         readers = self._behind(site.key) if site.op != "recurrence" else ()
