@@ -334,6 +334,18 @@ def test_where_a_graph_is_read_by_what_is_not_linear() -> None:
     assert Reading(catalogue("mamba")).frozen["A_log"] == {"stream_out"}  # a weight until the scan reads it
 
 
+def test_what_powers_and_homogeneous_functions_read_counts_beside_itself() -> None:
+    """A mean square in front of its inverse root, and what `relu` reads, may be of any size; what `tanh` reads not."""
+    g = Builder("any size", axes={"batch": 16, "in": 8, "n": "width", "out": 4}, sizes={"width": 64})
+    h = g.relu(g.dense("first", g.input("x", "batch in"), "n in"), name="relu")
+    root = g.rsqrt(g.mean(g.square(h, name="square"), axis="n", name="mean"), name="root")
+    normed = g.einsum("normed", "b n, b -> b n", h, root)
+    read = g.tanh(g.dense("second", normed, "n n"), name="tanh")
+    reading = Reading(g.build(g.dense("last", read, "out n")))
+    assert {n for n in reading.judged if reading.any_size(n)} == {"first", "relu", "mean"}
+    assert not reading.any_size("second") and not reading.any_size("last")
+
+
 def test_a_parameter_that_the_rule_says_stays_behind_is_named_and_does_not_refute_it() -> None:
     """LoRA under SGD: the second B starts at a saddle, which is derived, warned of, and measured."""
     graph = catalogue("lora")

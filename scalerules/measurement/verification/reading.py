@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from scalerules.architecture.graph import Graph
+from scalerules.ops.arrange import Power
 from scalerules.ops.functions import FUNCTIONS
 from scalerules.ops.losses import LOSSES
 from scalerules.ops.node import Node
+from scalerules.ops.registry import law_of
 
 LINEAR = frozenset(
     {"einsum", "mean", "add", "residual", "scale", "identity", "negative", "rearrange", "reshape", "concat", "slice",
@@ -155,8 +157,7 @@ class Reading:
     def any_size(self, name: str) -> bool:
         """Whether a factor in front of a value stands behind all that read it not linearly, or is gone there."""
         kinds = {self.nodes[reader].op for reader in self._unlinear(name)} - FREE_OF_SIZE
-        homogeneous = all(op in FUNCTIONS and FUNCTIONS[op].shape.degree is not None for op in kinds)
-        return name not in self.outputs and homogeneous
+        return name not in self.outputs and all(map(_homogeneous, kinds))
 
     @cached_property
     def ramped(self) -> frozenset[str]:
@@ -229,3 +230,8 @@ class Reading:
                 if any(self.graph.lengths[axis].scales for axis in axes):
                     return True
         return False
+
+
+def _homogeneous(op: str) -> bool:
+    """Whether an operation is a power, or a function that a factor passes through."""
+    return isinstance(law_of(op).laws, Power) or (op in FUNCTIONS and FUNCTIONS[op].shape.degree is not None)
