@@ -35,7 +35,7 @@ def _points(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: 
     if len(axes) != 1 or str(lengths[shape[-1]]) != "2":
         hint = "the last axis holds two parts; axes: the points"
         raise GraphError(f"turns {shape} into {axes}", where=where, hint=hint)
-    _fixed(lengths, [str(node.axis), shape[-1], *axes], where)
+    _fixed(lengths, [str(node.axis), *axes], where)
     return [axes[0] if axis == node.axis else axis for axis in shape[:-1]]
 
 

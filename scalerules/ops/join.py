@@ -32,7 +32,7 @@ def _reshaped(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where
 
 def _concatenated(node: Node, shapes: list[tuple[str, ...]], lengths: Lengths, where: str) -> Sequence[str]:
     axis = str(node.axis)
-    position = [i for i, (a, b) in enumerate(zip(shapes[0], shapes[-1], strict=True)) if a != b]
+    position = [i for i, along in enumerate(zip(*shapes, strict=True)) if len({*along}) > 1]
     place = position[0] if position else len(shapes[0]) - 1
     summed = Length(tuple(m for shape in shapes for m in lengths[shape[place]].monomials))
     if not same(summed, lengths[axis]):

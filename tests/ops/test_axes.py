@@ -14,7 +14,7 @@ from scalerules.sizes.lengths import Length, parse_length
 LENGTHS: dict[str, Length] = {
     name: parse_length(text)
     for name, text in {
-        "b": 4, "t": 8, "s": 8, "short": 3, "five": 5, "six": 6, "parts": 2, "three": 3, "k": 2, "n": "width", "m": "width", "wide": "2*width",
+        "b": 4, "t": 8, "s": 8, "short": 3, "five": 5, "six": 6, "eleven": 11, "parts": 2, "three": 3, "k": 2, "n": "width", "m": "width", "wide": "2*width",
         "both": "3*width", "double": "2*width", "experts": 16, "some": "width/2",
     }.items()
 }  # fmt: skip
@@ -36,7 +36,8 @@ def axes(op: str, shapes: str, **fields: Any) -> str:
         ("reshape", "b n", {"axes": "n b"}, "n b"), ("reshape", "parts n", {"axes": "wide"}, "wide"),
         ("concat", "b n, b wide", {"axis": "both"}, "b both"), ("concat", "b n, b n", {"axis": "wide"}, "b wide"),
         ("concat", "short b, five b", {"axis": "t"}, "t b"), ("concat", "short b n, five b n", {"axis": "t"}, "t b n"),
-        ("concat", "b n, b n, b n", {"axis": "both"}, "b both"),
+        ("concat", "b n, b n, b n", {"axis": "both"}, "b both"), ("concat", "short b, short b, five b", {"axis": "eleven"}, "eleven b"),
+        ("concat", "short b, five b, short b", {"axis": "eleven"}, "eleven b"),
         ("slice", "b wide", {"axis": "n"}, "b n"), ("slice", "wide", {"axis": "n"}, "n"),
         ("window", "t n", {"axis": "k"}, "t k n"), ("window", "b t n", {"axis": "k"}, "b t k n"),
         ("shift", "b t n", {"axis": "t"}, "b t n"), ("softmax", "b t", {"axis": "t"}, "b t"),
