@@ -48,6 +48,7 @@ def test_the_entries_of_an_outer_product():
     flat = outer(((M,), term(-2, A, profile=(1,))), ((M,), term(0, A, profile=(-1,))))
     assert (entries(Scope(99), flat) or found).profile is None
     assert entries(Scope(99), Outer((((M,), ()),), (M,), term(0))) is None
+    assert entries(Scope(99), Outer((((M,), ()), ((N,), (term(0, A),))), (M, N), term(0))) is None
     assert entries(Scope(99), [term(-2, A), term(-1, B)]).size == -1  # type: ignore[union-attr]
 
 
@@ -83,4 +84,5 @@ def test_what_falls_exponentially_in_every_term_alone_stays_so():
 
 
 def test_what_shampoo_says_of_its_exponents():
+    assert optimizer("shampoo(1/64,1/64)").exponents == (Fraction(1, 64), Fraction(1, 64)), "the finest"
     assert "each becomes its power 1/4;" in optimizer("shampoo(1/4,1/8)").reason
