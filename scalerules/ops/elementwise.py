@@ -68,10 +68,10 @@ def times(point: Point, labels: Labels, a: list[Term], b: list[Term]) -> list[Te
 
 
 class Elementwise:
-    """f(x), f'(x) dx and f'(x) d, with f' of the opposite parity."""
+    """f(x), f'(x) dx and f'(x) d, with f' of the opposite parity; nothing comes back where it `stops`."""
 
-    def __init__(self, shape: Shape) -> None:
-        self.shape = shape
+    def __init__(self, shape: Shape, stops: bool = False) -> None:
+        self.shape, self.stops = shape, stops
 
     def value(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
         f = self.shape
@@ -112,6 +112,8 @@ class Elementwise:
         return merged([*moved, *_each(known, scatter)], point.reach) if known else moved
 
     def pull(self, point: Point, site: Site, operands: Sequence[Operand], k: int, d: list[Term]) -> list[Term]:
+        if self.stops:
+            return []
         moved = times(point, site.result, self.derivative(point, site, operands), d)
         scatter = self._scatter(point, site, operands)
         return merged([*moved, *_each(d[:1] and [max(d, key=rank)], scatter)], point.reach) if scatter else moved
@@ -176,14 +178,21 @@ def _added(a: tuple[int, ...] | None, b: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(decayed(x + y) for x, y in zip(a or (0,) * len(b), b, strict=True))
 
 
-def _reason(name: str, function: Shape) -> str:
+def _reason(name: str, function: Shape, stops: bool) -> str:
     homogeneous = " and passes sizes through (it is homogeneous)" if function.homogeneous else ""
     zero = "f(0) = 0" if function.vanishes else "f(0) is not 0, so it has a constant part of size 0"
     kind = {"odd": "An odd function", "even": "An even function", "generic": "A function without symmetry"}
     kept = {"odd": "keeps odd products of its terms", "even": "keeps even products", "generic": "keeps all products"}
-    return f"{kind[function.parity]} ({name}) {kept[function.parity]}{homogeneous}; {zero}."
+    back = "; no gradient comes back through it" if stops else ""
+    return f"{kind[function.parity]} ({name}) {kept[function.parity]}{homogeneous}; {zero}{back}."
 
 
 for _name, _function in FUNCTIONS.items():
     _shape = _function.shape
-    register(_name, _reason(_name, _shape), same_axes, laws=Elementwise(_shape), passes=_shape.linear)
+    register(
+        _name,
+        _reason(_name, _shape, _function.stops),
+        same_axes,
+        laws=Elementwise(_shape, _function.stops),
+        passes=_shape.linear,
+    )

@@ -63,6 +63,8 @@ class Function:
 
     formula: Formula
     torch: str
+    stops: bool = False
+    """No gradient comes back through it."""
 
     @cached_property
     def values(self) -> tuple[float, ...]:
@@ -92,6 +94,7 @@ def gelu(x: float) -> float:
 
 FUNCTIONS: dict[str, Function] = {
     "identity": Function(lambda x: x, "{x}"),
+    "stop_gradient": Function(lambda x: x, "{x}.detach()", stops=True),
     "negative": Function(lambda x: -x, "-{x}"),
     "abs": Function(abs, "torch.abs({})"),
     "relu": Function(lambda x: max(x, 0.0), "torch.relu({})"),

@@ -12,6 +12,7 @@ from scalerules.ops.functions import FUNCTIONS, POINTS, Shape, close, named, sha
 SHAPES: dict[str, Shape] = {
     "identity": Shape("odd", True, 1),
     "negative": Shape("odd", True, 1),
+    "stop_gradient": Shape("odd", True, 1),
     "abs": Shape("even", True, 1),
     "relu": Shape("generic", True, 1),
     "leaky_relu": Shape("generic", True, 1),
@@ -29,7 +30,7 @@ SHAPES |= {name: Shape("generic", False) for name in ("sigmoid", "softplus", "so
 def test_the_shape_of_every_function():
     assert {name: function.shape for name, function in FUNCTIONS.items()} == SHAPES
     assert {name for name, shape in SHAPES.items() if shape.homogeneous} == {
-        "identity", "negative", "abs", "relu", "leaky_relu", "relu_squared",
+        "identity", "negative", "stop_gradient", "abs", "relu", "leaky_relu", "relu_squared",
     }  # fmt: skip
 
 

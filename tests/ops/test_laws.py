@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import scalerules as sr
 from scalerules.architecture.builder import Builder
 from scalerules.derivation.question import problem_of
 from scalerules.ops import OPS
@@ -300,7 +301,7 @@ def normal() -> list[torch.Tensor]:
 
 def slopes(function: str, size: float, normal: list[torch.Tensor]) -> tuple[float, float]:
     """Measured exponents of the root mean square of f(x) and of its mean over the width, x Gaussian of this size."""
-    f = {"identity": lambda x: x, "negative": torch.neg, "leaky_relu": torch.nn.functional.leaky_relu,
+    f = {"identity": lambda x: x, "stop_gradient": torch.Tensor.detach, "negative": torch.neg, "leaky_relu": torch.nn.functional.leaky_relu,
          "negative_exp": lambda x: -x.exp(), "relu_squared": lambda x: x.relu().square(),
          "some_function": torch.sigmoid, "some_function_through_zero": torch.nn.functional.gelu}.get(function)  # fmt: skip
     f = f or getattr(torch, function, None) or getattr(torch.nn.functional, function)
@@ -323,6 +324,22 @@ def test_functions_as_measured(function, normal):
     whole, mean = slopes(function, float(size), normal)
     assert float(found["y"]) == pytest.approx(whole, abs=0.06)
     assert float(found["average"]) == pytest.approx(mean, abs=0.1)
+
+
+def test_no_gradient_comes_back_through_what_is_stopped() -> None:
+    """A target network: its own layer never moves, and what it reads moves by its other reader alone."""
+    g = Builder("target", axes={"batch": 4, "in": 4, "n": "width", "out": 2})
+    h = g.relu(g.dense("first", g.input("x", "batch in"), "n in"))
+    online, target = (g.dense(name, h, "out n") for name in ("online", "target"))
+    graph = g.build(g.node("y", "add", online, g.node("stopped", "stop_gradient", target), equation="b o, b o -> b o"))
+    solution = sr.derive(graph, "sgd")
+    assert [w for w in solution.warnings if w.startswith("the gradient of 'target' is exactly zero")]
+    alone = Builder("alone", axes={"batch": 4, "in": 4, "n": "width", "out": 2})
+    h = alone.relu(alone.dense("first", alone.input("x", "batch in"), "n in"))
+    plain = sr.derive(alone.build(alone.dense("online", h, "out n")), "sgd")
+    assert {name: (solution[name].init, solution[name].lr) for name in plain.parameters} == {
+        name: (plain[name].init, plain[name].lr) for name in plain.parameters
+    }
 
 
 # completeness

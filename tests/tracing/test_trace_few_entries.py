@@ -56,11 +56,16 @@ def test_of_a_fixed_number_of_features_the_layer_that_makes_them_is_the_readout(
     assert (found["b.bias"], found["o.bias"]) == (VECTOR, VECTOR)
 
 
-def test_a_few_normalised_features_move_more_than_all_of_them() -> None:
-    """In plain torch (widths 64 to 512, three seeds) what `a` changes in them grows like width^0.49."""
+def test_a_few_normalised_features_are_made_as_the_outputs_of_a_readout() -> None:
+    """In plain torch (widths 64 to 512, three seeds) what `a` changes in them grows like width^0.49 where `b` is hidden.
+
+    As a readout (its bias is what is normalised at first) it lets all parameters count: no goal fails from 64 to 512.
+    """
     graph = between(lambda width: lambda h: F.layer_norm(h, (width,))[:, :8], lambda _: 8)
-    with pytest.raises(sr.ScaleRulesError, match="put a free multiplier behind 'slice'"):
-        sr.derive(graph, optimizer="adamw")
+    found = rules(graph)
+    assert (found["a.weight"], found["b.weight"], found["o.weight"]) == (VECTOR, READOUT, VECTOR)
+    solution = sr.derive(graph, optimizer="adamw")
+    assert not sr.verify(graph, solution, sizes=[32, 64, 128], seeds=2, progress=False, jobs=1).refuted
 
 
 def test_a_transform_of_features_is_a_fixed_random_matrix() -> None:

@@ -202,3 +202,38 @@ def test_the_derivative_of_a_convolution_is_torchs(
     grad, mask = torch.randn_like(y), [True, False, False]
     found, *_ = convolution_backward(grad, x, weight, None, steps, pads, ones, turned, none, groups, mask)
     assert torch.allclose(found, torch.autograd.grad(y, x, grad)[0], atol=1e-4)
+
+
+class Coded(nn.Module):
+    """A straight-through codebook: what is read is the code, and the gradient goes past it to what was coded."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.encode, self.codes, self.decode = nn.Linear(6, width), nn.Embedding(16, width), nn.Linear(width, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.encode(x)
+        code = self.codes((z[:, None] - self.codes.weight).square().sum(-1).argmin(-1))
+        return self.decode(z + (code - z).detach())
+
+
+class Predictor(nn.Module):
+    """A predictor of what its own projection is, detached (SimSiam): the targets teach it nothing."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.project, self.predict = nn.Linear(6, width), nn.Linear(width, width)
+        self.target = nn.Linear(6, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        predicted = F.normalize(self.predict(F.relu(self.project(x))), dim=-1)
+        return -(predicted * F.normalize(self.target(x).detach(), dim=-1)).sum(-1)
+
+
+@pytest.mark.parametrize(("model", "still"), [(Coded, "codes.weight"), (Predictor, "target.weight")])
+def test_nothing_learns_by_what_is_detached(model: type[nn.Module], still: str) -> None:
+    graph = sr.trace(model, WIDTH, torch.randn(8, 6))
+    solution = sr.derive(graph, optimizer="adamw")
+    assert f"the gradient of {still!r} is exactly zero for all steps: any rate does" in solution.warnings
+    found = sr.verify(graph, solution, sizes=[16, 32, 64], seeds=2, progress=False, jobs=1)
+    assert not found.refuted and not [row for row in found.wrong if still in (row.node, row.parameter)]

@@ -18,8 +18,8 @@ from scalerules.ops.node import Node
 from scalerules.ops.registry import law_of
 
 LINEAR = frozenset(
-    {"einsum", "mean", "add", "residual", "scale", "identity", "negative", "rearrange", "reshape", "concat", "slice",
-     "window", "shift", "rfft", "irfft", "complex", "parts", "repeat"}
+    {"einsum", "mean", "add", "residual", "scale", "identity", "stop_gradient", "negative", "rearrange", "reshape",
+     "concat", "slice", "window", "shift", "rfft", "irfft", "complex", "parts", "repeat"}
 )  # fmt: skip
 """Operations that are linear in each operand (not in a value that they read twice)."""
 EXPONENTIAL = frozenset({"exp", "negative_exp"})
@@ -113,11 +113,21 @@ class Reading:
 
     @cached_property
     def trained(self) -> frozenset[str]:
-        """The nodes that depend on a trained parameter."""
-        parameters = self.graph.parameters
-        return self._reached(
-            [n for n, node in self.nodes.items() if any(parameters[p].trained for p in node.parameters)]
-        )
+        """The nodes that depend on a parameter that learns."""
+        return self._reached([node for _, node in self.uses()])
+
+    @cached_property
+    def _learning(self) -> frozenset[str]:
+        """The trained parameters to which a gradient of the loss comes back."""
+        reached, queue = set(self.outputs), list(self.outputs)
+        while queue:
+            name = queue.pop()
+            stops = self.nodes[name].op == "stop_gradient"
+            new = [s for group in self.sources[name] for s in group if s not in reached and not stops]
+            reached.update(new)
+            queue += new
+        read = {parameter for name in reached for parameter in self.nodes[name].parameters}
+        return frozenset(parameter for parameter in read if self.graph.parameters[parameter].trained)
 
     def _linear(self, reader: str, k: int) -> bool:
         """Whether a node is linear in its `k`-th operand."""
@@ -207,10 +217,10 @@ class Reading:
         return node.op == "scan" or (node.op == "einsum" and len(node.operands) > 1)
 
     def uses(self) -> Iterator[tuple[str, str]]:
-        """Every trained parameter with each node that reads it."""
+        """Every parameter that learns with each node that reads it."""
         for name, node in self.nodes.items():
             for parameter in dict.fromkeys(node.parameters):
-                if self.graph.parameters[parameter].trained:
+                if parameter in self._learning:
                     yield parameter, name
 
     @cached_property

@@ -1,7 +1,4 @@
-"""What no gradient goes through: the program says where values are detached, the calculus has no such operation.
-
-Nor does one go through what is only compared.
-"""
+"""What no gradient goes through: what is detached further on, and what is only compared."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from ..table import lowers
 END = 2**62
 
 
-@lowers("clone", "contiguous", "alias", "_to_copy", "to", "detach", "dropout", "native_dropout", "lift_fresh_copy",
+@lowers("clone", "contiguous", "alias", "_to_copy", "to", "dropout", "native_dropout", "lift_fresh_copy",
         "feature_dropout", "alpha_dropout", "dropout_", "type_as", "positive", "copy", "bernoulli", "identity",
         "checkpoint_name", "wait_tensor")  # fmt: skip
 def kept(lowering: Lowering, call: Call) -> Result:
@@ -28,6 +28,15 @@ def kept(lowering: Lowering, call: Call) -> Result:
     if isinstance(operand, Constant):
         return Constant(call.shape, operand.number, operand.discrete)
     return (operand, Constant(call.shapes[1])) if len(call.shapes) > 1 else operand
+
+
+@lowers("detach")
+def detached(lowering: Lowering, call: Call) -> Result:
+    """The same entries, through which no gradient comes back."""
+    operand = kept(lowering, call)
+    if not isinstance(operand, Value) or operand.stat is not None:
+        return operand
+    return lowering.sketch.unary("stop_gradient", operand, "detached")
 
 
 @lowers("view", "reshape", "_unsafe_view", "flatten", "unflatten", "view_copy", "_reshape_alias", "reshape_as", "ravel")
