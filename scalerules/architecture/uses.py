@@ -14,7 +14,7 @@ from .graph import Graph
 
 @dataclass(frozen=True)
 class Use:
-    """One einsum that reads a parameter; the parameter's axes go by their position.
+    """One operation that reads a parameter; the parameter's axes go by their position.
 
     `summed`: those that it sums over (fan-in), without those that the choices of a router pick one entry of;
     `brought`: those that only the parameter brings into the result (fan-out); `lookup`: it looks rows up for one-hot
@@ -28,7 +28,10 @@ class Use:
 
 
 def uses(graph: Graph, parameter: str, through_weights: bool = False) -> list[Use]:
-    """How each einsum uses a parameter (or a weight made of it, too), in the order of the graph."""
+    """How each einsum uses a parameter (or a weight made of it, too), in the order of the graph.
+
+    What a matrix makes of a vector is a weight, too: there it is used as a matrix, whatever reads that.
+    """
     nodes = dict(graph.walk())
     weights = _made_of(graph, nodes, parameter) if through_weights else {}
     weights |= _chosen(nodes, parameter) if through_weights else {}
@@ -36,10 +39,15 @@ def uses(graph: Graph, parameter: str, through_weights: bool = False) -> list[Us
     for name, node in nodes.items():
         read = [len(node.inputs) + k for k, source in enumerate(node.parameters) if source == parameter]
         read += [k for k, source in enumerate(node.inputs) if source in weights]
-        if read and node.op == "einsum" and name not in weights:
+        if not read or name in weights:
+            continue
+        place = read[0]
+        made = weights.get(node.inputs[place]) if place < len(node.inputs) else None
+        if node.op != "einsum" and made is not None and made.consumed:
+            all_uses.append(Use(name, *_sides(made, (), ()), lookup=False))
+        if node.op == "einsum":
             operands, result = node.labels()
-            place = read[0]
-            shown = weights[node.inputs[place]] if place < len(node.inputs) else _whole(len(operands[place]))
+            shown = made or _whole(len(operands[place]))
             others = {label for i, part in enumerate(operands) if i != place for label in part}
             labels = [(i, x) for group, x in zip(shown.places, operands[place], strict=True) for i in group]
             chosen = chosen_labels(node, nodes)

@@ -63,9 +63,10 @@ scales: {width: 1}
 """
 
 
-def test_a_layer_that_makes_a_vector_is_a_matrix_whatever_the_vector_is_for() -> None:
-    """A filter, a gain: data meet it entry by entry. Taken for a vector it moved like `width^(1/2)` under Muon."""
-    graph = sr.Graph.model_validate(yaml.safe_load(FILTER))
+@pytest.mark.parametrize("op", ["einsum", "add"])
+def test_a_layer_that_makes_a_vector_is_a_matrix_whatever_the_vector_is_for(op: str) -> None:
+    """A filter, a gain, a bias: data meet it entry by entry. Taken for a vector it moved like `width^(1/2)` under Muon."""
+    graph = sr.Graph.model_validate(yaml.safe_load(FILTER.replace("gated: {op: einsum", f"gated: {{op: {op}")))
     use = matrix(graph, "W")
     assert use is not None and (use.summed, use.brought) == ((1,), (0,))
     assert matrix(graph, "z") is None
