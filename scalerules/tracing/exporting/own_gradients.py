@@ -21,7 +21,7 @@ def own_gradients() -> Generator[list[str]]:
     def apply(kind: Any, *args: Any, **options: Any) -> Any:
         if not kind.__module__.startswith("torch."):
             notes.append(f"{kind.__name__}: its backward() is not followed, and taken to keep the size of gradients")
-        return own.__func__(kind, *args, **options)
+        return own.__get__(None, kind)(*args, **options)
 
     setattr(Function, "apply", classmethod(apply))  # noqa: B010
     try:
