@@ -29,7 +29,10 @@ SHIFT = ((("lr", "W"), Fraction(-5)),)
 
 
 class Point(Plain):
-    """A point at which a factor is -5, and nothing is remembered."""
+    """A point at which unknowns are 0 and a factor is -5, and nothing is remembered."""
+
+    def unknown(self, kind: str, name: str) -> int:
+        return 0
 
     def factor(self, site: Any) -> Any:
         return -5, SHIFT

@@ -14,9 +14,9 @@ from scalerules.terms.pieces import Labels
 from scalerules.terms.term import Fresh, Term
 
 
-def term(size: int, degree: int = 0, signs: tuple[int, ...] = (A,), **more: int) -> Term:
+def term(size: int, degree: int = 0, signs: tuple[int, ...] = (A,), log: int = 0) -> Term:
     """A term of this many parameters."""
-    return Term(size, signs, (), tuple((("lr", f"V{k}"), Fraction(1)) for k in range(degree)), **more)
+    return Term(size, signs, (), tuple((("lr", f"V{k}"), Fraction(1)) for k in range(degree)), log=log)
 
 
 def test_terms_over_the_whole_that_they_make_up():
