@@ -63,35 +63,26 @@ def solved(upper: Mapping[Hashable, Vector], rows: Mapping[str, Inequality], fir
 
 def _satisfy(programme: Programme, rows: Mapping[str, Inequality]) -> None:
     """Adds the inequalities that the solution breaks, the most broken first."""
-    import numpy as np
-
     distinct = list({row.key: name for name, row in reversed(list(rows.items()))}.values())
-    if not distinct:
-        return
-    entries: dict[Hashable, list[tuple[int, float]]] = {}
+    reads: dict[Hashable, list[tuple[int, float]]] = {}
     for place, name in enumerate(distinct):
         for variable, share in rows[name].shares:
-            entries.setdefault(variable, []).append((place, share))
-    reads = {
-        variable: (np.array([place for place, _ in found]), np.array([share for _, share in found]))
-        for variable, found in entries.items()
-    }
+            reads.setdefault(variable, []).append((place, share))
     sizes = programme.sizes()
-    excess = np.array([rows[name].excess(sizes) for name in distinct])
-    while True:
-        worst = int(excess.argmax())
+    excess = [rows[name].excess(sizes) for name in distinct]
+    while distinct:
+        worst = excess.index(max(excess))
         if rows[distinct[worst]].excess(sizes) < ROUNDING:  # sums of differences lose digits
-            excess = np.array([rows[name].excess(sizes) for name in distinct])
-            worst = int(excess.argmax())
+            excess = [rows[name].excess(sizes) for name in distinct]
+            worst = excess.index(max(excess))
             if excess[worst] < ROUNDING:
                 return
         row = rows[distinct[worst]]
         programme.require(distinct[worst], row.form, row.constant)
         programme.loosen()
         for variable, moved in programme.moves().items():
-            if variable in reads:
-                places, shares = reads[variable]
-                excess[places] += shares * moved
+            for place, share in reads.get(variable, ()):
+                excess[place] += share * moved
 
 
 def _add(programme: Programme, rows: Mapping[str, Inequality], first: Sequence[str]) -> None:
