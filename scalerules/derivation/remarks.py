@@ -71,16 +71,17 @@ def _unseen(problem: Problem) -> list[str]:
 
 def _few_entries(solved: Solved) -> dict[str, Fraction]:
     """The parameters of which few entries alone contribute as they are to, and by what size all alike do."""
-    run, found = solved.run, dict[str, Fraction]()
+    run, alike = solved.run, dict[str, dict[tuple[str, int], int]]()
+    for event in run.events:
+        if event.kind == "own" and event.term is not None:
+            places, place = alike.setdefault(str(event.parameter), {}), (event.site, event.step)
+            places[place] = min(event.ticks, places.get(place, event.ticks))
+    found: dict[str, Fraction] = {}
     for name, events in own_contributions(run).items():
-        top = max((event.ticks for event in events if event.term is not None), default=0)
-        reached = {(event.site, event.step) for event in events if event.term is not None and event.ticks == top}
-        alike: dict[tuple[str, int], int] = {}
-        for event in run.events:
-            place = event.site, event.step
-            if event.kind == "own" and event.parameter == name and event.term is not None and place in reached:
-                alike[place] = min(event.ticks, alike.get(place, top))
-        if alike and (size := max(alike.values())) < min(top, 0):
+        there = [event for event in events if event.term is not None]
+        top = max((event.ticks for event in there), default=0)
+        size = max((alike[name][event.site, event.step] for event in there if event.ticks == top), default=0)
+        if size < min(top, 0):
             found[name] = Fraction(size, run.point.per_unit)
     return found
 

@@ -45,7 +45,9 @@ class Inequality:
         return self._constant + sum([share * at[symbol] for symbol, share in self.shares])
 
 
-def solved(upper: Mapping[Hashable, Vector], rows: Mapping[str, Inequality], first: Sequence[str] = ()) -> Programme:
+def programme_of(
+    upper: Mapping[Hashable, Vector], rows: Mapping[str, Inequality], first: Sequence[str] = ()
+) -> Programme:
     """The programme solved: with the rows `first`, which are likely to bind, in it from the start, it takes few others.
 
     Which of them bind where several would do is left open then. Raises `Infeasible`, with what clashes without them.

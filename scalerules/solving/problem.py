@@ -109,7 +109,7 @@ class Solved:
     `binding` are the equations that determine it; `short` are the parameters whose own contribution stays below size 0
     although a larger rate would not be stable, with how far (at a *saddle* it grows by a constant factor a step).
     `everywhere`: it is the solution for every scale alone too. `twin`: that of the normalised twin by which it was
-    found, if it was.
+    found, if it was. `neglected`: what stays behind at one of several readings, once it was asked for.
     """
 
     vectors: Vectors
@@ -118,6 +118,7 @@ class Solved:
     short: dict[str, Fraction]
     everywhere: bool = False
     twin: Solved | None = None
+    neglected: dict[tuple[str, str], Fraction] | None = None
 
     def never(self, rate: Symbol) -> bool:
         """Whether a rate is of a parameter whose gradient is exactly zero at every step: any value would do."""

@@ -58,13 +58,20 @@ def by_reading(events: Mapping[str, Iterable[Event]], plan: Plan) -> dict[tuple[
 def neglected(problem: Problem, solved: Solved) -> dict[tuple[str, str], Fraction]:
     """By parameter and node how far below size 0 it stays there, where it counts at another node that reads it.
 
-    In front of norms that is how far below the value's own size, for which the calculus is run once more.
+    In front of norms that is how far below the value's own size, for which the calculus is run once more; a solution
+    keeps the answer.
     """
-    steady = solved.twin or solved
+    if solved.neglected is None:
+        solved.neglected = _neglected(problem, solved.twin or solved, solved.twin is None)
+    return solved.neglected
+
+
+def _neglected(problem: Problem, steady: Solved, own: bool) -> dict[tuple[str, str], Fraction]:
+    """The same of the solution of a normalised rule; `own`: it is the problem's, not that of its twin."""
     missing = _missing(problem, steady, steady.run)
     beside = replace(problem, beside_norms=True)
     if missing and beside.plan.sites != problem.plan.sites:
-        law = beside if solved.twin is None else twin_of(beside)
+        law = beside if own else twin_of(beside)
         missing = _missing(beside, steady, law.run(steady.unknowns, problem.steps))
     return missing
 

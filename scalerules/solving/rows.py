@@ -10,7 +10,7 @@ from scalerules.passes.events import Event, Run
 from scalerules.terms.term import Symbol
 
 from .equations import Equation, Vectors, allowance_of, distinct, own_contributions, plainest, vector_of
-from .inequalities import Inequality, solved
+from .inequalities import Inequality, programme_of
 from .priorities import summands, twins
 from .problem import Problem
 from .programme import Infeasible
@@ -91,7 +91,7 @@ class Rows:
             if equation.relation == "maximal" or equation.event.kind == "value":
                 rows[f"{number} opposite"] = self._below(opposite, run)
         try:
-            solved({**self.upper}, rows)
+            programme_of({**self.upper}, rows)
         except Infeasible:
             return False
         return True

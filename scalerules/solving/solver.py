@@ -23,7 +23,7 @@ from .equations import (
     distinct,
     unknowns_of,
 )
-from .inequalities import ROUNDING, Inequality, solved
+from .inequalities import ROUNDING, Inequality, programme_of
 from .natural import idle_factors
 from .priorities import AIMS, priorities, unmet_rates
 from .problem import BEYOND, Problem, Solved, Unsolvable
@@ -142,7 +142,8 @@ class _Solver:
             held = [name for name, row in now.items() if row.key in keys]
             if len(held) == len(keys) and before == upper:
                 return False
-            programme = solved({**upper}, {**now, **rows}, [*held, *(str(name) for name in binding if name in rows)])
+            first = [*held, *(str(name) for name in binding if name in rows)]
+            programme = programme_of({**upper}, {**now, **rows}, first)
             return [vector[0] for vector in programme.solution().values()] > self._reached()
 
         judged = [event for event in run.events if event.judged]
@@ -254,7 +255,7 @@ class _Solver:
         if afresh or self._solved is None or self._solved[0] != asked:
             last = [] if afresh or self._solved is None else self._solved[1].binding()
             try:
-                programme = solved({**upper}, rows, [str(name) for name in last if name in rows])
+                programme = programme_of({**upper}, rows, [str(name) for name in last if name in rows])
             except Infeasible as clash:
                 named: dict[Hashable, Equation] = {**stable, **maximal}
                 raise Unsolvable([named[name] for name in clash.clash if name in named], run) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 
 from .merging import crowded
 from .pieces import Labels, axis_name
@@ -32,6 +32,12 @@ def side_by_side(signs: Sequence[int], width: int) -> int:
     return total
 
 
+def apart(signs: int, width: int, count: int) -> tuple[int, ...]:
+    """The signs that are side by side in one number."""
+    mask = (1 << width) - 1
+    return tuple([signs >> width * axis & mask for axis in range(count)])
+
+
 class Axes:
     """The axes of a product of two tensors: those of the result, and those that are summed over."""
 
@@ -39,7 +45,7 @@ class Axes:
         self, scope: Scope, labels: tuple[Labels, Labels], gone: Sequence[str], result: Labels, sources: int
     ) -> None:
         self.coherent, self.nearest, self.count, self.sources = scope.coherent, scope.reach, len(result), sources
-        self.width, self.all = sources.bit_length(), (1 << sources.bit_length()) - 1
+        self.width = sources.bit_length()
         self.once_each = sum(1 << self.width * axis for axis in range(self.count))
         self.gone, self.growths = [axis_name(label) for label in gone], [scope.ticks(label) for label in gone]
         self.places = [[side.index(x) if x in side else -1 for x in result] for side in labels]
@@ -79,11 +85,11 @@ class Axes:
 
     def apart(self, signs: int) -> tuple[int, ...]:
         """The signs on every axis of the result."""
-        return tuple([signs >> self.width * axis & self.all for axis in range(self.count)])
+        return apart(signs, self.width, self.count)
 
     def crowded(self, signs: int) -> bool:
         """Whether signs have many sources (a source on several axes counts once where these have the same ones)."""
-        return signs.bit_count() > MOST_SOURCES and crowded(self.apart(signs))
+        return signs.bit_count() > MOST_SOURCES and _crowded(signs, self.width, self.count)
 
     def laws(self, x: Part) -> list[Law]:
         """The laws of the products of a term with every kind of the other side."""
@@ -153,6 +159,12 @@ class Axes:
     def _decays(self, x: Profile | None, y: Profile | None, places: Sequence[Sequence[int]]) -> list[int]:
         """The profile of a product on some axes, in halves."""
         return [(x[i] if x and i >= 0 else 0) + (y[j] if y and j >= 0 else 0) for i, j in zip(*places, strict=True)]
+
+
+@lru_cache(maxsize=1 << 18)
+def _crowded(signs: int, width: int, count: int) -> bool:
+    """Whether signs side by side have many sources; the same few are asked for again and again."""
+    return crowded(apart(signs, width, count))
 
 
 @cache

@@ -8,7 +8,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalerules.solving.inequalities import Inequality, solved
+from scalerules.solving.inequalities import Inequality, programme_of
 from scalerules.solving.programme import Infeasible
 
 F = Fraction
@@ -30,7 +30,7 @@ NUMBERS = st.integers(-3, 3).map(lambda n: F(n, 2))
 ROWS = st.lists(st.tuples(st.tuples(*[st.integers(-2, 2)] * 3), NUMBERS), min_size=1, max_size=9)
 
 
-def programme_of(rows, bounds):
+def bounds_and_rows(rows, bounds):
     """Upper bounds, and the rows as inequalities by name."""
     upper = {variable: (bound,) for variable, bound in zip(VARIABLES, bounds, strict=True)}
     return upper, {
@@ -53,9 +53,9 @@ def test_the_order_in_which_inequalities_are_added_does_not_matter(rows, bounds,
 
     Where there is none, what clashes is what clashes without any that come first.
     """
-    upper, named = programme_of(rows, bounds)
-    one_by_one = outcome(lambda: solved(upper, named, ()))
-    assert outcome(lambda: solved(upper, named, [str(n) for n in first if n < len(rows)])) == one_by_one
+    upper, named = bounds_and_rows(rows, bounds)
+    one_by_one = outcome(lambda: programme_of(upper, named, ()))
+    assert outcome(lambda: programme_of(upper, named, [str(n) for n in first if n < len(rows)])) == one_by_one
     if isinstance(one_by_one, dict):
         for form, constant in rows:
             assert sum(share * one_by_one[v][0] for v, share in zip(VARIABLES, form, strict=True)) + constant <= 0

@@ -6,9 +6,10 @@ was derived.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 from scalerules.architecture.graph import Graph
 from scalerules.ops.arrange import Power
@@ -18,8 +19,8 @@ from scalerules.ops.node import Node
 from scalerules.ops.registry import law_of
 
 LINEAR = frozenset(
-    {"einsum", "mean", "add", "residual", "scale", "identity", "stop_gradient", "negative", "rearrange", "reshape",
-     "concat", "slice", "window", "shift", "rfft", "irfft", "complex", "parts", "repeat"}
+    {"einsum", "mean", "add", "residual", "scale", "rearrange", "reshape", "concat", "slice", "window", "shift", "rfft",
+     "irfft", "complex", "parts", "repeat", *(name for name, function in FUNCTIONS.items() if function.shape.linear)}
 )  # fmt: skip
 """Operations that are linear in each operand (not in a value that they read twice)."""
 EXPONENTIAL = frozenset({"exp", "negative_exp"})
@@ -75,20 +76,14 @@ class Reading:
         """The nodes whose values the loss reads."""
         return frozenset(name for output in self.graph.outputs for name in self._whole(output))
 
-    def _reached(self, starts: Collection[str], linearly: bool = False) -> frozenset[str]:
+    def _depending(self, starts: Collection[str], linearly: bool = False) -> frozenset[str]:
         """These nodes and all that depend on them, or do so `linearly`."""
-        reached, queue = set(starts), list(starts)
-        while queue:
-            readers = self.read_by[queue.pop()]
-            new = [r for r, k in readers if r not in reached and not (linearly and not self._linear(r, k))]
-            reached.update(new)
-            queue += new
-        return frozenset(reached)
+        return _reached(starts, lambda n: [r for r, k in self.read_by[n] if not linearly or self._linear(r, k)])
 
     @cached_property
     def with_data(self) -> frozenset[str]:
         """The nodes that depend on an input."""
-        return self._reached([name for name, node in self.nodes.items() if node.op == "input"])
+        return self._depending([name for name, node in self.nodes.items() if node.op == "input"])
 
     @cached_property
     def weights(self) -> frozenset[str]:
@@ -114,20 +109,19 @@ class Reading:
     @cached_property
     def trained(self) -> frozenset[str]:
         """The nodes that depend on a parameter that learns."""
-        return self._reached([node for _, node in self.uses()])
+        return self._depending([node for _, node in self.uses()])
 
     @cached_property
     def _learning(self) -> frozenset[str]:
         """The trained parameters to which a gradient of the loss comes back."""
-        reached, queue = set(self.outputs), list(self.outputs)
-        while queue:
-            name = queue.pop()
-            stops = self.nodes[name].op == "stop_gradient"
-            new = [s for group in self.sources[name] for s in group if s not in reached and not stops]
-            reached.update(new)
-            queue += new
+        reached = _reached(self.outputs, lambda n: () if self._stops(n) else chain(*self.sources[n]))
         read = {parameter for name in reached for parameter in self.nodes[name].parameters}
         return frozenset(parameter for parameter in read if self.graph.parameters[parameter].trained)
+
+    def _stops(self, name: str) -> bool:
+        """Whether no gradient comes back through a node."""
+        op = self.nodes[name].op
+        return op in FUNCTIONS and FUNCTIONS[op].stops
 
     def _linear(self, reader: str, k: int) -> bool:
         """Whether a node is linear in its `k`-th operand."""
@@ -175,7 +169,7 @@ class Reading:
         starts = {name: parameter.init for name, parameter in self.graph.parameters.items()}
         grows = {name: "log_range" if node.op in EXPONENTIAL else "range" for name, node in self.nodes.items()}
         own = [n for n, node in self.nodes.items() if grows[n] in {starts[p] for p in node.parameters}]
-        return self._reached(own, linearly=True)
+        return self._depending(own, linearly=True)
 
     def falls(self, name: str) -> bool:
         """Whether exponentials alone read a value not linearly, and it grows along an axis: there they give nothing."""
@@ -240,6 +234,16 @@ class Reading:
                 if any(self.graph.lengths[axis].scales for axis in axes):
                     return True
         return False
+
+
+def _reached(starts: Collection[str], after: Callable[[str], Iterable[str]]) -> frozenset[str]:
+    """These nodes and all that come after them."""
+    reached, queue = set(starts), list(starts)
+    while queue:
+        new = [name for name in after(queue.pop()) if name not in reached]
+        reached.update(new)
+        queue += new
+    return frozenset(reached)
 
 
 def _homogeneous(op: str) -> bool:
