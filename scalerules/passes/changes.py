@@ -76,30 +76,38 @@ def _owns(
 
     Those of the parameters read here, and of those that are carried here.
     """
-    law, point, totals = state.law(site), state.point, state.totals(site)
+    law, point, now = state.law(site), state.point, state.totals(site)
     owns, asked, direct = dict[str, list[list[Term]]](), dict[str, bool](), list[list[Term]]()
     for k, key in enumerate(site.operands):
         if key in state.plan.parameters and state.change[key]:
-            change = state.change[key]
+            change, totals = state.change[key], _moved(state, site, key, now)
             if prescribed(state, site) == key:
                 terms = prescribed_own(state, site, key)
             else:
                 terms = state.once(
                     ("own", state.place(site), k), [*read(law, totals, k), change],
-                    lambda k=k, change=change: law.push(point, site, totals, k, change),
+                    lambda k=k, change=change, totals=totals: law.push(point, site, totals, k, change),
                 )  # fmt: skip
             state.because(terms, "own", site)
             owns[key], asked[key] = [*owns.get(key, []), terms], True
             direct.append(terms)
     for k, source in enumerate(site.inputs):
         for key, (own, pending) in carried.get(source, {}).items():
+            totals = _moved(state, site, key, now)
             terms = state.once(
                 ("carried", state.place(site), k, key), [*read(law, totals, k), [own]],
-                lambda k=k, own=own: law.push(point, site, totals, k, [own]),
+                lambda k=k, own=own, totals=totals: law.push(point, site, totals, k, [own]),
             )  # fmt: skip
             state.because(terms, "own", site)
             owns[key], asked[key] = [*owns.get(key, []), terms], asked.get(key, False) or pending
     return owns, asked, direct
+
+
+def _moved(state: State, site: Site, key: str, now: list[Operand]) -> list[Operand]:
+    """What the operands are `now`, where all parameters move together; where each does alone, this one alone has."""
+    if not state.isolated:
+        return now
+    return [state.total(other) if other == key else state.initial[other] for other in site.operands]
 
 
 def _note(state: State, site: Site, owns: dict[str, list[list[Term]]], asked: dict[str, bool], carried: Owns) -> None:

@@ -35,9 +35,9 @@ class Plan:
 
     @cached_property
     def _inner(self) -> frozenset[str]:
-        """The growing axes, without depth unless it is the only one."""
+        """The growing axes of parameters, without depth unless it is the only one; any other one counts data."""
         depths = {held.depth for held in self.parameters.values()}
-        axes = {axis_name(label) for site in self.sites for label in site.result}
+        axes = {axis_name(axis) for held in self.parameters.values() for axis in held.axes}
         return frozenset(axes - depths or axes)
 
     @cached_property
