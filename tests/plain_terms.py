@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 from scalerules.terms.pieces import Labels
-from scalerules.terms.term import KEPT, MOST_SOURCES, SUMMABLE, Fresh, Mirror, Profile, Term
+from scalerules.terms.term import KEPT, MOST_SOURCES, SUMMABLE, Fresh, Mirror, Profile, Shift, Term
 
 GROWTHS = {"n": 16, "s": 8, "m": 12}
-VALUES = {("growth", axis): growth for axis, growth in GROWTHS.items()} | {("lr", "W"): 1}
+VALUES = {("growth", axis): growth for axis, growth in GROWTHS.items()} | {("lr", "W"): 1, ("lr", "P"): -7}
 """The values of the unknowns at which terms have their sizes; all others are 0."""
 N, S, M = "n|i", "s|o", "m|k"
 A, B, C, D, IMAGE = 2, 4, 8, 16, 32
@@ -28,6 +28,19 @@ class Scope:
 
     def bit(self, *key: object) -> int:
         return IMAGE
+
+
+class Point(Scope):
+    """A point at which a factor is -5 and the rate of `P` is -7, and nothing is remembered."""
+
+    def unknown(self, kind: str, name: str) -> int:
+        return VALUES[kind, name]
+
+    def factor(self, site: Any) -> tuple[int, Shift]:
+        return -5, ((("lr", "W"), Fraction(-5)),)
+
+    def once(self, key: str, pieces: Any, compute: Callable[[], list[Term]]) -> list[Term]:
+        return compute()
 
 
 class Pair(NamedTuple):

@@ -148,9 +148,9 @@ def _share(
 def in_general(optimizer: Optimizer, facts: Facts) -> Share:
     """The powers of `Tuning.gauges`, where nothing is known of sizes."""
     law = optimizer.form(facts)
-    powers = [p.resolved(lambda _: 0) if p is not None else {} for p in (law.powers, law.decayed)]
+    powers, decayed = (p.resolved(lambda _: 0) for p in (law.powers, law.decayed))
     dampings = {name: p.resolved(lambda _: 0) for name, p in law.dampings.items()}
-    return _share(optimizer, powers[0], powers[1], dampings, "time-scale")
+    return _share(optimizer, powers, decayed, dampings, "time-scale")
 
 
 def global_norm(

@@ -26,12 +26,13 @@ KINDS = tuple(Facts("", matrix, first, last) for matrix in (True, False) for fir
 class Form:
     """The update of one parameter.
 
-    `powers`: its size over the rate; None: it does not move. `levelled`: its entries are made alike; `whole`: a matrix
-    moves by its singular values. `dampings`: what it adds to what it divides by, by name; `decayed`: what coupled
-    weight decay stands beside.
+    `powers`: its size over the rate; `moves`: it is not exactly zero. `levelled`: its entries are made alike; `whole`:
+    a matrix moves by its singular values. `dampings`: what it adds to what it divides by, by name; `decayed`: what
+    coupled weight decay stands beside.
     """
 
-    powers: Powers | None
+    powers: Powers
+    moves: bool
     levelled: bool
     whole: bool
     dampings: Mapping[str, Powers]
@@ -40,7 +41,7 @@ class Form:
     @property
     def normalised(self) -> bool:
         """Whether the update depends on axes alone."""
-        return self.powers is None or not any(name not in AXES for name in _atoms(self.powers))
+        return _atoms(self.powers).issubset(AXES)
 
 
 def _atoms(powers: Powers) -> set[str]:
@@ -54,8 +55,7 @@ def form(law: Formula, facts: Facts, state: str = "there") -> Form:
     g, w, p = given(facts, state)
     returned = law(*(g, w, p)[: arity(law)])
     update = checked(returned)
-    powers = None if update.zero else update.powers
-    return Form(powers, update.levelled, update.whole, g.notes.dampings, g.notes.decayed)
+    return Form(update.powers, not update.zero, update.levelled, update.whole, g.notes.dampings, g.notes.decayed)
 
 
 def checked(update: object) -> Quantity:

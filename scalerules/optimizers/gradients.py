@@ -61,15 +61,23 @@ def entries(scope: Scope, piece: Piece) -> Term | None:
     return Term(sum(t.size for t in tops), (), tuple(tops), profile=falls)
 
 
+def common(terms: Sequence[Term], whole: bool) -> Term | None:
+    """The largest term of all entries: a few that are larger (where the largest of a row stands) do not count.
+
+    `whole`: a rule that moves a matrix by its singular values counts them.
+    """
+    bulk = [] if whole else [t for t in terms if not any(map(exponential, t.profile or ()))]
+    return largest(bulk or terms)
+
+
 def levelled_terms(terms: list[Term], whole: bool = False) -> list[Term]:
     """A sign-like rule makes all entries along an axis alike: profiles are counted from the largest term's.
 
     But for entries of which every term falls exponentially: any epsilon is larger. `whole`: it moves a matrix by its
     singular values, and rows of which the largest term does not at all. Of entry by entry rules a few entries that are
-    larger than all others (where the largest of a row stands) are made as large as these.
+    larger than all others are made as large as these.
     """
-    bulk = [] if whole else [t for t in terms if not any(map(exponential, t.profile or ()))]
-    top = largest(bulk or terms)
+    top = common(terms, whole)
     if top is None:
         return terms
     if any(t.size > top.size for t in terms):

@@ -19,7 +19,7 @@ from scalerules.terms.sums import root_mean_square
 from scalerules.terms.term import Symbol, Term, exponential
 
 from .form import KINDS, Form, Formula, form
-from .gradients import entries, largest, levelled_terms, raised
+from .gradients import common, entries, largest, levelled_terms, raised
 from .powers import BEHIND, GRADIENT, READ, TOGETHER, WEIGHT, Resolved
 from .symbolic import Facts
 
@@ -104,30 +104,27 @@ class Optimizer:
     @property
     def relative(self) -> bool:
         """Whether an update is relative to its parameter."""
-        return any(one.powers is not None and one.powers.reads(WEIGHT) for one in self.kinds)
+        return any(one.powers.reads(WEIGHT) for one in self.kinds)
 
     @property
     def sides(self) -> bool:
         """Whether it asks for what a parameter reads, and for the gradient behind it."""
-        powers_of = [p for one in self.kinds for p in (one.powers, *one.dampings.values()) if p is not None]
+        powers_of = [p for one in self.kinds for p in (one.powers, *one.dampings.values())]
         return any(powers.reads(READ, BEHIND) for powers in powers_of)
 
     @property
     def together(self) -> bool:
         """Whether it divides by the norm of all gradients."""
-        return any(one.powers is not None and one.powers.reads(TOGETHER) for one in self.kinds)
+        return any(one.powers.reads(TOGETHER) for one in self.kinds)
 
     def grain(self, held: Iterable[Held] = ()) -> int:
         """The denominator of the powers, by which sizes must be divisible."""
-        grains = [
-            o.powers.grain for o in (*self.kinds, *(self.form(facts_of(h)) for h in held)) if o.powers is not None
-        ]
-        return lcm(*grains) ** 2
+        forms = [*self.kinds, *(self.form(facts_of(h)) for h in held)]
+        return lcm(*(one.powers.grain for one in forms)) ** 2
 
     def guess(self, facts: Facts) -> Resolved:
         """The powers of the update where nothing is known of sizes: a choice falls on what comes first."""
-        powers = self.form(facts).powers
-        return powers.resolved(lambda _: 0) if powers is not None else {}
+        return self.form(facts).powers.resolved(lambda _: 0)
 
     # --- the update ------------------------------------------------------------------------------------------------
 
@@ -144,25 +141,23 @@ class Optimizer:
         top = largest(t for _, t in tops if t is not None)
         known = (entries(point, piece) for piece in weights)
         weight = largest(_typical(point, held, t) for t in known if t is not None)
-        state = "zero" if weight is None else "there" if weights and weights[0] else "late"
+        state = "zero" if weight is None else "there" if weights[0] else "late"
         law, terms = self.form(facts_of(held), state), _terms(point, held, top, weight, sides)
         size = _sizes(point, held, terms)
-        resolved = [p.resolved(size) if p is not None else {} for p in (law.powers, law.decayed)]
-        dampings = {name: powers.resolved(size) for name, powers in law.dampings.items()}
+        powers = law.powers.resolved(size) if law.moves else {}
+        dampings = {name: beside.resolved(size) for name, beside in law.dampings.items()}
         steady = self.form(facts_of(held)).normalised
-        factor = None if top is None or steady else _factor(resolved[0], terms)
-        scaling = Scaling(factor, weight, resolved[0], dampings, resolved[1])
-        if top is None or law.powers is None:
+        factor = None if top is None or steady else _factor(powers, terms)
+        scaling = Scaling(factor, weight, powers, dampings, law.decayed.resolved(size))
+        if top is None or not law.moves:
             return [], top, scaling
         rate = self.rate(point, held, scaling, top)
         pieces, over = [piece for piece, t in tops if t is not None], top
         if law.levelled:
             pieces = [_levelled(piece, law.whole) for piece in pieces]
         own = [t for t in (entries(point, piece) for piece in pieces) if t is not None]
-        if law.levelled:
-            bulk = [] if law.whole else [t for t in own if not any(map(exponential, t.profile or ()))]
-            alike = largest(bulk or own)  # a few entries are made as large as all others
-            over = alike if alike is not None and alike.size < top.size else top
+        if law.levelled:  # a few entries are made as large as all others
+            over = min(top, common(own, law.whole) or top, key=lambda t: t.size)
         full = rate if law.whole and steady and held.woven else None
         update: list[Piece] = []
         for piece, t in zip(pieces, own, strict=True):
@@ -278,8 +273,7 @@ def _scaled(point: Point, held: Held, piece: Piece, by: Term, rate: Term | None)
     full = None if rate is None else largest(t for t in piece if t.matrix and t.matrix.both)
     if rate is None or full is None:
         return [t.derived(size=t.size + by.size, parents=(t, by), matrix=t.matrix) for t in piece]
-    sides = [tuple(axis for axis in axes if axis != held.depth) for axes in (held.fan_in, held.fan_out)]
-    short = min(sides, key=lambda axes: sum(point.ticks(axis) for axis in axes))
+    short = min((held.fan_in, held.fan_out), key=lambda axes: sum(point.ticks(axis) for axis in axes))
     size = rate.size + sum(point.ticks(axis) for axis in short) // 2 - full.size
     shift = tuple((("growth", axis), Fraction(1, 2)) for axis in short)
     return [

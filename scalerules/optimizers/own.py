@@ -43,8 +43,8 @@ def register(name: str, law: Formula, *, perturbation: Formula | None = None, st
         raise ScaleRulesError(f"{name!r} cannot name an optimizer", hint="letters, digits, '_' and '-'")
     if name in OPTIMIZERS and OPTIMIZERS[name].file is None:
         raise ScaleRulesError("is one of the optimizers that come along", where=f"optimizer {name!r}")
-    file = inspect.getsourcefile(law) or "law"
-    optimizer = _optimizer(name, {LAW: law, PERTURBATION: perturbation}, file)
+    file = inspect.getsourcefile(law) if inspect.isfunction(law) else None
+    optimizer = _optimizer(name, {LAW: law, PERTURBATION: perturbation}, file or name)
     OPTIMIZERS[name] = optimizer
     STEPS[name] = step
     return optimizer
@@ -94,12 +94,11 @@ def _optimizer(name: str, names: Mapping[str, Any], file: str) -> Optimizer:
     reason = " ".join((inspect.getdoc(law) or "").partition("\n\n")[0].split()) or f"The law in {file}."
     reason = reason if reason.endswith(".") else reason + "."
     source = names.get("SOURCE") or file
-    formulas = [_watched(one, file) if one is not None else None for one in (law, perturbation)]
-    optimizer = Optimizer(name, reason, str(source), formulas[0] or law, formulas[1], file=file, original=law)
-    for formula in (one for one in formulas if one is not None):
+    formula, moving = _watched(law, file), perturbation and _watched(perturbation, file)
+    for one in filter(None, (formula, moving)):
         for facts in KINDS:
-            form(formula, facts)
-    return optimizer
+            form(one, facts)
+    return Optimizer(name, reason, str(source), formula, moving, file=file, original=law)
 
 
 def _watched(law: Formula, file: str) -> Formula:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from plain_terms import GROWTHS, A, B, M, N, S, base, evaluated
-from plain_terms import Scope as Plain
+from plain_terms import GROWTHS, A, B, M, N, Point, S, base, evaluated
 
 from scalerules.ops.arrange import Arrangement, Constant, Power
 from scalerules.ops.elementwise import Elementwise
@@ -25,20 +23,6 @@ from scalerules.terms.pieces import Labels
 from scalerules.terms.term import SUMMABLE, Fresh, Profile, Term
 
 NODE = SimpleNamespace(axis="s")
-SHIFT = ((("lr", "W"), Fraction(-5)),)
-
-
-class Point(Plain):
-    """A point at which unknowns are 0 and a factor is -5, and nothing is remembered."""
-
-    def unknown(self, kind: str, name: str) -> int:
-        return 0
-
-    def factor(self, site: Any) -> Any:
-        return -5, SHIFT
-
-    def once(self, key: str, pieces: Any, compute: Callable[[], list[Term]]) -> list[Term]:
-        return compute()
 
 
 def site(labels: tuple[Labels, ...], result: Labels) -> Any:

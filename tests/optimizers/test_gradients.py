@@ -36,6 +36,8 @@ def test_a_gradient_that_is_a_sum_along_a_shared_axis_or_of_a_vector_is_multipli
 def test_the_largest_entries_fall_least_along_an_axis():
     falls, flat, grows = (term(0, A, profile=profile) for profile in ((2,), None, (-1,)))
     assert largest([falls, flat]) is flat and largest([flat, grows]) is grows and largest([falls, term(1, A)]).size == 1  # type: ignore[union-attr]
+    one, both = term(0, A, B, profile=(2, 0)), term(0, A, B, profile=(1, 1))
+    assert largest([both, one]) is one, "along one of them it does not fall at all"
     more, less = term(0, A, degree=2), term(0, A, degree=1)
     assert largest([more, less]) is less and largest([]) is None
 
@@ -73,6 +75,8 @@ def test_what_signs_make_alike_falls_from_the_largest_on():
     few = Term(10, (4,), profile=(SUMMABLE,))
     assert [t.size for t in levelled_terms([few, Term(0, (2,))])] == [0, 0], "the few that do not fall are made alike"
     assert [t.size for t in levelled_terms([few, Term(0, (2,))], whole=True)] == [10, 0]
+    top, also = term(0, A), term(0, B, degree=1)
+    assert levelled_terms([few, top, also])[1:] == [top, also], "what is as large stays what it is"
 
 
 def test_what_falls_exponentially_in_every_term_alone_stays_so():

@@ -11,7 +11,7 @@ import pytest
 import scalerules as sr
 from scalerules.commands.main import main
 from scalerules.optimizers import optimizer
-from scalerules.optimizers.own import register, torch_class
+from scalerules.optimizers.own import _loaded, from_file, register, torch_class
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "optimizers"
 LAYERS = ("input", "h1", "output")
@@ -92,6 +92,10 @@ MISTAKES = {
     "from scalerules.optimizers import orthogonl\ndef law(g):\n    return g": "did you mean 'orthogonal'?",
     "def law(g):\n    return g * len([g][g])": "use the words of scalerules.optimizers",
     "def law(g)\n    return g": "mine.py:2:11: SyntaxError",
+    "def a(g):\n    return 1 / 0\ndef b(g):\n    return a(g)\ndef law(g):\n    return b(g)": "mine.py:3: ZeroDivisionError",
+    "def law(g, w, p):\n    return 1 / 0 if p.name == 'h1' else g": "mine.py:3: ZeroDivisionError",
+    "def law(g):\n    return g\ndef perturbation(g, w, p):\n    return 1 / 0 if p.name == 'h1' else g": "mine.py:5: ZeroDivisionError",
+    "import json\ndef law(g):\n    return g * json.loads('')": "mine.py:4: JSONDecodeError",
 }
 
 
@@ -140,6 +144,72 @@ def test_a_law_is_registered_by_a_name_of_its_own() -> None:
     ):
         with pytest.raises(sr.ScaleRulesError, match=said):
             register(name, plain)
+
+
+def test_a_registered_law_is_told_where_it_stands() -> None:
+    """One that was typed in stands nowhere, and goes by its name."""
+    torch = pytest.importorskip("torch")
+    typed: dict[str, Any] = {}
+    exec("def law(g):\n    return g", typed)
+
+    def wrong(g: Any) -> Any:
+        return g * (1 / 0)
+
+    assert register("my-typed", typed["law"]).file == "my-typed"
+    written = register("my-written", lambda g: g, step=torch.optim.SGD)
+    assert written.file == __file__ and torch_class(written) is torch.optim.SGD
+    with pytest.raises(sr.ScaleRulesError, match=rf"{re.escape(__file__)}:\d+: ZeroDivisionError"):
+        register("my-wrong", wrong)
+
+
+def test_a_law_is_one_of_numbers_too(tmp_path: Path) -> None:
+    """In training it is called with tensors, of which no size is asked."""
+    file = tmp_path / "mine.py"
+    file.write_text("def law(g, w):\n    return g + w\ndef perturbation(g):\n    return 2 * g\n")
+    with pytest.raises(sr.ScaleRulesError, match="weight decay is no part of a law"):
+        optimizer(str(file))
+    file.write_text("def law(g, w):\n    return 3 * g\ndef perturbation(g):\n    return 2 * g\n")
+    _loaded.cache_clear()
+    law = optimizer(str(file))
+    assert law.formula(1.5, 2.0, None) == 4.5 and law.perturbation is not None
+    assert law.perturbation(1.5, 2.0, None) == 3.0
+
+
+@pytest.mark.parametrize("law", [None, 3, len, "g"])
+def test_what_is_no_function_is_not_registered(law: Any) -> None:
+    with pytest.raises(sr.ScaleRulesError, match="my-law: has no function 'law'"):
+        register("my-law", law)
+
+
+def test_a_file_that_is_no_module_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "law.txt"
+    file.write_text("def law(g):\n    return g\n")
+    with pytest.raises(sr.ScaleRulesError, match=r"law\.txt: cannot be imported"):
+        from_file(str(file))
+
+
+def test_mistakes_of_a_module_that_a_file_imports_are_told_where_it_is_imported(tmp_path: Path) -> None:
+    """The line of what cannot be parsed is one of the other file."""
+    (tmp_path / "broken_beside.py").write_text("\n\n\ndef half(g)\n")
+    file = tmp_path / "mine.py"
+    file.write_text(f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nimport broken_beside\n")
+    with pytest.raises(sr.ScaleRulesError, match=r"mine\.py:3: SyntaxError"):
+        from_file(str(file))
+
+
+def test_what_is_meant_by_a_file_without_a_law(tmp_path: Path) -> None:
+    """Of the file's own functions the one that is called alike, else the only one."""
+    file = tmp_path / "mine.py"
+    for text, said in (
+        ("def lwa(g): pass\ndef other(g): pass", "did you mean 'lwa'?"), ("def other(g): pass", "did you mean 'other'?"),
+        ("def other(g): pass\ndef more(g): pass", "it should hold law"), ("", "it should hold law"),
+        ("from json import dumps", "it should hold law"), ("from os.path import lexists as laws", "it should hold law"),
+        ("def other(g): pass\nclass More: pass", "did you mean 'other'?"),
+    ):  # fmt: skip
+        file.write_text(text)
+        _loaded.cache_clear()
+        with pytest.raises(sr.ScaleRulesError, match=re.escape(said)):
+            from_file(str(file))
 
 
 def test_only_what_a_law_does_with_sizes_is_advised_on(tmp_path: Path) -> None:

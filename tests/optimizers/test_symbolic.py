@@ -199,8 +199,8 @@ def test_what_is_no_update(text: str, said: str) -> None:
 
 def test_the_form_of_a_law() -> None:
     found = form(lambda g, w: g * vocabulary.rms(w), Facts("W", True))
-    assert found.powers is not None and size(found.powers) == 8 and not found.normalised and not found.whole
-    assert form(lambda g, w: g * vocabulary.rms(w), Facts("W", True), "zero").powers is None
+    assert found.moves and size(found.powers) == 8 and not found.normalised and not found.whole
+    assert not form(lambda g, w: g * vocabulary.rms(w), Facts("W", True), "zero").moves
     assert form(lambda g: vocabulary.orthogonal(g), Facts("W", True)).whole
     for law, normalised in (
         (lambda g: vocabulary.sign(g), True), (lambda g: vocabulary.orthogonal(g), True), (lambda g, w: vocabulary.sign(g) * vocabulary.rms(w), False),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from fractions import Fraction
+from itertools import permutations
 
 import pytest
-from plain_terms import GROWTHS, A, B, D, M, N, S, Scope, base, evaluated, pair
+from plain_terms import GROWTHS, A, B, C, D, M, N, S, Scope, base, evaluated, pair
 
-from scalerules.terms.contraction import contract
+from scalerules.terms.contraction import contract, explicit
 from scalerules.terms.merging import crowded, largest, merged, relative
-from scalerules.terms.pieces import Labels
+from scalerules.terms.pieces import Labels, Outer
 from scalerules.terms.term import Fresh, Term
 
 
@@ -116,3 +117,34 @@ def test_of_an_aligned_and_an_independent_sum_that_are_as_large_the_aligned_one_
         a, b = [term(0, 0, (A,)), term(-lower, 0, (B,))], [term(0, 0, (B,))]
         (whole,) = contract(Scope(40), [((N,), [a]), ((N,), [b])], ())
         assert whole.shift == ((("growth", "n"), told),) and whole.size == max(half, 2 * half - lower)
+
+
+THREE: list[tuple[Labels, Labels]] = [((N,), (N,)), ((N, S), (N, S)), ((N, S), ())]
+
+
+@pytest.mark.parametrize(("labels", "result"), THREE, ids=("a vector", "a matrix", "a number"))
+def test_of_three_equally_large_products_the_one_of_fewest_parameters_is_kept(labels: Labels, result: Labels):
+    """Whichever comes first: what has been found so far is known by the parameters of both factors."""
+
+    def of(size: int, degree: int, mask: int) -> Term:
+        return term(size, degree, (mask,) * len(labels))
+
+    pairs = [((0, 4), (-2, 4)), ((-1, 0), (-1, 5)), ((-2, 1), (0, 1))]
+    masks = [(A, A ^ D), (B, B ^ D), (C, C ^ D)] if result else [(A, A), (B, B), (C, C)]
+    a = [of(*one, mask) for (one, _), (mask, _) in zip(pairs, masks, strict=True)]
+    b = [of(*other, mask) for (_, other), (_, mask) in zip(pairs, masks, strict=True)]
+    for order in permutations(range(3)):
+        found = contract(Scope(40), [(labels, [[a[i] for i in order]]), (labels, [[b[i] for i in order]])], result)
+        (kept,) = [t for t in found if t.signs == (D,) * len(result)]
+        assert (kept.size, kept.degree) == (-2 + (0 if result else GROWTHS["n"] + GROWTHS["s"]), 2)
+
+
+def test_what_is_multiplied_out_are_the_terms_of_all_pieces():
+    """One list that was merged is that list."""
+    first, second = [term(0, 0, (A,))], [term(-1, 0, (B,))]
+    for pieces in ([first, second], [second, first]):
+        assert {t.signs for t in explicit(Scope(40), pieces, (N,))} == {(A,), (B,)}
+    one = Outer((((N,), (term(-1, 0), term(0, 0), term(0, 0, (B,)))),), (N,), term(-3, 0, ()))
+    assert [(t.size, t.signs) for t in explicit(Scope(40), [one], (N,))] == [(-3, (A,)), (-3, (B,))]
+    whole = merged(first + second, 40)
+    assert explicit(Scope(40), [whole], (N,)) is whole and explicit(Scope(40), [], (N,)) == []

@@ -58,6 +58,28 @@ def test_a_contraction_of_two_operands_keeps_the_best_of_all_pairs(
         assert all(evaluated(term) == term.size for term in found)
 
 
+@pytest.mark.parametrize("decays", (False, True), ids=("flat", "decaying"))
+@pytest.mark.parametrize(("la", "lb", "result"), SHAPES, ids=lambda labels: "".join(x[0] for x in labels) or "1")
+def test_an_operand_that_is_larger_makes_every_product_as_much_larger(
+    la: Labels, lb: Labels, result: Labels, decays: bool
+):
+    """Whatever the unit of a size is: what no product can reach is found from sums of sizes, of either sign."""
+    rng = random.Random(f"{la} {lb} {result} {decays}")
+    for _ in range(8):
+        scope = Scope(rng.choice((3, 12, 40)))
+        a, b = (
+            merged([base(rng, len(side), range(20), decays, 0.2) for _ in range(rng.choice((4, 9)))], scope.reach)
+            for side in (la, lb)
+        )
+        plain = contract(scope, [(la, [a]), (lb, [b])], result)
+        for more, other in ((1000, 0), (0, 1000), (-1000, 1000), (500, 500)):
+            sides = [[t.derived(size=t.size + by) for t in terms] for terms, by in ((a, more), (b, other))]
+            moved = contract(scope, [(la, [sides[0]]), (lb, [sides[1]])], result)
+            assert [(t.size - more - other, t.log, t.signs, t.profile, t.degree) for t in moved] == [
+                (t.size, t.log, t.signs, t.profile, t.degree) for t in plain
+            ]
+
+
 def test_of_equally_large_sums_the_one_with_more_logarithms_is_left_and_then_the_one_of_fewest_parameters():
     def of(mask: int, log: int, degree: int) -> Term:
         return Term(0, (mask, mask), (), tuple((("lr", f"V{k}"), Fraction(1)) for k in range(degree)), log=log)

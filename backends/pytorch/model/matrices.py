@@ -53,7 +53,6 @@ def _adjusted(how: Adjust, rows: float, columns: float) -> float:
 def _beside_orthogonal(law: Law, out: float, into: float) -> float:
     """What a law multiplies an orthogonal matrix of these sides with."""
     logs = {"fan_out": math.log(out), "fan_in": math.log(into), "entries": math.log(out * into)}
-    powers = law.matrix.powers
-    resolved = powers.resolved(lambda atom: logs.get(atom, 0.0)) if powers is not None else {}
+    resolved = law.matrix.powers.resolved(lambda atom: logs.get(atom, 0.0))
     total = sum(float(power) * logs.get(atom, 0.0) for atom, power in resolved.items())
     return math.exp(total) * math.sqrt(out * into)
