@@ -153,20 +153,21 @@ def _counting(reading: Reading, table: Table) -> Iterator[Found]:
         if parameter in table.silent or not _moves(parameter, table):
             continue
         nodes, mixed = reading.first_judged(reader)
-        shares: list[Samples] = []
-        for node in sorted(nodes):
-            cell = table.reached(("counts", node, table.steps, parameter))
-            beside = _share(node) if reading.any_size(node) else None
-            samples = table.samples(_divided(cell, beside))
-            if samples is not None:
-                shares.append(samples)
-        if shares:
-            key: Key = ("counts", reader, table.steps, parameter)
-            top = _low(key, table, peak(shares), shares[0], table.floors.get(parameter, 0.0))
+        key: Key = ("counts", reader, table.steps, parameter)
+        cells = {node: table.reached(("counts", node, table.steps, parameter)) for node in sorted(nodes)}
+        shares = [_divided(cell, _share(node) if reading.any_size(node) else None) for node, cell in cells.items()]
+        part, whole = _top(key, table, shares), _top(key, table, cells.values())
+        if part is not None:
             picked = any(map(reading.picked, nodes))
-            yield "counts", top, ALLOWANCE * (mixed + picked + 2 * _waits(parameter, table))
-            if not any(reading.beside_itself(node) or reading.falls(node) for node in nodes):
-                yield "stable", top, 0.0
+            yield "counts", part, ALLOWANCE * (mixed + picked + 2 * _waits(parameter, table))
+        if whole is not None and not any(reading.beside_itself(node) or reading.falls(node) for node in nodes):
+            yield "stable", whole, 0.0
+
+
+def _top(key: Key, table: Table, cells: Iterable[Cells]) -> Measured | None:
+    """What a parameter contributes at that of some nodes where it is largest."""
+    found = [samples for cell in cells if (samples := table.samples(cell)) is not None]
+    return _low(key, table, peak(found), found[0], table.floors.get(str(key[3]), 0.0)) if found else None
 
 
 def _moves(parameter: str, table: Table) -> bool:
