@@ -102,10 +102,8 @@ class Quantity:
     def _product(self, other: Quantity, share: int) -> Quantity:
         both = self.tensor and other.tensor
         signs = (self.signs or frozenset()) ^ (other.signs or frozenset()) if self.tensor or other.tensor else None
-        mine = self.powers if self.signs and signs else self.size
-        others = other.powers if other.signs and signs else other.size
         whole = self.size.times(other.size, share)
-        powers = mine.times(others, share)
+        powers = self.powers.times(other.powers, share) if signs else whole
         return replace(
             self, powers=powers, bulk=whole if whole != powers else None, signs=signs,
             levelled=both or (self if self.tensor else other).levelled, dense=both or self.dense or other.dense,

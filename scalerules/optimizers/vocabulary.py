@@ -19,9 +19,6 @@ class Damping:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __radd__(self, other: Any) -> Any:
-        return other + self
-
     def __repr__(self) -> str:
         return f"damping({self.name!r})"
 

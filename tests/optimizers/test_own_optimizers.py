@@ -95,6 +95,7 @@ MISTAKES = {
     "def a(g):\n    return 1 / 0\ndef b(g):\n    return a(g)\ndef law(g):\n    return b(g)": "mine.py:3: ZeroDivisionError",
     "def law(g, w, p):\n    return 1 / 0 if p.name == 'h1' else g": "mine.py:3: ZeroDivisionError",
     "def law(g):\n    return g\ndef perturbation(g, w, p):\n    return 1 / 0 if p.name == 'h1' else g": "mine.py:5: ZeroDivisionError",
+    "def law(g):\n    return g * (1 + eps)": "mine.py:3: TypeError",
     "import json\ndef law(g):\n    return g * json.loads('')": "mine.py:4: JSONDecodeError",
 }
 

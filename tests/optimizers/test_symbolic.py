@@ -68,7 +68,7 @@ MATRICES: dict[str, tuple[float, str]] = {
     "inverse(2 * inputs(g).average(0.9)) @ g": (-10, "g levelled whole"),
     "trust(w, g)": (2, "#"), "trust(w, g) * g": (5, "g"), "trust(norm(w), g)": (2, "#"), "global_norm(g)": (19, "#"),
     "g * norm(g) / p.fan_in": (8, "g"), "g * sqrt(p.fan_out)": (8.5, "g"), "g / p.entries": (-15, "g"),
-    "rms(g) + rms(w)": (5, "#"), "rms(g) - rms(w)": (5, "#"), "1 - rms(g)": (3, "#"), "rms(g) + 1": (3, "#"), "1 / rms(g) + 1": (0, "# levelled dense"), "g - sign(g)": (3, "g dense"),
+    "rms(g) + rms(w)": (5, "#"), "rms(g) - rms(w)": (5, "#"), "1 - rms(g)": (3, "#"), "rms(g) + 1": (3, "#"), "rms(g) + 0.01": (3, "#"), "g + 0.0": (3, "g"), "1 / rms(g) + 1": (0, "# levelled dense"), "g - sign(g)": (3, "g dense"),
     "sign(g) + sign(g)": (0, "g levelled dense"), "low_rank(g, 1) + g": (3, "g whole"), "g + low_rank(g, 1)": (3, "g whole"),
     "g * rms(low_rank(g, 1))": (6, "g"), "low_rank(g, 1) * rms(w)": (8, "g whole"),
 }  # fmt: skip
@@ -99,7 +99,8 @@ FULL_RANK = {
     "orthogonal(sign(g)) / rms(w)": (-14, -10.5), "g + orthogonal(sign(g)) * rms(w)": (3, 3),
     "abs(orthogonal(sign(g)))": (-5.5, -5.5), "orthogonal(sign(g)) ** 3": (-16.5, -16.5), "sign(orthogonal(sign(g)))": (0, 0),
     "rms(orthogonal(sign(g)))": (-5.5, -5.5), "spectral(orthogonal(sign(g)))": (0, 0), "spectral(orthogonal(sign(g)) * rms(w))": (5, 5),
-    "orthogonal(sign(g)) * w": (-4, -0.5), "orthogonal(sign(g)) * g": (-2.5, -2.5), "orthogonal(g) + orthogonal(sign(g))": (-9, -5.5),
+    "orthogonal(sign(g)) * w": (-4, -0.5), "orthogonal(sign(g)) * g": (-2.5, -2.5), "g * orthogonal(sign(g))": (-2.5, -2.5), "w * orthogonal(sign(g))": (-4, -0.5),
+    "abs(g) * orthogonal(sign(g))": (-6, -2.5), "g / orthogonal(sign(g))": (8.5, 8.5), "orthogonal(g) + orthogonal(sign(g))": (-9, -5.5),
     "orthogonal(orthogonal(sign(g)))": (-9, -9), "clip(orthogonal(sign(g)))": (-9, -9),
 }  # fmt: skip
 
@@ -155,6 +156,15 @@ def test_what_is_refused_of_some_parameters_only() -> None:
         quantity("g / rms(w)", state="zero")
     with pytest.raises(ScaleRulesError, match="'W'.*no rows and columns"):
         quantity("rms(g, 'fan_in')", matrix=False)
+
+
+def test_the_larger_and_the_smaller_of_numbers() -> None:
+    """In a law that is made for a number that a user gives."""
+    assert (vocabulary.maximum(2, 3.0), vocabulary.minimum(2, Fraction(1, 2)), vocabulary.sqrt(4)) == (
+        3,
+        Fraction(1, 2),
+        2,
+    )
 
 
 def test_a_damping_is_as_large_as_what_it_is_first_added_to() -> None:
