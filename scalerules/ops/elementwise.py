@@ -76,8 +76,6 @@ class Elementwise:
     def value(self, point: Point, site: Site, operands: Sequence[Operand]) -> list[Term]:
         f = self.shape
         x, ramps = self._argument(point, site, operands)
-        if not x and not ramps and f.vanishes:
-            return []
         terms = powers(point, [_level(t) for t in x] if f.exponential else x, f.parity, f.homogeneous, constant=False)
         if f.homogeneous and f.degree == 2:
             terms = _by_largest(terms, x)

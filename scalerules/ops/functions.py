@@ -79,7 +79,7 @@ class Function:
 
 def sigmoid(x: float) -> float:
     """1 / (1 + exp(-x)), without overflow."""
-    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+    return (1 + math.tanh(x / 2)) / 2
 
 
 def softplus(x: float) -> float:
@@ -98,10 +98,10 @@ FUNCTIONS: dict[str, Function] = {
     "negative": Function(lambda x: -x, "-{x}"),
     "abs": Function(abs, "torch.abs({})"),
     "relu": Function(lambda x: max(x, 0.0), "torch.relu({})"),
-    "leaky_relu": Function(lambda x: x if x > 0 else 0.01 * x, "functional.leaky_relu({})"),
+    "leaky_relu": Function(lambda x: max(x, 0.01 * x), "functional.leaky_relu({})"),
     "gelu": Function(gelu, "functional.gelu({})"),
     "silu": Function(lambda x: x * sigmoid(x), "functional.silu({})"),
-    "elu": Function(lambda x: x if x > 0 else math.expm1(x), "functional.elu({})"),
+    "elu": Function(lambda x: max(x, 0.0) + math.expm1(min(x, 0.0)), "functional.elu({})"),
     "mish": Function(lambda x: x * math.tanh(softplus(x)), "functional.mish({})"),
     "relu_squared": Function(lambda x: max(x, 0.0) ** 2, "torch.relu({}).square()"),
     "square": Function(lambda x: x * x, "torch.square({})"),

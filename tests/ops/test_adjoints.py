@@ -12,7 +12,7 @@ from plain_terms import GROWTHS, A, B, M, N, Point, S, base, evaluated
 
 from scalerules.ops.arrange import Arrangement, Constant, Power
 from scalerules.ops.elementwise import Elementwise
-from scalerules.ops.forms import Contraction, Factor, Layout, Mean, Stretch, Sum
+from scalerules.ops.forms import Contraction, Factor, Layout, Mean, Stretch, Sum, fitted, read
 from scalerules.ops.functions import FUNCTIONS
 from scalerules.ops.law import Law
 from scalerules.ops.normalise import Norm, Softmax
@@ -113,6 +113,20 @@ def test_a_homogeneous_function_of_what_is_larger(law: Law, degree: Fraction):
             assert now == {signs: size + 8 * more for signs, size in before.items()}
 
 
+def test_what_a_change_of_an_operand_is_multiplied_with():
+    """Where none of it has moved, the change is that of the step before: of a sum nothing, of a product the others."""
+    operands: list[Any] = [[[Term(k, ())]] for k in range(3)]
+    for k, others in ((0, operands[1:]), (1, [operands[0], operands[2]]), (2, operands[:2])):
+        assert read(Contraction(), operands, k) == read(Mean(), operands, k) == others
+        assert list(read(Sum(), operands, k)) == list(read(Factor(), operands, k)) == []
+        assert read(Norm(), operands, k) == read(Recurrence(), operands, k) == operands
+
+
+def test_what_lacks_an_axis_is_constant_along_it():
+    (found,) = fitted(Point(400), [Term(-1, (A, B), profile=(1, 2))], BOTH, (S, M, N))
+    assert (found.size, found.signs, found.profile) == (-1, (B, 0, A), (2, 0, 1))
+
+
 def test_means_and_factors_are_smaller_sums():
     point, x = Point(400), [[[Term(0, (A, 0)), Term(-3, (0, A))]]]
     assert [(t.size, t.signs) for t in Mean().value(point, site((BOTH,), (N,)), x)] == [(0, (A,)), (-3 - 4, (0,))]
@@ -127,6 +141,23 @@ def test_of_a_softmax_every_entry_is_as_small_as_the_axis_is_long():
         here = site((BOTH,), BOTH)
         assert top(law.value(point, here, x)) == size
         assert top(law.push(point, here, x, 0, [[Term(-2, (A, 0))]])) == size - 2
+
+
+@pytest.mark.parametrize(
+    ("profile", "less"), [((2, 1), 4), ((2, 0), 0), ((0, SUMMABLE), 4), ((1, 2), 4), ((0, -2), -8)]
+)
+def test_entries_that_fall_along_the_axis_of_a_norm_are_over_the_root_of_their_mean_square(profile: Profile, less: int):
+    """Few of many entries are larger than that, by up to the root of the axis; how they fall along others is theirs."""
+    point, here = Point(400), site((BOTH,), BOTH)
+    falls, flat = Term(-2, (A, A), profile=profile), Term(-12, (B, B))
+    assert [(t.size, t.profile) for t in Norm().value(point, here, [[[falls]]])] == [(less, profile)]
+    found = {t.signs: t.size for t in Norm().value(point, here, [[[flat, falls]]])}
+    assert found == {(A, A): less, (B, B): -12 + 2 + less}
+    for law in (
+        Norm().push(point, here, [[[falls]]], 0, [[Term(-3, (A, B))]]),
+        Norm().pull(point, here, [[[falls]]], 0, [Term(-3, (A, B))]),
+    ):
+        assert max(t.size for t in law if t.signs == (A, B)) == -3 + 2 + less
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from scalerules.architecture.builder import Builder
 from scalerules.derivation.question import problem_of
 from scalerules.errors import GraphError
 from scalerules.ops import arrange
-from scalerules.terms.term import Term
+from scalerules.terms.term import Fresh, Term
 
 AXES = {
     "batch": 4,
@@ -149,6 +149,18 @@ def test_a_profile_stays_with_its_axis():
     assert moved((1, 0), (M, "M2", S)) == [(0, (A, A, B), None)]
     assert moved((0, 1), (N, S)) == [(0, (A, B), (0, 1))] and moved(None, (M,)) == [(0, (A | B,), None)]
     assert moved((1, 0), (N,)) == [(4, (A,), (1,))], "what is only on the left is summed"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "order"),
+    [((N, S), None), ((S, N), (1, 0)), ((M, S), None), ((S, M), (1, 0)), ((M,), "none"), ((M, "m2|l"), "none")],
+)  # fmt: skip
+def test_a_matrix_stays_one_where_its_axes_are_called_otherwise_or_stand_in_another_order(
+    wanted: tuple[str, ...], order: tuple[int, int] | str | None
+):
+    """A copy along an axis of a fixed length is the same matrix; where both are others nothing is known of it."""
+    (found,) = arrange._moved(Scope(9), [Term(0, (A, B), matrix=Fresh("W", A))], (N, S), wanted)  # type: ignore[arg-type]
+    assert (found.matrix.order if found.matrix else "none") == order
 
 
 @pytest.mark.parametrize("op", ["softmax", "mean", "rms_norm", "layer_norm", "shift"])

@@ -14,6 +14,7 @@ from scalerules.solving.equations import (
     allowance_of,
     distinct,
     own_contributions,
+    plainest,
     unknowns_of,
     value_of,
     vector_of,
@@ -41,6 +42,10 @@ def test_the_form_of_an_equation():
     assert Equation("stable", now, before).form == {N: F(1, 2), A: F(2), M: F(-1)}
     assert Equation("maximal", now, allowance=((N, F(1)), (M, F(3)))).form == {N: F(2), A: F(2), M: F(3)}
     assert Equation("stable", now, before, ((N, F(1)),)).form == {N: F(3, 2), A: F(2), M: F(-1)}
+    counted = event(now.form, counts={N: 1, A: 2})
+    assert Equation("stable", counted).counts is counted.counts
+    for other in (Equation("stable", counted, before), Equation("maximal", counted, allowance=((N, F(1)),))):
+        assert other.counts == other.form != counted.form
 
 
 def test_a_form_with_what_is_known_put_in():
@@ -69,6 +74,16 @@ def test_equal_forms_are_asked_for_once():
     found = distinct([first, again, less])
     assert [(each.node, each.form) for each in found] == [("x", width.form), ("x", half.form), ("y", {})]
     assert found[0] is first
+
+
+def test_of_events_that_are_as_large_the_one_of_fewest_unknowns_is_asked():
+    """Whether its term is the one that the event is known by or another one of the same size."""
+    one, two, three = (Term(2, shift=tuple((("lr", f"W{k}"), F(1)) for k in range(count))) for count in (1, 2, 3))
+    small = Term(1)
+    known, other = Event("own", "x", 1, two, 2, terms=(two, small)), Event("own", "y", 2, three, 2, terms=(three, one))
+    for events in ([known, other], [other, known]):
+        assert (plainest(events).node, plainest(events).form) == ("y", one.form)
+    assert plainest([known]).form == two.form and plainest([Event("own", "z", 1, three, 2), known]).node == "x"
 
 
 @pytest.mark.parametrize(

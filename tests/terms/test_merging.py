@@ -12,7 +12,7 @@ from plain_terms import GROWTHS, A, B, C, D, M, N, S, Scope, base, evaluated, pa
 from scalerules.terms.contraction import contract, explicit
 from scalerules.terms.merging import crowded, largest, merged, relative
 from scalerules.terms.pieces import Labels, Outer
-from scalerules.terms.term import Fresh, Term
+from scalerules.terms.term import Fresh, Mirror, Term
 
 
 def term(size: int, degree: int = 0, signs: tuple[int, ...] = (A,), log: int = 0) -> Term:
@@ -137,6 +137,47 @@ def test_of_three_equally_large_products_the_one_of_fewest_parameters_is_kept(la
         found = contract(Scope(40), [(labels, [[a[i] for i in order]]), (labels, [[b[i] for i in order]])], result)
         (kept,) = [t for t in found if t.signs == (D,) * len(result)]
         assert (kept.size, kept.degree) == (-2 + (0 if result else GROWTHS["n"] + GROWTHS["s"]), 2)
+
+
+def image_in(made: Term, bit: int) -> Term:
+    """The term as one that remembers what an image of this source was made of."""
+    made.mirror = Mirror(Fresh("W", bit), bit, made, (), (), made, {})
+    return made
+
+
+@pytest.mark.parametrize("labels", [(N,), (N, S)], ids=("a vector", "a matrix"))
+def test_a_product_remembers_the_image_whose_source_it_has(labels: Labels):
+    """Of two images that which is still seen; of two products the first, and the first are those of fewest parameters."""
+
+    def of(degree: int, *bits: int) -> Term:
+        return term(0, degree, tuple(sum(bits) if k == 0 else 0 for k, _ in enumerate(labels)))
+
+    def product_of(a: list[Term], b: list[Term]) -> Term:
+        found = contract(Scope(40), [(labels, [a]), (labels, [b])], labels)
+        return next(t for t in found if t.signs[0] == D)
+
+    x, y = image_in(of(1, A), A), image_in(of(1, A, D), D)
+    for a, b in ((x, y), (y, x)):
+        assert product_of([a], [b]).mirror is y.mirror
+    few, many = (image_in(of(degree, mask, D), D) for degree, mask in ((1, A), (3, B)))
+    for a in ([few, many], [many, few]):
+        assert product_of(a, [of(2, A), of(2, B)]).mirror is few.mirror
+    assert product_of([of(0, A, D), many], [of(0, A), of(2, B)]).mirror is many.mirror, "before those that do not"
+
+
+def test_of_a_matrix_with_many_sources_the_largest_products_of_fewest_parameters_are_kept():
+    a = [term(0, degree, (mask, 0)) for degree, mask in ((1, A), (5, B), (2, C))]
+    for first in (a, a[::-1]):
+        found = contract(Scope(40), [((N, S), [first]), ((N, S), [[term(0, 1, (D, A | B))]])], (N, S))
+        assert sorted((t.signs, t.degree) for t in found) == [((A | D, A | B), 2), ((C | D, A | B), 3)]
+
+
+def test_what_grows_like_a_logarithm_is_kept_beside_what_is_above_it():
+    """An exponential makes something else of it."""
+    above, below, ramp = term(0), term(-1), term(-1)
+    below.profile = ramp.profile = (2,)
+    ramp.ramp = True
+    assert merged([above, below], 40) == [above] and merged([above, ramp], 40) == [above, ramp]
 
 
 def test_what_is_multiplied_out_are_the_terms_of_all_pieces():

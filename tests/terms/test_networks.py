@@ -182,6 +182,7 @@ def test_a_matrix_is_random_to_what_another_has_moved_by():
         parts = [t for term in second for t in contract(scope, [((M, N), [[w]]), ((N, S), [[term]])], (M, S))]
         assert looks(found) == looks(parts) == looks(contract(scope, [((N, S), [second]), ((M, N), [[w]])], (M, S)))
         assert {t.signs[1] for t in found} == {E, B} and all(t.mirror for t in found)
+        assert {t.signs[1]: t.matrix is not None for t in found} == {E: True, B: False}, "of two random ones alone"
 
 
 def test_of_a_matrix_that_is_multiplied_twice_nothing_is_left():
