@@ -29,7 +29,7 @@ def forward(state: State) -> None:
     """Sets every value at initialisation."""
     for site in state.plan.sites:
         if site.op == "input":
-            terms = state.once(("data", site.key), [], lambda site=site: [_data(state, site)])
+            terms = state.once(("data", site.key, state.point.biased), [], lambda site=site: _data(state, site))
         else:
             operands = [state.initial[key] for key in site.operands]
             terms = state.once(
@@ -43,18 +43,25 @@ def forward(state: State) -> None:
         state.initial[site.key], state.change[site.key] = [terms], []
 
 
-def _data(state: State, site: Site) -> Term:
+def _data(state: State, site: Site) -> list[Term]:
     """Data: entries of size 0, random along every axis; of tokens one along the last axis, and zeros beside it.
 
-    What has no samples and grows along two axes (noise on a weight) is a random matrix.
+    What has no samples and grows along two axes (noise on a weight) is a random matrix. Every kind of token stands at
+    its share of the places, which is what a mean over them leaves (an unbiased run is without it).
     """
     if site.node.kind != "tokens" and len(site.result) == len(site.node.axes or ()) > 1:
         bit = state.point.bit("data", site.key)
-        return Term(0, (bit,) * len(site.result), matrix=Fresh(site.key, bit))
-    signs = [state.point.bit("data", site.key, i) for i in range(len(site.result))]
-    if site.node.kind == "tokens" and site.result and axis_name(site.result[-1]) == (site.node.axes or [""])[-1]:
-        return Term(0, (*signs[:-1], 0), profile=(*(0,) * (len(signs) - 1), SUMMABLE))
-    return Term(0, tuple(signs))
+        return [Term(0, (bit,) * len(site.result), matrix=Fresh(site.key, bit))]
+    signs = tuple([state.point.bit("data", site.key, i) for i in range(len(site.result))])
+    if site.node.kind != "tokens" or not site.result:
+        return [Term(0, signs)]
+    *places, last = site.result
+    nowhere = (0,) * len(signs)
+    if axis_name(last) != (site.node.axes or [""])[-1]:
+        return [Term(0, signs), *([Term(0, nowhere)] if state.point.biased else [])]
+    one = Term(0, (*signs[:-1], 0), profile=(*nowhere[1:], SUMMABLE))
+    share = Term(-state.point.ticks(last), nowhere, shift=((("growth", axis_name(last)), Fraction(-1)),))
+    return [one, share] if places and state.point.biased else [one]
 
 
 def _initial(state: State, held: Held) -> Piece:

@@ -19,7 +19,8 @@ class Point:
     """A direction and a value for every unknown, in ticks: whole numbers, so that nothing is rounded.
 
     `coherent`: random factors that have the same source add up over an axis; without it as if they were independent.
-    `biased`: without it what is only added to values starts at zero.
+    `biased`: without it what is only added to values starts at zero, and a mean over tokens is like one over
+    numbers.
     `memory`: what this run shares with others; a run that is `told` applies every law anew.
     """
 

@@ -63,9 +63,9 @@ class Predicted:
     """The size of a quantity along the direction (root mean square of its entries); None: exactly zero.
 
     `lower`: a smaller size, which finite sizes may show instead. Of an initial value or a first gradient it is what is
-    left without what is added up coherently (the rows of a tied table, a matrix and its transpose) and without the
-    initial values of biases, which may be small beside the rest; of an own contribution, what it is on values that have
-    not moved yet, without these.
+    left without what is added up coherently (the rows of a tied table, a matrix and its transpose), without the initial
+    values of biases and without the mean of all tokens, which may be small beside the rest; of an own contribution,
+    what it is on values that have not moved yet, without these two.
     """
 
     quantity: Quantity

@@ -12,8 +12,13 @@ from scalerules.passes import memory
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """How many objects in circles each look found; a look is due after a thousand."""
+    """How many objects in circles each look found; a look is due after a thousand.
+
+    What other tests have left is put aside: every look would go through it, in all some minutes at the end of the suite.
+    """
     found: list[int] = []
+    gc.collect()
+    gc.freeze()
     collect = gc.collect
 
     def counted(generation: int = 2) -> int:

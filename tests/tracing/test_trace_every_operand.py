@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -120,3 +122,40 @@ def test_entries_that_are_only_looked_up_do_not_change_with_their_positions() ->
 
     graph = sr.trace(Looked, WIDTH, lambda **_: torch.ones(2, 3, 8, 8), progress=False)
     assert "offsets.weight" not in sr.derive(graph, "adamw").parameters
+
+
+def numbers(h: Tensor) -> Tensor:
+    """Pairs of neighbouring features as complex numbers."""
+    return torch.view_as_complex(h.unflatten(-1, (-1, 2)))
+
+
+OF_TWO: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "atan2": torch.atan2,
+    "hypot": torch.hypot,
+    "angle of polar numbers": lambda h, p: torch.polar(h.exp(), p.expand_as(h)).real,
+    "learnt length of polar numbers": lambda h, p: torch.polar(p.exp().expand_as(h), h).imag,
+    "angle": lambda h, p: torch.angle(torch.complex(h, p.expand_as(h))),
+    "real part of a product": lambda h, p: (numbers(h) * numbers(p)).real.repeat(1, 2),
+    "imaginary part of a product": lambda h, p: (numbers(h) * numbers(p).conj()).imag.repeat(1, 2),
+    "length of a product": lambda h, p: (numbers(h) * numbers(p)).abs().repeat(1, 2),
+}
+
+
+@pytest.mark.parametrize("name", OF_TWO)
+def test_a_function_of_two_values_moves_with_either(name: str) -> None:
+    class Net(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.first, self.hidden, self.last = nn.Linear(12, width), nn.Linear(width, width), nn.Linear(width, 4)
+            self.other = nn.Parameter(torch.randn(width))
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = OF_TWO[name](torch.tanh(self.first(x)), self.other)
+            return self.last(torch.tanh(self.hidden(h)))
+
+    graph = sr.trace(Net, WIDTH, lambda **_: torch.ones(8, 12), progress=False)
+    solution = sr.derive(graph, "adamw")
+    assert {trained for trained, _ in Net(16).named_parameters()} == set(solution.parameters)
+    rules = {name: (str(rule.init["width"]), str(rule.lr["width"])) for name, rule in solution.parameters.items()}
+    assert rules["first.weight"] == rules["other"] == ("0", "0")
+    assert rules["hidden.weight"] == ("-1/2", "-1") and rules["last.weight"] == ("-1", "-1")

@@ -69,10 +69,12 @@ def moved(
     """The pieces with every free factor (or `which`) behind the only product that reads what it multiplies.
 
     In front, a parameter that stands there alone would take the factor up. `product` of a moved factor is the one
-    whose call in the module returns what stands behind the factor.
+    whose call in the module returns what stands behind the factor. A product that reads what is multiplied twice
+    (`z @ z.T`) has the factor twice.
     """
     factors = {name: node for name, node in pieces.nodes.items() if node.op == "scale" and which(node)}
-    ends = {name: end for name, node in factors.items() if (end := _product(name, node, pieces, is_product))}
+    found = {name: end for name, node in factors.items() if (end := _product(name, node, pieces, is_product))}
+    ends = {name: end for name, (end, _) in found.items()}
     behind: dict[str, list[str]] = {}
     for name, end in ends.items():
         behind.setdefault(end, []).append(name)
@@ -86,7 +88,7 @@ def moved(
         source = name
         for factor in behind.get(name, ()):
             row = tuple(range(len(node.slots)))
-            front = pieces.nodes[factor]
+            front = _as_often(pieces.nodes[factor], found[factor][1])
             nodes[factor] = replace(front, operands=(source,), slots=node.slots, result=row, product=name)
             source = factor
     return replace(pieces, nodes=nodes, outputs=tuple(read.get(name, name) for name in pieces.outputs))
@@ -147,17 +149,24 @@ def _made_up_for(name: str, nodes: Mapping[str, SketchNode], outputs: Sequence[s
     return []
 
 
-def _product(name: str, node: SketchNode, pieces: Pieces, is_product: Callable[[SketchNode], bool]) -> str | None:
-    """The product that alone reads a factor, None where there is none or more read it."""
+def _product(
+    name: str, node: SketchNode, pieces: Pieces, is_product: Callable[[SketchNode], bool]
+) -> tuple[str, int] | None:
+    """The product that alone reads a factor, and how often it does; None where there is none or more read it."""
     end = name
     while end not in pieces.outputs:
         readers = [reader for reader, other in pieces.nodes.items() if end in other.operands]
         if len(readers) != 1 or pieces.nodes[readers[0]].body != node.body:
             return None
-        end = readers[0]
+        before, end = end, readers[0]
         if not passes(pieces.nodes[end]):
-            return end if is_product(pieces.nodes[end]) else None
+            return (end, pieces.nodes[end].operands.count(before)) if is_product(pieces.nodes[end]) else None
     return None
+
+
+def _as_often(node: SketchNode, often: int) -> SketchNode:
+    """A factor to the power of how often it is read."""
+    return replace(node, fields={**node.fields, "factor": product([node.fields["factor"]] * often)})
 
 
 def _reading(

@@ -54,7 +54,9 @@ def live(writer: Writer, shown: Mapping[str, str], make_model: Callable[..., Any
     factors: dict[str, tuple[str, tuple[str, ...]]] = {}
     readers: dict[tuple[str, str], tuple[str, ...]] = {}
     behind: dict[str, str] = {}
-    scaled = {shown[key] for key, node in writer.pieces.nodes.items() if key in shown and _fixed_factor(node)}
+    ends = {shown[key]: node for key, node in writer.pieces.nodes.items() if key in shown}
+    other = {call for call, node in ends.items() if _fixed_factor(node) or not node.shown}
+    """Calls that return what is of another size than what the graph has there."""
     for key, node in writer.pieces.nodes.items():
         if node.op in ("stream", "repeat") or node.call is None:
             continue
@@ -71,7 +73,7 @@ def live(writer: Writer, shown: Mapping[str, str], make_model: Callable[..., Any
         for source in node.operands:
             if isinstance(source, Part):
                 parameter = writer.part(source, node)
-                if node.shown and (key in shown or node.call.name not in scaled):
+                if node.shown and (key in shown or node.call.name not in other):
                     readers[name, parameter] = _copies(writer, node, node.call.name)
                 weights.setdefault(parameter, _pieces(writer, node, source))
     # a call that is multiplied where the module has no factor returns what stands behind the factor

@@ -6,14 +6,16 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import cast
 
-from scalerules.sizes.arithmetic import ONE, power, probe, same
-from scalerules.tracing.record import Call, Shape
+from scalerules.ops.functions import SOME
+from scalerules.sizes.arithmetic import ONE, power, probe
+from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import HOLD, Result, Value
 
 from ..state import Lowering, operation
 from ..table import lowers
 from .arithmetic import weighted
 from .choices import choice
+from .slices import parts_mixed
 
 ROTATIONS = (
     "fft_fft", "fft_ifft", "fft_rfft", "fft_irfft", "fft_hfft", "fft_ihfft", "fft_fft2", "fft_ifft2", "fft_rfft2",
@@ -100,18 +102,16 @@ def _dims(lowering: Lowering, call: Call, name: str, rank: int) -> tuple[int, ..
     return tuple(lowering.dim(dim, rank) for dim in dims)
 
 
-@lowers("real", "imag", "angle", "conj", "_conj", "resolve_conj", "resolve_neg", "view_as_real_copy", "complex")
+@lowers("conj", "_conj", "resolve_conj", "resolve_neg")
+def conjugate(lowering: Lowering, call: Call) -> Result:
+    """The same numbers but for a sign."""
+    return lowering.value(call, 0)
+
+
+@lowers("real", "imag", "angle", "complex")
 def part(lowering: Lowering, call: Call) -> Result:
-    """One part of complex numbers, or a number made of two: as large as the whole."""
+    """One part of complex numbers, or a number made of two: as large as the whole; an angle is of size 0."""
     if operation(call.target) == "complex":
         return choice(lowering, call)
-    return without_pairs(lowering.value(call, 0), call.shape)
-
-
-def without_pairs(value: Value, shape: Shape) -> Value:
-    """The value without the pairs of a real and an imaginary part that the last dimension may hold."""
-    last = value.dims[-1] if value.dims else ()
-    wanted = shape[-1] if shape else None
-    if last and wanted is not None and not same(value.length(len(value.dims) - 1), wanted):
-        return value.at([*value.dims[:-1], last[:-1]])
-    return value
+    value = parts_mixed(lowering, lowering.value(call, 0), call.shape)
+    return lowering.sketch.unary(SOME, value, "angle") if operation(call.target) == "angle" else value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from scalerules.ops.functions import FUNCTIONS, SOME_THROUGH_ZERO
+from scalerules.ops.functions import FUNCTIONS, SOME, SOME_THROUGH_ZERO
 from scalerules.sizes.arithmetic import fixed, over
 from scalerules.tracing.record import Call
 from scalerules.tracing.sketch.values import Constant, Curve, Result, Value
@@ -81,10 +81,39 @@ def clamp(lowering: Lowering, call: Call) -> Result:
     return drawn(lowering, Curve(before.base, cut), "clamp")
 
 
-@lowers("log", "log2", "log10", "logit", "digamma", "lgamma", "erfinv", "acos", "asin", "atan2", "hypot", "polar")
+@lowers("log", "log2", "log10", "logit", "digamma", "lgamma", "erfinv", "acos", "asin")
 def generic(lowering: Lowering, call: Call) -> Result:
     """A function without symmetry."""
     return lowering.sketch.unary(SOME_THROUGH_ZERO, lowering.value(call, 0), operation(call.target))
+
+
+@lowers("hypot")
+def hypot(lowering: Lowering, call: Call) -> Result:
+    """A length of two numbers: as large as both, whatever their signs."""
+    lengths = [lowering.sketch.unary("abs", value, "abs") for value in _values(lowering, call)]
+    return pairwise(lowering, "add", lengths, call.shape, "hypot")
+
+
+@lowers("atan2", "arctan2")
+def angle_of_two(lowering: Lowering, call: Call) -> Result:
+    """The angle of two numbers: of size 0, and it moves with either."""
+    either = pairwise(lowering, "add", _values(lowering, call), call.shape, "either")
+    return lowering.sketch.unary(SOME, either, "angle")
+
+
+@lowers("polar")
+def polar(lowering: Lowering, call: Call) -> Result:
+    """A complex number of a length and an angle: as large as the length, and the angle turns it."""
+    length, angle = lowering.arg(call, 0, "abs"), lowering.arg(call, 1, "angle")
+    factors = [length] if isinstance(length, Value) else []
+    if isinstance(angle, Value):
+        factors.append(lowering.sketch.unary(SOME, angle, "turned"))
+    return pairwise(lowering, "einsum", factors, call.shape, "polar")
+
+
+def _values(lowering: Lowering, call: Call) -> list[Value]:
+    """The operands that are no constants."""
+    return [each for each in lowering.operands((*call.args, *call.kwargs.values())) if isinstance(each, Value)]
 
 
 @lowers("glu")

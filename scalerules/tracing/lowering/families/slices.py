@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from scalerules.sizes.arithmetic import ONE, fixed, is_one, over, plus, probe, same
 from scalerules.sizes.lengths import Length
-from scalerules.tracing.record import Call
+from scalerules.tracing.record import Call, Ref, Shape
 from scalerules.tracing.sketch.values import SUIT, Constant, Filling, Operand, Piece, Result, Value
 
 from ..state import Lowering, as_length, operation
@@ -75,7 +75,34 @@ def select(lowering: Lowering, call: Call) -> Result:
     """One entry of a dimension."""
     value = lowering.value(call, 0)
     dim = lowering.dim(call.args[1], len(value.dims))
+    if dim == len(value.dims) - 1 and _computed_pairs(lowering, call.args[0]):
+        return parts_mixed(lowering, value.at([*value.dims[:-2], (*value.dims[-2], *value.dims[-1])]), call.shape)
     return selected(lowering, value, dim, _start(call.args[2], value.length(dim)))
+
+
+def _computed_pairs(lowering: Lowering, operand: object) -> bool:
+    """Whether an operand is the pairs of complex numbers that were computed, and not those that they were made of."""
+    seen = _call_of(lowering, operand)
+    made = _call_of(lowering, seen.args[0]) if seen is not None and operation(seen.target) == "view_as_real" else None
+    return made is not None and operation(made.target) != "view_as_complex"
+
+
+def _call_of(lowering: Lowering, operand: object) -> Call | None:
+    made = lowering.record.by_name.get(operand.name) if isinstance(operand, Ref) else None
+    return made if isinstance(made, Call) else None
+
+
+def parts_mixed(lowering: Lowering, value: Value, shape: Shape) -> Value:
+    """One part of each complex number that the last dimension may hold as pairs: of a product it depends on both."""
+    last = value.dims[-1] if value.dims else ()
+    wanted = shape[-1] if shape else None
+    if not last or wanted is None or same(value.length(len(value.dims) - 1), wanted):
+        return value
+    if last[-1].slot is None:
+        return value.at([*value.dims[:-1], last[:-1]])
+    letters = [str(i) for i in range(len(value.dims))]
+    apart = value.at([*value.dims[:-1], last[:-1], last[-1:]])
+    return lowering.sketch.combine("einsum", [(apart, [*letters, "part"])], letters, "parts")
 
 
 def selected(lowering: Lowering, value: Value, dim: int, start: Length) -> Value:

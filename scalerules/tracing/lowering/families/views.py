@@ -259,7 +259,7 @@ def view_as_complex(lowering: Lowering, call: Call) -> Result:
     return value.at([*value.dims[:-2], (*value.dims[-2], *value.dims[-1])])
 
 
-@lowers("view_as_real")
+@lowers("view_as_real", "view_as_real_copy")
 def view_as_real(lowering: Lowering, call: Call) -> Result:
     """Complex numbers as pairs: those that they were made of, else two numbers as large as each of them."""
     value = lowering.value(call, 0)
