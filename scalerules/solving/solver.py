@@ -165,15 +165,19 @@ class _Solver:
         return {s: self.vectors[s] if s in free else bound for s, bound in self.upper.items()}
 
     def _settle(self) -> Run:
-        """Runs and solves in turn until every equation holds at all steps."""
+        """Runs and solves in turn until every equation holds at all steps, or it goes round in circles."""
         broken: list[Equation] = []
-        run, last = self._run(), -1
+        run, last, seen = self._run(), -1, set[object]()
         for turn in range(ROUNDS + len(self.problem.graph.parameters)):
             note(f"solving along {' and '.join(self.problem.direction)}, turn {turn + 1}")
             self._forget(run)
             waiting = set(self.unmet)
             broken = self._collect(run)
             before = self._point()
+            state = frozenset(before.items()), frozenset(waiting), frozenset(self.kept), frozenset(self.cycles)
+            if state in seen:
+                break
+            seen.add(state)
             self._programme(run)
             if before == self._point() and waiting == set(self.unmet):
                 if broken and run.events[-1].step == last:
