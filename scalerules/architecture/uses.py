@@ -51,7 +51,8 @@ def uses(graph: Graph, parameter: str, through_weights: bool = False) -> list[Us
             others = {label for i, part in enumerate(operands) if i != place for label in part}
             labels = [(i, x) for group, x in zip(shown.places, operands[place], strict=True) for i in group]
             chosen = chosen_labels(node, nodes)
-            summed = tuple(i for i, label in labels if label not in result and label not in chosen)
+            sums = dict.fromkeys(i for i, label in labels if label not in result and label not in chosen)
+            summed = tuple(sums)  # each once: of an axis that a view splits both parts are summed over
             kept = {i for i, label in labels if label in result and label not in others}
             if {*summed, *shown.consumed} - kept:  # rows that are viewed as a matrix are summed over in part
                 summed = tuple(i for i in summed if i not in kept)

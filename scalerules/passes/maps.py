@@ -72,7 +72,10 @@ class Maps:
         own, law = site.op == "scale" and not site.node.free, law_of(site.op)
         entrywise = law.multilinear and all(set(labels) <= set(site.result) for labels in site.labels)
         alone = len(site.operands) == 1 and (own or law.passes or law.kind == "function")
-        kept = site.operands and (alone or entrywise or site.op in JOINING)
+        tokens = [self.sites[key].node.kind == "tokens" for key in site.inputs]
+        parts = [part for part, picks in zip(parts, tokens, strict=True) if not picks]
+        looked_up = law.multilinear and any(tokens) and bool(parts)
+        kept = site.operands and (alone or entrywise or looked_up or site.op in JOINING)
         if not kept or None in parts or not set(site.parameters) <= set(self.fixed):
             return None
         return own or any(parts) or any(key in self.gains for key in site.parameters)

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 import scalerules as sr
-from scalerules.architecture.uses import matrix
+from scalerules.architecture.uses import fan_in, matrix
 
 MADE = """
 name: hypernetwork
@@ -74,3 +74,30 @@ def test_a_layer_that_makes_a_vector_is_a_matrix_whatever_the_vector_is_for(op: 
     assert str(solution["W"].lr["width"]) == "1/2"
     found = sr.verify(graph, solution, sizes=[32, 64, 128], seeds=2, progress=False, jobs=1)
     assert not found.wrong and not found.failed
+
+
+HEADS = """
+name: heads
+axes: {batch: 8, in: 5, head: width, d: 4, p: 4*width, n: width, out: 4}
+parameters: {first: {axes: [p, in]}, W: {axes: [n, p]}, last: {axes: [out, n]}}
+nodes:
+  x: {op: input, axes: [batch, in], kind: normal}
+  hidden: {op: einsum, inputs: [x], parameters: [first], equation: 'b i, p i -> b p'}
+  heads: {op: rearrange, inputs: [hidden], equation: 'b p -> b h d', axes: [batch, head, d]}
+  rows: {op: rms_norm, parameters: [W], axis: p}
+  split: {op: rearrange, inputs: [rows], equation: 'n p -> n h d', axes: [n, head, d]}
+  joined: {op: einsum, inputs: [heads, split], equation: 'b h d, n h d -> b n'}
+  relu: {op: relu, inputs: [joined]}
+  last: {op: einsum, inputs: [relu], parameters: [last], equation: 'b n, o n -> b o'}
+outputs: [last]
+sizes: {width: 32}
+scales: {width: 1}
+"""
+
+
+def test_an_axis_that_a_view_splits_is_summed_over_once() -> None:
+    """Heads of which normed rows read each: the fan-in was its own square, and Muon's step ended in a traceback."""
+    graph = sr.Graph.model_validate(yaml.safe_load(HEADS))
+    use = matrix(graph, "W")
+    assert use is not None and (use.summed, use.brought) == ((1,), (0,))
+    assert fan_in(graph, "W", {"width": 32}) == 128

@@ -63,3 +63,26 @@ def test_it_trains_as_its_rule_says() -> None:
     report = sr.verify(graph, sr.derive(graph, "adamw"), sizes=[64, 128, 256], seeds=[3, 2, 2], looks=1, progress=False)
     assert report.verdict is not False and not report.wrong and not report.failed
     assert "for normed weights to turn less" in str(report.rate)
+
+
+class FromTable(nn.Module):
+    """Steps on the sphere that start from rows of a normed table, which no other norm reads first."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(11, width)
+        self.layer, self.head = nn.Linear(width, width, bias=False), nn.Linear(width, 11, bias=False)
+        self.step = nn.Parameter(torch.full((width,), 0.2))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        h = F.embedding(tokens, unit(self.table.weight))
+        y = unit(F.linear(h, unit(self.layer.weight)))
+        return F.linear(unit(h + self.step * (y - h)), unit(self.head.weight))
+
+
+def test_rows_of_a_normed_table_are_unit_vectors_wherever_they_are_looked_up() -> None:
+    graph = sr.trace(FromTable, {"width": (32, 48, 64)}, torch.zeros(2, 4, dtype=torch.long))
+    for optimizer in ("adamw", "sgd", "muon"):
+        assert str(sr.derive(graph, optimizer=optimizer)["table.weight"].init["width"]) == "0"
+    rules = sr.derive(graph, optimizer="adamw")
+    assert str(rules["table.weight"].lr["width"]) == str(rules["step"].lr["width"]) == "0"
