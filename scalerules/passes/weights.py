@@ -96,16 +96,23 @@ def _as_matrix(reader: Site, key: str, made: Collection[str], weights: Collectio
     """Whether a reader takes a value as a matrix, keeping one axis and summing over another, or as a part of one.
 
     An axis that does not grow and that other values have too (heads of a query and its keys) is none that it brings.
+    What only parameters multiply is one where all growing axes of the product are its own; else it is what they read.
     """
     if reader.key in made:
         return reader.key in weights and (not homogeneous or degree_of(reader.op) is not None)
-    if reader.node.op != "einsum" or not reader.node.equation:
+    if reader.node.op != "einsum" or not reader.node.equation or _read_by_parameters(reader, key):
         return False
     operands, result = reader.node.labels()
     grown = {label.partition("|")[2] for labels in reader.labels for label in labels}
     places = [k for k, source in enumerate(reader.inputs) if source == key]
     elsewhere = {k: {word for i, words in enumerate(operands) if i != k for word in words} - grown for k in places}
     return all({*operands[k]} & {*result} - elsewhere[k] and {*operands[k]} - {*result} for k in places)
+
+
+def _read_by_parameters(reader: Site, key: str) -> bool:
+    """Whether parameters alone multiply a value, and bring a growing axis or leave none."""
+    own = {x for source, row in zip(reader.operands, reader.labels, strict=True) if source == key for x in row}
+    return {*reader.inputs} == {key} and not (reader.result and own.issuperset(reader.result))
 
 
 def _sized(reader: Site) -> bool:

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+import yaml
 
 import scalerules as sr
 from benchmarks.wrong_rules import MLP
@@ -400,3 +401,51 @@ def test_what_a_norm_makes_of_a_weight_changes_by_no_more_than_it_is() -> None:
     rules = sr.derive(g.build(g.dense("W3", g.gelu(h), "out m")), optimizer="adamw")
     assert str(rules["book"].init["width"]) == str(rules["book"].lr["width"]) == "-1/2"
     assert str(rules["H"].lr["width"]) == "0"
+
+
+GRID = """
+name: grid
+axes: {batch: 8, in: 5, n: width, m: width, k: width, out: 4}
+parameters: {W: {axes: [n, m, in]}, A: {axes: [k, n]}, last: {axes: [out, k, m]}}
+nodes:
+  x: {op: input, axes: [batch, in], kind: normal}
+  h: {op: einsum, inputs: [x], parameters: [W], equation: 'b i, n m i -> b n m'}
+  relu: {op: FUNCTION, inputs: [h]}
+  z: {op: einsum, inputs: [relu], parameters: [A], equation: 'b n m, k n -> b k m'}
+  bent: {op: gelu, inputs: [z]}
+  last: {op: einsum, inputs: [bent], parameters: [last], equation: 'b k m, o k m -> b o'}
+outputs: [last]
+sizes: {width: 16}
+scales: {width: 1}
+"""
+
+
+@pytest.mark.parametrize("function", ["relu", "abs", "gelu"])
+def test_a_value_with_two_growing_axes_is_no_matrix_where_only_parameters_multiply_it(function: str) -> None:
+    """Behind a homogeneous function it was as large as `width` at the start, and the matrix that read it `width^(-3/2)`."""
+    graph = sr.Graph.model_validate(yaml.safe_load(GRID.replace("FUNCTION", function)))
+    for optimizer, rates in {"adamw": ("0", "-1", "-2"), "sgd": ("2", "0", "-2"), "muon": ("1", "0", "-1")}.items():
+        found = sr.derive(graph, optimizer=optimizer)
+        assert [str(found[name].init["width"]) for name in ("W", "A", "last")] == ["0", "-1/2", "-2"]
+        assert tuple(str(found[name].lr["width"]) for name in ("W", "A", "last")) == rates
+
+
+SUMMED = """
+name: summed
+axes: {batch: 8, in: 5, n: width, m: width, out: 4}
+parameters: {W: {axes: [n, m, in]}, last: {axes: [out, n, m]}}
+nodes:
+  x: {op: input, axes: [batch, in], kind: normal}
+  h: {op: einsum, inputs: [x], parameters: [W], equation: 'b i, n m i -> b n m'}
+  relu: {op: relu, inputs: [h]}
+  last: {op: einsum, inputs: [relu], parameters: [last], equation: 'b n m, o n m -> b o'}
+outputs: [last]
+sizes: {width: 16}
+scales: {width: 1}
+"""
+
+
+def test_nor_is_one_that_a_readout_sums_over_all_axes() -> None:
+    found = sr.derive(sr.Graph.model_validate(yaml.safe_load(SUMMED)), optimizer="adamw")
+    rules = {name: (str(found[name].init["width"]), str(found[name].lr["width"])) for name in ("W", "last")}
+    assert rules == {"W": ("0", "0"), "last": ("-2", "-2")}
