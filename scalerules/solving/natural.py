@@ -93,7 +93,7 @@ def natural_sizes(problem: Problem) -> Vectors:
             if free.intersection(site.inputs):
                 sizes.update({("init", held.name): even(held) for held in parameters if held not in alone})
         degrees[site.key] = _degree(site, degrees)
-        if degrees[site.key] == 1 and not site.node.free:
+        if degrees[site.key] and not site.node.free:
             tied.update((key, None) for key in site.parameters if uses[key] > 1)
             sizes.update({("init", held.name): even(held) for held in parameters if uses[held.key] == 1})
     if tied:

@@ -152,7 +152,7 @@ def _numbers(steps: list[Step], laws: Laws, by_data: bool) -> tuple[Any, Any, tu
             return tuple(fit(v, f"{where}[{i}]") for i, v in enumerate(zip(*values, strict=True)))  # pyright: ignore
         if isinstance(first, dict):
             return {key: fit(tuple(v[key] for v in values), f"{where}[{key}]") for key in first}  # pyright: ignore
-        if not is_number(first) or all(value == first for value in values):
+        if not is_number(first) or all(value == first or value != value for value in values):  # NaN is not itself
             return first
         law = laws.law(values, last=True)
         if law is None and any(isinstance(value, float) for value in values):

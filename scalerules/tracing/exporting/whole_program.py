@@ -18,7 +18,9 @@ import torch
 from torch import nn
 
 from scalerules.boundary.guard import Endless, guarded, said
+from scalerules.tracing.lowering.driver import KNOWN
 
+from .definitions import written_out
 from .derivatives import differentiates, needs_derivative, with_derivative
 from .functional import functional
 from .held_module import holdable, without_holder
@@ -45,7 +47,7 @@ def whole_program(model: nn.Module, arguments: Arguments) -> tuple[Any, list[str
         stack.callback(model.register_forward_hook(plain_output).remove)
         stack.enter_context(torch.no_grad())
         held = holdable(model)
-        program = functional(_run(held, arguments.args, arguments.kwargs))
+        program = written_out(functional(_run(held, arguments.args, arguments.kwargs)), KNOWN)
         if held is not model:
             without_holder(program)
         settle_names(program)

@@ -23,6 +23,9 @@ assert families
 
 SILENT = ("_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range_for_size", "sym_size")
 
+KNOWN = frozenset({*TABLE, *SILENT})
+"""The operations that are followed; of others it is only known that they are some function of what they read."""
+
 DECIDED = ("topk", "sort", *COMPARISONS)
 """Calls of which more is known than that their results are whole numbers."""
 

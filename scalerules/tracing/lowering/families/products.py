@@ -214,7 +214,32 @@ def einsum(lowering: Lowering, call: Call) -> Result:
     named = [_letters(part, _rank(o), deep) for part, o in zip(parts, operands, strict=True)]
     if any(len(set(letters)) < len(letters) for letters in named):
         raise lowering.unknown("an einsum takes a diagonal", "take torch.diagonal in front of it")
-    return contracted(lowering, list(zip(operands, named, strict=True)), _letters(result, None, deep), "einsum")
+    every, wanted = list(zip(operands, named, strict=True)), _letters(result, None, deep)
+    return contracted(lowering, _in_turn(lowering, every, wanted), wanted, "einsum")
+
+
+Lettered = tuple[Value | Constant, Sequence[str]]
+
+
+def _in_turn(lowering: Lowering, operands: Sequence[Lettered], result: Sequence[str]) -> Sequence[Lettered]:
+    """What is left of the operands where products with several weights are taken one after the other.
+
+    What each makes is a value of its own then, with a size of its own: of one sum over all axes only the product of
+    all weights had one. Of all pairs that share an axis the one goes first whose product has the fewest.
+    """
+    weights = [each for each, _ in operands if isinstance(each, Value) and each.is_weight]
+    if len(operands) < 3 or len(weights) < 2 or not all(isinstance(each, Value) for each, _ in operands):
+        return operands
+    pairs = [(a, b) for i, a in enumerate(operands) for b in operands[i + 1 :] if set(a[1]) & set(b[1])]
+    made: list[tuple[list[str], list[Lettered], list[Lettered]]] = []
+    for pair in pairs:
+        others = [each for each in operands if all(each is not one for one in pair)]
+        needed = {*result, *(letter for _, letters in others for letter in letters)}
+        made.append(([x for x in dict.fromkeys((*pair[0][1], *pair[1][1])) if x in needed], [*pair], others))
+    if not made:
+        return operands
+    kept, pair, others = min(made, key=lambda each: len(each[0]))
+    return _in_turn(lowering, [(contracted(lowering, pair, kept, "einsum"), kept), *others], result)
 
 
 def _letters(part: str, rank: int | None, deep: int) -> list[str]:
