@@ -102,9 +102,11 @@ class Writer:
     def _cone(self) -> tuple[str, ...]:
         """The directions in which the solution holds, by the run that its rows are written from.
 
-        Which of equally large terms is kept depends on what a run has kept of others; they bound other directions.
+        Which of equally large terms is kept depends on what a run has kept of others; they bound other directions. One
+        that is the solution for every scale alone too is bounded only where a term would outgrow what divides it.
         """
-        if self.solved.everywhere or len(self.scales) < 2:
+        everywhere = self.solved.everywhere and not cone_of(self.run, self.solved.vectors, self.scales)
+        if everywhere or len(self.scales) < 2:
             return ()
         run = self.problem.run(self.solved.unknowns, self.problem.steps, told=True)
         return cone_of(run, self.solved.vectors, self.scales)

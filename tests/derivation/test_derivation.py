@@ -55,6 +55,20 @@ def test_sizes_are_sympy_expressions_and_conditions_relations():
     assert len(derivation) == len(list(derivation)) == len(derivation.rows)
 
 
+def test_an_answer_for_every_scale_alone_has_a_cone_where_a_term_outgrows_what_divides_it():
+    """Of times that grow faster than the width another part of the gradient is the largest: the rows here say nothing."""
+    axes = {"batch": 4, "time": "second", "in": 8, "out": 4, "n": "width", "neck": 8}
+    g = sr.Builder("neck", scales={"width": 1, "second": "1/2"}, sizes={"width": 64, "second": 4}, axes=axes)
+    first = g.dense("first", g.input("x", "batch time in"), "n in", "b t")
+    normed = g.gain("gain", g.node("norm", "layer_norm", first, axis="n"), "n", "b t")
+    neck = g.sigmoid(g.bias("bias", g.dense("W1", normed, "neck n", "b t"), "neck"))
+    branch = g.scale("branch", g.dense("W2", neck, "n neck", "b t"), free=True)
+    read = g.rms_norm(g.residual("sum", first, branch), axis="n", name="last_norm")
+    found = sr.derive(g.build(g.dense("last", read, "out n", "b t")), optimizer="adamw", progress=False)
+    assert found.cone == ("second <= width",)
+    found.check()
+
+
 def narrow_and_wide():
     axes = {"batch": 16, "in": 8, "n": "wide", "m": "wide*deep", "out": 4}
     g = sr.Builder("fans", scales={"wide": 1, "deep": 1}, sizes={"wide": 64, "deep": 8}, axes=axes)
