@@ -95,6 +95,12 @@ def test_a_small_aligned_term_is_told_from_none() -> None:
     assert not tends(LOGS, samples((1, -1)), 0)
 
 
+@pytest.mark.parametrize(("coefficient", "late"), [(2, False), (20, True)])
+def test_only_what_is_below_its_size_is_said_to_tend_to_it(coefficient: float, late: bool) -> None:
+    """`1 + c n^(-1/2)` tends to 1 either way; within the tolerance it is there."""
+    assert measured(("value", "n", 0, None), Fraction(0), LOGS, samples((coefficient, -0.5), (1, 0))).tends is late
+
+
 def exact(quantity: str, estimate: float, noise: float = 1e-4, bend: float = 0.0) -> Measured:
     sizes = [math.exp(estimate * x + bend * x * x) for x in LOGS]
     jitter = [[1 + noise * math.sin(7 * seed + 3 * k) for k in range(4)] for seed in range(4)]
