@@ -60,5 +60,7 @@ def test_what_quiet_work_calls_is_quiet_too(stream):
         time.sleep(0.15)
     assert stream.getvalue() == ""
     with redirect_stderr(stream), working("deriving"):
-        time.sleep(0.15)
+        until = time.monotonic() + 30
+        while "deriving" not in stream.getvalue() and time.monotonic() < until:
+            time.sleep(0.05)
     assert "deriving" in stream.getvalue()
