@@ -156,7 +156,7 @@ def gradients(program: AbstractProgram, parameters: Mapping[str, Tensor], data: 
     loss = program.loss(forward, data)
     try:
         derivatives = torch.autograd.grad(loss, [leaves[name] for name in names], allow_unused=True)
-    except NotImplementedError as error:
+    except RuntimeError as error:  # of an operator or a primitive that has no derivative
         said, where = f"cannot be trained: {str(error).splitlines()[0].rstrip('.')}", f"graph {program.graph.name!r}"
         raise ScaleRulesError(said, where=where, hint="write it with other operations") from error
     zipped = zip(names, derivatives, strict=True)

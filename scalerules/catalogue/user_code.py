@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import importlib.util
+import importlib
 import inspect
 import sys
 import traceback
@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from scalerules.architecture.graph import Graph
 from scalerules.boundary.guard import Endless, guarded, said
+from scalerules.boundary.source import module_of
 from scalerules.errors import GraphError, ScaleRulesError, UnknownName, nearest
 
 from .folders import folder
@@ -34,19 +35,15 @@ def loaded(path: Path) -> ModuleType:
     """The module in a user's file; a file of the catalogue is imported as what it is."""
     if path.resolve().parent == folder("graphs").resolve():
         return importlib.import_module(f"scalerules.graphs.{path.stem}")
-    spec = importlib.util.spec_from_file_location(f"scalerules_user_{path.stem}", path)
-    if spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise GraphError("cannot be imported", file=str(path))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and pydantic look their module up
     try:
         with guarded(str(path)):
-            spec.loader.exec_module(module)
+            return module_of(path, f"scalerules_user_{path.stem}")
     except Endless:
         raise
     except (Exception, SystemExit) as error:
         raise _from_user(error, str(path)) from error
-    return module
 
 
 def imported(name: str) -> ModuleType:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import importlib.util
 import inspect
 import sys
 import traceback
@@ -18,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from scalerules.boundary.guard import Endless, guarded, said
+from scalerules.boundary.source import module_of
 from scalerules.errors import ScaleRulesError, nearest
 
 from .form import KINDS, Formula, arity, checked, form
@@ -69,19 +69,15 @@ def module(text: str) -> ModuleType:
 
 @functools.cache
 def _loaded(text: str, path: Path, changed: int) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"scalerules_optimizer_{path.stem}", path)
-    if spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise ScaleRulesError("cannot be imported", file=text)
-    loaded = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = loaded
     try:
         with guarded(text):
-            spec.loader.exec_module(loaded)
+            return module_of(path, f"scalerules_optimizer_{path.stem}")
     except Endless:
         raise
     except (Exception, SystemExit) as error:
         raise told(error, text) from error
-    return loaded
 
 
 def _optimizer(name: str, names: Mapping[str, Any], file: str) -> Optimizer:
