@@ -16,6 +16,7 @@ from scalerules.ops.node import Node
 
 from .call import Call, ForwardPass, Scope, Swap
 from .operations import TABLE
+from .refusals import reason, told
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,7 @@ class Evaluation:
                 )
             )
         except (RuntimeError, ValueError, IndexError) as error:
-            if isinstance(error, torch.OutOfMemoryError):
-                raise
-            raise self._cannot(name, node, error) from error
+            raise told(error, self._cannot(name, node, error)) from error
 
     def _axes(self, repeat: str | None, name: str, node: Node) -> list[tuple[str, ...]]:
         """The axes of the operands of a node."""
@@ -107,9 +106,9 @@ class Evaluation:
     def _cannot(self, name: str, node: Node, error: Exception) -> GraphError:
         """What torch refuses, in the terms of the graph."""
         there = ", ".join(f"{scale}={value:g}" for scale, value in self.sizes.items())
-        why = str(error).strip().split("\n")[0]
         hint = "the shapes of its operands do not fit together there: look at the equation and the lengths of the axes"
-        return GraphError(f"{node.op} cannot be computed at {there}: {why}", where=f"node {name!r}", hint=hint)
+        said = f"{node.op} cannot be computed at {there}: {reason(error)}"
+        return GraphError(said, where=f"node {name!r}", hint=hint)
 
     def _repeat(self, outer: Scope, name: str, node: Node, stream: Tensor) -> Tensor:
         """The stream after all blocks of the repeat `name`; the values of every block are kept in the forward pass."""

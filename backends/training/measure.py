@@ -27,6 +27,7 @@ from .abstract_program import AbstractProgram, Data
 from .optimizer_steps import OPTIMIZERS, Setting, Steps, optimizer, orthogonal
 from .own_steps import perturbed
 from .reads import read_by
+from .refusals import reason, told
 
 __all__ = ["OPTIMIZERS", "Measurement", "Setting", "Trial", "Watched", "gradients", "losses", "measure", "optimizer",
            "orthogonal", "settings", "step"]  # fmt: skip
@@ -157,8 +158,9 @@ def gradients(program: AbstractProgram, parameters: Mapping[str, Tensor], data: 
     try:
         derivatives = torch.autograd.grad(loss, [leaves[name] for name in names], allow_unused=True)
     except RuntimeError as error:  # of an operator or a primitive that has no derivative
-        said, where = f"cannot be trained: {str(error).splitlines()[0].rstrip('.')}", f"graph {program.graph.name!r}"
-        raise ScaleRulesError(said, where=where, hint="write it with other operations") from error
+        said, where = f"cannot be trained: {reason(error)}", f"graph {program.graph.name!r}"
+        mistake = ScaleRulesError(said, where=where, hint="write it with other operations")
+        raise told(error, mistake) from error
     zipped = zip(names, derivatives, strict=True)
     return forward, float(loss.detach()), {n: torch.zeros_like(leaves[n]) if g is None else g for n, g in zipped}
 

@@ -14,6 +14,7 @@ from scalerules.errors import ScaleRulesError
 from scalerules.tracing.exporting.nodes import source_of
 
 from . import recurrences
+from .refusals import reason, told
 
 
 class Calls(fx.Interpreter):
@@ -26,19 +27,17 @@ class Calls(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         """One call; attention takes its factor as an argument, everything else is multiplied behind it.
 
-        Raises `ScaleRulesError`, with the line, where torch cannot run it or has no derivative of it.
+        Raises `MemoryError`; `ScaleRulesError`, with the line, where torch cannot run it or has no derivative of it.
         """
         try:
             result = self.called(n)
-        except (RuntimeError, IndexError, TypeError) as error:
-            said = f"{n.target} cannot be trained: {str(error).splitlines()[0].rstrip('.')}"
-            hint = "verify the graph instead of the module: write graph.to_yaml() to a file and read it with sr.graph"
-            if isinstance(error, IndexError):
-                said, hint = (
-                    f"{n.target} cannot be run: {str(error).splitlines()[0]}",
-                    "give inputs that the module takes",
-                )
+        except IndexError as error:
+            said, hint = f"{n.target} cannot be run: {reason(error)}", "give inputs that the module takes"
             raise ScaleRulesError(said, where=source_of(n) or n.name, hint=hint) from error
+        except (RuntimeError, TypeError) as error:
+            said = f"{n.target} cannot be trained: {reason(error)}"
+            hint = "verify the graph instead of the module: write graph.to_yaml() to a file and read it with sr.graph"
+            raise told(error, ScaleRulesError(said, where=source_of(n) or n.name, hint=hint)) from error
         if isinstance(result, Tensor):
             self.seen[n.name] = result
         return result

@@ -68,6 +68,8 @@ def reserved(for_good: bool = False) -> Generator[None]:
             shown.flush()  # of what was printed, to standard error
         if not for_good:
             os.dup2(copy, number)
+        with suppress(OSError):
+            _kept.close()  # what a full disk has not taken is dropped, not written when the stream is collected
         os.close(copy)
         _kept = before
 

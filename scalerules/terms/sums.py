@@ -161,7 +161,7 @@ class Axes:
         return [(x[i] if x and i >= 0 else 0) + (y[j] if y and j >= 0 else 0) for i, j in zip(*places, strict=True)]
 
 
-@lru_cache(maxsize=1 << 18)
+@lru_cache(maxsize=1 << 16)
 def _crowded(signs: int, width: int, count: int) -> bool:
     """Whether signs side by side have many sources; the same few are asked for again and again."""
     return crowded(apart(signs, width, count))

@@ -155,8 +155,10 @@ def _counting(reading: Reading, table: Table) -> Iterator[Found]:
         nodes, mixed = reading.first_judged(reader)
         key: Key = ("counts", reader, table.steps, parameter)
         cells = {node: table.reached(("counts", node, table.steps, parameter)) for node in sorted(nodes)}
-        shares = [_divided(cell, _share(node) if reading.any_size(node) else None) for node, cell in cells.items()]
-        part, whole = _top(key, table, shares), _top(key, table, cells.values())
+        shared = {node for node in nodes if reading.any_size(node)}
+        shares = [_divided(cell, _share(node) if node in shared else None) for node, cell in cells.items()]
+        part = _top(key, table, shares)
+        whole = _top(key, table, cells.values()) if shared else part
         if part is not None:
             picked = any(map(reading.picked, nodes))
             yield "counts", part, ALLOWANCE * (mixed + picked + 2 * _waits(parameter, table))
