@@ -78,3 +78,32 @@ def test_a_product_with_several_weights_is_taken_with_one_after_the_other() -> N
     solution = sr.derive(graph, "adamw")
     for name in ("u", "v", "w"):
         assert (str(solution[name].init["width"]), str(solution[name].lr["width"])) == ("-1/2", "-1")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        torch.special.i0e,
+        torch.special.erfcx,
+        torch.special.bessel_j0,
+        lambda h: torch.fmod(h, 1.0),
+        lambda h: h % 1.0,
+        lambda h: torch.polygamma(1, h.exp()),
+        lambda h: torch.remainder(h, h.exp()),
+        lambda h: torch.special.gammainc(h.exp(), h.exp()),
+        lambda h: torch.fake_quantize_per_tensor_affine(h, 0.1, 0, -128, 127),
+    ],
+)
+def test_functions_of_each_entry_that_no_law_names(function: Callable[[Tensor], Tensor]) -> None:
+    """Torch itself says what they are at a few points: the layers around have the rules of hidden ones."""
+
+    found = rules(lambda h, _: function(h))
+    assert found["hidden.weight"] == ("-1/2", "-1") and found["last.weight"] == ("-1", "-1")
+    assert found["first.weight"] == ("0", "0")
+
+
+def test_a_function_with_steps_is_not_taken_for_what_it_is_at_whole_numbers() -> None:
+    """`x % 1` is the same at 1, 2 and -1, and as large at -1/2 as at 1/2."""
+    from scalerules.tracing.lowering.of_each_entry import BETWEEN, _parity
+
+    assert _parity(lambda xs: tuple(x % 1 for x in xs), BETWEEN) == (False, False)

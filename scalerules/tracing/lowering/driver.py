@@ -15,6 +15,7 @@ from .constants import folded
 from .families.choices import COMPARISONS
 from .families.selection import put_at
 from .folding import Folds
+from .of_each_entry import of_each_entry
 from .state import Lowering, operation, several
 from .table import TABLE
 from .zeros import of_zeros
@@ -67,7 +68,9 @@ def _lower(lowering: Lowering, name: str, call: Call) -> Result:
         return zeros
     handler = TABLE.get(name)
     try:
-        return handler(lowering, call) if handler is not None else lowering.without_growth(call)
+        if handler is not None:
+            return handler(lowering, call)
+        return of_each_entry(lowering, call) or lowering.without_growth(call)
     except Unknown as error:
         if error.where is None:
             error.where = place(call)

@@ -21,9 +21,10 @@ END = 2**62
 
 @lowers("clone", "contiguous", "alias", "_to_copy", "to", "dropout", "native_dropout", "lift_fresh_copy",
         "feature_dropout", "alpha_dropout", "dropout_", "type_as", "positive", "copy", "bernoulli", "identity",
-        "checkpoint_name", "wait_tensor")  # fmt: skip
+        "checkpoint_name", "wait_tensor", "fake_quantize_per_tensor_affine_cachemask",
+        "fake_quantize_per_channel_affine_cachemask")  # fmt: skip
 def kept(lowering: Lowering, call: Call) -> Result:
-    """The same entries (dropout keeps their size)."""
+    """The same entries (dropout keeps their size, and so does the nearest of many levels)."""
     operand = lowering.arg(call, 1 if operation(call.target) == "copy" else 0, "input")
     if isinstance(operand, Constant):
         return Constant(call.shape, operand.number, operand.discrete)
