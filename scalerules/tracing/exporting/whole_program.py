@@ -30,6 +30,7 @@ from .plain_inputs import Arguments
 from .plain_outputs import plain_output
 from .settled_names import settle_names
 from .unwritten_code import unwritten
+from .without_gradients import without_gradients
 
 
 def whole_program(model: nn.Module, arguments: Arguments) -> tuple[Any, list[str]]:
@@ -46,8 +47,13 @@ def whole_program(model: nn.Module, arguments: Arguments) -> tuple[Any, list[str
         stack.callback(model.register_forward_pre_hook(arguments.made_whole, with_kwargs=True).remove)
         stack.callback(model.register_forward_hook(plain_output).remove)
         stack.enter_context(torch.no_grad())
+        regions = stack.enter_context(without_gradients())
         held = holdable(model)
-        program = written_out(functional(_run(held, arguments.args, arguments.kwargs)), KNOWN)
+        exported = _run(held, arguments.args, arguments.kwargs)
+        if regions.seen:
+            stack.enter_context(regions.detached(model))
+            exported = _run(held, arguments.args, arguments.kwargs)
+        program = written_out(functional(exported), KNOWN)
         if held is not model:
             without_holder(program)
         settle_names(program)
