@@ -81,6 +81,7 @@ class Initial:
     every seed but not constant, or random only in part (`note` says what was seen; `value` is its root mean square,
     `axes` are the axes along which it varies). `unknown`: could not be measured (`note` says why).
     `lengths_of` names the weight of whose rows or columns the entries are the lengths: they are as open as it is.
+    `runs` are parts that start unlike each other.
     """
 
     kind: Literal["normal", "zeros", "ones", "constant", "range", "log_range", "identity", "structured", "unknown"]
@@ -90,11 +91,23 @@ class Initial:
     axes: tuple[int, ...] = ()
     note: str = ""
     lengths_of: str = ""
+    runs: tuple[Run, ...] = ()
 
     def __str__(self) -> str:
         number = "" if self.value is None or self.kind in ("zeros", "ones") else f" {self.value:.4g}"
         powers = "".join(f" * {scale}^{power:.2f}" for scale, power in self.exponents.items() if abs(power) > 0.02)
         return self.kind + number + powers + (f" ({self.note})" if self.note else "")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Neighbouring entries of a weight, `start` to `stop` along an axis at these sizes, that start alike."""
+
+    axis: int
+    start: int
+    stop: int
+    sizes: Mapping[str, int]
+    initial: Initial
 
 
 @dataclass(frozen=True)

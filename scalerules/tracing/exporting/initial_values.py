@@ -21,6 +21,7 @@ from scalerules.tracing.record import Initial, Weight
 
 from .factories import Sizes, module_of, quiet
 from .fixed_values import Array, fixed, order, simple, unstructured
+from .unlike_runs import Changed, unlike_runs
 
 Values: TypeAlias = dict[str, Array]
 
@@ -56,7 +57,7 @@ def initials(
         found = _changed(make_model, weights, points, base, scale)
         if found is not None:
             others[scale] = found
-    found = [(weight, _initial(weight, copies, others)) for weight in weights]
+    found = [(weight, _initial(weight, copies, others, base)) for weight in weights]
     return tuple(replace(w, initial=_drawn_once(w, seen, copies) if drawn_once else seen) for w, seen in found)
 
 
@@ -176,7 +177,9 @@ def _moved(seeding: Callable[..., Any], by: int) -> Callable[..., Any]:
     return moved
 
 
-def _initial(weight: Weight, copies: list[Values], others: Mapping[str, tuple[float, list[Values]]]) -> Initial:
+def _initial(
+    weight: Weight, copies: list[Values], others: Mapping[str, tuple[float, list[Values]]], sizes: Sizes
+) -> Initial:
     arrays = [copy[weight.name] for copy in copies if weight.name in copy]
     if weight.initial.kind != "unknown":
         return weight.initial
@@ -190,10 +193,14 @@ def _initial(weight: Weight, copies: list[Values], others: Mapping[str, tuple[fl
         scale: (step, [copy[weight.name] for copy in those if weight.name in copy and copy[weight.name].size])
         for scale, (step, those) in others.items()
     }
-    fresh = ~np.isclose(arrays[0], arrays[1], rtol=1e-6, atol=0.0)
-    if not fresh.any():
-        return fixed(arrays[0], changed)
-    return _random(weight, arrays, fresh, changed, _lengths_of(weight.name, copies[0]))
+
+    def seen(arrays: list[Array], changed: Changed) -> Initial:
+        fresh = ~np.isclose(arrays[0], arrays[1], rtol=1e-6, atol=0.0)
+        if not fresh.any():
+            return fixed(arrays[0], changed)
+        return _random(weight, arrays, fresh, changed, _lengths_of(weight.name, copies[0]))
+
+    return replace(seen(arrays, changed), runs=unlike_runs(arrays, changed, sizes, seen))
 
 
 def _lengths_of(name: str, values: Values) -> str:
@@ -213,7 +220,7 @@ def _random(
     weight: Weight,
     arrays: list[Array],
     fresh: np.ndarray[Any, np.dtype[np.bool_]],
-    changed: Mapping[str, tuple[float, list[Array]]],
+    changed: Changed,
     lengths_of: str,
 ) -> Initial:
     """Independent entries, all or most of them."""

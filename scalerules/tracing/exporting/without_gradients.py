@@ -63,9 +63,9 @@ class _Detaching(TorchFunctionMode):
 
     def _kept(self, result: Any, among: Any) -> Any:
         for each in pytree.tree_leaves(result):
-            if isinstance(each, torch.Tensor) and not each.requires_grad and each not in self.learnt:
-                if each.is_floating_point() or each.is_complex():
-                    among[each] = None
+            real = isinstance(each, torch.Tensor) and (each.is_floating_point() or each.is_complex())
+            if real and not each.requires_grad and each not in self.learnt:
+                among[each] = None
         return result
 
 

@@ -206,7 +206,7 @@ class Lowering:
     def entries_of(self, constant: Constant) -> Value | None:
         """The entries of a constant as data; None where they are not known or nothing of it grows."""
         entries = fixed_entries(self.record, self.sketch, self.fixed, constant)
-        if entries is not None and isinstance(entries.source, Part) and entries.source.weight.initial.kind == "normal":
+        if entries is not None and isinstance(entries.source, Part) and entries.source.initial.kind == "normal":
             said = f"{constant.ref}: made of buffers, it counts as a random matrix that is not trained"
             self.notes += [said] if said not in self.notes else []
         return entries

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from scalerules.errors import ScaleRulesError
 from scalerules.sizes.arithmetic import ONE, is_one, plus, product, same, times
 from scalerules.sizes.lengths import Length
-from scalerules.tracing.record import Call, Shape, Weight
+from scalerules.tracing.record import Call, Initial, Shape, Weight
 
 from .axes import Axis
 
@@ -62,6 +62,17 @@ class Part:
         if self.is_whole:
             return self.weight.name
         return f"{self.weight.name}[{', '.join(_dimension(d) for d in self.factors)}]"
+
+    @property
+    def initial(self) -> Initial:
+        """What the module does to it at the start: in a run of entries that start alike, what it does to those."""
+        for run in self.weight.initial.runs:
+            start, length = stretch_of(self.factors[run.axis])
+            if start is not None:
+                first = round(start.value(run.sizes))
+                if run.start <= first and first + length.at(run.sizes) <= run.stop:
+                    return run.initial
+        return self.weight.initial
 
     def where(self, slot: int) -> tuple[int, int]:
         """Dimension and factor of a slot."""

@@ -335,5 +335,5 @@ def is_product(node: SketchNode, weighed: set[str]) -> bool:
     data = [k for k, source in enumerate(node.operands) if not isinstance(source, Part) and source not in weighed]
     labels = [label for k in data for label in set(node.labels[k])]
     pairs = zip(node.labels, node.operands, strict=True)
-    drawn = {x for row, s in pairs if isinstance(s, Part) and s.weight.initial.kind == "normal" for x in row}
+    drawn = {x for row, s in pairs if isinstance(s, Part) and s.initial.kind == "normal" for x in row}
     return any(labels.count(label) > 1 for label in set(labels) - set(node.result) - drawn)

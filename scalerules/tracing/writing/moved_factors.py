@@ -41,7 +41,7 @@ def _is_gain(node: SketchNode) -> bool:
     """
     if node.op != "einsum" or node.labels is None or len(node.operands) < 2:
         return False
-    gains = [source.weight.initial for source in node.operands if isinstance(source, Part)]
+    gains = [source.initial for source in node.operands if isinstance(source, Part)]
     if any(gain.kind == "constant" and any(abs(power) > 0.02 for power in gain.exponents.values()) for gain in gains):
         return False
     rows = [row for row, source in zip(node.labels, node.operands, strict=True) if not isinstance(source, Part)]

@@ -24,7 +24,7 @@ def is_unit(name: str, nodes: Mapping[str, SketchNode]) -> bool:
     if node.op == "einsum" and set(node.result) == {label for row in node.labels or () for label in row}:
         gains = [source for source in node.operands if isinstance(source, Part)]
         others = [source for source in node.operands if isinstance(source, str)]
-        fixed = all(gain.weight.initial.kind in ("ones", "constant") for gain in gains)
+        fixed = all(gain.initial.kind in ("ones", "constant") for gain in gains)
         return fixed and len(others) == 1 and is_unit(others[0], nodes)
     if node.op in PASSING:
         return not varies(node) and isinstance(node.operands[0], str) and is_unit(node.operands[0], nodes)

@@ -12,7 +12,7 @@ from scalerules.architecture.graph import Graph
 from scalerules.errors import ScaleRulesError
 from scalerules.ops.node import Node, Parameter
 from scalerules.sizes.lengths import Length
-from scalerules.tracing.record import Record, Repetition, Weight
+from scalerules.tracing.record import Initial, Record, Repetition
 from scalerules.tracing.repeated_names import starred
 from scalerules.tracing.sketch.axes import Axis, names_of
 from scalerules.tracing.sketch.sketch import Sketch
@@ -204,7 +204,7 @@ class Writer:
     def parameter(self, part: Part) -> Parameter:
         """A weight as the graph has it."""
         data: dict[str, Any] = {"axes": [self.axis(a) for a in part.slots], "init": initial(part)}
-        data |= {"factor": growth} if (growth := factor(part.weight, data["init"])) else {}
+        data |= {"factor": growth} if (growth := factor(part.initial, data["init"])) else {}
         return Parameter.model_validate(data if part.weight.trained else data | {"trained": False})
 
     def node(self, node: SketchNode) -> Node:
@@ -267,7 +267,7 @@ CLEAR = 0.02
 
 def initial(part: Part) -> str:
     """What the module does to a weight, or a part of one, as the engine's kinds of initial values."""
-    weight, values = part.weight, part.weight.initial
+    weight, values = part.weight, part.initial
     if values.kind == "identity":
         square = part.is_whole and all(len(factors) == 1 and factors[0].axis for factors in part.factors[:2])
         return "identity" if square else "ones"
@@ -284,10 +284,10 @@ def initial(part: Part) -> str:
     return "normal"
 
 
-def factor(weight: Weight, kind: str) -> str | None:
+def factor(values: Initial, kind: str) -> str | None:
     """What fixed entries are multiplied with where they depend on a size, as a product of powers of scales."""
     if kind in ("normal", "zeros"):
         return None
-    powers = {scale: Fraction(power).limit_denominator(MOST_PARTS) for scale, power in weight.initial.exponents.items()}
-    clear = {s: p for s, p in powers.items() if p and abs(float(p) - weight.initial.exponents[s]) < CLEAR}
+    powers = {scale: Fraction(power).limit_denominator(MOST_PARTS) for scale, power in values.exponents.items()}
+    clear = {s: p for s, p in powers.items() if p and abs(float(p) - values.exponents[s]) < CLEAR}
     return "*".join(f"{scale}^({power})" for scale, power in clear.items()) or None

@@ -55,7 +55,7 @@ def _grows(value: Value) -> bool:
 def _beside_identity(lowering: Lowering, value: Value) -> bool:
     """Whether a matrix is a sum of which one part starts as the identity."""
     if not isinstance(value.source, str):
-        return value.source.weight.initial.kind == "identity"
+        return value.source.initial.kind == "identity"
     node = lowering.sketch.nodes[value.source]
     return node.op in ("add", "scale", "rearrange") and any(
         _beside_identity(lowering, Value(operand, ())) for operand in node.operands
