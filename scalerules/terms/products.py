@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from operator import itemgetter
@@ -111,20 +112,25 @@ def knows(term: Term, fresh: Term) -> bool:
 
 
 def _formed(axes: Axes, left: list[Part], right: list[Part]) -> _Best:
-    """The best product of every signature and profile."""
+    """The best product of every signature and profile; of many sources only those that may be among the largest."""
     floor = axes.floor(left, right)  # below it no product is kept
+    first, enough = [floor] * KEPT, floor  # sizes of some of many sources: none that is smaller is kept
+    falling, most = [-y[0] for y in right], axes.most
     best: _Best = {}
     for x in left:
         size_x, log_x, degree_x, signs_x, mirror_x, _, term_x = x
         laws = axes.laws(x)
-        for size_y, log_y, degree_y, signs_y, mirror_y, kind, term_y in right:
-            size = size_x + size_y
-            if size < floor:
-                break
+        end = bisect_right(falling, size_x - floor)
+        near = min(end, bisect_right(falling, size_x + most - enough))
+        partners = right[:near] + axes.few(signs_x, right[near:end])
+        for size_y, log_y, degree_y, signs_y, mirror_y, kind, term_y in partners:
             profile, more, log = laws[kind]
-            size, log, signs = size + more, log_x + log_y + log, signs_x ^ signs_y
+            size, log, signs = size_x + size_y + more, log_x + log_y + log, signs_x ^ signs_y
             known = best.get((signs, profile))
             if known is None or size > known[0] or (size == known[0] and log > known[1]):
+                if known is None and size > enough and axes.crowded(signs):
+                    first = sorted([*first, size], reverse=True)[:KEPT]
+                    enough = first[-1]
                 remembers = signs & (mirror_x | mirror_y)
                 best[signs, profile] = size, log, degree_x + degree_y, remembers, term_x, term_y
             elif size == known[0] and log == known[1] and not known[3]:

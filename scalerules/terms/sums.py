@@ -11,7 +11,7 @@ from .pieces import Labels, axis_name
 from .point import Scope
 from .term import MOST_SOURCES, Profile, Shift, Symbol, Term, decayed
 
-KIND = 5
+SIGNS, KIND = 3, 5
 Law = tuple[Profile | None, int, int]
 """The profile of a product, and what the sums add to its size and to the power of its logarithm."""
 
@@ -90,6 +90,18 @@ class Axes:
     def crowded(self, signs: int) -> bool:
         """Whether signs have many sources (a source on several axes counts once where these have the same ones)."""
         return signs.bit_count() > MOST_SOURCES and _crowded(signs, self.width, self.count)
+
+    def few(self, signs: int, others: list[Part]) -> list[Part]:
+        """Of some terms those whose products with signs have few sources; on three axes and more all of them."""
+        if self.count > 2:
+            return others
+        once, most = self.once_each, MOST_SOURCES * self.count
+        return [
+            part
+            for part in others
+            if (product := signs ^ part[SIGNS]).bit_count() <= MOST_SOURCES
+            or (product.bit_count() <= most and not product % once)  # the same ones on both axes
+        ]
 
     def laws(self, x: Part) -> list[Law]:
         """The laws of the products of a term with every kind of the other side."""

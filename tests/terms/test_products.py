@@ -10,7 +10,7 @@ import pytest
 
 from scalerules.terms import entrywise as quick
 from scalerules.terms.entrywise import entrywise
-from scalerules.terms.merging import Merged, merged
+from scalerules.terms.merging import Merged, crowded, merged
 from scalerules.terms.products import products, scaled
 from scalerules.terms.term import Fresh, Mirror, Profile, Term
 
@@ -98,6 +98,28 @@ def test_of_many_sources_the_largest_products_of_the_fewest_parameters_are_kept(
         many = sorted((rank for mask, rank in best.items() if mask.bit_count() > 2), reverse=True)
         found = [(t.size, -t.degree) for t in entrywise(a, b, 100, kept, mirrors=False) if t.signs[0].bit_count() > 2]
         assert sorted(found, reverse=True) == many[:kept]
+
+
+@pytest.mark.parametrize("result", (("n|o", "s|o"), ("n|o",)), ids=("none", "one axis"))
+def test_products_on_two_axes_are_those_of_all_pairs(result: tuple[str, ...]):
+    rng, labels, reach = random.Random("pairs"), ("n|o", "s|o"), Scope.reach
+    gone = [label for label in labels if label not in result]
+    crowds = 0
+    for _ in range(12):
+        signs = [tuple(sum(rng.sample(SOURCES, rng.choice((0, 1, 1, 2)))) for _ in labels) for _ in range(60)]
+        signs += [(mask, mask) for mask, _ in signs[:12]]
+        terms = [term(rng, s, range(0, 40, 4), rng.choice((None, None, None, (1, 0)))) for s in signs]
+        a, b = merged(terms[::2], reach), merged(terms[1::2], reach)
+        found = products(Scope(), labels, a, labels, b, gone, result)
+        pairs = [(x, y) for x in a for y in b]
+        every = merged([t for x, y in pairs for t in products(Scope(), labels, [x], labels, [y], gone, result)], reach)
+        for terms in (found, every):
+            assert len({(t.signs, t.profile) for t in terms}) == len(terms)
+        few = [{(t.size, t.signs, t.profile, t.log) for t in terms if not crowded(t.signs)} for terms in (found, every)]
+        many = [sorted(t.size for t in terms if crowded(t.signs)) for terms in (found, every)]
+        assert few[0] == few[1] and many[0] == many[1]
+        crowds += bool(many[0]) and len(pairs) > 100
+    assert crowds > 6
 
 
 def test_of_a_sum_over_all_axes_the_largest_product_is_left():
