@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,6 +22,25 @@ from scalerules.tracing.exporting.whole_program import whole_program
 from .module_calls import Calls, ForwardPass, drawn
 
 
+@contextmanager
+def _by_default(dtype: torch.dtype) -> Generator[None]:
+    """Inside, numbers that are made without saying in which precision have this one."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _say_dtypes(graph: fx.Graph) -> None:
+    """Calls that make numbers without saying in which precision say it: they are run when another is the default."""
+    for node in graph.nodes:
+        arguments = getattr(getattr(node.target, "_schema", None), "arguments", ())
+        if any(argument.name == "dtype" for argument in arguments) and not node.all_input_nodes:
+            node.update_kwarg("dtype", node.meta["val"].dtype)
+
+
 @dataclass(frozen=True)
 class ExportedModule:
     """The exported program of `model`, and the weight that each placeholder stands for (`names`)."""
@@ -36,8 +56,9 @@ class ExportedModule:
         def cast(leaf: Any) -> Any:
             return leaf.to(dtype) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
 
-        with quiet(), whole_kernels():
+        with quiet(), whole_kernels(), _by_default(dtype):
             program, _ = whole_program(model, arguments.changed(cast))
+        _say_dtypes(program.graph_module.graph)
         first: dict[int, str] = {}
         for name, tensor in model.named_parameters(remove_duplicate=False):
             first.setdefault(id(tensor), name)

@@ -268,3 +268,20 @@ def test_packed_inputs_are_run_at_their_full_length() -> None:
     graph = traced(Reads, lambda **_: nn.utils.rnn.pack_sequence([torch.ones(5, 5), torch.ones(3, 5)]))
     program = LiveProgram(graph, sr.derive(graph, "adamw"), BASE, BASE)
     assert program.outputs(program.forward(program.initial(0), program.data(0)))[0].shape == (5, 2, 4)
+
+
+class MadeInForward(Plain):
+    """Numbers that the module makes while it runs, in the precision that torch has by default."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c(self.hidden(x + torch.sin(torch.arange(5) * torch.linspace(0.1, 1.0, 5) + torch.ones(5))))
+
+
+def test_numbers_that_a_module_makes_have_the_precision_of_the_measurement() -> None:
+    """In double precision it was said that the module cannot be traced."""
+    graph = sr.trace(MadeInForward, {"width": (16, 24, 32)}, VECTORS, progress=False)
+    program = LiveProgram(graph, sr.derive(graph, "adamw"), BASE, BASE, torch.float64)
+    kinds = {node.meta["val"].dtype for node in program.exported.nodes if "val" in node.meta}
+    assert kinds <= {torch.float64, torch.int64}
+    (seen,) = measure(program, [training.Trial(0.01, steps=1)], [])
+    assert seen is not None
