@@ -160,6 +160,7 @@ def _seen(node: Node, place: int, shown: _Shown, before: Sequence[str], after: S
         return replace(shown, places=tuple(shown.places[old.index(x)] if x in old else merged for x in new))
     between = {label for label, _ in lost if _reached(label, rest) & set(new)}
     inner, consumed = (tuple(i for x, group in lost if (x in between) is way for i in group) for way in (True, False))
+    consumed = consumed if rest else ()  # a plain sum applies it to nothing
     places = tuple(shown.places[old.index(label)] if label in old else () for label in new)
     return _Shown(places, shown.inner + inner, shown.consumed + consumed)
 
@@ -196,6 +197,6 @@ def count(graph: Graph, parameter: str, positions: Iterable[int], sizes: Mapping
 
 
 def matrix(graph: Graph, parameter: str) -> Use | None:
-    """How a parameter is a matrix (fan-out x fan-in): its first use, if that has axes of both kinds."""
+    """How a parameter is a matrix (fan-out x fan-in): its first use that has axes of both kinds."""
     all_uses = uses(graph, parameter, through_weights=True)
-    return all_uses[0] if all_uses and all_uses[0].summed and all_uses[0].brought else None
+    return next((use for use in all_uses if use.summed and use.brought), None)

@@ -214,7 +214,9 @@ class _Unfolding:
             name in self.first,
             name in self.last,
         )
-        self.parameters.setdefault(key, held)
+        known = self.parameters.get(key)
+        if known is None or (held.matrix and not known.matrix):  # read entry by entry first, it is one all the same
+            self.parameters[key] = held
         return key
 
     def add(self, site: Site) -> None:
