@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from scalerules.sizes.lengths import Length
+from scalerules.tracing.additive_masks import is_mask
 from scalerules.tracing.record import Initial, Weight
 
 from .factories import Sizes, module_of, quiet
@@ -187,6 +188,10 @@ def _initial(
         return Initial("unknown", note="made while the module runs" if not weight.trained else "not in a real copy")
     if any(array.shape != arrays[0].shape for array in arrays):
         return Initial("unknown", note="its shape differs from seed to seed")
+    if not weight.trained and all(map(is_mask, arrays)):
+        return Initial("zeros", 0.0, note="a mask")
+    if not all(np.isfinite(array).all() for array in arrays):
+        return Initial("unknown", note="not all of its entries are finite")
     if not weight.trained and weight.dtype.startswith("int") and (found := order(arrays)) is not None:
         return found
     changed = {

@@ -18,6 +18,7 @@ import torch
 
 from scalerules.sizes.arithmetic import ONE
 from scalerules.sizes.lengths import Length, Monomial
+from scalerules.tracing.additive_masks import is_mask
 from scalerules.tracing.record import ORDER, Call, Initial, Input, Record, Ref, Shape, Weight, references
 from scalerules.tracing.sketch.sketch import Sketch
 from scalerules.tracing.sketch.values import Constant, Value, whole
@@ -147,6 +148,15 @@ def is_order(record: Record, constant: Constant) -> bool:
         return False
 
 
+def masks(record: Record, ref: str) -> bool:
+    """Whether what a call holds leaves no weight to some of the scores that it is added to, and adds 0 to others."""
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            return is_mask(_Runner(record, record.sizes()).value(Ref(ref)))
+    except Exception:  # an operation that cannot be run alone: nothing is known of it
+        return False
+
+
 def root_mean_square(record: Record, ref: str) -> float:
     """The root mean square of what a call or buffer holds at the first sizes; 0 where that is not known."""
     try:
@@ -203,7 +213,8 @@ class _Runner:
             raise ValueError("real data")
         if any(length is None or length.scales for length in what.shape):
             raise ValueError("not known")
-        return 1 + torch.arange(math.prod(shape)).reshape(shape) % 7  # a time step, a few indices
+        places = torch.arange(math.prod(shape)).reshape(shape)
+        return places % 2 == 0 if what.dtype == "bool" else 1 + places % 7  # a mask; a time step, a few indices
 
     def _buffer(self, weight: Weight, shape: list[int]) -> torch.Tensor:
         initial = weight.initial

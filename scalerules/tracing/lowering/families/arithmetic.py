@@ -10,11 +10,12 @@ from fractions import Fraction
 from scalerules.ops.functions import SOME
 from scalerules.sizes.arithmetic import ONE, power
 from scalerules.sizes.lengths import Length
+from scalerules.tracing.additive_masks import OUTSIDE
 from scalerules.tracing.record import Call, Shape
 from scalerules.tracing.sketch.values import Constant, Curve, Loss, Operand, Result, Value, same_source
 
 from ..curves import finite, safe
-from ..fixed_entries import root_mean_square
+from ..fixed_entries import masks, root_mean_square
 from ..noise import drawn_beside
 from ..state import Lowering, as_length, number, operation
 from ..table import lowers
@@ -130,12 +131,14 @@ def shifted(lowering: Lowering, value: Value, constant: object, factor: float) -
         return value
     if length is not None and not length.scales:
         amount = factor * length.value({})
-        if not math.isfinite(amount) or abs(amount) > 1e4 or amount == 0:
+        if not math.isfinite(amount) or abs(amount) > OUTSIDE or amount == 0:
             return value
         if abs(amount) < TINY and (value.stat is not None or value.curve is None):
             return value
         before = curve_of(value)
         return drawn(lowering, Curve(before.base, tuple(s + amount for s in before.samples)), "shifted")
+    if length is None and isinstance(constant, Constant) and constant.ref and masks(lowering.record, constant.ref):
+        return value
     one = lowering.sketch.constant()
     if length is not None:
         one = lowering.sketch.scale(one, length)
