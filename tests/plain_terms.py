@@ -96,8 +96,8 @@ def pair(scope: Scope, la: Labels, x: Term, lb: Labels, y: Term, result: Labels)
 def kept(found: Sequence[Pair], reach: int) -> list[Pair]:
     """One of every signature and profile; none too small; few of many sources; none that another one is above."""
 
-    def rank(p: Pair) -> tuple[int, int]:
-        return p.size, -p.degree
+    def standing(p: Pair) -> tuple[int, int, int, tuple[int, ...], Profile]:
+        return p.size, -p.degree, -sources(p), p.signs[::-1], p.profile or ()
 
     groups: dict[Any, list[Pair]] = {}
     for p in found:
@@ -108,9 +108,8 @@ def kept(found: Sequence[Pair], reach: int) -> list[Pair]:
         tied = [p for p in members if (p.size, p.log) == top]
         best.append(max(tied, key=lambda p: (bool(p.remembered), -p.degree)))
     best = [p for p in best if p.size >= max(p.size for p in best) - reach]
-    crowd = [p for p in best if sum(mask.bit_count() for mask in set(p.signs)) > MOST_SOURCES]
-    gone = sorted(crowd, key=rank, reverse=True)[KEPT:]
-    best = sorted((p for p in best if p not in gone), key=rank, reverse=True)
+    gone = sorted((p for p in best if sources(p) > MOST_SOURCES), key=standing, reverse=True)[KEPT:]
+    best = sorted((p for p in best if p not in gone), key=lambda p: (-p.size, p.degree))
     if not any(p.profile for p in best):
         return best
     outer: list[Pair] = []
@@ -122,17 +121,18 @@ def kept(found: Sequence[Pair], reach: int) -> list[Pair]:
     return outer
 
 
-def told(found: Sequence[Term | Pair]) -> tuple[list[object], list[int]]:
-    """What tells terms apart where nothing is left to the order among equals; of those of many sources the sizes."""
-    few: list[object] = []
-    crowd: list[int] = []
+def sources(term: Term | Pair) -> int:
+    """The number of sources of a term; of several axes with the same ones, of one of them."""
+    return sum(mask.bit_count() for mask in set(term.signs))
+
+
+def told(found: Sequence[Term | Pair]) -> list[object]:
+    """What tells terms apart where nothing is left to the order among equals."""
+    all_of_them: list[object] = []
     for t in found:
-        if sum(mask.bit_count() for mask in set(t.signs)) > MOST_SOURCES:
-            crowd.append(t.size)
-            continue
         mirror = bool(t.remembered) if isinstance(t, Pair) else t.mirror is not None
-        few.append((t.size, t.log, t.signs, str(t.profile), mirror, None if mirror else t.degree, t.matrix))
-    return sorted(few, key=str), sorted(crowd)
+        all_of_them.append((t.size, t.log, t.signs, str(t.profile), mirror, None if mirror else t.degree, t.matrix))
+    return sorted(all_of_them, key=str)
 
 
 def evaluated(term: Term) -> Fraction | int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 
 from scalerules.errors import GraphError, nearest
@@ -55,6 +55,25 @@ def in_order(nodes: Mapping[str, Node], outer: Mapping[str, object]) -> list[str
     return order
 
 
+def as_read(nodes: Mapping[str, Node], ends: Iterable[str]) -> list[str]:
+    """The nodes in the order in which the ends read them, each behind its inputs; those that no end reads come last.
+
+    It does not depend on the order in which the nodes are written, or on their names.
+    """
+    order: dict[str, None] = {}
+    for end in (*ends, *nodes):
+        waiting = [end]
+        while waiting:
+            name = waiting[-1]
+            missing = [] if name in order else [source for source in nodes[name].inputs if source in nodes]
+            missing = [source for source in missing if source not in order]
+            if missing:
+                waiting.append(missing[0])
+            else:
+                order[waiting.pop()] = None
+    return [*order]
+
+
 def _cycle(name: str, sources: Mapping[str, Sequence[str]], waits: Mapping[str, int]) -> list[str]:
     """A cycle among nodes that wait for each other: from any of them on, what one waits for waits too."""
     way: list[str] = []
@@ -66,9 +85,6 @@ def _cycle(name: str, sources: Mapping[str, Sequence[str]], waits: Mapping[str, 
     return [*cycle[first:], *cycle[:first]]
 
 
-def ordered(nodes: Mapping[str, Node], outside: Sequence[str] = ()) -> list[str]:
-    """Names of `nodes` (a graph's, or a repeat's body) in an order in which each stands behind its inputs.
-
-    `outside` are nodes that a body reads beside its stream.
-    """
-    return in_order(nodes, {"stream": None, **dict.fromkeys(outside)})
+def ordered(nodes: Mapping[str, Node]) -> list[str]:
+    """Names of `nodes` (a graph's, or a repeat's body) in an order in which each stands behind its inputs."""
+    return in_order(nodes, {"stream": None})

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import itemgetter
 
 from scalerules.terms.contraction import contract, explicit
 from scalerules.terms.entrywise import entrywise
-from scalerules.terms.merging import crowded, largest, merged, rank, relative
+from scalerules.terms.merging import crowded, largest, left_out, merged, rank, relative, standing
 from scalerules.terms.pieces import Labels, Operand, Outer
 from scalerules.terms.sums import side_by_side
-from scalerules.terms.term import KEPT, MOST_SOURCES, SUMMABLE, Fresh, Profile, Term, decayed
+from scalerules.terms.term import KEPT, SUMMABLE, Fresh, Profile, Term, decayed
 
 from .forms import fitted
 from .functions import FUNCTIONS, Shape
@@ -34,9 +33,9 @@ def powers(point: Point, terms: list[Term], parity: str, homogeneous: bool, cons
 
 def _pairs(terms: list[Term], homogeneous: bool, reach: int) -> list[Term]:
     """Products of two terms, the largest with itself too: of each signature the largest; sorted, the largest first."""
+    kept = KEPT + sum(crowded(t.signs) for t in terms)  # each of these may come in place of a product
     if not homogeneous and len(terms[0].signs) == 1:
-        many = sum(t.signs[0].bit_count() > MOST_SOURCES for t in terms)  # each may come in place of a product
-        return entrywise(terms, terms, reach, KEPT + many, mirrors=False)
+        return entrywise(terms, terms, reach, kept, mirrors=False)
     width = max(mask.bit_length() for t in terms for mask in t.signs) if terms[0].signs else 0
     parts = [(t.size, t.degree, side_by_side(t.signs, width), t) for t in terms]
     best: dict[object, tuple[int, int, Term, Term]] = {}
@@ -52,14 +51,17 @@ def _pairs(terms: list[Term], homogeneous: bool, reach: int) -> list[Term]:
             known = best.get(key)
             if known is None or size > known[0] or (size == known[0] and degree_a + degree_b < known[1]):
                 best[key] = size, degree_a + degree_b, a, b
-    pairs = [(size, -degree, a, b, tuple([x ^ y for x, y in zip(a.signs, b.signs, strict=True)]))
+    pairs = [(size, degree, a, b, tuple([x ^ y for x, y in zip(a.signs, b.signs, strict=True)]))
              for size, degree, a, b in best.values()]  # fmt: skip
-    crowd = sorted([pair for pair in pairs if crowded(pair[-1])], key=itemgetter(0, 1), reverse=True)
-    gone = {id(pair) for pair in crowd[KEPT + sum(crowded(t.signs) for t in terms) :]}  # `merged` drops them anyway
+    crowd = {
+        place: standing(size, degree, signs, b.profile if homogeneous else None)
+        for place, (size, degree, _, b, signs) in enumerate(pairs) if crowded(signs)
+    }  # fmt: skip
+    gone = left_out(crowd, kept)  # `merged` drops them anyway
     return [
         b.derived(signs=signs, mirror=None) if homogeneous else Term(size, signs, (a, b))
-        for size, _, a, b, signs in [pair for pair in pairs if id(pair) not in gone]
-    ]
+        for place, (size, _, a, b, signs) in enumerate(pairs) if place not in gone
+    ]  # fmt: skip
 
 
 def times(point: Point, labels: Labels, a: list[Term], b: list[Term]) -> list[Term]:

@@ -18,13 +18,9 @@ USUAL = 96
 
 
 class Applied:
-    """Results by what they are made of: a place, and the very operands, which are kept so that no other takes theirs.
-
-    `bits`: the sources of randomness, so that signs of one run are those of another.
-    """
+    """Results by what they are made of: a place and the very operands, kept so that no other takes their place."""
 
     def __init__(self) -> None:
-        self.bits: dict[tuple[object, ...], int] = {}
         self._results: dict[Hashable, tuple[list[list[object]], object]] = {}
 
     def once(self, place: Hashable, operands: Sequence[Sequence[object]], compute: Callable[[], Result]) -> Result:
@@ -37,9 +33,13 @@ class Applied:
 
 
 class Memory:
-    """What the runs of a problem share: how fine their ticks are, and what has been applied at ticks so fine."""
+    """What the runs of a problem share: how fine their ticks are, and what has been applied at ticks so fine.
+
+    `bits`: the sources of randomness, so that signs of one run are those of another.
+    """
 
     def __init__(self) -> None:
+        self.bits: dict[tuple[object, ...], int] = {}
         self._per_unit = USUAL
         self._applied: dict[tuple[int, bool], Applied] = {}
 

@@ -19,10 +19,21 @@ DIAGONAL = "diagonal"
 def start_parameters(state: State) -> None:
     """Sets every parameter to its initial entries."""
     for held in state.plan.parameters.values():
+        _number_sources(state, held)
         place = "initial", held.key, state.point.unknown("init", held.name)
         absent = not state.point.biased and held.key in state.plan.biases
         state.initial[held.key] = [[] if absent else state.once(place, [], lambda held=held: _initial(state, held))]
         state.change[held.key] = []
+
+
+def _number_sources(state: State, held: Held) -> None:
+    """Numbers the sources of a random parameter and of its images, in every run alike, whatever it meets first."""
+    if state.graph.parameters[held.name].init != "normal":
+        return
+    state.point.bit("parameter", held.key)
+    blocks = range(bool(held.depth))
+    for axis in range(len(blocks), len(held.axes)) if len(held.axes) > len(blocks) + 1 else ():
+        state.point.bit("image", held.key, frozenset([*blocks, axis]))
 
 
 def forward(state: State) -> None:

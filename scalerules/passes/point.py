@@ -40,6 +40,7 @@ class Point:
         self.growths = {axis: length.growth(direction) for axis, length in graph.lengths.items()}
         denominators = [g.denominator for g in (*self.growths.values(), *direction.values(), *unknowns.values())]
         memory = memory or Memory()
+        self.bits = memory.bits
         self.per_unit = memory.per_unit(8 * grain * lcm(*denominators))
         self.applied = Applied() if told else memory.applied(coherent)
         self.reach = int(Fraction(3, 2) * self.per_unit * max([*self.growths.values(), Fraction(1, 8)]))
@@ -56,7 +57,7 @@ class Point:
 
     def bit(self, *key: object) -> int:
         """The bit of a source of randomness."""
-        return self.applied.bits.setdefault(key, 2 << len(self.applied.bits))
+        return self.bits.setdefault(key, 2 << len(self.bits))
 
     def once(self, key: str, pieces: Operand, compute: Callable[[], list[Term]]) -> list[Term]:
         """What is computed at a site from these pieces, not again as long as they are the same ones."""

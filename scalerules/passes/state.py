@@ -13,7 +13,7 @@ from scalerules.ops.site import Held, Site
 from scalerules.optimizers.law import Optimizer
 from scalerules.terms.merging import largest, merged
 from scalerules.terms.pieces import Operand, Outer, Piece
-from scalerules.terms.settling import content, joined, settled
+from scalerules.terms.settling import content, joined, settled, together
 from scalerules.terms.sums import root_mean_square
 from scalerules.terms.term import SUMMABLE, Step, Term
 
@@ -112,10 +112,9 @@ class State:
         if self._moved.get(held.key) is update and not self.told:
             return
         self._moved[held.key] = update
-        self.change[held.key] = (
-            [*known, *update]
-            if self.told
-            else self.once(("moved", held.key), [known, update], lambda: joined(known, update, self.point.reach))
+        add = together if self.told else joined
+        self.change[held.key] = self.once(
+            ("moved", held.key), [known, update], lambda: add(known, update, self.point.reach)
         )
 
     def because(self, terms: list[Term], stage: str, site: Site, of: str | None = None) -> None:

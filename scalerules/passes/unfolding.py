@@ -6,12 +6,12 @@ axis: a residual is then a contraction over depth, and the cost does not depend 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from scalerules.architecture.ends import first, last
 from scalerules.architecture.graph import Graph
-from scalerules.architecture.order import ordered
+from scalerules.architecture.order import as_read
 from scalerules.architecture.uses import matrix
 from scalerules.errors import GraphError
 from scalerules.ops.losses import LOSSES
@@ -35,7 +35,7 @@ COPIES = ("", "'")
 def unfold(graph: Graph, growing: frozenset[str]) -> Plan:
     """The plan of a graph in which the axes `growing` grow."""
     plan = _Unfolding(chosen_only(graph), growing)
-    plan.body(plan.graph.nodes, {}, "", None)
+    plan.body(plan.graph.nodes, graph.outputs, {}, "", None)
     outputs = {name: plan.keys[name] for name in graph.outputs}
     plan.sites = parts_apart(with_norms(plan.sites, outputs.values()), outputs.values())
     matrices = [key for key, held in plan.parameters.items() if len(held.axes) > 1 + bool(held.depth)]
@@ -126,11 +126,10 @@ class _Unfolding:
         """Growing axes of the value of every site; the depth axis first where it has one."""
 
     def body(
-        self, nodes: Mapping[str, Node], outside: Mapping[str, str], copy: str, depth: str | None,
-        also: Sequence[str] = (),
-    ) -> None:  # fmt: skip
+        self, nodes: Mapping[str, Node], ends: Iterable[str], outside: Mapping[str, str], copy: str, depth: str | None
+    ) -> None:
         self.keys.update(outside)
-        for name in ordered(nodes, also):
+        for name in as_read(nodes, ends):
             node = nodes[name]
             if node.op == "repeat":
                 self.repeat(name, node)
@@ -143,7 +142,7 @@ class _Unfolding:
         stream = self.keys[node.inputs[0]]
         grows = node.axis if node.axis in self.growing else None
         for copy in COPIES:
-            self.body(node.body or {}, {"stream": stream}, copy, grows, node.inputs[1:])
+            self.body(node.body or {}, [str(node.result)], {"stream": stream}, copy, grows)
             stream = self.keys[str(node.result)]
             if grows and grows in self.axes[stream]:
                 raise GraphError(

@@ -12,6 +12,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from .merging import Standing, standing
 from .term import MOST_SOURCES, Term
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ Part = tuple[int, int, int, int, Term]
 Found = tuple[int, int, bool, Part, Part]
 """What is kept of one mask: how early it comes, the mask, whether it remembers an image, both factors."""
 
-MASK, RANK = itemgetter(1), itemgetter(0, 2)
-"""The mask of a term; its size and degree."""
+MASK = itemgetter(1)
+"""The mask of a term."""
 
 
 def best_of_few(left: Sequence[Part], right: Sequence[Part], floor: int) -> list[Found]:
@@ -74,27 +75,62 @@ def _least(numbers: Numbers, edge: Numbers, count: int) -> Numbers:
 
 
 def best_of_many(left: Sequence[Part], right: Sequence[Part], floor: int, kept: int) -> list[Found]:
-    """The `kept` largest masks of many sources, unless they are below the floor.
+    """The largest products of the `kept` masks of many sources that stand highest, unless they are below the floor.
 
-    Of several as large those of the fewest parameters, and of these the first; none remembers an image.
+    Of several as large the first that remembers an image; where none does, the first of the fewest parameters.
     """
-    largest: dict[int, tuple[int, int]] = {}
-    for p, q in _in_order(left, right, floor):
-        mask = left[p][1] ^ right[q][1]
-        if mask.bit_count() > MOST_SOURCES:
-            largest.setdefault(mask, (p, q))
-            if len(largest) == kept:
-                break
-    return [(p * len(right) + q, mask, False, left[p], right[q]) for mask, (p, q) in largest.items()]
+    theirs = _places(right, MASK)
+    crowd: dict[int, tuple[Standing, Found]] = {}
+    for rank, mask in _in_order(left, right, floor):
+        if sum(stands[: len(rank)] >= rank for stands, _ in crowd.values()) >= kept:
+            break
+        if mask not in crowd:
+            crowd[mask] = _best(mask, left, right, theirs, floor)
+    return [found for _, found in sorted(crowd.values(), key=itemgetter(0), reverse=True)[:kept]]
 
 
-def _in_order(left: Sequence[Part], right: Sequence[Part], floor: int) -> Iterator[tuple[int, int]]:
-    """The places of the factors of all products: the largest first, of the fewest parameters, as they come."""
-    ours, theirs = _places(left, RANK), _places(right, RANK)
-    for smaller, degree in sorted({(-s - t, d + e) for s, d in ours for t, e in theirs if s + t >= floor}):
-        pairs = [(places, theirs.get((-smaller - size, degree - its))) for (size, its), places in ours.items()]
-        for p, others in sorted((p, others) for places, others in pairs if others for p in places):
-            yield from [(p, q) for q in others]
+def _best(
+    mask: int, left: Sequence[Part], right: Sequence[Part], theirs: dict[int, list[int]], floor: int
+) -> tuple[Standing, Found]:
+    """Where a mask stands in the crowd, and the product that is kept of it."""
+    ways: list[tuple[int, bool, int, int, int]] = []
+    for p, (size, its, degree, image, _) in enumerate(left):
+        for q in theirs.get(its ^ mask, ()):
+            alone = not mask & (image | right[q][3])
+            ways.append((-size - right[q][0], alone, alone * (degree + right[q][2]), p, q))
+    first = min([p * len(right) + q for smaller, _, _, p, q in ways if -smaller >= floor])
+    smaller, lonely, _, p, q = min(ways)
+    stands = standing(-smaller, left[p][2] + right[q][2], (mask,))
+    return stands, (first, mask, not lonely, left[p], right[q])
+
+
+def _in_order(left: Sequence[Part], right: Sequence[Part], floor: int) -> Iterator[tuple[tuple[int, ...], int]]:
+    """The masks of many sources of all products and how high these stand by all but the mask, the highest first."""
+    import numpy as np
+
+    width = max([part[1].bit_length() for part in (*left, *right)]) // 8 + 1
+    (ours, mine), (theirs, its) = _numbers(left, width), _numbers(right, width)
+    sizes, degrees = (ours[k][:, None] + theirs[k] for k in range(2))
+    counts = (mine.sum(1)[:, None] + its.sum(1) - 2 * (mine @ its.T)).astype(np.int64)
+    ranks = (sizes * (degrees.max() - degrees.min() + 1) - degrees) * (counts.max() + 1) - counts
+    ranks[(counts <= MOST_SOURCES) | (sizes < floor)] = (none := np.iinfo(np.int64).min)
+    while (rank := ranks.max()) > none:
+        rows, columns = np.nonzero(ranks == rank)
+        one = rows[0], columns[0]
+        masks = {left[p][1] ^ right[q][1] for p, q in zip(rows.tolist(), columns.tolist(), strict=True)}
+        stands = int(sizes[one]), -int(degrees[one]), -int(counts[one])
+        yield from [(stands, mask) for mask in sorted(masks, reverse=True)]
+        ranks[rows, columns] = none
+
+
+def _numbers(parts: Sequence[Part], width: int) -> tuple[Numbers, NDArray[np.float64]]:
+    """The sizes and degrees of terms, and in a row for each 1 at each of its sources."""
+    import numpy as np
+
+    masks = b"".join([part[1].to_bytes(width, "little") for part in parts])
+    rows = np.frombuffer(masks, np.uint8).reshape(len(parts), width)
+    numbers = np.array([(part[0], part[2]) for part in parts], np.int64)
+    return numbers.T, np.unpackbits(rows, axis=1).astype(np.float64)
 
 
 def _edges(parts: Sequence[Part], count: int) -> Numbers:

@@ -1,7 +1,7 @@
 """Products entry by entry of two tensors with one growing axis: gates, and every chain rule through a function.
 
-Of the products of two lists of terms those are kept that `merging.uncrowded` keeps: all of few sources, and the largest
-ones of many. Which of those that are as large as each other is left open.
+Of the products of two lists of terms those are kept that `merging.uncrowded` keeps: all of few sources, and the
+highest ones of many.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 from .edges import Found, Part, best_of_few, best_of_many
-from .merging import rank
+from .merging import left_out, rank, standing
 from .term import KEPT, MOST_SOURCES, Term
 
 SMALL = 3000
@@ -20,7 +20,7 @@ SMALL = 3000
 def entrywise(a: Sequence[Term], b: Sequence[Term], reach: int, kept: int = KEPT, mirrors: bool = True) -> list[Term]:
     """The largest product of every signature, none more than `reach` below the largest of all.
 
-    Of those of many sources the `kept` largest. Without `mirrors` no product remembers what an image was made of.
+    Of those of many sources the `kept` highest. Without `mirrors` no product remembers what an image was made of.
     """
     left, right = _parts(a, mirrors), _parts(b, mirrors)
     floor = left[0][0] + right[0][0] - reach
@@ -58,7 +58,7 @@ def _all(left: Sequence[Part], right: Sequence[Part], floor: int, kept: int) -> 
                 remembers = mask & (image_x | image_y)
                 if remembers or degree_x + degree_y < known[1]:
                     best[mask] = size, degree_x + degree_y, remembers, x, y
-    crowd = [mask for mask in best if mask.bit_count() > MOST_SOURCES]
-    for mask in sorted(crowd, key=lambda mask: (best[mask][0], -best[mask][1]), reverse=True)[kept:]:
+    crowd = {mask: standing(*best[mask][:2], (mask,)) for mask in best if mask.bit_count() > MOST_SOURCES}
+    for mask in left_out(crowd, kept):
         del best[mask]
     return [(0, mask, bool(remembers), x, y) for mask, (_, _, remembers, x, y) in best.items()]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
-from .term import KEPT, MOST_SOURCES, Term
+from .term import KEPT, MOST_SOURCES, Profile, Term
+
+Name = TypeVar("Name")
+Standing = tuple[int, int, int, tuple[int, ...], Profile]
+"""Where a term of many sources stands among others: those that stand highest are kept."""
 
 
 def largest(terms: Iterable[Term]) -> Term | None:
@@ -61,18 +65,35 @@ def merged(terms: Iterable[Term], reach: int) -> list[Term]:
 
 
 def uncrowded(terms: list[Term]) -> list[Term]:
-    """The terms of few sources and fresh matrices, and the largest of those with many."""
+    """The terms of few sources and fresh matrices, and the highest of those with many."""
     crowd = [term for term in terms if term.matrix is None and crowded(term.signs)]
-    if not crowd:
-        return terms
-    gone = {id(term) for term in sorted(crowd, key=rank, reverse=True)[KEPT:]}
-    return [term for term in terms if id(term) not in gone]
+    gone = left_out({id(term): standing(term.size, term.degree, term.signs, term.profile) for term in crowd})
+    return [term for term in terms if id(term) not in gone] if gone else terms
+
+
+def left_out(crowd: Mapping[Name, Standing], kept: int = KEPT) -> set[Name]:
+    """Which terms of many sources are not followed, by where each of them stands."""
+    return {*sorted(crowd, key=crowd.__getitem__, reverse=True)[kept:]} if len(crowd) > kept else set()
+
+
+def standing(size: int, degree: int, signs: tuple[int, ...], profile: Profile | None = None) -> Standing:
+    """Where a term stands in a crowd: the largest highest, of these the products of fewest parameters (see `rank`).
+
+    Then those of the fewest sources, which meet their like soonest, and then those of the last ones. The order in which
+    terms come about, and with it that in which a graph is written, has no say.
+    """
+    return size, -degree, -sources(signs), signs[::-1], profile or ()
 
 
 @lru_cache(maxsize=1 << 16)
+def sources(signs: tuple[int, ...]) -> int:
+    """How many sources a signature has; where several axes have the same ones, these count once."""
+    return sum([mask.bit_count() for mask in set(signs)])
+
+
 def crowded(signs: tuple[int, ...]) -> bool:
     """Whether a signature has many sources."""
-    return sum(mask.bit_count() for mask in set(signs)) > MOST_SOURCES
+    return sources(signs) > MOST_SOURCES
 
 
 def _outermost(terms: list[Term]) -> list[Term]:

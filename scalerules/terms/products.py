@@ -5,9 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from operator import itemgetter
 
-from .merging import Merged, merged, profiled, rank
+from .merging import Merged, left_out, merged, profiled, rank, standing
 from .pieces import HALF, Labels, axis_name
 from .point import Scope
 from .sums import Axes, Part
@@ -62,7 +61,9 @@ AND = "\n"
 
 _Product = tuple[int, int, int, int, Term, Term]
 """The best product of one signature and profile so far: size, log, degree, the images that it remembers, factors."""
-_Best = dict[tuple[int, Profile | None], _Product]
+_Kind = tuple[int, Profile | None]
+"""A signature and a profile."""
+_Best = dict[_Kind, _Product]
 
 
 def products(
@@ -177,11 +178,8 @@ def _remembered(x: Term, y: Term, remembered: tuple[int, ...]) -> Mirror | None:
     return x.mirror if x.mirror is not None and any([x.mirror.bit & mask for mask in remembered]) else y.mirror
 
 
-def _uncrowded(best: _Best, axes: Axes) -> Iterable[tuple[tuple[int, Profile | None], _Product]]:
-    """The products that `merged` keeps: those of few sources, and the largest of those with many."""
-    crowd = [(p[0], -p[2], key) for key, p in best.items() if axes.crowded(key[0])]
-    if not crowd:
-        return best.items()
-    crowd.sort(key=itemgetter(0, 1), reverse=True)
-    gone = {key for _, _, key in crowd[KEPT:]}
-    return [item for item in best.items() if item[0] not in gone]
+def _uncrowded(best: _Best, axes: Axes) -> Iterable[tuple[_Kind, _Product]]:
+    """The products of few sources, and the highest of those with many."""
+    crowd = [key for key in best if axes.crowded(key[0])]
+    gone = left_out({key: standing(best[key][0], best[key][2], axes.apart(key[0]), key[1]) for key in crowd})
+    return [item for item in best.items() if item[0] not in gone] if gone else best.items()

@@ -20,7 +20,7 @@ def settled(before: list[Term] | None, now: list[Term]) -> list[Term]:
     there = {(term.signs, term.profile): term for term in before}
     for term in now:
         known = there.get((term.signs, term.profile))
-        if known is None or (known.size, known.log) != (term.size, term.log) or not _alike(known.mirror, term.mirror):
+        if known is None or _story(known) != _story(term) or not _alike(known.mirror, term.mirror):
             return now
     return before
 
@@ -40,9 +40,22 @@ def joined(before: list[Piece], update: Sequence[Piece], reach: int) -> list[Pie
     return [*([terms] if terms is not None else []), *outers, *new]
 
 
+def together(before: list[Piece], update: Sequence[Piece], reach: int) -> list[Piece]:
+    """The pieces of a change with all of one more update: what is multiplied out as one list, the others apart."""
+    pieces = [*before, *update]
+    outers = [piece for piece in pieces if isinstance(piece, Outer)]
+    lists = [piece for piece in pieces if not isinstance(piece, Outer)]
+    return [*([merged((t for piece in lists for t in piece), reach)] if lists else []), *outers]
+
+
 def content(terms: Iterable[Term]) -> frozenset[object]:
     """What laws read of terms: signs, sizes, profiles."""
     return frozenset((term.signs, term.size, term.profile) for term in terms)
+
+
+def _story(term: Term) -> tuple[int, int, int]:
+    """What decides which of several terms is followed."""
+    return term.size, term.log, term.degree
 
 
 def _alike(a: Mirror | None, b: Mirror | None) -> bool:

@@ -233,6 +233,7 @@ SINCE = [
     ("zero_number_at_a_saddle", "sgd", "joint"), ("tied_behind_a_factor", "adamw", "joint"), ("tied_behind_attention", "sgd", "isolated"), ("norm_behind_a_neck", "adamw", "joint"),
     ("read_back_before_a_norm", "adamw", "joint"), ("one_table", "sgd", "joint"),
     ("rows_behind_a_residual", "muon", "joint"), ("rows_behind_a_residual", "adamw", "isolated"),
+    ("many_sources", "adamw", "joint"),
 ]  # fmt: skip
 """Graphs for which there was no rule, or another one where they were written in another way, or a derivation that the
 checker refused; and where."""

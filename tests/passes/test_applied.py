@@ -59,6 +59,16 @@ def test_a_run_behind_others_is_what_it_is_alone(name: str, optimizer: str) -> N
     assert one.sides.keys() == other.sides.keys()
 
 
+@pytest.mark.parametrize("name", ["mamba", "transformer", "vit"])
+def test_sources_have_the_same_numbers_whatever_ran_before(name: str) -> None:
+    """Which of many terms are kept does not depend on what a run met first, nor on whether it is told."""
+    alone, behind = (problem_of(sr.graph(name), "adam") for _ in range(2))
+    behind.run(point(behind), 1, until=lambda _: True)
+    behind.memory.forget()
+    runs = behind.run(point(behind), 3), alone.run(point(alone), 3), alone.run(point(alone), 3, told=True)
+    assert len({tuple(run.point.bits.items()) for run in runs}) == 1
+
+
 def test_operands_are_told_apart_by_what_they_are_not_by_what_they_hold() -> None:
     applied, one, other = Applied(), [1], [1]
     assert applied.once("place", [[one]], lambda: "first") == "first"

@@ -8,6 +8,7 @@ import scalerules as sr
 from benchmarks.metamorphic import CHANGES, GAUGES, OPTIMIZERS, both
 from scalerules.measurement.fuzzing.random_graphs import draw
 from scalerules.measurement.fuzzing.variants import written
+from scalerules.passes.propagate import start
 
 SLOW = pytest.mark.slow
 WAYS = (*CHANGES, "in front", *GAUGES)
@@ -26,6 +27,15 @@ def same(graph: sr.Graph, name: str, optimizer: str) -> None:
 )
 def test_a_random_graph_written_in_another_way_has_the_same_rule(seed: int, optimizer: str, name: str) -> None:
     same(draw(seed), name, optimizer)
+
+
+@pytest.mark.parametrize("name", ["hybrid", "lru", "mamba2", "moe", "vit"])
+def test_sites_stand_in_one_order_whatever_the_order_of_the_nodes(name: str) -> None:
+    """They are computed as the outputs read them, and so are the parameters met."""
+    graph = sr.graph(name)
+    plans = [start(each, each.scales) for each in (graph, written(graph, CHANGES["reordered"]))]
+    one, other = ([*(site.key for site in plan.sites), *plan.parameters] for plan in plans)
+    assert one == other
 
 
 def test_an_identity_passes_a_gradient_on_as_it_is() -> None:

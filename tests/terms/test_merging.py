@@ -165,11 +165,24 @@ def test_a_product_remembers_the_image_whose_source_it_has(labels: Labels):
     assert product_of([of(0, A, D), many], [of(0, A), of(2, B)]).mirror is many.mirror, "before those that do not"
 
 
-def test_of_a_matrix_with_many_sources_the_largest_products_of_fewest_parameters_are_kept():
-    a = [term(0, degree, (mask, 0)) for degree, mask in ((1, A), (5, B), (2, C))]
-    for first in (a, a[::-1]):
-        found = contract(Scope(40), [((N, S), [first]), ((N, S), [[term(0, 1, (D, A | B))]])], (N, S))
-        assert sorted((t.signs, t.degree) for t in found) == [((A | D, A | B), 2), ((C | D, A | B), 3)]
+def test_of_a_matrix_with_many_sources_the_largest_products_of_fewest_parameters_are_kept_and_of_fewest_sources():
+    """In whatever order they come."""
+    kinds = ((0, 2, A), (0, 2, C), (0, 3, C), (0, 2, A | B | C), (0, 3, 0), (-1, 0, A | C))
+    a = [term(size, degree, (mask, 0)) for size, degree, mask in kinds]
+    for first in permutations(a):
+        found = contract(Scope(40), [((N, S), [[*first]]), ((N, S), [[term(0, 1, (D, A | B))]])], (N, S))
+        assert sorted((t.signs, t.degree) for t in found) == [((A | D, A | B), 3), ((C | D, A | B), 3)]
+
+
+@pytest.mark.parametrize("profile", (None, (1,)), ids=("flat", "decaying"))
+def test_which_of_many_equally_large_terms_are_kept_does_not_depend_on_their_order(profile: tuple[int, ...] | None):
+    crowd = [term(0, 1, (mask,)) for mask in (A | B | C | D, A | B | C, A | B | D, B | C | D)]
+    for each in crowd:
+        each.profile = profile
+    for terms in permutations(crowd):
+        halves = merged([*merged(terms[:2], 40), *merged(terms[2:], 40)], 40)
+        for found in (merged(terms, 40), halves):
+            assert {t.signs for t in found} == {(B | C | D,), (A | B | D,)}
 
 
 def test_what_grows_like_a_logarithm_is_kept_beside_what_is_above_it():

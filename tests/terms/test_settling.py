@@ -7,8 +7,8 @@ from fractions import Fraction
 import pytest
 
 from scalerules.terms.pieces import Outer, Piece
-from scalerules.terms.settling import joined, settled
-from scalerules.terms.term import Fresh, Mirror, Shift, Term
+from scalerules.terms.settling import joined, settled, together
+from scalerules.terms.term import KEPT, Fresh, Mirror, Shift, Term
 
 BEFORE = [Term(0, (2,)), Term(-4, (4,))]
 
@@ -20,7 +20,13 @@ def outer(size: int, *signs: int) -> Outer:
 
 def test_the_same_terms_in_any_order_are_those_from_before():
     assert settled(BEFORE, [Term(-4, (4,)), Term(0, (2,))]) is BEFORE
-    for now in ([Term(0, (2,)), Term(-3, (4,))], [Term(0, (2,)), Term(-4, (8,))], [Term(0, (2,))]):
+    longer = Term(-4, (4,), shift=((("lr", "W"), Fraction(1)),))
+    for now in (
+        [Term(0, (2,)), Term(-3, (4,))],
+        [Term(0, (2,)), Term(-4, (8,))],
+        [Term(0, (2,))],
+        [Term(0, (2,)), longer],
+    ):
         assert settled(BEFORE, now) is now
 
 
@@ -32,6 +38,13 @@ def test_an_update_that_adds_nothing_leaves_the_pieces_as_they_are():
     assert len(joined(pieces, [outer(1, 4)], 100)) == 3
     assert len(joined(pieces, [outer(0, 8)], 100)) == 3
     assert [term.size for term in joined(pieces, [[Term(5, (4,))]], 100)[0]] == [0, 5]  # type: ignore[union-attr]
+
+
+def test_what_is_multiplied_out_is_one_list_and_all_else_stays_apart():
+    """As many terms of many sources as of one list: of each update by itself there would be more."""
+    crowds = [[Term(0, (mask,)) for mask in masks] for masks in ((14, 22), (26, 28))]
+    pieces = together([crowds[0], outer(0, 2)], [crowds[1], outer(-1, 2)], 100)
+    assert [len(piece) if isinstance(piece, list) else piece.factor.size for piece in pieces] == [KEPT, 0, -1]
 
 
 def one(size: int = 0, degree: int = 0, log: int = 0, image: Mirror | None = None) -> Term:
