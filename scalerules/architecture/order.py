@@ -85,6 +85,9 @@ def _cycle(name: str, sources: Mapping[str, Sequence[str]], waits: Mapping[str, 
     return [*cycle[first:], *cycle[:first]]
 
 
-def ordered(nodes: Mapping[str, Node]) -> list[str]:
-    """Names of `nodes` (a graph's, or a repeat's body) in an order in which each stands behind its inputs."""
-    return in_order(nodes, {"stream": None})
+def ordered(nodes: Mapping[str, Node], outside: Sequence[str] = ()) -> list[str]:
+    """Names of `nodes` (a graph's, or a repeat's body) in an order in which each stands behind its inputs.
+
+    `outside` are nodes that a body reads beside its stream.
+    """
+    return in_order(nodes, {"stream": None, **dict.fromkeys(outside)})
