@@ -123,6 +123,7 @@ class Maps:
         """
         readers = [reader for factor, _ in factors for reader in self._behind(factor.key)]
         own = bool(site.parameters) and set(site.parameters) <= set(self.fixed)
+        own = own and not any(map(self._bare_sum, site.inputs))
         return own and bool(readers) and all(self._opens(reader) for reader in readers)
 
     def _opens(self, site: Site) -> bool:
@@ -172,9 +173,15 @@ class Maps:
     def _multiple(self, site: Site) -> Site | None:
         """What a value is a fixed factor of, gains that start at one on it or not; None where it is no such factor."""
         if (site.op == "scale" and not site.node.free) or self._gain(site):
-            source = self.sites[site.inputs[0]] if site.inputs else site
+            source = self._viewed(site.inputs[0]) if site.inputs else site
             return (self._multiple(source) if site.inputs else None) or source
-        return self._multiple(self.sites[site.inputs[0]]) if self._of_gains(site, self.fixed) else None
+        return self._multiple(self._viewed(site.inputs[0])) if self._of_gains(site, self.fixed) else None
+
+    def _viewed(self, key: str) -> Site:
+        """The site of which a value is a view, itself if it is none."""
+        site = self.sites[key]
+        view = law_of(site.op).passes and len(site.inputs) == len(site.operands) == 1
+        return self._viewed(site.inputs[0]) if view else site
 
     def _taken_up(self, site: Site, products: bool) -> bool:
         """Whether only layers, or products with other values too, read a value, gains that start at one in between."""
@@ -187,8 +194,13 @@ class Maps:
         )
 
     def _bare_sum(self, key: str) -> bool:
-        """Whether a value is a sum over a growing axis without a parameter of its own, that could make it smaller."""
+        """Whether a value is a sum over a growing axis without a parameter of its own, that could make it smaller.
+
+        Nor do fixed factors and gains that start at one: what they make of it is the mean, all of them together.
+        """
         site = self.sites.get(key)
+        if site is not None and (self._carried(site) or self._of_gains(site, self.fixed)):
+            return self._bare_sum(site.inputs[0]) if site.inputs else False
         if site is None or site.parameters:
             return False
         if law_of(site.op).passes:

@@ -480,3 +480,30 @@ def test_what_a_function_makes_of_a_parameter_is_judged_where_it_is_made(axes: s
     end = g.node("end", "add", y, small, equation="b o, b -> b o" if axes else "b o, b o -> b o")
     solution = sr.derive(g.build(end), optimizer="adamw")
     assert exponents(solution, "a") == (0, 0)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("mode", ["joint", "isolated"])
+@pytest.mark.parametrize("number", ["in front", "behind"])
+def test_a_number_beside_the_factor_of_a_mean_learns_alike_however_it_is_written(
+    number: str, mode: str, optimizer: str
+) -> None:
+    """Identities in between change nothing, nor does the factor in two parts: a mean is what all together make of a sum."""
+
+    def mean(way: str) -> sr.Solution:
+        g = sr.Builder("mean", axes=MLP)
+        g.parameter("W2", "n n")
+        g.parameter("number", "", "ones")
+        h = g.gelu(g.dense("W1", g.input("x", "batch in"), "n in"))
+        h = g.einsum("sum", "b i, o i -> b o", h, g.tanh(parameters=("W2",), name="curved"))
+        factors = ["n^(-1/2)", "n^(-1/2)"] if way == "in two parts" else ["1/n"]
+        for place, factor in enumerate(["", *factors] if number == "in front" else [*factors, ""]):
+            name = f"step{place}"
+            h = g.scale(name, h, factor) if factor else g.einsum(name, "b o, -> b o", h, parameters=("number",))
+            h = g.identity(h, name=f"same{place}") if way == "with identities" else h
+        return sr.derive(g.build(g.dense("W3", h, "out n")), optimizer=optimizer, mode=mode)
+
+    plain, *others = (mean(way) for way in ("", "with identities", "in two parts"))
+    for other in others:
+        for name in ("W1", "W2", "number", "W3"):
+            assert exponents(other, name) == exponents(plain, name), name
