@@ -50,7 +50,18 @@ def _unknown(node: Any, known: Collection[str]) -> bool:
     name = node.target._schema.name.removeprefix("aten::")
     if name in known or hasattr(torch.ops.prims, name) or torch.Tag.nondeterministic_seeded in node.target.tags:
         return False
+    if _of_each_entry(node):
+        return False
     return _real(node.meta.get("val")) and any(_real(each.meta.get("val")) for each in node.all_input_nodes)
+
+
+def _of_each_entry(node: Any) -> bool:
+    """Whether a call is a function of each entry of one value: torch says what it is, and what it is made of may have
+    no derivative where it has one itself, as the quotient in `sinc` at 0.
+    """
+    value, (first, *others) = node.meta.get("val"), node.all_input_nodes
+    single = isinstance(value, torch.Tensor) and value.is_floating_point() and not others
+    return single and torch.Tag.pointwise in node.target.tags and first.meta["val"].is_floating_point()
 
 
 def _real(value: Any) -> bool:
