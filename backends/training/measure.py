@@ -27,7 +27,7 @@ from .abstract_program import AbstractProgram, Data
 from .optimizer_steps import OPTIMIZERS, Setting, Steps, optimizer, orthogonal
 from .own_steps import perturbed
 from .reads import read_by
-from .refusals import reason, told
+from .refusals import Diverged, reason, told
 
 __all__ = ["OPTIMIZERS", "Measurement", "Setting", "Trial", "Watched", "gradients", "losses", "measure", "optimizer",
            "orthogonal", "settings", "step"]  # fmt: skip
@@ -259,9 +259,19 @@ def _watched(program: AbstractProgram, trial: Trial, watched: Watched, forward: 
 
 
 def _train(program: AbstractProgram, trial: Trial, look: Callable[..., None]) -> list[float]:
+    """The losses; the last is not a number where training diverged so far that the module cannot be run."""
+    history: list[float] = []
+    try:
+        _steps(program, trial, look, history)
+    except Diverged:
+        history.append(math.nan)
+    return history
+
+
+def _steps(program: AbstractProgram, trial: Trial, look: Callable[..., None], history: list[float]) -> None:
+    """Trains, and adds the losses to `history`. Raises `Diverged`."""
     data, parameters = program.data(trial.seed), program.initial(trial.seed)
     chosen, update = settings(program, trial), optimizer(trial.optimizer or program.solution.optimizer)
-    history: list[float] = []
     for count in range(trial.steps):
         forward, loss, grads = gradients(program, parameters, data, list(chosen))
         history.append(loss)
@@ -271,12 +281,11 @@ def _train(program: AbstractProgram, trial: Trial, look: Callable[..., None]) ->
             reads = read_by(program, forward.values, chosen) if update.law.sides else None
             parameters = step(parameters, taken, chosen, update, reads)
         if not math.isfinite(loss):
-            return history
+            return
     with torch.no_grad():
         forward = program.forward(parameters, data)
         look(trial.steps, forward, data, None)
         history.append(float(program.loss(forward, data)))
-    return history
 
 
 def _uphill(program: AbstractProgram, parameters: Mapping[str, Tensor], grads: dict[str, Tensor],

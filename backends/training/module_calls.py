@@ -14,7 +14,7 @@ from scalerules.errors import ScaleRulesError
 from scalerules.tracing.exporting.nodes import source_of
 
 from . import recurrences
-from .refusals import reason, told
+from .refusals import Diverged, reason, told
 
 
 class Calls(fx.Interpreter):
@@ -27,20 +27,28 @@ class Calls(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         """One call; attention takes its factor as an argument, everything else is multiplied behind it.
 
-        Raises `MemoryError`; `ScaleRulesError`, with the line, where torch cannot run it or has no derivative of it.
+        Raises `MemoryError`; `Diverged`; `ScaleRulesError`, with the line, where torch cannot run it, or has no
+        derivative of it.
         """
         try:
             result = self.called(n)
-        except IndexError as error:
-            said, hint = f"{n.target} cannot be run: {reason(error)}", "give inputs that the module takes"
-            raise ScaleRulesError(said, where=source_of(n) or n.name, hint=hint) from error
-        except (RuntimeError, TypeError) as error:
-            said = f"{n.target} cannot be trained: {reason(error)}"
-            hint = "verify the graph instead of the module: write graph.to_yaml() to a file and read it with sr.graph"
-            raise told(error, ScaleRulesError(said, where=source_of(n) or n.name, hint=hint)) from error
+        except (IndexError, RuntimeError) as error:
+            if any(_diverged(value) for value in self.seen.values()):
+                raise Diverged from error
+            raise self._told(n, error) from error
+        except TypeError as error:
+            raise self._told(n, error) from error
         if isinstance(result, Tensor):
             self.seen[n.name] = result
         return result
+
+    def _told(self, n: fx.Node, error: Exception) -> Exception:
+        if isinstance(error, IndexError):
+            said, hint = f"{n.target} cannot be run: {reason(error)}", "give inputs that the module takes"
+            return ScaleRulesError(said, where=source_of(n) or n.name, hint=hint)
+        said = f"{n.target} cannot be trained: {reason(error)}"
+        hint = "verify the graph instead of the module: write graph.to_yaml() to a file and read it with sr.graph"
+        return told(error, ScaleRulesError(said, where=source_of(n) or n.name, hint=hint))
 
     def called(self, n: fx.Node) -> Any:
         """The result of a call with the values that are there now; noise is the same in every evaluation."""
@@ -69,6 +77,15 @@ class Calls(fx.Interpreter):
             own = args[0].shape[-1] ** -0.5 if scale is None else scale
             return n.target(*args, **{**kwargs, "scale": own * factor})  # type: ignore[operator]
         return n.target(*args, **kwargs) * factor  # type: ignore[operator]
+
+
+FAR = 1e6
+"""No value that trains well is as large; far below 0 are masks."""
+
+
+def _diverged(value: Tensor) -> bool:
+    """Whether an entry is no number, or out of all bounds: of such numbers a difference of 1 is none."""
+    return value.is_floating_point() and bool((value.isnan() | (value > FAR)).any())
 
 
 def drawn(n: fx.Node) -> bool:

@@ -7,6 +7,10 @@ import torch
 from scalerules.errors import ScaleRulesError
 
 
+class Diverged(ArithmeticError):
+    """Training diverged so far that a call cannot be run any more: places are counted of what is no number."""
+
+
 def reason(error: Exception) -> str:
     """The first line of what torch says, without a full stop."""
     return str(error).strip().partition("\n")[0].rstrip(".")
