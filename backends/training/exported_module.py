@@ -57,7 +57,7 @@ class ExportedModule:
             return leaf.to(dtype) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
 
         with quiet(), whole_kernels(), _by_default(dtype):
-            program, _ = whole_program(model, arguments.changed(cast))
+            program, *_ = whole_program(model, arguments.changed(cast))
         _say_dtypes(program.graph_module.graph)
         first: dict[int, str] = {}
         for name, tensor in model.named_parameters(remove_duplicate=False):

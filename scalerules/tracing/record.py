@@ -204,6 +204,8 @@ class Record:
     """Whether entries of the inputs decided a branch: other inputs may take another."""
     taken_apart: str = ""
     """An operation that runs a program of its own (`scan`), in whose place the calls of that program stand."""
+    own_gradients: bool = False
+    """Whether functions have a gradient of their own, which the calls have not."""
 
     @cached_property
     def by_name(self) -> dict[str, Call | Weight | Input]:

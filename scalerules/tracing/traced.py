@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from .record import Record
 
+STEPS = ("round", "floor", "ceil", "trunc", "sign", "sgn", "heaviside", "fix", "gt", "ge", "lt", "le")
+"""Operations through which no gradient comes back."""
 TRIES = 6
 """So often weights that turn out to be read as a whole are taken whole, and the lowering is done again."""
 
@@ -202,6 +204,8 @@ def _penalties(record: Record, lowering: Any) -> list[int]:
 
 def _unlike_the_module(record: Record, nodes: Iterable[Any]) -> str | None:
     """What in the graph is not run as the module runs it, if anything."""
+    from scalerules.tracing.lowering.state import operation
+
     if any(node.op == "scan" and not _one_call(node) for node in nodes):
         return "a loop over time was traced as one scan"
     if any(loop.over == "time" and loop.count is not None and loop.count.scales for loop in record.repetitions):
@@ -210,6 +214,8 @@ def _unlike_the_module(record: Record, nodes: Iterable[Any]) -> str | None:
         return f"the weight {complex_one!r} is complex"
     if record.taken_apart:
         return f"the graph has what {record.taken_apart} does, call by call"
+    if record.own_gradients and any(operation(call.target) in STEPS for call in record.calls):
+        return "a step is passed by a gradient of the module's own"
     if record.decided:
         return "a branch depends on values, and the graph has the one that the given inputs take"
     return None

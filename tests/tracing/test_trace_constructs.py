@@ -221,7 +221,10 @@ class Spiking(nn.Module):
 
 def test_spikes_are_a_function_of_what_makes_them() -> None:
     graph = sr.trace(Spiking, WIDTH, torch.ones(2, 4, 5), measure=False)
-    assert graph.notes == ["Spike: its backward() is not followed, and taken to keep the size of gradients"]
+    assert graph.notes == [
+        "Spike: its backward() is not followed, and taken to keep the size of gradients",
+        "verify runs the graph and not the module: a step is passed by a gradient of the module's own",
+    ]
     rules = sr.derive(graph, optimizer="adamw").parameters
     found = {name: (str(rule.init), str(rule.lr)) for name, rule in rules.items() if "weight" in name}
     assert found == {

@@ -108,10 +108,11 @@ def _traced(
             decisions = stack.enter_context(measuring(taken))
         else:
             stack.enter_context(whole_kernels())
-        program, taken_otherwise = whole_program(model, arguments)
+        program, taken_otherwise, own_gradients = whole_program(model, arguments)
         found = read(model, program, dict(sizes), built)
     lines = dict.fromkeys(decisions.lines)
     decided = [f"{line}: depends on values, traced as the given inputs decide it" for line in lines]
+    found.own_gradients = own_gradients
     found.taken, found.decided = tuple(decisions.taken), bool(decisions.asked)
     found.notes += [*notes, *decided, *taken_otherwise]
     return found

@@ -81,6 +81,7 @@ def as_record(traces: Sequence[Trace], unified: Unified, notes: Sequence[str], s
         traces[0].cut,
         traces[0].decided,
         traces[0].taken_apart,
+        traces[0].own_gradients,
     )
 
 

@@ -62,5 +62,7 @@ class Trace:
     """Whether data decided anything: a condition, or a number."""
     taken_apart: str = ""
     """An operation that runs a program of its own, of which the calls are in the trace instead."""
+    own_gradients: bool = False
+    """Whether functions have a gradient of their own (`torch.autograd.Function`), which is not in the trace."""
     chosen: set[str] = field(default_factory=set[str])
     """Lengths that data decide, already noted."""

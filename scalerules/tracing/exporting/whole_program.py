@@ -33,8 +33,9 @@ from .unwritten_code import unwritten
 from .without_gradients import without_gradients
 
 
-def whole_program(model: nn.Module, arguments: Arguments) -> tuple[Any, list[str]]:
-    """The exported program of a module, and notes of what was taken otherwise than it is written.
+def whole_program(model: nn.Module, arguments: Arguments) -> tuple[Any, list[str], bool]:
+    """The exported program of a module, notes of what was taken otherwise than it is written, and whether functions
+    have a gradient of their own, which the program has not.
 
     Inputs and outputs are plain, whatever class they are of; the names of calls are the same at every size. Raises
     `Endless` where `forward` ends the program or runs for ever.
@@ -57,7 +58,7 @@ def whole_program(model: nn.Module, arguments: Arguments) -> tuple[Any, list[str
         if held is not model:
             without_holder(program)
         settle_names(program)
-        return program, [*dict.fromkeys([*packing, *backward])]
+        return program, [*dict.fromkeys([*packing, *backward])], bool(backward)
 
 
 def _run(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

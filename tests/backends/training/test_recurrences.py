@@ -24,7 +24,7 @@ def test_an_exported_recurrence_runs_as_the_module_does(name: str) -> None:
     for parameter in model.parameters():  # decays and gates away from their first values
         parameter.data += 0.1 * torch.randn_like(parameter)
     with quiet(), whole_kernels():
-        program, _ = whole_program(model, Arguments.of((), {"input_ids": IDS, "use_cache": False}))
+        program, *_ = whole_program(model, Arguments.of((), {"input_ids": IDS, "use_cache": False}))
     known = {str(node.target) for node in program.graph_module.graph.nodes if "scalerules" in str(node.target)}
     assert known, "the recurrence was exported as one call"
     buffers = {**dict(program.named_buffers()), **program.constants}
