@@ -21,6 +21,8 @@ import torch
 from torch._subclasses.fake_impls import op_implementations_dict as fake_rules
 from torch.export import exported_program
 
+from .composite_views import is_composite_view, write_out
+
 PREPARING = "_collect_all_valid_cia_ops", "_override_composite_implicit_decomp"
 COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
@@ -28,13 +30,29 @@ COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 def functional(program: Any) -> Any:
     """The program without in-place operations and views of parts; composite operators stay whole.
 
-    A program of which every call would stay as it is is taken as it is: going through it anew is half of a trace.
+    A program of which every call but composite views would stay as it is is taken as it is, without what nobody reads:
+    going through it anew is half of a trace.
     """
     if not all(hasattr(exported_program, name) for name in PREPARING):
         return program.run_decompositions({})
     with _prepared():
         whole = vars(exported_program)[PREPARING[0]]()
-        return program if all(_stays(node, whole) for node in program.graph.nodes) else program.run_decompositions({})
+        program.graph.eliminate_dead_code(_does_something)
+        views = [node for node in program.graph.nodes if is_composite_view(node, whole)]
+        if not all(_stays(node, whole) for node in program.graph.nodes if node not in views):
+            return program.run_decompositions({})
+    for node in views:
+        write_out(node)
+    program.graph.eliminate_dead_code(_does_something)  # what views read for its shape alone
+    for spec, node in zip(program.graph_signature.output_specs, program.graph.output_node().args[0], strict=True):
+        if isinstance(node, torch.fx.Node):
+            spec.arg.name = node.name
+    return program
+
+
+def _does_something(node: Any) -> bool:
+    """Whether a call does something where nobody reads it; also of what is no operator, which is not known."""
+    return node.is_impure() or not (hasattr(node.target, "_schema") or node.target is getitem)
 
 
 def _stays(node: Any, whole: Collection[Any]) -> bool:
