@@ -14,11 +14,11 @@ from scalerules.passes import memory
 def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """How many objects in circles each look found; a look is due after a thousand.
 
-    What other tests have left is put aside: every look would go through it, in all some minutes at the end of the suite.
+    What other tests have left is put aside meanwhile: one look through it all takes seconds at the end of the suite.
     """
     found: list[int] = []
-    gc.collect()
     gc.freeze()
+    memory._frozen.cache_clear()
     collect = gc.collect
 
     def counted(generation: int = 2) -> int:
@@ -29,6 +29,8 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     monkeypatch.setattr(memory, "_left", memory._Left())
     monkeypatch.setattr(memory.gc, "collect", counted)
     yield found
+    gc.unfreeze()
+    memory._frozen.cache_clear()
 
 
 def held(count: int) -> list[list[int]]:

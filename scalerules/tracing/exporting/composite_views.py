@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,10 +31,10 @@ def write_out(node: Any) -> None:
     values = tree_map(_value, (node.args, node.kwargs))
     with _Calls() as seen:
         result = node.target(*values[0], **values[1])
-    made = {id(each.meta["val"]): each for each in node.all_input_nodes}
+    made: dict[Any, Any] = {id(each.meta["val"]): each for each in node.all_input_nodes}
     with node.graph.inserting_before(node):
         for operator, given, out in seen.calls:
-            args, kwargs = tree_map(lambda value: made.get(id(value), value), given)
+            args, kwargs = tree_map(partial(_made, made), given)
             call = node.graph.create_node("call_function", operator, args, kwargs, operator.overloadpacket.__name__)
             call.meta = {**node.meta, "val": out}
             made[_identity(out)] = call
@@ -54,6 +55,10 @@ class _Calls(TorchDispatchMode):
         if isinstance(result, (torch.Tensor, list, tuple)):  # not what only asks where a tensor is
             self.calls.append((func, (args, kwargs or {}), result))
         return result
+
+
+def _made(made: Mapping[Any, Any], value: Any) -> Any:
+    return made[id(value)] if isinstance(value, torch.Tensor) else value
 
 
 def _value(given: Any) -> Any:
