@@ -113,20 +113,23 @@ def _threshold(program: AbstractProgram, trial: Trial) -> float | None:
 
 
 def _matrix(graph: Graph, name: str) -> tuple[list[int], list[int]] | None:
-    """The dimensions (out, in) of a parameter that the first einsum with data sums over, and that it alone brings."""
+    """The dimensions (out, in) of a parameter that the first product that uses it as a matrix brings, and sums over."""
     nodes, stack = dict(graph.walk()), int(bool(graph.repeat_of(name)))
     for use in uses(graph, name, through_weights=True):
         node = nodes[use.node]
         if name not in node.parameters:  # what no einsum reads itself, one reads through a weight
             into, out = ([i + stack for i in side] for side in (use.summed, use.brought))
-            return (out, into) if into and out else None
+            if into and out:
+                return out, into
+            continue
         operands, result = node.labels()
         place = len(node.inputs) + node.parameters.index(name)
         elsewhere = {label for i, part in enumerate(operands) if i != place for label in part}
         labels = list(enumerate(operands[place], stack))
         into = [i for i, label in labels if label not in result]
         out = [i for i, label in labels if label in result and label not in elsewhere]
-        return (out, into) if into and out else None
+        if into and out:
+            return out, into
     return None
 
 

@@ -67,6 +67,8 @@ def _sides(shown: _Shown, summed: Places, brought: Places) -> tuple[Places, Plac
 
     A matrix that has been applied to a vector is one, whatever is done with the vector that it makes.
     """
+    if shown.consumed and summed and not (brought or shown.inner):
+        return shown.consumed, summed
     summed, inner = summed + shown.consumed, shown.inner
     if not summed:
         return (inner, brought) if brought else (inner[-1:], inner[:-1])

@@ -41,3 +41,26 @@ def test_the_rule_and_the_measurement_agree_on_what_is_a_matrix(crossed: bool) -
     assert str(solution["points"].lr["width"]) == ("1/2" if crossed else "0")
     found = sr.verify(graph, solution, sizes=[32, 64, 128], seeds=2, progress=False, jobs=1)
     assert found.verdict is not False and not found.wrong
+
+
+class Queries(nn.Module):
+    """A layer that a learnt vector passes, and what comes of it is held against data: it has no other fan-out."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(12, width), nn.Linear(width, 4)
+        self.learnt, self.query = nn.Parameter(torch.randn(width)), nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.tanh(self.first(x))
+        seen = h @ self.query(nn.functional.rms_norm(self.learnt, self.learnt.shape)) / h.shape[-1]
+        return self.last(h * torch.sigmoid(seen)[..., None])
+
+
+def test_a_layer_that_makes_a_query_of_a_learnt_vector_is_a_matrix() -> None:
+    """Both of its axes were taken for its fan-in: under Muon `verify` gave it a vector's step (slot attention)."""
+    graph = sr.trace(Queries, {"width": (32, 64, 128)}, torch.randn(6, 5, 12), progress=False)
+    use = matrix(graph, "query.weight")
+    assert use is not None and (use.summed, use.brought) == ((1,), (0,))
+    found = sr.verify(graph, sr.derive(graph, "muon"), sizes=[32, 64, 128], seeds=2, progress=False, jobs=1)
+    assert found.verdict is not False and not found.wrong
