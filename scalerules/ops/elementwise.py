@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from scalerules.terms.contraction import contract, explicit
 from scalerules.terms.entrywise import entrywise
-from scalerules.terms.merging import crowded, largest, left_out, merged, rank, relative, standing
+from scalerules.terms.merging import among_alike, crowded, largest, left_out, merged, rank, relative
 from scalerules.terms.pieces import Labels, Operand, Outer
 from scalerules.terms.sums import side_by_side
 from scalerules.terms.term import KEPT, SUMMABLE, Fresh, Profile, Term, decayed
@@ -53,11 +53,9 @@ def _pairs(terms: list[Term], homogeneous: bool, reach: int) -> list[Term]:
                 best[key] = size, degree_a + degree_b, a, b
     pairs = [(size, degree, a, b, tuple([x ^ y for x, y in zip(a.signs, b.signs, strict=True)]))
              for size, degree, a, b in best.values()]  # fmt: skip
-    crowd = {
-        place: standing(size, degree, signs, b.profile if homogeneous else None)
-        for place, (size, degree, _, b, signs) in enumerate(pairs) if crowded(signs)
-    }  # fmt: skip
-    gone = left_out(crowd, kept)  # `merged` drops them anyway
+    crowd = {place: (size, -degree) for place, (size, degree, *_, signs) in enumerate(pairs) if crowded(signs)}
+    profiles = [b.profile if homogeneous else None for _, _, _, b, _ in pairs]
+    gone = left_out(crowd, lambda place: among_alike(pairs[place][-1], profiles[place]), kept)  # as `merged` would
     return [
         b.derived(signs=signs, mirror=None) if homogeneous else Term(size, signs, (a, b))
         for place, (size, _, a, b, signs) in enumerate(pairs) if place not in gone

@@ -12,7 +12,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from .merging import Standing, standing
+from .merging import Alike, Rank, among_alike
 from .term import MOST_SOURCES, Term
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Part = tuple[int, int, int, int, Term]
 """A term as the products see it: size, mask, degree, and the source of the image that it remembers (0: of none)."""
+Standing = tuple[Rank, Alike]
+"""How high a product of many sources stands."""
 Found = tuple[int, int, bool, Part, Part]
 """What is kept of one mask: how early it comes, the mask, whether it remembers an image, both factors."""
 
@@ -82,7 +84,7 @@ def best_of_many(left: Sequence[Part], right: Sequence[Part], floor: int, kept: 
     theirs = _places(right, MASK)
     crowd: dict[int, tuple[Standing, Found]] = {}
     for rank, mask in _in_order(left, right, floor):
-        if sum(stands[: len(rank)] >= rank for stands, _ in crowd.values()) >= kept:
+        if sum((*its, fewest) >= rank for (its, (fewest, *_)), _ in crowd.values()) >= kept:
             break
         if mask not in crowd:
             crowd[mask] = _best(mask, left, right, theirs, floor)
@@ -100,8 +102,8 @@ def _best(
             ways.append((-size - right[q][0], alone, alone * (degree + right[q][2]), p, q))
     first = min([p * len(right) + q for smaller, _, _, p, q in ways if -smaller >= floor])
     smaller, lonely, _, p, q = min(ways)
-    stands = standing(-smaller, left[p][2] + right[q][2], (mask,))
-    return stands, (first, mask, not lonely, left[p], right[q])
+    rank = -smaller, -left[p][2] - right[q][2]
+    return (rank, among_alike((mask,))), (first, mask, not lonely, left[p], right[q])
 
 
 def _in_order(left: Sequence[Part], right: Sequence[Part], floor: int) -> Iterator[tuple[tuple[int, ...], int]]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 from .edges import Found, Part, best_of_few, best_of_many
-from .merging import left_out, rank, standing
+from .merging import among_alike, left_out, rank
 from .term import KEPT, MOST_SOURCES, Term
 
 SMALL = 3000
@@ -58,7 +58,7 @@ def _all(left: Sequence[Part], right: Sequence[Part], floor: int, kept: int) -> 
                 remembers = mask & (image_x | image_y)
                 if remembers or degree_x + degree_y < known[1]:
                     best[mask] = size, degree_x + degree_y, remembers, x, y
-    crowd = {mask: standing(*best[mask][:2], (mask,)) for mask in best if mask.bit_count() > MOST_SOURCES}
-    for mask in left_out(crowd, kept):
+    crowd = {mask: (size, -degree) for mask, (size, degree, *_) in best.items() if mask.bit_count() > MOST_SOURCES}
+    for mask in left_out(crowd, lambda mask: among_alike((mask,)), kept):
         del best[mask]
     return [(0, mask, bool(remembers), x, y) for mask, (_, _, remembers, x, y) in best.items()]

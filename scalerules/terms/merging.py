@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
 from .term import KEPT, MOST_SOURCES, Profile, Term
 
 Name = TypeVar("Name")
-Standing = tuple[int, int, int, tuple[int, ...], Profile]
-"""Where a term of many sources stands among others: those that stand highest are kept."""
+Rank = tuple[int, int]
+"""Size, and how few parameters: larger terms stand higher, of equally large ones the product of fewest parameters."""
+Alike = tuple[int, tuple[int, ...], Profile]
+"""Where a term stands among those of its rank."""
 
 
 def largest(terms: Iterable[Term]) -> Term | None:
@@ -28,7 +30,7 @@ def relative(terms: Sequence[Term]) -> list[Term]:
     return [t.derived(size=t.size - top.size, minus=(by,), matrix=t.matrix) for t, by in over]
 
 
-def rank(term: Term) -> tuple[int, int]:
+def rank(term: Term) -> Rank:
     """Larger terms first, of equally large ones the product of fewest parameters."""
     return term.size, -term.degree
 
@@ -66,23 +68,31 @@ def merged(terms: Iterable[Term], reach: int) -> list[Term]:
 
 def uncrowded(terms: list[Term]) -> list[Term]:
     """The terms of few sources and fresh matrices, and the highest of those with many."""
-    crowd = [term for term in terms if term.matrix is None and crowded(term.signs)]
-    gone = left_out({id(term): standing(term.size, term.degree, term.signs, term.profile) for term in crowd})
-    return [term for term in terms if id(term) not in gone] if gone else terms
+    crowd = {term: rank(term) for term in terms if term.matrix is None and crowded(term.signs)}
+    gone = left_out(crowd, lambda term: among_alike(term.signs, term.profile))
+    return [term for term in terms if term not in gone] if gone else terms
 
 
-def left_out(crowd: Mapping[Name, Standing], kept: int = KEPT) -> set[Name]:
-    """Which terms of many sources are not followed, by where each of them stands."""
-    return {*sorted(crowd, key=crowd.__getitem__, reverse=True)[kept:]} if len(crowd) > kept else set()
+def left_out(crowd: Mapping[Name, Rank], alike: Callable[[Name], Alike], kept: int = KEPT) -> set[Name]:
+    """Which terms of many sources are not followed, by their ranks.
 
-
-def standing(size: int, degree: int, signs: tuple[int, ...], profile: Profile | None = None) -> Standing:
-    """Where a term stands in a crowd: the largest highest, of these the products of fewest parameters (see `rank`).
-
-    Then those of the fewest sources, which meet their like soonest, and then those of the last ones. The order in which
-    terms come about, and with it that in which a graph is written, has no say.
+    `alike` says where a term stands among those of its rank; only where not all of them are kept, it is asked.
     """
-    return size, -degree, -sources(signs), signs[::-1], profile or ()
+    if len(crowd) <= kept:
+        return set()
+    last = sorted(crowd.values(), reverse=True)[kept - 1]
+    higher = {name for name, its in crowd.items() if its > last}
+    level = sorted((name for name, its in crowd.items() if its == last), key=alike, reverse=True)
+    return crowd.keys() - higher - {*level[: kept - len(higher)]}
+
+
+def among_alike(signs: tuple[int, ...], profile: Profile | None = None) -> Alike:
+    """Where a term stands among those of its rank: highest with the fewest sources, which meet their like soonest.
+
+    Then with the last ones. The order in which terms come about, and with it that in which a graph is written, has no
+    say.
+    """
+    return -sources(signs), signs[::-1], profile or ()
 
 
 @lru_cache(maxsize=1 << 16)
@@ -91,6 +101,7 @@ def sources(signs: tuple[int, ...]) -> int:
     return sum([mask.bit_count() for mask in set(signs)])
 
 
+@lru_cache(maxsize=1 << 16)
 def crowded(signs: tuple[int, ...]) -> bool:
     """Whether a signature has many sources."""
     return sources(signs) > MOST_SOURCES

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-from .merging import Merged, left_out, merged, profiled, rank, standing
+from .merging import Merged, among_alike, left_out, merged, profiled, rank
 from .pieces import HALF, Labels, axis_name
 from .point import Scope
 from .sums import Axes, Part
@@ -180,6 +180,6 @@ def _remembered(x: Term, y: Term, remembered: tuple[int, ...]) -> Mirror | None:
 
 def _uncrowded(best: _Best, axes: Axes) -> Iterable[tuple[_Kind, _Product]]:
     """The products of few sources, and the highest of those with many."""
-    crowd = [key for key in best if axes.crowded(key[0])]
-    gone = left_out({key: standing(best[key][0], best[key][2], axes.apart(key[0]), key[1]) for key in crowd})
+    crowd = {key: (product[0], -product[2]) for key, product in best.items() if axes.crowded(key[0])}
+    gone = left_out(crowd, lambda key: among_alike(axes.apart(key[0]), key[1]))
     return [item for item in best.items() if item[0] not in gone] if gone else best.items()
