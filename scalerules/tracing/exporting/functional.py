@@ -38,8 +38,8 @@ def functional(program: Any) -> Any:
     with _prepared():
         whole = vars(exported_program)[PREPARING[0]]()
         program.graph.eliminate_dead_code(_does_something)
-        views = [node for node in program.graph.nodes if is_composite_view(node, whole)]
-        if not all(_stays(node, whole) for node in program.graph.nodes if node not in views):
+        views = dict.fromkeys(node for node in program.graph.nodes if is_composite_view(node, whole))
+        if not all(node in views or _stays(node, whole) for node in program.graph.nodes):
             return program.run_decompositions({})
     for node in views:
         write_out(node)
