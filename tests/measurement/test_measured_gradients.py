@@ -42,6 +42,8 @@ class Signs(nn.Module):
 class Filters(nn.Module):
     """A kernel of learnt frequencies, one point of which is 0: the quotient that `sinc` is has no derivative there."""
 
+    points: Tensor
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.low, self.last = nn.Parameter(torch.rand(width, 1)), nn.Linear(width, 4)

@@ -24,6 +24,8 @@ MASKS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 class Attention(nn.Module):
+    held: Tensor
+
     def __init__(self, width: int, mask: Callable[[Tensor, Tensor], Tensor]) -> None:
         super().__init__()
         self.first, self.query, self.last = nn.Linear(12, width), nn.Linear(width, width), nn.Linear(width, 4)
@@ -57,6 +59,8 @@ def test_scores_behind_an_infinite_mask_are_measured() -> None:
 
 def test_a_buffer_whose_memory_was_not_written_is_unknown() -> None:
     class Made(nn.Module):
+        scale: Tensor
+
         def __init__(self, width: int) -> None:
             super().__init__()
             self.first, self.last = nn.Linear(12, width), nn.Linear(width, 4)

@@ -58,6 +58,8 @@ class Decorated(Layers):
 class InPlace(Layers):
     """A codebook that follows what is nearest to its rows, and a gain that is held in its bounds."""
 
+    codes: Tensor
+
     def __init__(self, width: int) -> None:
         super().__init__(width)
         self.register_buffer("codes", torch.randn(6, width))

@@ -18,6 +18,6 @@ def test_memory_that_is_used_up_is_no_mistake_of_the_graph() -> None:
 
 def test_what_torch_cannot_compute_is_the_mistake_that_is_named() -> None:
     with pytest.raises(RuntimeError) as refused:
-        torch.ones(2) @ torch.ones(3)
+        torch.dot(torch.ones(2), torch.ones(3))
     assert told(refused.value, MISTAKE) is MISTAKE
     assert reason(refused.value) == str(refused.value).splitlines()[0].rstrip(".")
