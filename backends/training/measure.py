@@ -119,15 +119,13 @@ def _matrix(graph: Graph, name: str) -> tuple[list[int], list[int]] | None:
         node = nodes[use.node]
         if name not in node.parameters:  # what no einsum reads itself, one reads through a weight
             into, out = ([i + stack for i in side] for side in (use.summed, use.brought))
-            if into and out:
-                return out, into
-            continue
-        operands, result = node.labels()
-        place = len(node.inputs) + node.parameters.index(name)
-        elsewhere = {label for i, part in enumerate(operands) if i != place for label in part}
-        labels = list(enumerate(operands[place], stack))
-        into = [i for i, label in labels if label not in result]
-        out = [i for i, label in labels if label in result and label not in elsewhere]
+        else:
+            operands, result = node.labels()
+            place = len(node.inputs) + node.parameters.index(name)
+            elsewhere = {label for i, part in enumerate(operands) if i != place for label in part}
+            labels = list(enumerate(operands[place], stack))
+            into = [i for i, label in labels if label not in result]
+            out = [i for i, label in labels if label in result and label not in elsewhere]
         if into and out:
             return out, into
     return None

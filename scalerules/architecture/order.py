@@ -65,8 +65,7 @@ def as_read(nodes: Mapping[str, Node], ends: Iterable[str]) -> list[str]:
         waiting = [end]
         while waiting:
             name = waiting[-1]
-            missing = [] if name in order else [source for source in nodes[name].inputs if source in nodes]
-            missing = [source for source in missing if source not in order]
+            missing = [source for source in nodes[name].inputs if source in nodes and source not in order]
             if missing:
                 waiting.append(missing[0])
             else:

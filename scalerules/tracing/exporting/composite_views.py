@@ -15,12 +15,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 
+def is_composite(operator: Any) -> bool:
+    """Whether torch makes an operator of others, for every device alike."""
+    return torch._C._dispatch_has_kernel_for_dispatch_key(operator.name(), "CompositeImplicitAutograd")
+
+
 def is_composite_view(node: Any, whole: Collection[Any]) -> bool:
     """Whether a call gives a view of an operand that is made of other views; not of those that are left `whole`."""
     operator = node.target
     if not isinstance(operator, torch._ops.OpOverload) or operator in whole or operator._schema.is_mutable:
         return False
-    if not torch._C._dispatch_has_kernel_for_dispatch_key(operator.name(), "CompositeImplicitAutograd"):
+    if not is_composite(operator):
         return False
     views = all(result.alias_info is not None for result in operator._schema.returns)
     return views and all(isinstance(each.meta.get("val"), torch.Tensor) for each in node.all_input_nodes)

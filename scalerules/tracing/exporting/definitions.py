@@ -13,6 +13,8 @@ import torch
 from torch._decomp import decomposition_table
 from torch._export import utils
 
+from .composite_views import is_composite
+
 DEEP = 3
 """How often what an operator is made of is made of others in turn."""
 
@@ -71,6 +73,5 @@ def _real(value: Any) -> bool:
 
 
 def _definition(operator: Any) -> Callable[..., Any] | None:
-    composite = torch._C._dispatch_has_kernel_for_dispatch_key(operator.name(), "CompositeImplicitAutograd")
-    made_of = getattr(utils, "_get_decomp_for_cia", None)
-    return decomposition_table.get(operator) or (made_of(operator) if composite and made_of is not None else None)
+    found, made_of = decomposition_table.get(operator), getattr(utils, "_get_decomp_for_cia", None)
+    return found or (made_of(operator) if is_composite(operator) and made_of is not None else None)

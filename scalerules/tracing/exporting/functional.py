@@ -21,7 +21,7 @@ import torch
 from torch._subclasses.fake_impls import op_implementations_dict as fake_rules
 from torch.export import exported_program
 
-from .composite_views import is_composite_view, write_out
+from .composite_views import is_composite, is_composite_view, write_out
 
 PREPARING = "_collect_all_valid_cia_ops", "_override_composite_implicit_decomp"
 COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
@@ -67,8 +67,7 @@ def _stays(node: Any, whole: Collection[Any]) -> bool:
         return False
     if schema is None or target in whole:
         return True
-    composite = torch._C._dispatch_has_kernel_for_dispatch_key(target.name(), "CompositeImplicitAutograd")
-    return not (schema.is_mutable or composite)
+    return not (schema.is_mutable or is_composite(target))
 
 
 @contextmanager
